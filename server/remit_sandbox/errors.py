@@ -1,0 +1,5 @@
+"""What can go wrong on a laptop, told so that its owner can mend it."""
+
+
+class SandboxError(Exception):
+    """A part of the sandbox could not start or be prepared; the message says what to do."""

@@ -1,0 +1,202 @@
+"""What the use cases need from outside: one Protocol per need, owned here, implemented under `adapters/`."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Protocol
+
+from remit_server.domain.audit import AuditRecord
+from remit_server.domain.capability import CapabilityTemplate
+from remit_server.domain.credentials import SessionOrder, StsSession
+from remit_server.domain.decision import Decision, DecisionInput
+from remit_server.domain.errors import Denied
+from remit_server.domain.grant import Grant, Issuance
+from remit_server.domain.identity import Actor, Caller, Delegation
+from remit_server.domain.secret import Secret
+from remit_server.domain.task import GrantId, Task, TaskId
+
+
+class Clock(Protocol):
+    """Tells the time: `now` in UTC for records and bounds, `monotonic` in seconds for deadlines."""
+
+    def now(self) -> datetime:
+        """Returns the present time, UTC."""
+        ...
+
+    def monotonic(self) -> float:
+        """Returns seconds that never go back."""
+        ...
+
+
+class Entropy(Protocol):
+    """Gives random bytes fit for secrets."""
+
+    def __call__(self, count: int, /) -> bytes:
+        """Returns `count` fresh bytes."""
+        ...
+
+
+class Authenticate(Protocol):
+    """Proves who the caller is."""
+
+    async def __call__(self, caller: Caller, /) -> Actor:
+        """Returns the actor; raises Denied(ACTOR_REJECTED), or Outage(ISSUER_UNAVAILABLE) when its keys cannot be had."""
+        ...
+
+
+class VerifyDelegation(Protocol):
+    """Proves for whom the actor works and that this user's token was given to it."""
+
+    async def __call__(self, unverified_subject_token: Secret, actor: Actor, /) -> Delegation:
+        """Returns the delegation.
+
+        Raises Denied(SUBJECT_TOKEN_REJECTED | TOKEN_NOT_BOUND), or Outage(ISSUER_UNAVAILABLE).
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Revision:
+    """The active policy: its content digest and the capabilities of its catalogue."""
+
+    digest: str
+    capabilities: Mapping[str, CapabilityTemplate]
+
+
+class Policy(Protocol):
+    """The security team's Rego, behind whichever engine."""
+
+    @property
+    def active(self) -> Revision:
+        """The revision that decides now."""
+        ...
+
+    async def decide(self, revision: Revision, question: DecisionInput, /) -> Decision:
+        """Returns the complete decision of that revision.
+
+        Raises Outage(POLICY_UNAVAILABLE) for anything else: an error, a timeout, undefined, a wrong shape, another revision.
+        """
+        ...
+
+
+class AssumeRole(Protocol):
+    """Asks AWS STS for a session."""
+
+    async def __call__(self, order: SessionOrder, /, *, deadline: float) -> StsSession:
+        """Returns the session; `deadline` is monotonic seconds.
+
+        Raises Denied(INTENT_TOO_LARGE) when AWS says the packed policy is too large (never a second, wider try),
+        Outage(RATE_LIMITED) when throttled or over the gateway's own budget, Outage(STS_UNAVAILABLE) for everything else.
+        `Outage.answered` is not known to callers: after any Outage credentials may exist at AWS that nobody was given.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class RequestKey:
+    """One request of one actor: what idempotency goes by. `content_hash` covers every field but the tokens, and the subject."""
+
+    actor_id: str
+    request_id: str
+    content_hash: str
+
+
+@dataclass(frozen=True, slots=True)
+class Remembered:
+    """What the ledger knows of a request: its hash then, and its grant or its refusal."""
+
+    content_hash: str
+    grant: Grant | None
+    refusal: Denied | None
+
+
+@dataclass(frozen=True, slots=True)
+class Authorization:
+    """Everything one AUTHORIZED transaction writes, or nothing of it.
+
+    `new_task` is set when the grant opens its task. `single_use` is (issuer, jti) of a token that is tied to this task.
+    `question` is kept beside the chain by its digest. `records` go into the chain in their order.
+    """
+
+    key: RequestKey
+    grant: Grant
+    new_task: Task | None
+    single_use: tuple[str, str] | None
+    question: DecisionInput
+    records: Sequence[AuditRecord]
+
+
+@dataclass(frozen=True, slots=True)
+class EndedTask:
+    """What ending a task did: when, which grants it stopped, and until when credentials already out still work."""
+
+    end_time: datetime
+    grants: tuple[str, ...]
+    credentials_until: datetime | None
+
+
+class Ledger(Protocol):
+    """Everything durable. Each call is one transaction and returns only when it is on disk.
+
+    Each raises Outage(LEDGER_UNAVAILABLE) when that could not be done: then nothing of it happened, as far as anyone may rely on.
+    """
+
+    async def remembered(self, actor_id: str, request_id: str, /) -> Remembered | None:
+        """Returns what is known of this request, or None."""
+        ...
+
+    async def task(self, task_id: TaskId, /) -> Task | None:
+        """Returns the task, or None; whose it is must still be checked."""
+        ...
+
+    async def authorize(self, authorization: Authorization, /) -> None:
+        """Writes task, grant (AUTHORIZED), request, token tie, input and records.
+
+        Raises Denied(GRANT_NOT_LIVE) when the task is no longer live, Denied(TOKEN_REPLAYED) when the single-use token is tied to
+        another task, Outage(LEDGER_UNAVAILABLE, RETRY_LATER) when the same request was written meanwhile by another process.
+        """
+        ...
+
+    async def issue(self, grant_id: GrantId, issuance: Issuance, record: AuditRecord, /) -> None:
+        """Moves the grant to ISSUED by compare-and-set and adds the issuance.
+
+        Raises Denied(GRANT_NOT_LIVE) when the grant or its task was ended meanwhile: the credentials must be withheld.
+        """
+        ...
+
+    async def fail(self, grant_id: GrantId, record: AuditRecord, /, *, credentials_may_exist: bool) -> None:
+        """Moves the grant to FAILED, or to REVOKING when STS may have answered; forgets the request unless the grant failed for good.
+
+        A grant that was ISSUED before (a repeat) stays as it was.
+        """
+        ...
+
+    async def refuse(
+        self,
+        key: RequestKey | None,
+        refusal: Denied | None,
+        record: AuditRecord,
+        /,
+        *,
+        question: DecisionInput | None = None,
+    ) -> None:
+        """Records a no; with `key` and `refusal` it is remembered so that a repeat gets the same answer."""
+        ...
+
+    async def record(self, record: AuditRecord, /, *, question: DecisionInput | None = None) -> None:
+        """Appends one record to the chain."""
+        ...
+
+    async def end_task(self, task_id: TaskId, actor: Actor, now: datetime, /) -> EndedTask:
+        """Ends the task and moves its AUTHORIZED and ISSUED grants to REVOKING; at a repeat answers the same.
+
+        Raises Denied(NOT_FOUND) when it is not there or not this actor's.
+        """
+        ...
+
+    async def sweep(self, now: datetime, /) -> int:
+        """Moves grants that stayed AUTHORIZED for over 60 seconds to REVOKING, and those past their time guard to EXPIRED.
+
+        Each with its record; at most 500 a call. Returns how many were moved.
+        """
+        ...

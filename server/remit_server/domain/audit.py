@@ -1,0 +1,270 @@
+"""One frozen record type per thing that can happen, and the hash chain that holds them together.
+
+A record never holds a token, a key or a claim: inputs stand outside the chain by digest, so that they can be erased.
+"""
+
+import dataclasses
+import hashlib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, ClassVar
+
+from remit_server.domain.decision import canonical_json
+
+GENESIS = "0" * 64
+
+
+@dataclass(frozen=True, slots=True)
+class Who:
+    """Subject and actor of a record, by their ids. Empty where that part was not verified."""
+
+    subject_issuer: str = ""
+    subject_id: str = ""
+    actor_id: str = ""
+    token_fingerprint: str = ""
+    peer: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class AuditRecord:
+    """The part every record has. `kind` is its name in the chain."""
+
+    kind: ClassVar[str] = ""
+
+    def body(self) -> Mapping[str, Any]:
+        """Returns the record as JSON values."""
+        return {key: _json(value) for key, value in dataclasses.asdict(self).items()}
+
+
+@dataclass(frozen=True, slots=True)
+class GatewayStarted(AuditRecord):
+    """A gateway opened its port with this configuration and this policy."""
+
+    kind: ClassVar[str] = "gateway_started"
+    version: str
+    configuration_digest: str
+    ceilings_digest: str
+    policy_revision: str
+
+
+@dataclass(frozen=True, slots=True)
+class CallersRejected(AuditRecord):
+    """Calls that failed before their actor was authenticated, counted per peer and reason over a minute."""
+
+    kind: ClassVar[str] = "callers_rejected"
+    peer: str
+    reason: str
+    count: int
+    since: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class RequestRefused(AuditRecord):
+    """An authenticated actor was told no, or the gateway could not answer."""
+
+    kind: ClassVar[str] = "request_refused"
+    who: Who
+    request_id: str
+    method: str
+    reason: str
+    message: str
+    task_id: str = ""
+    input_digest: str = ""
+    policy_revision: str = ""
+    ceiling_digest: str = ""
+    failures: tuple[tuple[str, str, str], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class TaskStarted(AuditRecord):
+    """A task was opened for this subject and actor."""
+
+    kind: ClassVar[str] = "task_started"
+    who: Who
+    task_id: str
+    purpose: str
+    end_time: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class GrantAuthorized(AuditRecord):
+    """Everything was proven and STS may now be called; `covers` is the containment witness."""
+
+    kind: ClassVar[str] = "grant_authorized"
+    who: Who
+    request_id: str
+    task_id: str
+    grant_id: str
+    role_arn: str
+    entitlements: tuple[str, ...]
+    session_policy: str
+    session_policy_digest: str
+    covers: tuple[str, ...]
+    unguarded: tuple[str, ...]
+    ceiling_digest: str
+    input_digest: str
+    policy_revision: str
+    source_identity: str
+    tags: tuple[tuple[str, str], ...]
+    expire_time: datetime
+    outlives_task: bool
+
+
+@dataclass(frozen=True, slots=True)
+class CredentialsIssued(AuditRecord):
+    """STS answered; durable before the caller sees a key."""
+
+    kind: ClassVar[str] = "credentials_issued"
+    who: Who
+    request_id: str
+    task_id: str
+    grant_id: str
+    access_key_id: str
+    session_policy_digest: str
+    policy_revision: str
+    expire_time: datetime
+    packed_policy_percent: int | None
+    repeated: bool
+
+
+@dataclass(frozen=True, slots=True)
+class IssuanceFailed(AuditRecord):
+    """STS refused, or could not be reached: no credentials of this call exist, or (REVOKING) nobody was given any."""
+
+    kind: ClassVar[str] = "issuance_failed"
+    task_id: str
+    grant_id: str
+    reason: str
+    state: str
+
+
+@dataclass(frozen=True, slots=True)
+class PreviewDecided(AuditRecord):
+    """The same decision without credentials."""
+
+    kind: ClassVar[str] = "preview_decided"
+    who: Who
+    allowed: bool
+    role_arn: str
+    session_policy_digest: str
+    input_digest: str
+    policy_revision: str
+
+
+@dataclass(frozen=True, slots=True)
+class TaskEnded(AuditRecord):
+    """The task's own actor said that it is over: no new credentials from here on."""
+
+    kind: ClassVar[str] = "task_ended"
+    who: Who
+    task_id: str
+    grants: tuple[str, ...]
+    credentials_until: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class GrantWithheld(AuditRecord):
+    """Credentials may exist that no caller was given: they run into their time guard."""
+
+    kind: ClassVar[str] = "grant_withheld"
+    task_id: str
+    grant_id: str
+    why: str
+    expire_time: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class GrantExpired(AuditRecord):
+    """The grant's time guard has passed: AWS refuses its credentials."""
+
+    kind: ClassVar[str] = "grant_expired"
+    task_id: str
+    grant_id: str
+    expire_time: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class ChainedEvent:
+    """A record in its place: `event_hash` covers the previous hash and the canonical text of everything else."""
+
+    sequence: int
+    time: datetime
+    kind: str
+    body_text: str
+    previous_hash: str
+    event_hash: str
+
+
+def chained(record: AuditRecord, *, sequence: int, time: datetime, previous_hash: str) -> ChainedEvent:
+    """Returns the record as the next event of a chain."""
+    body_text = canonical_json(record.body())
+    event_hash = _event_hash(sequence, time, record.kind, body_text, previous_hash)
+    return ChainedEvent(sequence, time, record.kind, body_text, previous_hash, event_hash)
+
+
+@dataclass(frozen=True, slots=True)
+class ChainIntact:
+    """Every record is as it was written, `count` of them, up to `head`."""
+
+    count: int
+    head: str
+
+
+@dataclass(frozen=True, slots=True)
+class ChainBroken:
+    """Names the first record that is not as it was written, and what is wrong with it."""
+
+    sequence: int
+    what: str
+
+
+def verify_chain(
+    events: Iterable[ChainedEvent], *, expected_count: int | None = None, expected_head: str | None = None
+) -> ChainIntact | ChainBroken:
+    """Walks a chain from its first record and names the first bad one.
+
+    Finds any change short of recomputing the tail; with the count and head of a checkpoint kept elsewhere, any at all up to it.
+    """
+    previous, count = GENESIS, 0
+    for event in events:
+        count += 1
+        what = _wrong_with(event, count, previous)
+        if what is not None:
+            return ChainBroken(count, what)
+        previous = event.event_hash
+    if expected_count is not None and count < expected_count:
+        return ChainBroken(count + 1, "the record is missing: the chain was cut here")
+    if expected_head is not None and (expected_count is None or count == expected_count) and previous != expected_head:
+        return ChainBroken(count, "the head is not the one that was recorded elsewhere")
+    return ChainIntact(count, previous)
+
+
+def _wrong_with(event: ChainedEvent, place: int, previous: str) -> str | None:
+    """Returns what is wrong with an event in its place, or None."""
+    if event.sequence != place:
+        return f"record {place} is missing or out of order: record {event.sequence} stands in its place"
+    if event.previous_hash != previous:
+        return "it does not follow the record before it"
+    if event.event_hash != _event_hash(event.sequence, event.time, event.kind, event.body_text, event.previous_hash):
+        return "its content is not what was recorded: the hash does not match"
+    return None
+
+
+def _event_hash(sequence: int, time: datetime, kind: str, body_text: str, previous_hash: str) -> str:
+    """SHA-256 over the canonical JSON list of everything the event says."""
+    text = canonical_json([sequence, time.isoformat(timespec="microseconds"), kind, body_text, previous_hash])
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _json(value: Any) -> Any:
+    """Turns the few types that records hold into JSON values."""
+    match value:
+        case datetime():
+            return value.isoformat(timespec="microseconds")
+        case dict():
+            return {key: _json(item) for key, item in value.items()}
+        case list() | tuple():
+            return [_json(item) for item in value]
+        case _:
+            return value

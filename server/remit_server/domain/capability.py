@@ -1,0 +1,163 @@
+r"""Named, parameterised permission templates, and how a caller's parameters become literal permissions.
+
+A parameter's value is a literal: it is held to its kind's grammar, and `*`, `?`, `$`, `{`, `}`, `\\`, `"` and control characters
+are refused in every kind (Apache Polaris CVE-2026-42810: an unescaped `*` in a name).
+"""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import Enum
+
+from remit_server.domain.errors import FieldViolation, InvalidRequest
+from remit_server.domain.permission import Permission
+from remit_server.domain.task import Capability
+from remit_server.iam import ActionPattern, Condition, ResourcePattern
+
+_PLACEHOLDER = re.compile(r"\{([a-z][a-z0-9_]*)\}")
+_NEVER = re.compile(r'[*?$\\{}"\x00-\x1f\x7f]')
+MAX_VALUE = 512
+
+
+class ParameterKind(Enum):
+    """The grammar of a parameter: what the whole value must look like, and how to say so."""
+
+    S3_BUCKET = (
+        "s3_bucket",
+        r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]",
+        "a bucket name (3 to 63 of a-z, 0-9, '.', '-')",
+    )
+    S3_PREFIX = (
+        "s3_prefix",
+        r"[A-Za-z0-9!_.'()@=+,:;&~ -][A-Za-z0-9!_.'()@=+,:;&~ /-]*/",
+        "a key prefix that ends with '/' (without it 'tasks/t1' would also reach 'tasks/t10/')",
+    )
+    S3_KEY = ("s3_key", r"[A-Za-z0-9!_.'()@=+,:;&~ -][A-Za-z0-9!_.'()@=+,:;&~ /-]*", "one object key")
+    DYNAMODB_TABLE = (
+        "dynamodb_table",
+        r"[A-Za-z0-9_.-]{3,255}",
+        "a table name (3 to 255 of A-Z, a-z, 0-9, '_', '.', '-')",
+    )
+    DYNAMODB_KEY = ("dynamodb_key", r"[A-Za-z0-9_.@#:=/+-]{1,256}", "a partition key value without spaces")
+    SECRET_NAME = ("secret_name", r"[A-Za-z0-9/_+=.@-]{1,256}", "a secret's name without its random suffix")
+    REGION = ("region", r"[a-z]{2}(-[a-z]+)+-[0-9]", "a region such as us-east-1")
+    ACCOUNT = ("account", r"[0-9]{12}", "twelve digits")
+
+    def __init__(self, label: str, grammar: str, meaning: str) -> None:
+        self.label = label
+        self.grammar = re.compile(grammar)
+        self.meaning = meaning
+
+    @classmethod
+    def named(cls, label: str) -> "ParameterKind":
+        """Returns the kind of this label; ValueError names the known ones."""
+        for kind in cls:
+            if kind.label == label:
+                return kind
+        raise ValueError(f"unknown parameter type; known: {', '.join(kind.label for kind in cls)}")
+
+    def broken_rule(self, value: str) -> str | None:
+        """Returns what the value breaks, or None when it is a literal of this kind."""
+        if len(value) > MAX_VALUE:
+            return f"is longer than {MAX_VALUE} characters"
+        if _NEVER.search(value):
+            return "is taken literally: wildcards, '$', braces, quotes, backslashes and control characters are refused"
+        if "//" in value or any(part in {".", ".."} for part in value.split("/")):
+            return "must not hold '//', '.' or '..' as a path step"
+        return None if self.grammar.fullmatch(value) else f"must be {self.meaning}"
+
+
+@dataclass(frozen=True, slots=True)
+class ConditionTemplate:
+    """A condition whose values may hold `{parameter}` placeholders."""
+
+    operator: str
+    key: str
+    values: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class PermissionTemplate:
+    """A permission whose resources and condition values may hold `{parameter}` placeholders; its actions never do.
+
+    With `needs`, the permission is only there when the caller gave that optional parameter; with `without`, only when not.
+    """
+
+    actions: tuple[str, ...]
+    resources: tuple[str, ...]
+    conditions: tuple[ConditionTemplate, ...] = ()
+    needs: str | None = None
+    without: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class CapabilityTemplate:
+    """One entry of the catalogue. KMS permissions are already spelled out among `permissions` when it was loaded."""
+
+    name: str
+    description: str
+    parameters: Mapping[str, ParameterKind]
+    permissions: tuple[PermissionTemplate, ...]
+    optional: frozenset[str] = frozenset()
+
+
+def expand(capability: Capability, catalogue: Mapping[str, CapabilityTemplate], *, path: str) -> tuple[Permission, ...]:
+    """Returns the literal permissions a capability stands for; raises InvalidRequest naming field and rule, never a value.
+
+    `path` is where the capability stands in the request, such as `intent.capabilities[0]`.
+    """
+    template = catalogue.get(capability.name)
+    if template is None:
+        raise InvalidRequest([FieldViolation(f"{path}.name", "no such capability in the catalogue")])
+    violations = list(_violations(capability, template, path))
+    if violations:
+        raise InvalidRequest(violations)
+    return tuple(
+        _rendered(permission, capability.parameters)
+        for permission in template.permissions
+        if (permission.needs is None or permission.needs in capability.parameters)
+        and (permission.without is None or permission.without not in capability.parameters)
+    )
+
+
+def _violations(capability: Capability, template: CapabilityTemplate, path: str) -> list[FieldViolation]:
+    """Returns every unknown, missing or ill-formed parameter."""
+    found = []
+    known = ", ".join(sorted(template.parameters))
+    for name, value in sorted(capability.parameters.items()):
+        kind = template.parameters.get(name)
+        # NOTE: an unknown name is the caller's text, so it is not repeated.
+        rule = f"unknown parameter; {template.name} takes {known}" if kind is None else kind.broken_rule(value)
+        where = f"{path}.parameters" if kind is None else f"{path}.parameters.{name}"
+        if rule is not None:
+            found.append(FieldViolation(where, rule))
+    for name in sorted(template.parameters.keys() - template.optional - capability.parameters.keys()):
+        found.append(FieldViolation(f"{path}.parameters.{name}", f"is required: {template.parameters[name].meaning}"))
+    return found
+
+
+def _rendered(template: PermissionTemplate, parameters: Mapping[str, str]) -> Permission:
+    """Fills the placeholders of one permission and parses the outcome again."""
+    return Permission(
+        actions=tuple(ActionPattern.parse(action) for action in template.actions),
+        resources=tuple(ResourcePattern.parse(_filled(resource, parameters)) for resource in template.resources),
+        conditions=tuple(
+            Condition(
+                condition.operator,
+                condition.key,
+                tuple(_filled(value, parameters) for value in condition.values),
+            )
+            for condition in template.conditions
+        ),
+    )
+
+
+def _filled(text: str, parameters: Mapping[str, str]) -> str:
+    """Replaces each `{name}` once; what was put in is not looked at again."""
+    return _PLACEHOLDER.sub(lambda match: parameters[match.group(1)], text)
+
+
+def placeholders(template: PermissionTemplate) -> frozenset[str]:
+    """Returns the parameters a permission template uses: the loader refuses one that is not declared."""
+    texts = [*template.resources, *(value for condition in template.conditions for value in condition.values)]
+    return frozenset(name for text in texts for name in _PLACEHOLDER.findall(text))

@@ -1,0 +1,81 @@
+"""What policy says a subject may delegate to an actor, and the roles the gateway may use for it."""
+
+from dataclasses import dataclass, field
+from datetime import timedelta
+from enum import StrEnum
+
+from remit_server.domain.permission import Permission, as_document
+from remit_server.domain.secret import Secret
+from remit_server.iam import ActionPattern, Document
+
+
+class EntitlementKind(StrEnum):
+    """A break-glass entitlement may skip waiting, never ceilings or the record."""
+
+    STANDARD = "standard"
+    BREAK_GLASS = "break_glass"
+
+
+class ApprovedBy(StrEnum):
+    """Who has to say yes."""
+
+    OTHERS = "others"
+    SUBJECT = "subject"
+
+
+@dataclass(frozen=True, slots=True)
+class ApprovalRule:
+    """A human has to say yes first: so many of these groups, valid for so long."""
+
+    groups: tuple[str, ...]
+    by: ApprovedBy = ApprovedBy.OTHERS
+    min_approvers: int = 1
+    valid: timedelta = timedelta(minutes=10)
+
+
+@dataclass(frozen=True, slots=True)
+class Bind:
+    """Where the credentials may be used from; never taken from what the gateway sees."""
+
+    source_cidrs: tuple[str, ...] = ()
+    vpc_ids: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Entitlement:
+    """What policy lets this subject delegate to this actor: a role, permissions, lifetimes, maybe an approval."""
+
+    entitlement_id: str
+    role_arn: str
+    permissions: tuple[Permission, ...]
+    max_credential: timedelta
+    max_task: timedelta
+    kind: EntitlementKind = EntitlementKind.STANDARD
+    approval: ApprovalRule | None = None
+    bind: Bind | None = None
+    offline_renewal: bool = False
+
+    def document(self) -> Document:
+        """Returns its permissions as one document."""
+        return as_document(self.permissions)
+
+
+@dataclass(frozen=True, slots=True)
+class Role:
+    """An AWS role the gateway may assume, as its own configuration (never the bundle) describes it.
+
+    `ceiling` is the role's own policy; `reopened` names the actions of the re-openable part of the forbidden floor that this
+    role may issue; `max_session` is the role's MaxSessionDuration, at most one hour when the gateway chains.
+    """
+
+    arn: str
+    region: str
+    ceiling: Document
+    max_session: timedelta
+    external_id: Secret | None = field(default=None, repr=False)
+    reopened: tuple[ActionPattern, ...] = ()
+
+    @property
+    def account(self) -> str:
+        """The twelve digits of its account."""
+        return self.arn.split(":")[4]

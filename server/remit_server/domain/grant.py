@@ -1,0 +1,88 @@
+"""The record that ties a task, a subject, an actor and permissions together until a time, and the ways it may change."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+
+from remit_server.domain.task import GrantId, TaskId
+
+
+class GrantState(StrEnum):
+    """Where a grant stands; the legal ways between are in `TRANSITIONS`."""
+
+    AUTHORIZED = "AUTHORIZED"
+    ISSUED = "ISSUED"
+    FAILED = "FAILED"
+    REVOKING = "REVOKING"
+    REVOKED = "REVOKED"
+    EXPIRED = "EXPIRED"
+
+
+# NOTE: an authorised grant whose outcome nobody knows may have live credentials (STS may have answered), so it goes to
+# REVOKING, never to FAILED. REVOKING ends when AWS refuses: by a written deny (REVOKED) or by the time guard (EXPIRED).
+TRANSITIONS: dict[GrantState, frozenset[GrantState]] = {
+    GrantState.AUTHORIZED: frozenset({GrantState.ISSUED, GrantState.FAILED, GrantState.REVOKING}),
+    GrantState.ISSUED: frozenset({GrantState.ISSUED, GrantState.REVOKING, GrantState.EXPIRED}),
+    GrantState.REVOKING: frozenset({GrantState.REVOKED, GrantState.EXPIRED}),
+    GrantState.FAILED: frozenset(),
+    GrantState.REVOKED: frozenset(),
+    GrantState.EXPIRED: frozenset(),
+}
+
+
+def sources_of(target: GrantState) -> frozenset[GrantState]:
+    """Returns the states from which a grant may go to `target`: what a compare-and-set asks for."""
+    return frozenset(state for state, targets in TRANSITIONS.items() if target in targets)
+
+
+@dataclass(frozen=True, slots=True)
+class Issuance:
+    """One set of credentials of a grant, without them: what was sent to STS and what came back."""
+
+    access_key_id: str
+    session_policy_digest: str
+    policy_revision: str
+    issue_time: datetime
+    expire_time: datetime
+    packed_policy_percent: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Grant:
+    """This task, this subject and actor, this session policy on this role, until then."""
+
+    grant_id: GrantId
+    task_id: TaskId
+    subject_issuer: str
+    subject_id: str
+    actor_id: str
+    state: GrantState
+    role_arn: str
+    region: str
+    session_policy: str
+    session_policy_digest: str
+    entitlements: tuple[str, ...]
+    policy_revision: str
+    ceiling_digest: str
+    source_identity: str
+    tags: tuple[tuple[str, str], ...]
+    issue_time: datetime
+    expire_time: datetime
+    unguarded: tuple[str, ...] = ()
+    outlives_task: bool = False
+    issuances: tuple[Issuance, ...] = ()
+    revoke_time: datetime | None = None
+
+    @property
+    def name(self) -> str:
+        """The resource name `tasks/{task}/grants/{grant}`."""
+        return f"tasks/{self.task_id}/grants/{self.grant_id}"
+
+    @property
+    def size(self) -> int:
+        """Characters of the session policy: STS takes 2,048."""
+        return len(self.session_policy)
+
+    def is_live(self, now: datetime) -> bool:
+        """Says whether its credentials may be issued again."""
+        return self.state is GrantState.ISSUED and now < self.expire_time

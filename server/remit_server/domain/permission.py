@@ -1,0 +1,40 @@
+"""What a task may do: action patterns on resource patterns, under conditions."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from remit_server.iam import ActionPattern, Condition, Document, Effect, ResourcePattern, Statement
+
+
+@dataclass(frozen=True, slots=True)
+class Permission:
+    """Allows every action on every resource it names while all its conditions hold.
+
+    Actions and resources are never empty. The patterns are already parsed: `iam` refused what it does not know.
+    """
+
+    actions: tuple[ActionPattern, ...]
+    resources: tuple[ResourcePattern, ...]
+    conditions: tuple[Condition, ...] = ()
+
+    def __post_init__(self) -> None:
+        if not self.actions or not self.resources:
+            raise ValueError("a permission names at least one action and one resource")
+
+    def statement(self) -> Statement:
+        """Returns the same permission as an Allow statement."""
+        return Statement(Effect.ALLOW, self.actions, self.resources, self.conditions)
+
+
+def as_document(permissions: Iterable[Permission]) -> Document:
+    """Returns the permissions as one document of Allow statements, in their order."""
+    return Document(tuple(permission.statement() for permission in permissions))
+
+
+def as_permissions(document: Document) -> tuple[Permission, ...]:
+    """Returns the Allow statements of a document as permissions; what it denies is not one."""
+    return tuple(
+        Permission(statement.actions, statement.resources, statement.conditions)
+        for statement in document.statements
+        if statement.effect is Effect.ALLOW and not statement.not_action and not statement.not_resource
+    )

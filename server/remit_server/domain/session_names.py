@@ -1,0 +1,47 @@
+"""How a grant is named to AWS: SourceIdentity and the two tags by which its sessions can be denied later."""
+
+import base64
+import hashlib
+
+from remit_server.domain.identity import Actor, Principal
+
+MAX_SOURCE_IDENTITY = 64
+GRANT_TAG = "remit:grant"
+BY_TAG = "remit:by"
+_PLAIN = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789@_.-")
+
+
+def source_identity(principal: Principal, *, hashed: bool = False) -> str:
+    """Returns `<alias>.<id>` in the characters AWS takes (7-aws-facts.md 4.1), injectively.
+
+    Every byte outside `[A-Za-z0-9@_.-]` is written `=XX`; what is longer than 64 characters, or when `hashed`,
+    becomes `<alias>.=h` and 40 base32 characters of SHA-256 over (issuer, subject). `=h` is no `=XX`, so the two forms
+    never meet.
+    """
+    plain = "".join(chr(b) if b in _PLAIN else f"={b:02X}" for b in principal.source_id.encode())
+    readable = f"{principal.alias}.{plain}"
+    if not hashed and plain and len(readable) <= MAX_SOURCE_IDENTITY:
+        return readable
+    return f"{principal.alias}.=h{_digest(principal.issuer, principal.subject, length=40)}"
+
+
+def session_tags(
+    principal: Principal, actor: Actor, *, task_id: str, grant_id: str, revision: str
+) -> tuple[tuple[str, str], ...]:
+    """Returns `remit:grant` = subject.task.grant and `remit:by` = actor.revision, in fixed-length base32 parts.
+
+    One prefix so names all sessions of a subject, a task or a grant (6-lifecycle.md).
+    """
+    subject = _digest(principal.issuer, principal.subject, length=26)
+    by = f"{_digest(actor.issuer, actor.actor_id, length=26)}.{_digest(revision, length=26)}"
+    return ((GRANT_TAG, f"{subject}.{task_id}.{grant_id}"), (BY_TAG, by))
+
+
+def _digest(*parts: str, length: int) -> str:
+    """Returns lower-case base32 of SHA-256 over the length-prefixed parts: no two lists of parts collide by joining."""
+    hasher = hashlib.sha256()
+    for part in parts:
+        raw = part.encode()
+        hasher.update(len(raw).to_bytes(8, "big"))
+        hasher.update(raw)
+    return base64.b32encode(hasher.digest()).decode("ascii").lower()[:length]

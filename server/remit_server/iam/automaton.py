@@ -1,0 +1,226 @@
+"""Wildcard patterns as bit-parallel automata: one integer holds every position a text can stand at.
+
+A pattern with `n` single tokens has positions 0..n. Reading a letter moves each position whose token takes
+the letter one to the left (in bits), and keeps each position where a `*` sits. There is no backtracking and
+no regular expression, so a hostile pattern costs no more than its length; only `walk`, which makes sets of
+positions of several patterns deterministic, can grow, and it counts its states.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+ANY = "?"
+VARIABLE = "${"
+# A letter no pattern names, for concrete examples: readable first, then anything.
+_UNNAMED = "xyz0123456789abcdefghijklmnopqrstuvw-_./XYZABCDEFGHIJKLMNOPQRSTUVW+=@,;!%&()~^#|<>[]{}'\"\\ :$"
+_LAST_RESORT = "\u0100"
+
+
+class BudgetExceeded(Exception):
+    """Says that a procedure would need more steps than it may take."""
+
+
+@dataclass(frozen=True, slots=True)
+class Machine:
+    """Holds one pattern's transitions as bit masks over its positions.
+
+    `singles` are the tokens that are not `*`: a letter, `?`, or a policy variable as one opaque token.
+    `stars` has a bit where a `*` sits; `slack` has one at every position of a run that holds a `*`, because
+    `??*`, `?*?` and `*??` are one language. `letters` includes the `any` bits.
+    """
+
+    singles: tuple[str, ...]
+    stars: int
+    slack: int
+    any: int
+    letters: dict[str, int]
+
+    @property
+    def end(self) -> int:
+        """The bit of the accepting position."""
+        return 1 << len(self.singles)
+
+    def accepts(self, text: str) -> bool:
+        """Tells whether the pattern matches the whole text."""
+        at = 1
+        for letter in text:
+            at = ((at & self.letters.get(letter, self.any)) << 1) | (at & self.stars)
+            if not at:
+                return False
+        return bool(at & self.end)
+
+    def embeds(self, other: "Machine") -> bool:
+        """Tells whether every text of the other is matched in one uniform way: sound, not complete.
+
+        The other's `*` must lie inside one of ours; a policy variable is taken by the same variable or by `*`.
+        """
+        at = 1
+        for position in range(len(other.singles) + 1):
+            if other.stars >> position & 1:
+                at &= self.slack
+            if position < len(other.singles):
+                token = other.singles[position]
+                takes = self.letters.get(token, 0 if token.startswith(VARIABLE) else self.any)
+                at = ((at & takes) << 1) | (at & self.slack)
+            if not at:
+                return False
+        return bool(at & self.end)
+
+    def meets(self, other: "Machine") -> bool:
+        """Tells whether some text is matched by both; exact for patterns without variables."""
+        everything = self.end - 1
+        at = 1
+        for position in range(len(other.singles) + 1):
+            if other.stars >> position & 1:
+                at |= (self.end << 1) - (at & -at)  # every position from the lowest one upwards
+            if position < len(other.singles):
+                token = other.singles[position]
+                takes = everything if token == ANY else self.letters.get(token, self.any)
+                at = ((at & takes) << 1) | (at & self.stars)
+            if not at:
+                return False
+        return bool(at & self.end)
+
+
+def tokens(text: str) -> Iterator[str]:
+    """Yields letters, `*`, `?` and whole policy variables; raises ValueError for an unclosed `${`."""
+    at = 0
+    while at < len(text):
+        if not text.startswith(VARIABLE, at):
+            yield text[at]
+            at += 1
+            continue
+        close = text.find("}", at)
+        if close < 0:
+            raise ValueError("a policy variable is not closed")
+        yield text[at : close + 1]
+        at = close + 1
+
+
+def normal(text: str) -> str:
+    """Returns the pattern with each run of wildcards in one spelling: its `?` first, then at most one `*`."""
+    if "**" not in text and "*?" not in text:
+        return text
+    out: list[str] = []
+    starred = False
+    for token in tokens(text):
+        if token == "*":
+            starred = True
+            continue
+        if starred and token != ANY:
+            out.append("*")
+            starred = False
+        out.append(token)
+    return "".join(out) + ("*" if starred else "")
+
+
+def compiled(text: str) -> Machine:
+    """Builds the machine of a pattern in normal spelling."""
+    singles: list[str] = []
+    stars = 0
+    for token in tokens(text):
+        if token == "*":
+            stars |= 1 << len(singles)
+        else:
+            singles.append(token)
+    wild = sum(1 << at for at, token in enumerate(singles) if token == ANY)
+    letters: dict[str, int] = {}
+    for at, token in enumerate(singles):
+        if token != ANY:
+            letters[token] = letters.get(token, 0) | 1 << at
+    for token in letters:
+        if not token.startswith(VARIABLE):
+            letters[token] |= wild
+    return Machine(tuple(singles), stars, _slack(singles, stars), wild, letters)
+
+
+def _slack(singles: Sequence[str], stars: int) -> int:
+    slack = stars
+    for at in range(len(singles) - 1, -1, -1):  # a star lends itself to the `?` before it ...
+        if slack >> at + 1 & 1 and singles[at] == ANY:
+            slack |= 1 << at
+    for at, token in enumerate(singles):  # ... and to the `?` after it
+        if slack >> at & 1 and token == ANY:
+            slack |= 1 << at + 1
+    return slack
+
+
+class Steps:
+    """Counts down the states that one proof may visit; raises BudgetExceeded below zero."""
+
+    __slots__ = ("left",)
+
+    def __init__(self, left: int) -> None:
+        self.left = left
+
+    def take(self, count: int = 1) -> None:
+        """Uses up so many steps."""
+        self.left -= count
+        if self.left < 0:
+            raise BudgetExceeded
+
+
+def walk(base: Machine, others: Sequence[Machine], steps: Steps) -> Iterator[tuple[str, int]]:
+    """Yields one shortest text of the base for each distinct set of others that match it.
+
+    The set is a bit mask over the order of `others`. Letters that no pattern names behave alike, so one of
+    them stands for all. No machine may hold a policy variable. Raises BudgetExceeded.
+    """
+    machines = (*others, base)
+    start = stars = wild = 0
+    ends: list[int] = []
+    letters: dict[str, int] = {}
+    offset = 0
+    for machine in machines:
+        start |= 1 << offset
+        stars |= machine.stars << offset
+        wild |= machine.any << offset
+        ends.append(machine.end << offset)
+        for letter, mask in machine.letters.items():
+            # a letter's own mask already holds the `?` of its machine, those of the others join below
+            letters[letter] = letters.get(letter, 0) | mask << offset
+        offset += len(machine.singles) + 1
+    unnamed = next((letter for letter in _UNNAMED if letter not in letters), _LAST_RESORT)
+    moves = [(unnamed, wild), *((letter, mask | wild) for letter, mask in sorted(letters.items()))]
+    alive = ((1 << len(base.singles) + 1) - 1) << offset - len(base.singles) - 1
+    yield from _search(start, stars, moves, alive, ends, steps)
+
+
+def _search(
+    start: int, stars: int, moves: Sequence[tuple[str, int]], alive: int, ends: Sequence[int], steps: Steps
+) -> Iterator[tuple[str, int]]:
+    accept = ends[-1]
+    deciding = sum(ends[:-1])
+    seen = {start}
+    reported: set[int] = set()
+    level = [(start, "")]
+    steps.take()
+    while level:
+        following: list[tuple[int, str]] = []
+        for at, text in level:
+            if at & accept and at & deciding not in reported:
+                reported.add(at & deciding)
+                yield text, sum(1 << bit for bit, end in enumerate(ends[:-1]) if at & end)
+            kept = at & stars
+            for letter, mask in moves:
+                after = ((at & mask) << 1) | kept
+                if after & alive and after not in seen:
+                    steps.take()
+                    seen.add(after)
+                    following.append((after, text + letter))
+        level = following
+
+
+def escapes(base: Machine, other: Machine, steps: Steps) -> bool:
+    """Tells whether some text of the base is not matched by the other; exact. Raises BudgetExceeded."""
+    return any(not matched for _, matched in walk(base, (other,), steps))
+
+
+def example(machine: Machine, filler: str) -> str:
+    """Returns the text of the pattern in which each `?` and `*` is replaced by the filler's letter(s)."""
+    parts: list[str] = []
+    for at, token in enumerate((*machine.singles, "")):
+        if machine.stars >> at & 1:
+            parts.append(filler)
+        parts.append("\u0100" if token == ANY else token)
+    return "".join(parts)
