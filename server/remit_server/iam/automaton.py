@@ -10,13 +10,14 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 ANY = "?"
+STAR = "*"
 VARIABLE = "${"
 # A letter no pattern names, for concrete examples: readable first, then anything.
 _UNNAMED = "xyz0123456789abcdefghijklmnopqrstuvw-_./XYZABCDEFGHIJKLMNOPQRSTUVW+=@,;!%&()~^#|<>[]{}'\"\\ :$"
 _LAST_RESORT = "\u0100"
 
 
-class BudgetExceeded(Exception):
+class BudgetError(Exception):
     """Says that a procedure would need more steps than it may take."""
 
 
@@ -104,11 +105,11 @@ def normal(text: str) -> str:
     out: list[str] = []
     starred = False
     for token in tokens(text):
-        if token == "*":
+        if token == STAR:
             starred = True
             continue
         if starred and token != ANY:
-            out.append("*")
+            out.append(STAR)
             starred = False
         out.append(token)
     return "".join(out) + ("*" if starred else "")
@@ -119,7 +120,7 @@ def compiled(text: str) -> Machine:
     singles: list[str] = []
     stars = 0
     for token in tokens(text):
-        if token == "*":
+        if token == STAR:
             stars |= 1 << len(singles)
         else:
             singles.append(token)
@@ -146,7 +147,7 @@ def _slack(singles: Sequence[str], stars: int) -> int:
 
 
 class Steps:
-    """Counts down the states that one proof may visit; raises BudgetExceeded below zero."""
+    """Counts down the states that one proof may visit; raises BudgetError below zero."""
 
     __slots__ = ("left",)
 
@@ -157,14 +158,14 @@ class Steps:
         """Uses up so many steps."""
         self.left -= count
         if self.left < 0:
-            raise BudgetExceeded
+            raise BudgetError
 
 
 def walk(base: Machine, others: Sequence[Machine], steps: Steps) -> Iterator[tuple[str, int]]:
     """Yields one shortest text of the base for each distinct set of others that match it.
 
     The set is a bit mask over the order of `others`. Letters that no pattern names behave alike, so one of
-    them stands for all. No machine may hold a policy variable. Raises BudgetExceeded.
+    them stands for all. No machine may hold a policy variable. Raises BudgetError.
     """
     machines = (*others, base)
     start = stars = wild = 0
@@ -182,25 +183,26 @@ def walk(base: Machine, others: Sequence[Machine], steps: Steps) -> Iterator[tup
         offset += len(machine.singles) + 1
     unnamed = next((letter for letter in _UNNAMED if letter not in letters), _LAST_RESORT)
     moves = [(unnamed, wild), *((letter, mask | wild) for letter, mask in sorted(letters.items()))]
-    alive = ((1 << len(base.singles) + 1) - 1) << offset - len(base.singles) - 1
-    yield from _search(start, stars, moves, alive, ends, steps)
-
-
-def _search(
-    start: int, stars: int, moves: Sequence[tuple[str, int]], alive: int, ends: Sequence[int], steps: Steps
-) -> Iterator[tuple[str, int]]:
-    accept = ends[-1]
+    alive = ((base.end << 1) - 1) << offset - len(base.singles) - 1
     deciding = sum(ends[:-1])
-    seen = {start}
     reported: set[int] = set()
+    for at, text in _states(start, stars, moves, alive, steps):
+        if at & ends[-1] and at & deciding not in reported:
+            reported.add(at & deciding)
+            yield text, sum(1 << bit for bit, end in enumerate(ends[:-1]) if at & end)
+
+
+def _states(
+    start: int, stars: int, moves: Sequence[tuple[str, int]], alive: int, steps: Steps
+) -> Iterator[tuple[int, str]]:
+    """Yields each set of positions with a shortest text that leads there, nearest first."""
+    seen = {start}
     level = [(start, "")]
     steps.take()
     while level:
+        yield from level
         following: list[tuple[int, str]] = []
         for at, text in level:
-            if at & accept and at & deciding not in reported:
-                reported.add(at & deciding)
-                yield text, sum(1 << bit for bit, end in enumerate(ends[:-1]) if at & end)
             kept = at & stars
             for letter, mask in moves:
                 after = ((at & mask) << 1) | kept
@@ -212,7 +214,7 @@ def _search(
 
 
 def escapes(base: Machine, other: Machine, steps: Steps) -> bool:
-    """Tells whether some text of the base is not matched by the other; exact. Raises BudgetExceeded."""
+    """Tells whether some text of the base is not matched by the other; exact. Raises BudgetError."""
     return any(not matched for _, matched in walk(base, (other,), steps))
 
 

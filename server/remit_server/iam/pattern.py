@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from remit_server.iam.automaton import (
     ANY,
     VARIABLE,
-    BudgetExceeded,
+    BudgetError,
     Machine,
     Steps,
     compiled,
@@ -103,7 +103,7 @@ class Pattern:
             return False
         try:
             return not escapes(theirs, mine, Steps(INCLUSION_STATES))
-        except BudgetExceeded:
+        except BudgetError:
             return False
 
     def overlaps(self, other: "Pattern") -> bool:
@@ -145,12 +145,13 @@ class _Intersection:
         self._table: dict[tuple[int, int], frozenset[str]] = {}
 
     def patterns(self) -> tuple[Pattern, ...]:
-        for i in range(len(self._left), -1, -1):
-            for j in range(len(self._right), -1, -1):
-                self._table[i, j] = self._pruned(self._suffixes(i, j))
-        found = sorted(self._table[0, 0], key=lambda text: (len(text), text))
+        for i, j in sorted(self._reachable(), reverse=True):
+            texts = frozenset[str]().union(*(self._led(token, at) for token, at in self._moves(i, j)))
+            is_end = i == len(self._left) and j == len(self._right)
+            self._table[i, j] = frozenset({""}) if is_end else self._counted(texts)
         kept: list[Pattern] = []
-        for pattern in sorted((Pattern(text) for text in found), key=lambda p: (not p.text.count("*"), len(p.text))):
+        for text in self._table[0, 0]:
+            pattern = Pattern(text)
             if not any(wider.includes(pattern) for wider in kept):
                 kept = [narrower for narrower in kept if not pattern.includes(narrower)]
                 kept.append(pattern)
@@ -158,27 +159,37 @@ class _Intersection:
             raise PatternTooComplex("the intersection of two patterns has too many parts")
         return tuple(sorted(kept, key=lambda pattern: pattern.text))
 
-    def _suffixes(self, i: int, j: int) -> frozenset[str]:
-        """Returns the intersection of left[i:] and right[j:]."""
+    def _reachable(self) -> set[tuple[int, int]]:
+        seen = {(0, 0)}
+        pending = [(0, 0)]
+        while pending:
+            for _, at in self._moves(*pending.pop()):
+                if at not in seen:
+                    seen.add(at)
+                    pending.append(at)
+            if len(seen) > INTERSECTION_STEPS:
+                raise PatternTooComplex("the intersection of two patterns takes too many steps")
+        return seen
+
+    def _moves(self, i: int, j: int) -> list[tuple[str, tuple[int, int]]]:
+        """Returns what the intersection of left[i:] and right[j:] can begin with, and what then remains."""
         mine = self._left[i] if i < len(self._left) else ""
         theirs = self._right[j] if j < len(self._right) else ""
-        if mine == theirs == "":
-            return frozenset({""})
         if mine == theirs == "*":  # one of the two stars reaches at least as far as the other
-            return self._led("*", self._table[i + 1, j] | self._table[i, j + 1])
+            return [("*", (i + 1, j)), ("*", (i, j + 1))]
         if mine == "*":
-            return self._table[i + 1, j] | (self._led(theirs, self._table[i, j + 1]) if theirs else frozenset())
+            return [("", (i + 1, j)), *([(theirs, (i, j + 1))] if theirs else [])]
         if theirs == "*":
-            return self._table[i, j + 1] | (self._led(mine, self._table[i + 1, j]) if mine else frozenset())
+            return [("", (i, j + 1)), *([(mine, (i + 1, j))] if mine else [])]
         if mine and theirs and (mine == theirs or ANY in (mine, theirs)):
-            return self._led(theirs if mine == ANY else mine, self._table[i + 1, j + 1])
-        return frozenset()
+            return [(theirs if mine == ANY else mine, (i + 1, j + 1))]
+        return []
 
-    def _led(self, token: str, rests: frozenset[str]) -> frozenset[str]:
-        return frozenset(normal(token + rest) for rest in rests)
+    def _led(self, token: str, at: tuple[int, int]) -> frozenset[str]:
+        return frozenset(normal(token + rest) for rest in self._table[at])
 
-    def _pruned(self, texts: frozenset[str]) -> frozenset[str]:
-        self._steps -= 1 + len(texts)
+    def _counted(self, texts: frozenset[str]) -> frozenset[str]:
+        self._steps -= len(texts)
         if self._steps < 0 or len(texts) > 2 * INTERSECTION_PATTERNS:
             raise PatternTooComplex("the intersection of two patterns has too many parts")
         return texts

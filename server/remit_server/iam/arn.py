@@ -1,0 +1,229 @@
+"""The two kinds of pattern a statement holds: actions (`s3:Get*`) and resources (six-segment ARNs)."""
+
+import re
+from dataclasses import dataclass, field
+
+from remit_server.iam.automaton import VARIABLE
+from remit_server.iam.pattern import Pattern
+
+MAX_ACTION = 128
+MAX_RESOURCE = 1600
+_SEGMENTS = 6
+# Fixed expressions on bounded text, each matched whole; nothing a caller writes becomes an expression.
+_ACTION = re.compile(r"[A-Za-z0-9-]{1,64}:[A-Za-z0-9*?]{1,64}")
+_LITERAL_SEGMENT = re.compile(r"[a-z0-9-]{1,64}")
+_PRINTABLE = re.compile(r"[\x21-\x7e](?:[\x20-\x7e]*[\x21-\x7e])?")
+
+
+class MalformedPattern(ValueError):  # noqa: N818 - it names what was found
+    """Says which rule of the grammar a pattern breaks, never the pattern itself."""
+
+
+@dataclass(frozen=True, slots=True)
+class ActionPattern:
+    """Holds `*`, or a literal service and a wildcard name; ASCII, compared without regard to case.
+
+    `text` keeps the author's spelling for printing; `service` and `name` are lower-cased and alone decide
+    equality. In `*` the service is `*` too.
+    """
+
+    text: str = field(compare=False)
+    service: str
+    name: Pattern
+
+    @classmethod
+    def parse(cls, text: str) -> "ActionPattern":
+        """Reads `service:Name` with `*` and `?` in the name, or `*`; raises MalformedPattern.
+
+        Non-ASCII letters are refused before lower-casing: U+017F and U+212A fold to `s` and `k`.
+        """
+        if text == "*":
+            return cls("*", "*", _ANYTHING)
+        if len(text) > MAX_ACTION or not _ACTION.fullmatch(text):
+            raise MalformedPattern("an action is service:Name in ASCII letters and digits, * and ? in the name only")
+        service, _, name = text.lower().partition(":")
+        return cls(text, service, Pattern(name))
+
+    def __str__(self) -> str:
+        return self.text
+
+    @property
+    def is_literal(self) -> bool:
+        """Whether it names exactly one action."""
+        return self.name.is_literal
+
+    def matches(self, action: str) -> bool:
+        """Tells whether the concrete action is one of these."""
+        if self.service == "*":
+            return True
+        if not action.isascii():
+            return False
+        service, _, name = action.lower().partition(":")
+        return service == self.service and self.name.matches(name)
+
+    def includes(self, other: "ActionPattern") -> bool:
+        """Tells whether every action of the other is one of these; True only when proven."""
+        return self.service == "*" or (self.service == other.service and self.name.includes(other.name))
+
+    def overlaps(self, other: "ActionPattern") -> bool:
+        """Tells whether some action is one of both."""
+        if "*" in (self.service, other.service):
+            return True
+        return self.service == other.service and self.name.overlaps(other.name)
+
+    def intersect(self, other: "ActionPattern") -> "tuple[ActionPattern, ...]":
+        """Returns patterns whose union is exactly what both match; raises PatternTooComplex."""
+        if self.includes(other):
+            return (other,)
+        if other.includes(self):
+            return (self,)
+        if self.service != other.service:
+            return ()
+        names = self.name.intersect(other.name)
+        return tuple(ActionPattern(f"{self.service}:{name.text}", self.service, name) for name in names)
+
+
+@dataclass(frozen=True, slots=True)
+class ResourcePattern:
+    """Holds `*`, or an ARN of exactly six segments whose wildcards never cross the first five colons.
+
+    Partition and service are literal; region and account are literal, empty or `*`; `name`, the sixth segment,
+    is a wildcard text and alone may hold policy variables. In the universal `*` all head segments are `*`.
+    """
+
+    text: str
+    head: tuple[str, str, str, str] = field(compare=False, repr=False)
+    name: Pattern = field(compare=False, repr=False)
+    starred_head: bool = field(compare=False, repr=False)
+
+    @classmethod
+    def parse(cls, text: str, *, authored: bool = False) -> "ResourcePattern":
+        """Reads an ARN pattern or `*`; policy variables only in what the security team authored.
+
+        Short ARNs are refused: to AWS their missing segments are wildcards. Raises MalformedPattern.
+        """
+        if text == "*":
+            return cls("*", ("*", "*", "*", "*"), _ANYTHING, starred_head=True)
+        if len(text) > MAX_RESOURCE or not _PRINTABLE.fullmatch(text):
+            raise MalformedPattern("a resource is printable ASCII of bounded length without outer spaces")
+        if VARIABLE in text and not authored:
+            raise MalformedPattern("a policy variable is only allowed in what the security team authored")
+        partition, service, region, account, name = _segments(text)
+        if not (_LITERAL_SEGMENT.fullmatch(partition) and _LITERAL_SEGMENT.fullmatch(service)):
+            raise MalformedPattern("the partition and the service of an ARN are literal")
+        for segment in (region, account):
+            if segment not in ("", "*") and not _LITERAL_SEGMENT.fullmatch(segment):
+                raise MalformedPattern("the region and the account of an ARN are literal, empty or *")
+        try:
+            pattern = Pattern(name)
+        except ValueError as error:
+            raise MalformedPattern("a policy variable is not closed") from error
+        return cls._of((partition, service, region, account), pattern)
+
+    @classmethod
+    def _of(cls, head: tuple[str, str, str, str], name: Pattern) -> "ResourcePattern":
+        return cls(":".join(("arn", *head, name.text)), head, name, starred_head="*" in head)
+
+    def __str__(self) -> str:
+        return self.text
+
+    @property
+    def is_universal(self) -> bool:
+        """Whether it is `*`, which also matches the resource `*` of actions that name none."""
+        return self.text == "*"
+
+    @property
+    def is_literal(self) -> bool:
+        """Whether it names exactly one resource."""
+        return not self.starred_head and self.name.is_literal
+
+    @property
+    def has_variables(self) -> bool:
+        """Whether a policy variable occurs in it."""
+        return self.name.has_variables
+
+    @property
+    def has_open_head(self) -> bool:
+        """Whether it is an ARN whose region or account is `*`."""
+        return self.starred_head and not self.is_universal
+
+    def widened(self) -> "ResourcePattern":
+        """Returns the pattern with each policy variable replaced by `*`: the most it can mean."""
+        return ResourcePattern._of(self.head, self.name.widened()) if self.has_variables else self
+
+    def matches(self, resource: str) -> bool:
+        """Tells whether the concrete resource (an ARN, or `*`) is one of these; variables match nothing."""
+        if self.is_universal:
+            return True
+        parts = resource.split(":", _SEGMENTS - 1)
+        if len(parts) != _SEGMENTS or parts[0] != "arn":
+            return False
+        head = zip(self.head, parts[1:-1], strict=True)
+        return all(mine in ("*", theirs) for mine, theirs in head) and self.name.matches(parts[-1])
+
+    def holds_head_of(self, other: "ResourcePattern") -> bool:
+        """Tells whether each head segment of the other is the same here, or `*` here."""
+        if not self.starred_head:
+            return self.head == other.head
+        return all(mine in ("*", theirs) for mine, theirs in zip(self.head, other.head, strict=True))
+
+    def includes(self, other: "ResourcePattern") -> bool:
+        """Tells whether every resource of the other is one of these; True only when proven.
+
+        Holds under both readings of AWS's wildcards: bound to their segment, and crossing colons.
+        """
+        if self.is_universal:
+            return True
+        return not other.is_universal and self.holds_head_of(other) and self.name.includes(other.name)
+
+    def meets_by_segment(self, other: "ResourcePattern") -> bool:
+        """Tells whether some resource is one of both when no wildcard crosses the first five colons."""
+        if self.is_universal or other.is_universal:
+            return True
+        if not (self.starred_head or other.starred_head):
+            return self.head == other.head and self.name.overlaps(other.name)
+        heads = zip(self.head, other.head, strict=True)
+        return all(mine == theirs or "*" in (mine, theirs) for mine, theirs in heads) and self.name.overlaps(other.name)
+
+    def meets_across_colons(self, other: "ResourcePattern") -> bool:
+        """Tells whether some resource is one of both when a `*` may also run over colons.
+
+        NOTE: AWS documents that a `*` at the end of a segment can match beyond the colon, so a Deny counts as
+        touching under either reading (IAM user guide, "IAM JSON policy elements: Resource").
+        """
+        if not (self.has_open_head or other.has_open_head):
+            return False
+        if self.is_universal or other.is_universal:
+            return True
+        if self.head[:2] != other.head[:2]:
+            return False
+        return Pattern(self.text).overlaps(Pattern(other.text))
+
+    def overlaps(self, other: "ResourcePattern") -> bool:
+        """Tells whether some resource is one of both under either reading of a wildcard; doubt is a yes."""
+        return self.meets_by_segment(other) or self.meets_across_colons(other)
+
+    def intersect(self, other: "ResourcePattern") -> "tuple[ResourcePattern, ...]":
+        """Returns patterns whose union is exactly what both match by segment; raises PatternTooComplex."""
+        if self.includes(other):
+            return (other,)
+        if other.includes(self):
+            return (self,)
+        if self.is_universal or other.is_universal or not self.meets_by_segment(other):
+            return ()
+        mine, theirs = self.head, other.head
+        region = theirs[2] if mine[2] == "*" else mine[2]
+        account = theirs[3] if mine[3] == "*" else mine[3]
+        head = (mine[0], mine[1], region, account)
+        return tuple(ResourcePattern._of(head, name) for name in self.name.intersect(other.name))
+
+
+def _segments(text: str) -> tuple[str, str, str, str, str]:
+    parts = text.split(":", _SEGMENTS - 1)
+    if len(parts) != _SEGMENTS or parts[0] != "arn" or not parts[-1]:
+        raise MalformedPattern("a resource is * or an ARN of six segments")
+    _, partition, service, region, account, name = parts
+    return partition, service, region, account, name
+
+
+_ANYTHING = Pattern("*")
