@@ -61,7 +61,7 @@ class Authority:
 
     @classmethod
     def create(cls, folder: Path) -> Self:
-        """Make a new authority with its files in the folder (made 0700); raises SandboxError if others can enter it."""
+        """Makes an authority whose files go into the folder (made 0700); raises SandboxError if others can enter it."""
         private_folder(folder)
         key = ec.generate_private_key(ec.SECP256R1())
         certificate = _sign_authority(key)
@@ -69,7 +69,7 @@ class Authority:
         return cls(folder=folder, bundle_path=bundle_path, _certificate=certificate, _key=key)
 
     def issue_server(self, names: Sequence[str]) -> KeyPair:
-        """Issue a TLS server certificate for host names and IP addresses; the first one names its files."""
+        """Issues a TLS server certificate for host names and IP addresses; the first one names its files."""
         if not names:
             raise SandboxError("a server certificate needs at least one name")
         leaf = _Leaf(
@@ -81,7 +81,7 @@ class Authority:
         return self._issue(leaf, dt.datetime.now(dt.UTC), SERVER_LIFETIME)
 
     def issue_client(self, spiffe_id: str, *, start: dt.datetime | None = None) -> KeyPair:
-        """Issue an X509-SVID of 24 hours from now, or from `start` (an expired one for tests).
+        """Issues an X509-SVID of 24 hours from now, or from `start` (an expired one for tests).
 
         Raises SandboxError for what is no SPIFFE ID of a workload.
         """
@@ -96,7 +96,7 @@ class Authority:
         return self._issue(leaf, start or dt.datetime.now(dt.UTC), SVID_LIFETIME)
 
     def trust(self) -> ssl.SSLContext:
-        """Return a client's TLS context that trusts this authority and no other."""
+        """Returns a client's TLS context that trusts this authority and no other."""
         return ssl.create_default_context(ssl.Purpose.SERVER_AUTH, cafile=str(self.bundle_path))
 
     def _issue(self, leaf: _Leaf, start: dt.datetime, lifetime: dt.timedelta) -> KeyPair:

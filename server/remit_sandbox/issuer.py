@@ -57,7 +57,6 @@ class LocalIssuer:
         password: str | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
-        """Take what the issuer needs; nothing listens until the block is entered."""
         self.password: Final = password or secrets.token_urlsafe(24)
         self._certificate = certificate
         self._port = port
@@ -105,7 +104,7 @@ class LocalIssuer:
         headers: Mapping[str, Any] | None = None,
         **claims: Any,
     ) -> str:
-        """Return a person's token for use by the client `client_id` (its `azp`).
+        """Returns a person's token for use by the client `client_id` (its `azp`).
 
         Groups and email are those of the table of people unless given. Any further claim replaces the usual
         one, also `iss` or `exp`; ABSENT leaves it out.
@@ -130,7 +129,7 @@ class LocalIssuer:
         headers: Mapping[str, Any] | None = None,
         **claims: Any,
     ) -> str:
-        """Return an agent's own token, with which it authenticates itself; further claims as in `token`."""
+        """Returns an agent's own token, with which it authenticates itself; further claims as in `token`."""
         usual = {**self._common(client_id, audience, lifetime), "azp": client_id, "client_id": client_id}
         return self._sign({**usual, **claims}, algorithm, headers)
 
@@ -177,7 +176,7 @@ class LocalIssuer:
         return web.json_response(self._keys.key_set(), headers={"Cache-Control": "max-age=300"})
 
     async def _serve_token(self, request: web.Request) -> web.Response:
-        """Answer with a person's token (`user`, `client_id`) or an agent's own (`client_id` alone)."""
+        """Answers with a person's token (`user`, `client_id`) or an agent's own (`client_id` alone)."""
         if not _carries(request.headers.get("Authorization", ""), self.password):
             challenge = {"WWW-Authenticate": 'Basic realm="remit sandbox"'}
             return _refusal(
@@ -205,7 +204,7 @@ class LocalIssuer:
 
 
 def _carries(authorization: str, password: str) -> bool:
-    """Say whether the header is the Basic scheme (RFC 7617) with the sandbox's password."""
+    """Says whether the header is the Basic scheme (RFC 7617) with the sandbox's password."""
     scheme, _, encoded = authorization.partition(" ")
     try:
         given = base64.b64decode(encoded, validate=True)

@@ -8,7 +8,7 @@ from remit_sandbox.errors import SandboxError
 
 
 def private_folder(path: Path) -> Path:
-    """Return the folder, made with mode 0700 if it was missing; raises SandboxError if others can enter it."""
+    """Returns the folder, made with mode 0700 if it was missing; raises SandboxError if others can enter it."""
     path.mkdir(mode=0o700, parents=True, exist_ok=True)
     found = path.stat()
     if found.st_uid != os.getuid() or stat.S_IMODE(found.st_mode) & 0o077:
@@ -18,7 +18,7 @@ def private_folder(path: Path) -> Path:
 
 
 def write_private(path: Path, content: bytes) -> Path:
-    """Replace the file by one of mode 0600 with this content, whole or not at all."""
+    """Replaces the file by one of mode 0600 with this content, whole or not at all."""
     fresh = path.with_name(f"{path.name}.new")
     fresh.unlink(missing_ok=True)
     descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)

@@ -23,20 +23,20 @@ class SigningKeys:
 
     @classmethod
     def generate(cls) -> Self:
-        """Make two new keys; takes about a tenth of a second."""
+        """Makes two new keys; takes about a tenth of a second."""
         return cls(
             rsa.generate_private_key(public_exponent=65537, key_size=2048),
             ec.generate_private_key(ec.SECP256R1()),
         )
 
     def sign(self, claims: Mapping[str, Any], algorithm: Algorithm, headers: Mapping[str, Any]) -> str:
-        """Return the claims as a signed token (RFC 7519); `headers` win over `typ: JWT` and the key's `kid`."""
+        """Returns the claims as a signed token (RFC 7519); `headers` win over `typ: JWT` and the key's `kid`."""
         key = self._rsa if algorithm == "RS256" else self._ec
         header = {"typ": "JWT", "kid": _thumbprint(self._public(algorithm)), **headers}
         return jwt.encode(dict(claims), key, algorithm=algorithm, headers=header)
 
     def key_set(self) -> dict[str, Any]:
-        """Return the public halves as a key set; each key names its only algorithm."""
+        """Returns the public halves as a key set; each key names its only algorithm."""
         return {"keys": [self._described("RS256"), self._described("ES256")]}
 
     def _described(self, algorithm: Algorithm) -> dict[str, Any]:
