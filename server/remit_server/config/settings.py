@@ -2,75 +2,24 @@
 
 from dataclasses import dataclass, field
 from datetime import timedelta
-from enum import StrEnum
 from pathlib import Path
 
+from remit_server.config.identity_settings import AgentSettings, Binding, ClaimProfile, IssuerSettings
 from remit_server.domain.entitlement import Role
 from remit_server.domain.secret import Secret
 from remit_server.iam import ActionPattern
 
-
-class ClaimProfile(StrEnum):
-    """Which vendor's token shapes an issuer has."""
-
-    GENERIC = "generic"
-    OKTA = "okta"
-    ENTRA = "entra"
-    GITLAB_CI = "gitlab_ci"
-
-
-class Binding(StrEnum):
-    """Whether a subject token must name its presenter."""
-
-    REQUIRED = "required"
-    NONE = "none"
-
-
-@dataclass(frozen=True, slots=True)
-class IssuerSettings:
-    """One trusted OIDC issuer and everything its tokens must be.
-
-    `key_set_url` None means discovery at `<issuer>/.well-known/openid-configuration`; hosts of both must be in `allowed_hosts`.
-    `subjects` says whether its tokens are accepted as subject tokens, `actors` whether as agents' own bearer tokens.
-    `token_type` is the header's `typ` (RFC 8725 3.11), compared case-insensitively; "JWT" also accepts its absence.
-    `carries_actor` names the claim that is the actor when this issuer's one token proves both.
-    `group_claim`, `source_claim`: where groups and the SourceIdentity's id stand. `kept_claims`: what policies may read.
-    `group_map` maps the issuer's group values to the policy's names (empty: as they are).
-    """
-
-    issuer: str
-    alias: str
-    audience: str
-    algorithms: tuple[str, ...]
-    profile: ClaimProfile = ClaimProfile.GENERIC
-    token_type: str = "JWT"  # noqa: S105 - the header's `typ`
-    max_lifetime: timedelta = timedelta(hours=1)
-    leeway: timedelta = timedelta(seconds=30)
-    subjects: bool = True
-    actors: bool = False
-    binding: Binding = Binding.REQUIRED
-    carries_actor: str | None = None
-    single_use: bool = False
-    bind_expiry: bool = False
-    key_set_url: str | None = None
-    allowed_hosts: frozenset[str] = frozenset()
-    ca_file: Path | None = None
-    group_claim: str = "groups"
-    group_map: tuple[tuple[str, str], ...] = ()
-    source_claim: str = "sub"
-    source_identity_hashed: bool = False
-    kept_claims: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class AgentSettings:
-    """One agent: how it proves itself (a SPIFFE ID, or issuer and subject) and whose user tokens it may present."""
-
-    agent: str
-    spiffe_id: str | None = None
-    issuer: str | None = None
-    subject: str | None = None
-    client_ids: frozenset[str] = frozenset()
+__all__ = [
+    "AgentSettings",
+    "AwsSettings",
+    "Binding",
+    "ClaimProfile",
+    "IssuerSettings",
+    "LimitSettings",
+    "ListenerSettings",
+    "PolicySettings",
+    "Settings",
+]
 
 
 @dataclass(frozen=True, slots=True)
