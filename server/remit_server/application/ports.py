@@ -83,11 +83,13 @@ class AssumeRole(Protocol):
     """Asks AWS STS for a session."""
 
     async def __call__(self, order: SessionOrder, /, *, deadline: float) -> StsSession:
-        """Returns the session; `deadline` is monotonic seconds.
+        """Returns the session; `deadline` is monotonic seconds, within which every retry falls.
 
-        Raises Denied(INTENT_TOO_LARGE) when AWS says the packed policy is too large (never a second, wider try),
-        Outage(RATE_LIMITED) when throttled or over the gateway's own budget, Outage(STS_UNAVAILABLE) for everything else.
-        `Outage.answered` is not known to callers: after any Outage credentials may exist at AWS that nobody was given.
+        Raises Denied(INTENT_TOO_LARGE) when AWS takes no policy of this size or shape (never a second, wider try),
+        Outage(RATE_LIMITED) when throttled or over the gateway's own budget, Outage(OVERLOADED) when too many calls are
+        under way, Outage(STS_UNAVAILABLE) for everything else, and ValueError before anything is sent for an order that
+        must not be sent. `Outage.credentials_may_exist` says whether AWS may have made credentials that nobody was
+        given; after a Denied or a ValueError there are none, after a cancel there may be.
         """
         ...
 

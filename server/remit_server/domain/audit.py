@@ -7,12 +7,13 @@ import dataclasses
 import hashlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, ClassVar
 
 from remit_server.domain.decision import canonical_json
 
 GENESIS = "0" * 64
+MAX_TEXT = 4096  # of one value in a record: a session policy has 2,048 at most
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,6 +147,7 @@ class PreviewDecided(AuditRecord):
     kind: ClassVar[str] = "preview_decided"
     who: Who
     allowed: bool
+    reason: str
     role_arn: str
     session_policy_digest: str
     input_digest: str
@@ -197,7 +199,9 @@ class ChainedEvent:
 
 
 def chained(record: AuditRecord, *, sequence: int, time: datetime, previous_hash: str) -> ChainedEvent:
-    """Returns the record as the next event of a chain."""
+    """Returns the record as the next event of a chain; raises ValueError for a time that is not UTC."""
+    if time.utcoffset() != timedelta(0):
+        raise ValueError("the time of a record is UTC")
     body_text = canonical_json(record.body())
     event_hash = _event_hash(sequence, time, record.kind, body_text, previous_hash)
     return ChainedEvent(sequence, time, record.kind, body_text, previous_hash, event_hash)
@@ -220,24 +224,37 @@ class ChainBroken:
 
 
 def verify_chain(
-    events: Iterable[ChainedEvent], *, expected_count: int | None = None, expected_head: str | None = None
+    events: Iterable[ChainedEvent],
+    *,
+    expected_count: int | None = None,
+    expected_head: str | None = None,
+    complete: bool = False,
 ) -> ChainIntact | ChainBroken:
     """Walks a chain from its first record and names the first bad one.
 
     Finds any change short of recomputing the tail; with the count and head of a checkpoint kept elsewhere, any at all up to it.
+    `complete` says that the checkpoint is the chain's end, so that nothing may stand after it. Without a count the head is that
+    of the last record.
     """
     previous, count = GENESIS, 0
     for event in events:
         count += 1
         what = _wrong_with(event, count, previous)
+        if what is None and complete and expected_count is not None and count > expected_count:
+            what = "it stands after the recorded end of the chain"
+        if what is None and count == expected_count and expected_head not in {None, event.event_hash}:
+            what = _OTHER_HEAD
         if what is not None:
             return ChainBroken(count, what)
         previous = event.event_hash
     if expected_count is not None and count < expected_count:
         return ChainBroken(count + 1, "the record is missing: the chain was cut here")
-    if expected_head is not None and (expected_count is None or count == expected_count) and previous != expected_head:
-        return ChainBroken(count, "the head is not the one that was recorded elsewhere")
+    if expected_count in {None, 0, count} and expected_head not in {None, previous}:
+        return ChainBroken(count, _OTHER_HEAD)
     return ChainIntact(count, previous)
+
+
+_OTHER_HEAD = "it is not the record that the recorded head of the chain names"
 
 
 def _wrong_with(event: ChainedEvent, place: int, previous: str) -> str | None:
@@ -266,5 +283,7 @@ def _json(value: Any) -> Any:
             return {key: _json(item) for key, item in value.items()}
         case list() | tuple():
             return [_json(item) for item in value]
+        case str() if len(value) > MAX_TEXT:
+            return f"{value[:MAX_TEXT]} ... [{len(value) - MAX_TEXT} more characters]"
         case _:
             return value

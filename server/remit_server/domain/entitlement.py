@@ -8,6 +8,11 @@ from remit_server.domain.permission import Permission, as_document
 from remit_server.domain.secret import Secret
 from remit_server.iam import ActionPattern, Document
 
+# What STS itself does below 900 seconds, the policy's time guard does.
+DEFAULT_CREDENTIAL_LIFETIME = timedelta(seconds=900)
+MIN_CREDENTIAL_LIFETIME = timedelta(seconds=15)
+MIN_STS_SECONDS = 900
+
 
 class EntitlementKind(StrEnum):
     """A break-glass entitlement may skip waiting, never ceilings or the record."""

@@ -107,8 +107,19 @@ class Denied(RemitError):  # noqa: N818 - named for what it says
 
 
 class Outage(RemitError):  # noqa: N818 - named for what it says
-    """Something the gateway needs is not there or misbehaves: nothing was granted, asking again may help."""
+    """Something the gateway needs is not there or misbehaves: nothing was granted, asking again may help.
 
-    def __init__(self, reason: Reason, message: str, *, retry_after: timedelta | None = None) -> None:
+    `credentials_may_exist` is set when AWS may have made credentials that nobody was given: the grant must be revoked.
+    """
+
+    def __init__(
+        self,
+        reason: Reason,
+        message: str,
+        *,
+        retry_after: timedelta | None = None,
+        credentials_may_exist: bool = False,
+    ) -> None:
         super().__init__(reason, message, remedy=Remedy.RETRY_LATER)
         self.retry_after = retry_after
+        self.credentials_may_exist = credentials_may_exist

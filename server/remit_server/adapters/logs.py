@@ -1,0 +1,51 @@
+"""Logs: one JSON object a line, and no library that would print a secret.
+
+Messages carry fingerprints, never tokens, keys, protobuf messages or upstream bodies; tracebacks carry code, no values.
+"""
+
+import logging
+import os
+import sys
+from collections.abc import Mapping
+
+import structlog
+
+# NOTE: botocore prints keys and tokens at DEBUG, and gRPC's tracer prints bearer tokens (8-threats.md G8).
+PINNED = ("botocore", "boto3", "urllib3", "aiohttp", "grpc", "sqlalchemy", "aiosqlite", "alembic", "asyncio")
+TRACERS = ("GRPC_TRACE",)
+
+
+class UnsafeLogging(RuntimeError):  # noqa: N818 - named for what it says
+    """The environment would make a library print secrets."""
+
+
+def refuse_unsafe_logging(environment: Mapping[str, str] = os.environ) -> None:
+    """Raises UnsafeLogging when a tracer that prints bearer tokens is switched on."""
+    found = [name for name in TRACERS if environment.get(name)]
+    if environment.get("GRPC_VERBOSITY", "").upper() == "DEBUG":
+        found.append("GRPC_VERBOSITY=DEBUG")
+    if found:
+        raise UnsafeLogging(f"{', '.join(found)} makes gRPC print bearer tokens: unset it and start again")
+
+
+def configure_logs(level: int = logging.INFO) -> None:
+    """Sends every record of the process to stderr as JSON, with the noisy libraries held at WARNING."""
+    shared: list[structlog.typing.Processor] = [
+        structlog.stdlib.add_log_level,
+        structlog.stdlib.add_logger_name,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+        structlog.processors.format_exc_info,
+    ]
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            foreign_pre_chain=[structlog.stdlib.ExtraAdder(), *shared],
+            processors=[
+                structlog.stdlib.ProcessorFormatter.remove_processors_meta,
+                structlog.processors.JSONRenderer(),
+            ],
+        )
+    )
+    logging.basicConfig(level=level, handlers=[handler], force=True)
+    for name in PINNED:
+        logging.getLogger(name).setLevel(logging.WARNING)

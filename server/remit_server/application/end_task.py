@@ -1,0 +1,33 @@
+"""Ends a task: no new credentials from then on; what is out runs into its time guard."""
+
+from dataclasses import dataclass
+
+from remit_server.application.admission import Admission, Budget
+from remit_server.application.ports import Clock, EndedTask, Ledger
+from remit_server.domain.audit import RequestRefused, Who
+from remit_server.domain.errors import RemitError
+from remit_server.domain.identity import Caller
+from remit_server.domain.task import TaskId
+
+METHOD = "EndTask"
+
+
+@dataclass(frozen=True, slots=True)
+class EndTask:
+    """Lets a task's own actor end it. Needs no subject token: giving up rights needs nobody's consent."""
+
+    admit: Admission
+    budget: Budget
+    ledger: Ledger
+    clock: Clock
+
+    async def __call__(self, caller: Caller, task_id: TaskId) -> EndedTask:
+        """Returns when it ended, the same at every repeat; raises Denied(NOT_FOUND) for a task that is not this actor's."""
+        actor = await self.admit(caller, self.budget)
+        try:
+            return await self.ledger.end_task(task_id, actor, self.clock.now())
+        except RemitError as error:
+            who = Who(actor_id=actor.actor_id, peer=caller.peer)
+            record = RequestRefused(who, "", METHOD, error.reason.value, error.message, task_id)
+            await self.ledger.refuse(None, None, record)
+            raise

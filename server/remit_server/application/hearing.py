@@ -1,0 +1,144 @@
+"""What issuing and previewing have in common: verify the delegation, put the question, hear the policy, plan the session.
+
+A `Case` is what is known so far; each step returns a fuller one, so that a refusal is recorded with everything known by then.
+"""
+
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import TypeVar
+
+from remit_server.application.plan_session import Ceilings, Plan, plan_session
+from remit_server.application.ports import Clock, Ledger, Policy, Revision, VerifyDelegation
+from remit_server.application.requests import Ask
+from remit_server.domain.audit import Who
+from remit_server.domain.capability import expand
+from remit_server.domain.decision import Allow, DecisionInput, Deny, decision_input
+from remit_server.domain.entitlement import DEFAULT_CREDENTIAL_LIFETIME, MIN_CREDENTIAL_LIFETIME
+from remit_server.domain.errors import Denied, FieldViolation, InvalidRequest, Reason, Refusal
+from remit_server.domain.identity import Actor, Delegation
+from remit_server.domain.permission import Permission
+from remit_server.domain.task import Task
+
+T = TypeVar("T")
+MAX_EXPANDED = 100
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """The intent spelled out in permissions, and the text that the active revision is asked with."""
+
+    permissions: tuple[Permission, ...]
+    revision: Revision
+    text: DecisionInput
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """What is known of an ask so far."""
+
+    actor: Actor
+    ask: Ask
+    time: datetime
+    delegation: Delegation | None = None
+    task: Task | None = None
+    question: Question | None = None
+
+    @property
+    def who(self) -> Who:
+        """Subject and actor as records name them: the subject only once it is verified."""
+        subject = self.delegation.subject if self.delegation else None
+        return Who(
+            subject_issuer=subject.issuer if subject else "",
+            subject_id=subject.subject if subject else "",
+            actor_id=self.actor.actor_id,
+            token_fingerprint=self.ask.unverified_subject_token.fingerprint,
+            peer=self.ask.caller.peer,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Hearing:
+    """The steps from an authenticated actor to a proven plan."""
+
+    verify: VerifyDelegation
+    policy: Policy
+    ledger: Ledger
+    ceilings: Ceilings
+    clock: Clock
+
+    async def verified(self, case: Case) -> Case:
+        """Proves for whom the actor works; raises what `VerifyDelegation` raises."""
+        delegation = await self.verify(case.ask.unverified_subject_token, case.actor)
+        return replace(case, delegation=delegation)
+
+    async def in_task(self, case: Case) -> Case:
+        """Finds the named task; raises Denied(NOT_FOUND) unless it is live and exactly this subject's and actor's."""
+        if case.ask.task_id is None:
+            return case
+        task = await self.ledger.task(case.ask.task_id)
+        delegation = known(case.delegation)
+        if task is None or not task.belongs_to(
+            delegation.subject.issuer, delegation.subject.subject, case.actor.actor_id
+        ):
+            raise Denied(Reason.NOT_FOUND, "no such task of this subject and actor: leave task_id empty to start one")
+        if not task.is_live(case.time):
+            raise Denied(Reason.GRANT_NOT_LIVE, "the task is over: leave task_id empty to start another")
+        return replace(case, task=task)
+
+    def questioned(self, case: Case) -> Case:
+        """Spells the intent out and puts the question; raises InvalidRequest."""
+        ask, revision = case.ask, self.policy.active
+        _check_duration(ask)
+        permissions = list(ask.intent.permissions)
+        for index, capability in enumerate(ask.intent.capabilities):
+            permissions += expand(capability, revision.capabilities, path=f"intent.capabilities[{index}]")
+        if not permissions:
+            raise InvalidRequest([FieldViolation("intent", "needs at least one permission or capability")])
+        if len(permissions) > MAX_EXPANDED:
+            rule = f"stands for more than {MAX_EXPANDED} permissions: ask in several requests"
+            raise InvalidRequest([FieldViolation("intent", rule)])
+        text = decision_input(
+            known(case.delegation),
+            ask.intent,
+            tuple(permissions),
+            task_id=case.task.task_id if case.task else None,
+            grants_so_far=case.task.grants_so_far if case.task else 0,
+            requested_duration=ask.requested_duration or DEFAULT_CREDENTIAL_LIFETIME,
+            now=case.time,
+            source_ip=ask.caller.peer,
+        )
+        return replace(case, question=Question(tuple(permissions), revision, text))
+
+    async def planned(self, case: Case) -> Plan:
+        """Hears the policy and plans the session within its answer; raises Denied with the failing permission, or Outage."""
+        question = known(case.question)
+        match await self.policy.decide(question.revision, question.text):
+            case Deny(reasons):
+                first = reasons[0]
+                sentence = "; ".join(reason.message for reason in reasons)
+                raise Denied(Reason.POLICY_DENIED, f"{sentence} ({first.code})", Refusal(remedy=first.remedy))
+            case Allow() as allow:
+                return await plan_session(
+                    question.permissions,
+                    allow,
+                    self.ceilings,
+                    delegation=known(case.delegation),
+                    task=case.task,
+                    requested=case.ask.requested_duration,
+                    narrowed=case.ask.narrow,
+                    now=case.time,
+                )
+
+
+def known(value: T | None) -> T:
+    """Returns a value that an earlier step has set."""
+    if value is None:
+        raise AssertionError("a step of the hearing was left out")
+    return value
+
+
+def _check_duration(ask: Ask) -> None:
+    """Refuses lifetimes that are too short to use."""
+    if ask.requested_duration is not None and ask.requested_duration < MIN_CREDENTIAL_LIFETIME:
+        seconds = int(MIN_CREDENTIAL_LIFETIME.total_seconds())
+        raise InvalidRequest([FieldViolation("requested_duration", f"must be {seconds} seconds or more")])

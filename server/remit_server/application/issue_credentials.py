@@ -1,0 +1,151 @@
+"""Issues credentials for a task intent: the whole story of the main job."""
+
+import asyncio
+import logging
+from collections.abc import Coroutine
+from dataclasses import dataclass, field, replace
+from datetime import timedelta
+from typing import Any
+
+from remit_server.application.admission import Admission, Budget
+from remit_server.application.flights import Flights
+from remit_server.application.grants import authorization_of, issuance_of, order_of, still_within
+from remit_server.application.hearing import Case, Hearing, known
+from remit_server.application.plan_session import Plan
+from remit_server.application.ports import AssumeRole, Clock, Entropy, Ledger, Remembered, RequestKey
+from remit_server.application.refusals import refusal_record
+from remit_server.application.requests import IssueRequest, request_key
+from remit_server.domain.audit import CredentialsIssued, IssuanceFailed
+from remit_server.domain.credentials import Credentials
+from remit_server.domain.errors import Denied, FieldViolation, InvalidRequest, Outage, Reason, RemitError
+from remit_server.domain.grant import Grant, GrantState
+
+METHOD = "IssueCredentials"
+OUTCOME_WITHIN = timedelta(seconds=20)
+STS_WITHIN = timedelta(seconds=15)
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Issued:
+    """The grant, and the credentials that are given this once."""
+
+    grant: Grant
+    credentials: Credentials
+
+
+@dataclass(frozen=True, slots=True)
+class IssueCredentials:
+    """Verifies, decides, proves, records, asks STS, records again, answers: in this order and no other."""
+
+    admit: Admission
+    budget: Budget
+    hearing: Hearing
+    ledger: Ledger
+    assume_role: AssumeRole
+    clock: Clock
+    entropy: Entropy
+    flights: Flights = field(default_factory=Flights)
+    _shielded: set[asyncio.Task[Issued]] = field(default_factory=set)
+
+    async def __call__(self, request: IssueRequest) -> Issued:
+        """Returns credentials; raises RemitError, in which case nobody holds any and a record says why."""
+        actor = await self.admit(request.ask.caller, self.budget)
+        case, key = Case(actor, request.ask, self.clock.now()), None
+        async with self.flights(actor.actor_id, request.request_id):
+            try:
+                case = await self.hearing.verified(case)
+                key = request_key(request, known(case.delegation))
+                before = await self.ledger.remembered(key.actor_id, key.request_id)
+                if before is not None:
+                    return await self._again(before, case, key)
+                case = await self.hearing.in_task(case)
+                case = self.hearing.questioned(case)
+                plan = await self.hearing.planned(case)
+                grant = await self._authorized(case, key, plan)
+            except RemitError as error:
+                await self._refused(error, case, key, request.request_id)
+                raise
+            return await self._to_the_end(self._issued(grant, case, key))
+
+    async def _authorized(self, case: Case, key: RequestKey, plan: Plan) -> Grant:
+        """Records that everything was proven: from here on STS may be called, and nothing of it is forgotten."""
+        authorization = authorization_of(case, key, plan, self.entropy)
+        await self.ledger.authorize(authorization)
+        return authorization.grant
+
+    async def _again(self, before: Remembered, case: Case, key: RequestKey) -> Issued:
+        """Answers a repeat: the same refusal, or new credentials of the same grant under its recorded policy."""
+        if before.content_hash != key.content_hash:
+            raise InvalidRequest([FieldViolation("request_id", "was used for another request: choose a new UUID")])
+        if before.refusal is not None:
+            raise before.refusal
+        grant = known(before.grant)
+        if grant.state is GrantState.AUTHORIZED:
+            raise Outage(
+                Reason.STS_UNAVAILABLE,
+                "the first call with this request_id has no outcome yet: repeat it in a second",
+                retry_after=timedelta(seconds=1),
+            )
+        task = await self.ledger.task(grant.task_id)
+        if task is None or not task.is_live(case.time) or not grant.is_live(case.time):
+            raise Denied(Reason.GRANT_NOT_LIVE, "the grant of this request_id is over: ask with a new one")
+        still_within(grant, self.hearing.ceilings)
+        return await self._to_the_end(self._issued(grant, case, key, repeated=True))
+
+    async def _issued(self, grant: Grant, case: Case, key: RequestKey, *, repeated: bool = False) -> Issued:
+        """Calls STS and records the issuance before anybody sees a key; withholds the credentials when that fails."""
+        try:
+            async with asyncio.timeout(OUTCOME_WITHIN.total_seconds()):
+                deadline = self.clock.monotonic() + STS_WITHIN.total_seconds()
+                order = order_of(grant, self.hearing.ceilings, self.clock.now())
+                session = await self.assume_role(order, deadline=deadline)
+                issuance = issuance_of(grant, session, self.clock.now())
+                record = CredentialsIssued(
+                    who=case.who,
+                    request_id=key.request_id,
+                    task_id=grant.task_id,
+                    grant_id=grant.grant_id,
+                    access_key_id=issuance.access_key_id,
+                    session_policy_digest=issuance.session_policy_digest,
+                    policy_revision=issuance.policy_revision,
+                    expire_time=issuance.expire_time,
+                    packed_policy_percent=issuance.packed_policy_percent,
+                    repeated=repeated,
+                )
+                await self.ledger.issue(grant.grant_id, issuance, record)
+        except BaseException as error:
+            await self._withheld(grant, error)
+            if isinstance(error, TimeoutError):
+                raise Outage(Reason.STS_UNAVAILABLE, "issuing took too long and was given up: ask again") from error
+            raise
+        credentials = replace(session.credentials, expire_time=grant.expire_time)
+        issued = replace(grant, state=GrantState.ISSUED, issuances=(*grant.issuances, issuance))
+        return Issued(issued, credentials)
+
+    async def _withheld(self, grant: Grant, error: BaseException) -> None:
+        """Records that no caller was given credentials. If even that fails, the sweeper finds the grant."""
+        may_exist = not isinstance(error, Denied | Outage) or (
+            error.credentials_may_exist if isinstance(error, Outage) else error.reason is Reason.GRANT_NOT_LIVE
+        )
+        reason = error.reason if isinstance(error, RemitError) else Reason.INTERNAL
+        state = GrantState.REVOKING if may_exist else GrantState.FAILED
+        record = IssuanceFailed(grant.task_id, grant.grant_id, reason.value, state.value)
+        try:
+            await self.ledger.fail(grant.grant_id, record, credentials_may_exist=may_exist)
+        except RemitError:
+            _log.exception("the outcome of a grant could not be recorded; the sweeper will take it")
+
+    async def _refused(self, error: RemitError, case: Case, key: RequestKey | None, request_id: str) -> None:
+        """Records the no. A decision is remembered for repeats, an outage and a malformed request are not."""
+        record = refusal_record(error, case, request_id=request_id, method=METHOD)
+        remembered = error if isinstance(error, Denied) else None
+        question = case.question.text if case.question else None
+        await self.ledger.refuse(key if remembered else None, remembered, record, question=question)
+
+    async def _to_the_end(self, outcome: Coroutine[Any, Any, Issued]) -> Issued:
+        """Runs what follows AUTHORIZED to its end, also when the caller hangs up meanwhile."""
+        task = asyncio.create_task(outcome)
+        self._shielded.add(task)
+        task.add_done_callback(self._shielded.discard)
+        return await asyncio.shield(task)

@@ -1,0 +1,22 @@
+"""How a no is recorded: with everything that was known by then, and never a value the caller sent."""
+
+from remit_server.application.hearing import Case
+from remit_server.domain.audit import RequestRefused
+from remit_server.domain.errors import Denied, RemitError
+
+
+def refusal_record(error: RemitError, case: Case, *, request_id: str, method: str) -> RequestRefused:
+    """Returns the audit record of a refusal or an outage."""
+    refusal = error.refusal if isinstance(error, Denied) else None
+    question = case.question
+    return RequestRefused(
+        who=case.who,
+        request_id=request_id,
+        method=method,
+        reason=error.reason.value,
+        message=error.message,
+        task_id=case.ask.task_id or "",
+        input_digest=question.text.digest if question else "",
+        policy_revision=question.revision.digest if question else "",
+        failures=tuple((item.action, item.resource, item.rule) for item in refusal.failures) if refusal else (),
+    )

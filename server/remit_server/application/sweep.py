@@ -1,0 +1,36 @@
+"""The housekeeping that nobody asks for: orphans, expired grants, the counts of rejected callers."""
+
+import asyncio
+import logging
+from dataclasses import dataclass
+from datetime import timedelta
+
+from remit_server.application.admission import Rejections
+from remit_server.application.ports import Clock, Ledger
+from remit_server.domain.errors import RemitError
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Sweep:
+    """Takes grants whose outcome nobody recorded, and those whose time is over; writes the aggregate of rejected callers."""
+
+    ledger: Ledger
+    rejections: Rejections
+    clock: Clock
+    every: timedelta = timedelta(seconds=5)
+    rejections_every: timedelta = timedelta(seconds=60)
+
+    async def __call__(self) -> None:
+        """Runs until it is cancelled; an outage is logged and tried again at the next turn."""
+        written = self.clock.monotonic()
+        while True:
+            await asyncio.sleep(self.every.total_seconds())
+            try:
+                await self.ledger.sweep(self.clock.now())
+                if self.clock.monotonic() - written >= self.rejections_every.total_seconds():
+                    written = self.clock.monotonic()
+                    await self.rejections.write()
+            except RemitError:
+                _log.exception("the sweep could not be recorded; trying again")

@@ -1,0 +1,190 @@
+"""Messages to domain values and back: the edge at which protobuf stops."""
+
+from collections.abc import Callable, Iterable
+from datetime import timedelta
+from typing import TypeVar
+
+from google.protobuf.duration_pb2 import Duration
+
+from remit.v1 import credential_service_pb2 as service
+from remit.v1 import types_pb2
+from remit_server.application.issue_credentials import Issued
+from remit_server.application.ports import EndedTask
+from remit_server.application.preview_credentials import WouldIssue, WouldRefuse
+from remit_server.application.requests import Ask, IssueRequest
+from remit_server.domain.errors import FieldViolation, InvalidRequest
+from remit_server.domain.grant import Grant, GrantState
+from remit_server.domain.identity import Caller
+from remit_server.domain.permission import Permission
+from remit_server.domain.secret import Secret
+from remit_server.domain.task import Capability, TaskId, TaskIntent
+from remit_server.iam import ActionPattern, Condition, ResourcePattern
+from remit_server.transport.grpc.status import refusal_message
+
+T = TypeVar("T")
+MAX_DURATION = timedelta(days=7)
+
+_STATES = {
+    GrantState.AUTHORIZED: types_pb2.GRANT_STATE_AUTHORIZED,
+    GrantState.ISSUED: types_pb2.GRANT_STATE_ISSUED,
+    GrantState.FAILED: types_pb2.GRANT_STATE_FAILED,
+    GrantState.REVOKING: types_pb2.GRANT_STATE_REVOKING,
+    GrantState.REVOKED: types_pb2.GRANT_STATE_REVOKED,
+    GrantState.EXPIRED: types_pb2.GRANT_STATE_EXPIRED,
+}
+
+
+def issue_request(message: service.IssueCredentialsRequest, caller: Caller) -> IssueRequest:
+    """Reads an issue request; raises InvalidRequest naming field and rule."""
+    ask = _ask(message, caller, requested=message.requested_duration)
+    return IssueRequest(request_id=message.request_id.lower(), ask=ask)
+
+
+def preview_request(message: service.PreviewCredentialsRequest, caller: Caller) -> Ask:
+    """Reads a preview request; raises InvalidRequest naming field and rule."""
+    return _ask(message, caller, requested=message.requested_duration)
+
+
+def _ask(
+    message: service.IssueCredentialsRequest | service.PreviewCredentialsRequest, caller: Caller, *, requested: Duration
+) -> Ask:
+    """Reads what both have in common."""
+    return Ask(
+        caller=caller,
+        unverified_subject_token=Secret(message.subject_token),
+        task_id=TaskId(message.task_id) if message.task_id else None,
+        intent=_intent(message.intent),
+        requested_duration=_duration(requested) if message.HasField("requested_duration") else None,
+        narrow=message.narrow,
+    )
+
+
+def _intent(message: types_pb2.TaskIntent) -> TaskIntent:
+    """Reads an intent: every pattern is parsed here, once."""
+    if not message.purpose.isprintable():
+        raise InvalidRequest([FieldViolation("intent.purpose", "must not hold control characters")])
+    return TaskIntent(
+        purpose=message.purpose,
+        permissions=tuple(
+            _permission(permission, f"intent.permissions[{index}]")
+            for index, permission in enumerate(message.permissions)
+        ),
+        capabilities=tuple(Capability(item.name, dict(item.parameters)) for item in message.capabilities),
+        labels=dict(message.labels),
+    )
+
+
+def _permission(message: types_pb2.Permission, path: str) -> Permission:
+    """Reads one permission."""
+    return Permission(
+        actions=_parsed(ActionPattern.parse, message.actions, f"{path}.actions"),
+        resources=_parsed(ResourcePattern.parse, message.resources, f"{path}.resources"),
+        conditions=_parsed(_condition, message.conditions, f"{path}.conditions"),
+    )
+
+
+def _condition(message: types_pb2.Condition) -> Condition:
+    """Reads one condition; policy variables are never a caller's to use."""
+    if any("${" in value for value in message.values):
+        raise ValueError("must not hold a policy variable")
+    return Condition(message.operator, message.key, tuple(message.values))
+
+
+def _parsed(parse: Callable[..., T], items: Iterable[object], path: str) -> tuple[T, ...]:
+    """Parses each item; a parser's ValueError names the rule, and the path says where."""
+    parsed = []
+    for index, item in enumerate(items):
+        try:
+            parsed.append(parse(item))
+        except ValueError as error:
+            raise InvalidRequest([FieldViolation(f"{path}[{index}]", str(error))]) from error
+    return tuple(parsed)
+
+
+def _duration(message: Duration) -> timedelta:
+    """Reads a lifetime, which is whole seconds of at most a week."""
+    longest = int(MAX_DURATION.total_seconds())
+    if message.nanos or not 0 < message.seconds <= longest:
+        rule = f"must be whole seconds between 15 and {longest}"
+        raise InvalidRequest([FieldViolation("requested_duration", rule)])
+    return timedelta(seconds=message.seconds)
+
+
+def issue_response(issued: Issued) -> service.IssueCredentialsResponse:
+    """Writes the one message that holds credentials."""
+    credentials = types_pb2.AwsCredentials(
+        access_key_id=issued.credentials.access_key_id,
+        secret_access_key=issued.credentials.secret_access_key.reveal(),
+        session_token=issued.credentials.session_token.reveal(),
+        region=issued.grant.region,
+    )
+    credentials.expire_time.FromDatetime(issued.credentials.expire_time)
+    return service.IssueCredentialsResponse(grant=grant_message(issued.grant), credentials=credentials)
+
+
+def preview_response(outcome: WouldIssue | WouldRefuse) -> service.PreviewCredentialsResponse:
+    """Writes what would happen."""
+    match outcome:
+        case WouldIssue(plan=plan, policy_revision=revision):
+            would_issue = service.PreviewedGrant(
+                session_policy=plan.session_policy,
+                session_policy_digest=plan.session_policy_digest,
+                size=types_pb2.PolicySize(characters=len(plan.session_policy)),
+                role_arn=plan.role.arn,
+                entitlements=plan.entitlements,
+                policy_revision=revision,
+            )
+            would_issue.expire_time.FromDatetime(plan.expire_time)
+            return service.PreviewCredentialsResponse(would_issue=would_issue)
+        case WouldRefuse(denied=denied):
+            would_refuse = service.PreviewedRefusal(
+                reason=denied.reason.value, message=denied.message, refusal=refusal_message(denied)
+            )
+            return service.PreviewCredentialsResponse(would_refuse=would_refuse)
+
+
+def end_response(ended: EndedTask) -> service.EndTaskResponse:
+    """Writes what ending a task did."""
+    message = service.EndTaskResponse(grants=ended.grants)
+    message.end_time.FromDatetime(ended.end_time)
+    if ended.credentials_until is not None:
+        message.credentials_until.FromDatetime(ended.credentials_until)
+    return message
+
+
+def grant_message(grant: Grant) -> types_pb2.Grant:
+    """Writes a grant, which holds no secret."""
+    message = types_pb2.Grant(
+        name=grant.name,
+        task_id=grant.task_id,
+        subject=types_pb2.Subject(issuer=grant.subject_issuer, id=grant.subject_id),
+        actor=grant.actor_id,
+        state=_STATES[grant.state],
+        session_policy=grant.session_policy,
+        session_policy_digest=grant.session_policy_digest,
+        size=types_pb2.PolicySize(characters=grant.size, packed_percent=_packed_percent(grant)),
+        role_arn=grant.role_arn,
+        entitlements=grant.entitlements,
+        policy_revision=grant.policy_revision,
+        ceiling_digest=grant.ceiling_digest,
+        unguarded=grant.unguarded,
+        outlives_task=grant.outlives_task,
+    )
+    for issuance in grant.issuances:
+        item = message.issuances.add(
+            access_key_id=issuance.access_key_id,
+            session_policy_digest=issuance.session_policy_digest,
+            policy_revision=issuance.policy_revision,
+        )
+        item.issue_time.FromDatetime(issuance.issue_time)
+        item.expire_time.FromDatetime(issuance.expire_time)
+    message.issue_time.FromDatetime(grant.issue_time)
+    message.expire_time.FromDatetime(grant.expire_time)
+    if grant.revoke_time is not None:
+        message.revoke_time.FromDatetime(grant.revoke_time)
+    return message
+
+
+def _packed_percent(grant: Grant) -> int | None:
+    """Returns STS's own figure of the latest issuance, when it gave one."""
+    return grant.issuances[-1].packed_policy_percent if grant.issuances else None

@@ -1,0 +1,131 @@
+"""The gRPC server: TLS listeners, limits, health, and nothing that is not on the list."""
+
+from collections.abc import Callable, Sequence
+from datetime import timedelta
+from pathlib import Path
+
+import grpc
+from google.protobuf.descriptor import ServiceDescriptor
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+from grpc_health.v1.health import aio as health_aio
+from grpc_reflection.v1alpha import reflection
+
+from remit.v1 import credential_service_pb2
+from remit.v1.credential_service_pb2_grpc import add_CredentialServiceServicer_to_server
+from remit_server.config.settings import ListenerSettings
+from remit_server.domain.errors import Reason
+from remit_server.transport.grpc.credential_service import CredentialService
+from remit_server.transport.grpc.interceptor import Guard
+
+MAX_MESSAGE = 64 * 1024
+MAX_METADATA = 24 * 1024
+SERVICE: ServiceDescriptor = credential_service_pb2.DESCRIPTOR.services_by_name["CredentialService"]
+HEALTH: ServiceDescriptor = health_pb2.DESCRIPTOR.services_by_name["Health"]
+
+
+class GrpcServer:
+    """Serves CredentialService and health on TLS listeners until it is stopped."""
+
+    def __init__(
+        self,
+        service: CredentialService,
+        reject: Callable[[str, Reason], None],
+        *,
+        concurrent_calls: int,
+        with_reflection: bool = False,
+    ) -> None:
+        services = [SERVICE, HEALTH]
+        methods = {f"/{item.full_name}/{method.name}" for item in services for method in item.methods}
+        if with_reflection:
+            methods.add(f"/{reflection.SERVICE_NAME}/ServerReflectionInfo")
+        self._health = health_aio.HealthServicer()
+        self._server = grpc.aio.server(
+            interceptors=[Guard(frozenset(methods), reject)],
+            maximum_concurrent_rpcs=concurrent_calls,
+            options=_options(concurrent_calls),
+        )
+        add_CredentialServiceServicer_to_server(service, self._server)
+        health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
+        if with_reflection:
+            names = (*(item.full_name for item in services), reflection.SERVICE_NAME)
+            reflection.enable_server_reflection(names, self._server)
+
+    def listen(self, listener: ListenerSettings) -> str:
+        """Opens one listener and returns its address with the port it got; raises RuntimeError when it cannot."""
+        port = self._server.add_secure_port(listener.address, _credentials(listener))
+        return f"{listener.address.rpartition(':')[0]}:{port}"
+
+    async def start(self) -> None:
+        """Starts to serve and says so to health checks."""
+        await self._server.start()
+        for name in ("", SERVICE.full_name):
+            await self._health.set(name, health_pb2.HealthCheckResponse.SERVING)
+
+    async def stop(self, grace: timedelta) -> None:
+        """Tells health checks first, then lets running calls end for `grace`."""
+        await self._health.enter_graceful_shutdown()
+        await self._server.stop(grace.total_seconds())
+
+    async def wait(self) -> None:
+        """Returns when the server has stopped."""
+        await self._server.wait_for_termination()
+
+
+def _options(concurrent_calls: int) -> Sequence[tuple[str, int]]:
+    """Returns the channel arguments, each set on purpose: overload is RESOURCE_EXHAUSTED, never a silent cancel."""
+    return [
+        ("grpc.max_receive_message_length", MAX_MESSAGE),
+        ("grpc.max_metadata_size", MAX_METADATA),
+        ("grpc.absolute_max_metadata_size", MAX_METADATA),
+        ("grpc.max_concurrent_streams", min(concurrent_calls, 256)),
+        ("grpc.server.max_pending_requests", concurrent_calls * 2),
+        ("grpc.server.max_pending_requests_hard_limit", concurrent_calls * 4),
+        ("grpc.server_handshake_timeout_ms", 10_000),
+        ("grpc.http2.min_ping_interval_without_data_ms", 20_000),
+        ("grpc.http2.max_ping_strikes", 3),
+        ("grpc.keepalive_time_ms", 60_000),
+        ("grpc.keepalive_timeout_ms", 20_000),
+        ("grpc.so_reuseport", 0),
+    ]
+
+
+def _credentials(listener: ListenerSettings) -> grpc.ServerCredentials:
+    """Returns TLS credentials that follow their files: certificates are rotated without a restart."""
+    source = _Certificates(listener)
+    return grpc.dynamic_ssl_server_credentials(
+        source.current(), source.current, require_client_authentication=listener.client_ca_file is not None
+    )
+
+
+class _Certificates:
+    """Reads a listener's certificate, key and client CA, and notices when one of the files changes."""
+
+    def __init__(self, listener: ListenerSettings) -> None:
+        self._listener = listener
+        self._seen: tuple[int, ...] = ()
+        self._loaded = self.load()
+
+    def load(self) -> grpc.ServerCertificateConfiguration:
+        """Reads the files; raises OSError."""
+        listener = self._listener
+        self._seen = self._stamps()
+        roots = listener.client_ca_file.read_bytes() if listener.client_ca_file else None
+        pair = (listener.key_file.read_bytes(), listener.certificate_file.read_bytes())
+        self._loaded = grpc.ssl_server_certificate_configuration([pair], roots)
+        return self._loaded
+
+    def current(self) -> grpc.ServerCertificateConfiguration:
+        """Returns the files' content; while a rotation is half done, what was there before it."""
+        try:
+            return self._loaded if self._stamps() == self._seen else self.load()
+        except OSError:
+            return self._loaded
+
+    def _stamps(self) -> tuple[int, ...]:
+        """Returns when each file was last written."""
+        files: list[Path | None] = [
+            self._listener.certificate_file,
+            self._listener.key_file,
+            self._listener.client_ca_file,
+        ]
+        return tuple(file.stat().st_mtime_ns for file in files if file is not None)
