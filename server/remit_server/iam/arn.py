@@ -128,6 +128,13 @@ class ResourcePattern:
         return self.text
 
     @property
+    def lead(self) -> str:
+        """The text before its first wildcard or variable; what it includes begins with it."""
+        if not self.starred_head:
+            return self.text[: len(self.text) - len(self.name.text) + len(self.name.head)]
+        return self.text.partition("*")[0]
+
+    @property
     def is_universal(self) -> bool:
         """Whether it is `*`, which also matches the resource `*` of actions that name none."""
         return self.text == "*"

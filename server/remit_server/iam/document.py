@@ -102,13 +102,27 @@ class Statement:
             return not any(mine.includes(resource) for mine in self.resources)
         return any(mine.overlaps(resource) for mine in self.resources)
 
+    @property
+    def leads(self) -> tuple[str, ...]:
+        """The texts with which every resource pattern that it holds begins, one of them at least."""
+        return ("",) if self.not_resource else tuple({resource.lead for resource in self.resources})
+
+
+@dataclass(frozen=True, slots=True)
+class Numbered:
+    """Holds a statement with its number in its document and its leads, for quick refusal."""
+
+    number: int
+    leads: tuple[str, ...]
+    statement: Statement
+
 
 @dataclass(frozen=True, slots=True)
 class Concerned:
-    """Holds, by number in their document, the Allows about a whole action and the Denies that may touch it."""
+    """Holds the Allows about a whole action and the Denies that may touch it."""
 
-    allows: tuple[tuple[int, Statement], ...]
-    denies: tuple[tuple[int, Statement], ...]
+    allows: tuple[Numbered, ...]
+    denies: tuple[Numbered, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,39 +177,40 @@ class Document:
             return known
         among = self._concerned_by_service(action.service)
         found = Concerned(
-            allows=tuple((number, each) for number, each in among.allows if each.holds_action(action)),
-            denies=tuple((number, each) for number, each in among.denies if each.touches_action(action)),
+            allows=tuple(each for each in among.allows if each.statement.holds_action(action)),
+            denies=tuple(each for each in among.denies if each.statement.touches_action(action)),
         )
         if len(self._by_action) < _REMEMBERED:
             self._by_action[action] = found
         return found
 
+    @property
+    def numbered(self) -> Concerned:
+        """All statements, by effect, with their numbers."""
+        return self._concerned_by_service("*")
+
     def _concerned_by_service(self, service: str) -> Concerned:
         """Narrows the statements to those that can be about a service; all of them for `*`."""
         by_service = self._by_service
         if by_service is None:
+            every = [Numbered(number, each.leads, each) for number, each in enumerate(self.statements)]
             named = {a.service for each in self.statements if not each.not_action for a in each.actions}
-            by_service = {name: self._about(name) for name in named | {""}}
-            by_service["*"] = self._split(list(enumerate(self.statements)))
+            by_service = {name: _concerned([each for each in every if _about(each, name)]) for name in named | {""}}
+            by_service["*"] = _concerned(every)
             object.__setattr__(self, "_by_service", by_service)
         return by_service.get(service) or by_service[""]
 
-    def _about(self, service: str) -> Concerned:
-        services = (service, "*")
-        return self._split(
-            [
-                (number, each)
-                for number, each in enumerate(self.statements)
-                if each.not_action or any(action.service in services for action in each.actions)
-            ]
-        )
 
-    @staticmethod
-    def _split(numbered: Sequence[tuple[int, Statement]]) -> Concerned:
-        return Concerned(
-            allows=tuple(pair for pair in numbered if pair[1].effect is Effect.ALLOW),
-            denies=tuple(pair for pair in numbered if pair[1].effect is Effect.DENY),
-        )
+def _about(each: Numbered, service: str) -> bool:
+    statement = each.statement
+    return statement.not_action or any(action.service in (service, "*") for action in statement.actions)
+
+
+def _concerned(among: Sequence[Numbered]) -> Concerned:
+    return Concerned(
+        allows=tuple(each for each in among if each.statement.effect is Effect.ALLOW),
+        denies=tuple(each for each in among if each.statement.effect is Effect.DENY),
+    )
 
 
 def _short(values: Sequence[str]) -> object:

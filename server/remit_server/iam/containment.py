@@ -1,0 +1,80 @@
+"""Containment of policies: what is issued never exceeds its ceilings, proven on the documents themselves."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from remit_server.iam.document import Document
+from remit_server.iam.exact import decide
+from remit_server.iam.fast import settle
+from remit_server.iam.implication import WrittenOut, written_out
+from remit_server.iam.verdict import Budget, Counterexample, Cover, Undecided, Witness
+
+DEFAULT_BUDGET = Budget()
+
+
+def contains(
+    issued: Document, ceiling: Document, *, budget: Budget = DEFAULT_BUDGET
+) -> Witness | Counterexample | Undecided:
+    """Decides whether every request that the document allows is allowed by the ceiling as well.
+
+    Returns a Witness only when proven. The document's own Denies count for it. Conditions are opaque: a ceiling
+    Allow with a condition covers only what carries the same condition, or one known to imply it
+    (`implication.py`). An empty document is contained in all.
+    Source: 8-threats "Containment: a method that held up".
+    """
+    found = _opaque(issued, ceiling, budget)
+    if isinstance(found, Witness):
+        return found
+    written = written_out(issued, ceiling)
+    if written is None:
+        return found
+    return _renumbered(_opaque(written.issued, written.ceiling, budget), written, issued, ceiling)
+
+
+def _opaque(issued: Document, ceiling: Document, budget: Budget) -> Witness | Counterexample | Undecided:
+    covers, pending = settle(issued, ceiling)
+    if pending:
+        rest = decide(pending, issued, ceiling, budget)
+        if not isinstance(rest, list):
+            return rest
+        covers = sorted((*covers, *rest), key=lambda cover: cover.statement)
+    return Witness(tuple(covers), ceiling.sha256, issued.sha256)
+
+
+def _renumbered(
+    found: Witness | Counterexample | Undecided, written: WrittenOut, issued: Document, ceiling: Document
+) -> Witness | Counterexample | Undecided:
+    """Says the same about the documents as they were before they were written out."""
+    match found:
+        case Witness(covers=covers):
+            return Witness(tuple(_original(cover, written) for cover in covers), ceiling.sha256, issued.sha256)
+        case Counterexample(statement=number):
+            return replace(found, statement=written.issued_numbers[number])
+        case Undecided():
+            return found
+
+
+def _original(cover: Cover, written: WrittenOut) -> Cover:
+    numbers = sorted({written.ceiling_numbers[number] for number in cover.covered_by})
+    return replace(cover, statement=written.issued_numbers[cover.statement], covered_by=tuple(numbers))
+
+
+def contains_all(
+    issued: Document, ceilings: Sequence[Document], *, budget: Budget = DEFAULT_BUDGET
+) -> tuple[Witness, ...] | Counterexample | Undecided:
+    """Decides containment in every ceiling; the first no is the answer and names its ceiling by number.
+
+    Without any ceiling nothing is contained.
+    """
+    if not ceilings:
+        return Undecided("there is no ceiling")
+    witnesses: list[Witness] = []
+    for number, ceiling in enumerate(ceilings):
+        match contains(issued, ceiling, budget=budget):
+            case Witness() as witness:
+                witnesses.append(witness)
+            case Counterexample() as found:
+                return replace(found, ceiling=number)
+            case Undecided() as undecided:
+                return replace(undecided, ceiling=number)
+    return tuple(witnesses)

@@ -1,0 +1,60 @@
+"""What a containment proof answers, as frozen values; only a Witness lets anything be issued."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Budget:
+    """Bounds one proof in counted steps, never in time, so that a replay repeats the answer.
+
+    `states` are sets of pattern positions visited, `atoms` conditions free at once, `permissions` issued
+    statements past the fast path, `evaluations` concrete requests and condition assignments decided.
+    """
+
+    states: int = 2_000
+    atoms: int = 10
+    permissions: int = 10
+    evaluations: int = 20_000
+
+
+@dataclass(frozen=True, slots=True)
+class Cover:
+    """Says which ceiling statements, by number, hold one action and resource of an issued statement."""
+
+    statement: int
+    action: str
+    resource: str
+    covered_by: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Witness:
+    """Says that all the document allows is allowed by the ceiling, and why, for exactly these two texts."""
+
+    covers: tuple[Cover, ...]
+    ceiling_sha256: str
+    document_sha256: str
+
+
+@dataclass(frozen=True, slots=True)
+class Counterexample:
+    """Holds one concrete request that the document allows and the ceiling does not.
+
+    `context` pairs each condition in play with whether it holds; conditions count as independent of each other.
+    `statement` is the issued statement, `ceiling` the number of the ceiling that stopped it.
+    """
+
+    action: str
+    resource: str
+    context: tuple[tuple[str, str], ...]
+    statement: int
+    stopped_by: str
+    ceiling: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Undecided:
+    """Says why no proof was found within the budget; it counts as no."""
+
+    reason: str
+    ceiling: int = 0
