@@ -8,9 +8,9 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from .condition import Condition
-from .document import Document, Effect, Statement
-from .operators import Context, holds
+from remit_server.iam.condition import Condition
+from remit_server.iam.document import Document, Effect, Statement
+from remit_server.iam.operators import Context, holds
 
 
 class Naming(StrEnum):
@@ -126,9 +126,7 @@ def _by_kind(policies: Policies) -> Iterator[tuple[str, Document]]:
 
 
 def _allows(document: Document, request: Request) -> bool:
-    return any(
-        statement.effect is Effect.ALLOW and applies(statement, request) for statement in document.statements
-    )
+    return any(statement.effect is Effect.ALLOW and applies(statement, request) for statement in document.statements)
 
 
 def applies(statement: Statement, request: Request) -> bool:
@@ -144,7 +142,7 @@ def applies(statement: Statement, request: Request) -> bool:
 
 
 def _has_variable(statement: Statement) -> bool:
-    return any("${" in str(pattern) for pattern in statement.resources)
+    return any(pattern.has_variables for pattern in statement.resources)
 
 
 def _conditions_hold(conditions: Iterable[Condition], request: Request, *, in_doubt: bool) -> bool:

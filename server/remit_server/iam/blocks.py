@@ -1,0 +1,66 @@
+"""Allows seen as blocks: sets of actions, each with everything those actions are allowed on."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Protocol, Self, TypeVar
+
+from remit_server.iam.arn import ActionPattern, ResourcePattern
+from remit_server.iam.document import Statement
+
+
+class _Including(Protocol):
+    def includes(self, other: Self, /) -> bool: ...
+
+
+AnyPattern = TypeVar("AnyPattern", bound=_Including)
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """Action patterns that are all allowed on the same resources (whatever the conditions)."""
+
+    actions: tuple[ActionPattern, ...]
+    resources: tuple[ResourcePattern, ...]
+
+    @property
+    def is_everywhere(self) -> bool:
+        """Says whether the resources are all there are."""
+        return any(resource.is_universal for resource in self.resources)
+
+    def shares_actions(self, other: "Block") -> bool:
+        """Says whether some action lies in both."""
+        return overlapping(self.actions, other.actions)
+
+    def acts_within(self, other: "Block") -> bool:
+        """Says whether each action pattern is included by one of the other's."""
+        return all(any(wide.includes(action) for wide in other.actions) for action in self.actions)
+
+
+def blocks_of(allows: Sequence[Statement]) -> tuple[Block, ...]:
+    """Groups the allowed action patterns by the union of the resources they are listed with, in sorted order."""
+    resources_of: dict[ActionPattern, list[ResourcePattern]] = {}
+    for statement in allows:
+        for action in statement.actions:
+            resources_of.setdefault(action, []).extend(statement.resources)
+    actions_on: dict[tuple[ResourcePattern, ...], list[ActionPattern]] = {}
+    for action, resources in resources_of.items():
+        actions_on.setdefault(pruned(resources), []).append(action)
+    blocks = [Block(pruned(actions), resources) for resources, actions in actions_on.items()]
+    return tuple(sorted(blocks, key=lambda block: [str(action).lower() for action in block.actions]))
+
+
+def overlapping(
+    some: Sequence[ActionPattern] | Sequence[ResourcePattern],
+    others: Sequence[ActionPattern] | Sequence[ResourcePattern],
+) -> bool:
+    """Says whether a pattern of the one and a pattern of the other match something in common."""
+    return any(one.overlaps(other) for one in some for other in others)  # type: ignore[arg-type]
+
+
+def pruned(patterns: Iterable[AnyPattern]) -> tuple[AnyPattern, ...]:
+    """Drops each pattern that another one includes, and sorts the rest."""
+    kept: list[AnyPattern] = []
+    for pattern in sorted(set(patterns), key=lambda one: (len(str(one)), str(one))):
+        if not any(other.includes(pattern) for other in kept):
+            kept = [*(other for other in kept if not pattern.includes(other)), pattern]
+    return tuple(sorted(kept, key=str))

@@ -1,0 +1,91 @@
+"""The shortest equal form of a policy that is found, and proposals to split one that stays too long."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+from remit_server.iam.conjunction import by_value
+from remit_server.iam.containment import contains
+from remit_server.iam.document import Document, Effect, Statement
+from remit_server.iam.guards import guarded, is_bound
+from remit_server.iam.merging import merged, taken_apart
+from remit_server.iam.verdict import Witness
+
+LIMIT = 2048
+"""Characters that STS takes as session policies. Source: STS API reference, AssumeRole, `Policy`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Compacted:
+    """A document of the same access, its canonical text, the text's length, and whether that is in the limit."""
+
+    document: Document
+    text: str
+    size: int
+    fits: bool
+
+
+def compact(document: Document, limit: int = LIMIT) -> Compacted:
+    """Returns the shortest form found that allows and denies the same: never wider, never narrower.
+
+    Allows are merged; a merged form is used only when it and the original are proven to contain each other.
+    Where the other Denies are the guards of the Allows, they are built again for the merged Allows; else they
+    stay, each once. Bounds stay.
+    """
+    allows = [each for each in document.statements if each.effect is Effect.ALLOW]
+    denies = list(dict.fromkeys(each for each in document.statements if each.effect is Effect.DENY))
+    if not allows or any(each.not_action or each.not_resource for each in allows):
+        return _measured(Document((*allows, *denies)), limit)
+    bounds = [each for each in denies if is_bound(each)]
+    others = [each for each in denies if not is_bound(each)]
+    if others and set(others) == set(guarded(allows)[0]):
+        forms = [Document((*form, *guarded(form)[0], *bounds)) for form in equal_forms(allows)]
+    else:
+        forms = [Document((*form, *others, *bounds)) for form in equal_forms(allows)]
+    return _measured(min(forms, key=lambda one: len(one.text)), limit)
+
+
+def equal_forms(allows: Sequence[Statement]) -> list[tuple[Statement, ...]]:
+    """Lists ways to write the Allows that are proven to allow the same; the given way is the last."""
+    original = taken_apart(allows)
+    forms = [form for form in merged(allows) if _equal(taken_apart(form), original)]
+    return [*forms, tuple(allows)]
+
+
+def split(
+    document: Document, limit: int = LIMIT, *, size: Callable[[Document], int] | None = None
+) -> tuple[Document, ...]:
+    """Proposes smaller intents that together allow what the document does, each fitting in the limit.
+
+    The parts keep the order of the statements, so that what was asked for together stays together. `size`
+    measures what a part becomes (by default, its own compact text). What cannot be taken apart is one part.
+    """
+    measure = size or (lambda part: compact(part).size)
+    if measure(document) <= limit:
+        return (document,)
+    halves = _halves(document)
+    return tuple(part for half in halves for part in split(half, limit, size=measure)) if halves else (document,)
+
+
+def _halves(document: Document) -> tuple[Document, ...]:
+    pieces = list(document.statements)
+    if len(pieces) == 1:
+        pieces = _pieces(pieces[0])
+    middle = len(pieces) // 2
+    return (Document(tuple(pieces[:middle])), Document(tuple(pieces[middle:]))) if middle else ()
+
+
+def _pieces(statement: Statement) -> list[Statement]:
+    """Takes one statement apart by resource, or by condition value, or by action."""
+    by_resource = [replace(statement, resources=(resource,)) for resource in statement.resources]
+    values = [replace(statement, conditions=conditions) for conditions in by_value(statement.conditions)]
+    by_action = [replace(statement, actions=(action,)) for action in statement.actions]
+    return next((pieces for pieces in (by_resource, values, by_action) if len(pieces) > 1), [statement])
+
+
+def _equal(one: Document, other: Document) -> bool:
+    return isinstance(contains(one, other), Witness) and isinstance(contains(other, one), Witness)
+
+
+def _measured(document: Document, limit: int) -> Compacted:
+    size = len(document.text)
+    return Compacted(document, document.text, size, fits=size <= limit)

@@ -1,0 +1,136 @@
+"""Conditions of two statements taken together, and values of one condition taken apart or united."""
+
+import ipaddress
+import math
+from collections.abc import Iterable, Sequence
+
+from remit_server.iam.automaton import VARIABLE
+from remit_server.iam.condition import Condition
+from remit_server.iam.pattern import Pattern, PatternTooComplex
+
+_LIKE = "StringLike"
+_IP = "IpAddress"
+_BY_VALUE = frozenset({"StringEquals", "NumericEquals", "DateEquals", "Bool", "Null", "BinaryEquals", _LIKE, _IP})
+_NEGATIVE = frozenset({"StringNotEquals", "StringNotEqualsIgnoreCase", "StringNotLike", "NotIpAddress", "ArnNotLike"})
+_UNITABLE = frozenset({"StringEquals", "StringEqualsIgnoreCase", _LIKE, _IP, "ArnEquals", "ArnLike"})
+_ALL = "ForAllValues"
+_MOST_ALTERNATIVES = 200
+
+
+def conjoined(some: Sequence[Condition], others: Sequence[Condition]) -> tuple[Condition, ...] | None:
+    """Returns conditions that imply both sides, or None when that cannot be written as one statement.
+
+    A statement holds one list of values for an operator and key: where both sides have one, the result has the
+    values common to both (every value of both, for a negative operator).
+    """
+    result = {_slot(condition): condition for condition in some}
+    for condition in others:
+        present = result.get(_slot(condition))
+        both = condition if present is None else _common(present, condition)
+        if both is None:
+            return None
+        result[_slot(condition)] = both
+    return canonical(result.values())
+
+
+def canonical(conditions: Iterable[Condition]) -> tuple[Condition, ...]:
+    """Puts conditions in one order, so that equal conditions compare equal."""
+    return tuple(sorted(set(conditions), key=lambda one: (one.operator, one.folded_key, one.values)))
+
+
+def united(some: Sequence[Condition], others: Sequence[Condition]) -> tuple[Condition, ...] | None:
+    """Returns the conditions that hold exactly where one of the two sides does, if one statement can say so.
+
+    The sides may differ in the values of one positive condition: values of one condition are alternatives.
+    """
+    only_some, only_others = set(some) - set(others), set(others) - set(some)
+    if len(only_some) != 1 or len(only_others) != 1:
+        return None
+    (one,), (other,) = only_some, only_others
+    qualifier, base = _taken_apart(one.operator)
+    if _slot(one) != _slot(other) or qualifier == _ALL or base not in _UNITABLE:
+        return None
+    values = _widest(base, {*one.values, *other.values})
+    return canonical([*(set(some) - only_some), Condition(one.operator, one.key, values)])
+
+
+def by_value(conditions: Sequence[Condition]) -> list[tuple[Condition, ...]]:
+    """Takes conditions apart into alternatives with one value each: together they hold where the given ones do.
+
+    Returns the conditions as they are where there would be very many alternatives.
+    """
+    alternatives: list[tuple[Condition, ...]] = [()]
+    if math.prod(len(condition.values) for condition in conditions) > _MOST_ALTERNATIVES:
+        return [tuple(conditions)]
+    for condition in conditions:
+        qualifier, base = _taken_apart(condition.operator)
+        values = condition.values if qualifier != _ALL and base in _UNITABLE else (None,)
+        parts = [
+            condition if value is None else Condition(condition.operator, condition.key, (value,)) for value in values
+        ]
+        alternatives = [(*one, part) for one in alternatives for part in parts]
+    return alternatives
+
+
+def _common(one: Condition, other: Condition) -> Condition | None:
+    if one == other:
+        return one
+    _, base = _taken_apart(one.operator)
+    if base in _NEGATIVE:
+        return Condition(one.operator, one.key, (*one.values, *other.values))
+    if base not in _BY_VALUE:
+        return None
+    values = _common_values(base, one.values, other.values)
+    return Condition(one.operator, one.key, tuple(values)) if values else None
+
+
+def _common_values(base: str, some: Sequence[str], others: Sequence[str]) -> set[str]:
+    if base == _LIKE:
+        return _common_patterns(some, others)
+    if base == _IP:
+        return _common_networks(some, others)
+    return set(some) & set(others)
+
+
+def _common_patterns(some: Sequence[str], others: Sequence[str]) -> set[str]:
+    if any(VARIABLE in value for value in (*some, *others)):
+        return set()
+    theirs = [Pattern(value) for value in others]
+    try:
+        found = {pattern.text for value in some for other in theirs for pattern in Pattern(value).intersect(other)}
+    except PatternTooComplex:
+        return set()
+    return set(_widest(_LIKE, found))
+
+
+def _common_networks(some: Iterable[str], others: Iterable[str]) -> set[str]:
+    try:
+        theirs = [ipaddress.ip_network(value) for value in others]
+        pairs = [(ipaddress.ip_network(value), other) for value in some for other in theirs]
+    except ValueError:
+        return set()
+    return {
+        str(max(one, other, key=lambda network: network.prefixlen))
+        for one, other in pairs
+        if one.version == other.version and one.overlaps(other)
+    }
+
+
+def _widest(base: str, values: set[str]) -> tuple[str, ...]:
+    """Drops, among wildcard values, those that another one includes."""
+    if base != _LIKE or any(VARIABLE in value for value in values):
+        return tuple(sorted(values))
+    kept: list[str] = []
+    for value in sorted(values, key=lambda text: (len(text), text)):
+        if not any(Pattern(wide).includes(Pattern(value)) for wide in kept):
+            kept = [*(narrow for narrow in kept if not Pattern(value).includes(Pattern(narrow))), value]
+    return tuple(sorted(kept))
+
+
+def _slot(condition: Condition) -> tuple[str, str]:
+    return condition.operator, condition.folded_key
+
+
+def _taken_apart(operator: str) -> tuple[str, str]:
+    qualifier, colon, rest = operator.partition(":")
+    return (qualifier, rest.removesuffix("IfExists")) if colon else ("", operator.removesuffix("IfExists"))

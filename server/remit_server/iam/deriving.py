@@ -1,0 +1,169 @@
+"""From an intent and what covers it to the exact text that STS receives."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from functools import partial
+
+from remit_server.iam.automaton import VARIABLE
+from remit_server.iam.compaction import LIMIT, equal_forms, split
+from remit_server.iam.condition import Condition
+from remit_server.iam.conjunction import conjoined
+from remit_server.iam.containment import contains
+from remit_server.iam.dense import dense
+from remit_server.iam.document import Document, Effect, Statement
+from remit_server.iam.guards import bound_to, guarded, time_bound
+from remit_server.iam.implication import implies
+from remit_server.iam.merging import Fact, facts_of
+from remit_server.iam.verdict import Witness
+
+
+class UnderivableIntent(ValueError):  # noqa: N818 - it names what was found
+    """Says why no session policy can be derived: the intent is empty or holds more than plain Allows."""
+
+
+@dataclass(frozen=True, slots=True)
+class Covering:
+    """Says which statement of which entitlement (both by number) covers an action on a resource of the intent.
+
+    Without numbers no single statement does; containment then decides.
+    """
+
+    action: str
+    resource: str
+    entitlement: int | None
+    statement: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Derived:
+    """A session policy ready for STS: the text, and the document read back from exactly that text.
+
+    `unguarded` are conditions that hold back the Allows, but not what a resource policy might add.
+    """
+
+    document: Document
+    text: str
+    sha256: str
+    size: int
+    unguarded: tuple[Condition, ...]
+    covers: tuple[Covering, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class TooLarge:
+    """The shortest text found is over the limit; the proposal's intents fit one by one."""
+
+    size: int
+    proposal: tuple[Document, ...]
+
+
+def derive(
+    intent: Document,
+    entitlements: Sequence[Document],
+    *,
+    end: datetime,
+    source_cidrs: Sequence[str] = (),
+    vpc_ids: Sequence[str] = (),
+    limit: int = LIMIT,
+) -> Derived | TooLarge:
+    """Writes the session policy of an intent: its Allows under their entitlements' conditions, guards, bounds.
+
+    Nothing is added to what the intent allows, and nothing is dropped from it; containment in the ceilings is
+    proven afterwards, on the returned document. Given both, source networks and VPCs must both be met.
+    Raises UnderivableIntent, TooManyOverlapsError (guards), and ValueError for unreadable bounds.
+    """
+    _check(intent)
+    bounds = _bounds(end, source_cidrs, vpc_ids)
+    covered = [_conditioned(fact, entitlements) for fact in facts_of(intent.statements)]
+    text, unguarded = _shortest([fact.statement for fact, _ in covered], bounds, limit)
+    if len(text) > limit:
+        return TooLarge(len(text), split(intent, limit, size=partial(_size, entitlements, bounds, limit)))
+    document = Document.parse(text, authored=any(_has_variable(each) for each in entitlements))
+    covers = tuple(covering for _, covering in covered)
+    return Derived(document, text, document.sha256, len(text), unguarded, covers)
+
+
+def conditioned(intent: Document, entitlements: Sequence[Document]) -> Document:
+    """Returns the intent's Allows, each under the conditions of the entitlement statement that covers it.
+
+    What no single statement covers stays as it is. This is what has to be contained in the ceilings.
+    """
+    return Document(tuple(_conditioned(fact, entitlements)[0].statement for fact in facts_of(intent.statements)))
+
+
+def _check(intent: Document) -> None:
+    if intent.is_empty:
+        raise UnderivableIntent("The intent asks for nothing.")
+    if any(one.effect is Effect.DENY or one.not_action or one.not_resource for one in intent.statements):
+        raise UnderivableIntent("An intent holds Allows with Action and Resource only.")
+
+
+def _bounds(end: datetime, source_cidrs: Sequence[str], vpc_ids: Sequence[str]) -> list[Statement]:
+    bounds = [time_bound(end)]
+    if source_cidrs:
+        bounds.append(bound_to(source_cidrs=source_cidrs))
+    if vpc_ids:
+        bounds.append(bound_to(vpc_ids=vpc_ids))
+    return bounds
+
+
+def _shortest(
+    allows: Sequence[Statement], bounds: Sequence[Statement], limit: int
+) -> tuple[str, tuple[Condition, ...]]:
+    """Returns the shortest plain form; where that is over the limit, the dense form if it is proven and shorter."""
+    forms = equal_forms(allows)
+    written: list[tuple[str, tuple[Condition, ...]]] = []
+    for form in forms:
+        guards, unguarded = guarded(form)
+        written.append((Document((*form, *guards, *bounds)).text, unguarded))
+    shortest = min(written, key=lambda one: len(one[0]))
+    if len(shortest[0]) <= limit:
+        return shortest
+    short = [
+        (Document((*statements, *bounds)).text, unguarded)
+        for form, (_, unguarded) in zip(forms, written, strict=True)
+        if (statements := dense(form)) is not None and _is_within(statements, allows)
+    ]
+    return min([shortest, *short], key=lambda one: len(one[0]))
+
+
+def _is_within(statements: Sequence[Statement], allows: Sequence[Statement]) -> bool:
+    return isinstance(contains(Document(tuple(statements)), Document(tuple(allows))), Witness)
+
+
+def _size(entitlements: Sequence[Document], bounds: Sequence[Statement], limit: int, part: Document) -> int:
+    allows = [_conditioned(fact, entitlements)[0].statement for fact in facts_of(part.statements)]
+    return len(_shortest(allows, bounds, limit)[0])
+
+
+def _conditioned(fact: Fact, entitlements: Sequence[Document]) -> tuple[Fact, Covering]:
+    """Adds the conditions of the covering statement that adds least; none where no single statement covers."""
+    options = [
+        (added, number, index)
+        for number, entitlement in enumerate(entitlements)
+        for index, statement in enumerate(entitlement.statements)
+        if statement.effect is Effect.ALLOW
+        and statement.holds_action(fact.action)
+        and statement.holds_resource(fact.resource)
+        and (added := _joined(fact, statement)) is not None
+    ]
+    if not options:
+        return fact, Covering(fact.action.text, fact.resource.text, None, None)
+    conditions, number, index = min(options, key=lambda option: (len(option[0]), option[1:]))
+    covering = Covering(fact.action.text, fact.resource.text, number, index)
+    return Fact(fact.action, fact.resource, conditions), covering
+
+
+def _joined(fact: Fact, statement: Statement) -> tuple[Condition, ...] | None:
+    missing = [one for one in statement.conditions if not any(implies(mine, one) for mine in fact.conditions)]
+    return conjoined(fact.conditions, missing)
+
+
+def _has_variable(document: Document) -> bool:
+    return any(
+        VARIABLE in value
+        for statement in document.statements
+        for condition in statement.conditions
+        for value in condition.values
+    )

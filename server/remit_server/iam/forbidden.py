@@ -1,0 +1,189 @@
+"""The floor: what is never issued, whatever policy and ceilings say; configuration can only add to it.
+
+NEVER would widen rights beyond the session: new principals and keys, role hand-overs, resource policies.
+LASTING hands out access that may outlive the task: other credentials, sessions, commands and code that stay.
+A role's configuration may re-open a pattern of LASTING by its name; its grants then say `outlives_task`.
+Source: AWS Service Authorization Reference, actions of access level "Permissions management", and the
+privilege escalation paths known from practice (role chains, PassRole, resource policies, federation tokens).
+"""
+
+from collections.abc import Collection, Iterable, Iterator
+from typing import Final
+
+from remit_server.iam.arn import ActionPattern, ResourcePattern
+from remit_server.iam.document import Document, Effect, Statement
+from remit_server.iam.pattern import Pattern
+
+HARMLESS: Final = ("sts:GetCallerIdentity",)
+"""Exempt from NEVER: AWS answers it to everyone, and only with who asks."""
+
+_POLICY_WRITER_SERVICES: Final = (
+    "acm-pca",
+    "backup",
+    "bedrock",
+    "bedrock-agentcore",
+    "cloudtrail",
+    "codeartifact",
+    "codebuild",
+    "dsql",
+    "dynamodb",
+    "ecr",
+    "ecr-public",
+    "elasticfilesystem",
+    "entityresolution",
+    "events",
+    "glacier",
+    "glue",
+    "kafka",
+    "kinesis",
+    "kinesisvideo",
+    "kms",
+    "lambda",
+    "lex",
+    "logs",
+    "mediastore",
+    "network-firewall",
+    "oam",
+    "redshift",
+    "redshift-serverless",
+    "refactor-spaces",
+    "rekognition",
+    "route53resolver",
+    "s3",
+    "s3-object-lambda",
+    "s3-outposts",
+    "s3express",
+    "s3tables",
+    "s3vectors",
+    "sagemaker",
+    "schemas",
+    "secretsmanager",
+    "serverlessrepo",
+    "ses",
+    "signer",
+    "sns",
+    "sqs",
+    "ssm",
+    "ssm-contacts",
+    "ssm-incidents",
+    "vpc-lattice",
+    "wafv2",
+    "xray",
+)
+
+NEVER: Final = (
+    "iam:*",
+    "organizations:*",
+    "account:*",
+    "sts:*",
+    "ram:*",
+    "kms:CreateGrant",
+    "lambda:AddPermission",
+    "lambda:AddLayerVersionPermission",
+    *(f"{service}:Put*Policy" for service in _POLICY_WRITER_SERVICES),
+    # Writers of resource policies under other names.
+    "acm-pca:CreatePermission",
+    "apigateway:UpdateRestApiPolicy",
+    "ecr:SetRepositoryPolicy",
+    "ecr-public:SetRepositoryPolicy",
+    "es:UpdateDomainConfig",
+    "events:PutPermission",
+    "glacier:SetVaultAccessPolicy",
+    "s3:PutBucketAcl",
+    "s3:PutObjectAcl",
+    "s3:PutObjectVersionAcl",
+    "s3:PutAccessPoint*Policy*",
+    "s3:CreateAccessGrant*",
+    "sns:AddPermission",
+    "sns:SetTopicAttributes",
+    "sqs:AddPermission",
+    "sqs:SetQueueAttributes",
+    # Rights of people and clusters that live in other services.
+    "eks:AssociateAccessPolicy",
+    "eks:CreateAccessEntry",
+    "lakeformation:GrantPermissions",
+    "lakeformation:BatchGrantPermissions",
+    "sso:Attach*",
+    "sso:CreateAccountAssignment",
+    "sso:Put*",
+)
+
+LASTING: Final = (
+    "codeartifact:GetAuthorizationToken",
+    "cognito-identity:GetCredentialsForIdentity",
+    "ec2-instance-connect:OpenTunnel",
+    "ec2-instance-connect:SendSSHPublicKey",
+    "ecr:GetAuthorizationToken",
+    "ecr-public:GetAuthorizationToken",
+    "ecs:ExecuteCommand",
+    "lakeformation:GetTemporary*",
+    "rds-db:connect",
+    "redshift:GetClusterCredentials*",
+    "redshift-serverless:GetCredentials",
+    "s3:GetDataAccess",
+    "s3express:CreateSession",
+    "ssm:ResumeSession",
+    "ssm:SendCommand",
+    "ssm:StartSession",
+    "sso:GetRoleCredentials",
+)
+
+_IN_ANY_SERVICE: Final = Pattern("put*policy")
+_EVERY_RESOURCE: Final = (ResourcePattern.parse("*"),)
+
+
+def floor(extra: Iterable[str] = (), reopened: Collection[str] = ()) -> Document:
+    """Writes the floor as one more ceiling: everything but the forbidden actions, and what is harmless.
+
+    `extra` adds action patterns; `reopened` takes patterns of LASTING, spelled as there, out again.
+    Raises ValueError when a pattern cannot be read or may not be re-opened.
+    """
+    forbidden = tuple(ActionPattern.parse(text) for text in _forbidden(extra, reopened))
+    harmless = tuple(ActionPattern.parse(text) for text in HARMLESS)
+    return Document(
+        (
+            Statement(Effect.ALLOW, forbidden, _EVERY_RESOURCE, not_action=True),
+            Statement(Effect.ALLOW, harmless, _EVERY_RESOURCE),
+        )
+    )
+
+
+def forbidden_action(statement: Statement, extra: Iterable[str] = (), reopened: Collection[str] = ()) -> str | None:
+    """Returns the floor's pattern that a statement's actions touch, or None; a Deny touches nothing.
+
+    Besides the floor's own patterns, Put*Policy is forbidden in every service, also one not listed.
+    """
+    if statement.effect is Effect.DENY:
+        return None
+    touching = [action for action in statement.actions if not _is_harmless(action)]
+    for text in _forbidden(extra, reopened):
+        pattern = ActionPattern.parse(text)
+        if statement.not_action and statement.touches_action(pattern):
+            return text
+        if not statement.not_action and any(pattern.overlaps(action) for action in touching):
+            return text
+    writes_policy = not statement.not_action and any(_IN_ANY_SERVICE.overlaps(action.name) for action in touching)
+    return "*:Put*Policy" if writes_policy else None
+
+
+def outlives_task(document: Document, reopened: Collection[str]) -> bool:
+    """Says whether an Allow of the document touches an action that a role has re-opened."""
+    patterns = [ActionPattern.parse(text) for text in reopened]
+    return any(
+        statement.touches_action(pattern)
+        for statement in document.statements
+        if statement.effect is Effect.ALLOW
+        for pattern in patterns
+    )
+
+
+def _forbidden(extra: Iterable[str], reopened: Collection[str]) -> Iterator[str]:
+    if unknown := set(reopened) - set(LASTING):
+        raise ValueError(f"Only these can be re-opened, by name: {', '.join(LASTING)}; not {sorted(unknown)}.")
+    yield from NEVER
+    yield from (text for text in LASTING if text not in reopened)
+    yield from extra
+
+
+def _is_harmless(action: ActionPattern) -> bool:
+    return any(ActionPattern.parse(text).includes(action) for text in HARMLESS)

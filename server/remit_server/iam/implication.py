@@ -1,0 +1,144 @@
+"""Two documents rewritten, without changing what they mean, so that conditions which imply others look equal.
+
+Containment takes conditions as opaque. That is sound, but cannot see that `s3:prefix like [a/b/*]` lies inside
+`s3:prefix like [a/*]`, that two values are two alternatives, or that a Deny under the negated condition puts the
+condition on an Allow. Here such facts are written out as statements; nothing is taken as proven by itself.
+"""
+
+import ipaddress
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from remit_server.iam.arn import ActionPattern, ResourcePattern
+from remit_server.iam.automaton import VARIABLE
+from remit_server.iam.condition import Condition
+from remit_server.iam.conjunction import by_value, conjoined
+from remit_server.iam.document import Document, Effect, Statement
+from remit_server.iam.negation import negated
+from remit_server.iam.pattern import Pattern
+
+_MOST_STATEMENTS = 400
+_SINGLE_VALUED = frozenset({"s3:prefix"})
+_NEGATIVE = ("StringNotEquals", "StringNotLike", "NotIpAddress")
+_POSITIVE = ("StringEquals", "StringLike", "IpAddress", "NumericEquals", "DateEquals", "ArnEquals", "ArnLike", "Bool")
+
+
+@dataclass(frozen=True, slots=True)
+class WrittenOut:
+    """Both documents with their implied statements, and each statement's number in the original."""
+
+    issued: Document
+    issued_numbers: tuple[int, ...]
+    ceiling: Document
+    ceiling_numbers: tuple[int, ...]
+
+
+def written_out(issued: Document, ceiling: Document) -> WrittenOut | None:
+    """Writes out what conditions imply in both documents; None when there is nothing to write out, or too much.
+
+    Each side allows exactly what it allowed before: an issued Allow is replaced by its alternatives, with the
+    conditions that its own document's Denies put on it; a ceiling Allow gets copies under stronger conditions.
+    """
+    pieces = [(number, piece) for number, each in enumerate(issued.statements) for piece in _alternatives(each, issued)]
+    wanted = {piece.conditions for _, piece in pieces if piece.effect is Effect.ALLOW and piece.conditions}
+    allowed = [(number, piece) for number, each in enumerate(ceiling.statements) for piece in _copies(each, wanted)]
+    same = len(pieces) == len(issued.statements) and len(allowed) == len(ceiling.statements)
+    unchanged = same and all(piece == issued.statements[number] for number, piece in pieces)
+    if unchanged or len(pieces) + len(allowed) > _MOST_STATEMENTS + len(ceiling.statements):
+        return None
+    return WrittenOut(
+        Document(tuple(piece for _, piece in pieces)),
+        tuple(number for number, _ in pieces),
+        Document(tuple(piece for _, piece in allowed)),
+        tuple(number for number, _ in allowed),
+    )
+
+
+def implies(condition: Condition, other: Condition) -> bool:
+    """Says whether the other condition holds wherever this one does; True only for operators known here."""
+    if condition == other:
+        return True
+    if (condition.operator, condition.folded_key) != (other.operator, other.folded_key):
+        return False
+    if any(VARIABLE in value for value in (*condition.values, *other.values)):
+        return False
+    base = condition.operator.rpartition(":")[2].removesuffix("IfExists")
+    if base in _POSITIVE:
+        return _within(base, condition.values, other.values)
+    return base in _NEGATIVE and _within(base.replace("Not", ""), other.values, condition.values)
+
+
+def _within(base: str, narrow: Iterable[str], wide: Sequence[str]) -> bool:
+    return all(any(_includes(base, other, value) for other in wide) for value in narrow)
+
+
+def _includes(base: str, wide: str, narrow: str) -> bool:
+    if base == "StringLike":
+        return Pattern(wide).includes(Pattern(narrow))
+    if base == "IpAddress":
+        try:
+            inner, outer = ipaddress.ip_network(narrow), ipaddress.ip_network(wide)
+        except ValueError:
+            return False
+        return inner.version == outer.version and inner.subnet_of(outer)  # type: ignore[arg-type]
+    return wide == narrow
+
+
+def _alternatives(statement: Statement, issued: Document) -> list[Statement]:
+    if statement.effect is Effect.DENY or statement.not_action or statement.not_resource:
+        return [statement]
+    by_conditions: dict[tuple[Condition, ...], list[ActionPattern]] = {}
+    for action in statement.actions:
+        conditions = _left_by_denies(action, statement, issued)
+        by_conditions.setdefault(conditions, []).append(action)
+    return [
+        Statement(Effect.ALLOW, tuple(actions), statement.resources, each)
+        for conditions, actions in by_conditions.items()
+        for each in by_value(conditions)
+    ]
+
+
+def _left_by_denies(action: ActionPattern, statement: Statement, issued: Document) -> tuple[Condition, ...]:
+    conditions = statement.conditions
+    for one in issued.statements:
+        lifted = _lifted(one, action, statement.resources)
+        both = conjoined(conditions, lifted) if lifted else None
+        conditions = conditions if both is None else both
+    return conditions
+
+
+def _lifted(
+    denial: Statement, action: ActionPattern, resources: Sequence[ResourcePattern]
+) -> tuple[Condition, ...] | None:
+    """Returns the condition that a Deny of the whole action on all the resources leaves on it, if it is one."""
+    if denial.effect is Effect.ALLOW or len(denial.conditions) != 1:
+        return None
+    if not denial.holds_action(action) or not all(denial.holds_resource(each) for each in resources):
+        return None
+    # NOTE: only for keys with one value; what a Deny leaves of a key with several values is not its opposite.
+    if denial.conditions[0].folded_key not in _SINGLE_VALUED:
+        return None
+    opposite = negated(denial.conditions[0])
+    return opposite if opposite is not None and len(opposite) == 1 else None
+
+
+def _copies(statement: Statement, wanted: Iterable[tuple[Condition, ...]]) -> list[Statement]:
+    """Lists a ceiling statement, and an Allow also under each set of stronger conditions that is asked for."""
+    if statement.effect is Effect.DENY or not statement.conditions:
+        return [statement]
+    found = {statement.conditions: None}
+    for conditions in wanted:
+        stronger = tuple(next((one for one in conditions if implies(one, each)), None) for each in statement.conditions)
+        if None not in stronger:
+            found[tuple(dict.fromkeys(one for one in stronger if one is not None))] = None
+    return [
+        Statement(
+            Effect.ALLOW,
+            statement.actions,
+            statement.resources,
+            conditions,
+            not_action=statement.not_action,
+            not_resource=statement.not_resource,
+        )
+        for conditions in found
+    ]

@@ -1,0 +1,125 @@
+"""Allows rewritten as fewer, shorter Allows that allow exactly the same."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from itertools import product
+from typing import TypeVar
+
+from remit_server.iam.arn import ActionPattern, ResourcePattern
+from remit_server.iam.blocks import pruned
+from remit_server.iam.condition import Condition
+from remit_server.iam.conjunction import by_value, canonical, united
+from remit_server.iam.document import Document, Effect, Statement
+
+_Key = TypeVar("_Key")
+_Value = TypeVar("_Value")
+_MOST_COMPARED = 400
+
+
+@dataclass(frozen=True, slots=True)
+class Fact:
+    """One action pattern allowed on one resource pattern under conditions (in canonical order)."""
+
+    action: ActionPattern
+    resource: ResourcePattern
+    conditions: tuple[Condition, ...]
+
+    def covers(self, other: "Fact") -> bool:
+        """Says whether everything the other allows, this allows too."""
+        return (
+            set(self.conditions) <= set(other.conditions)
+            and self.resource.includes(other.resource)
+            and self.action.includes(other.action)
+        )
+
+    @property
+    def statement(self) -> Statement:
+        """The fact as an Allow."""
+        return Statement(Effect.ALLOW, (self.action,), (self.resource,), self.conditions)
+
+
+def facts_of(allows: Iterable[Statement]) -> list[Fact]:
+    """Takes Allows (Action and Resource only) apart into facts, in order."""
+    return [
+        Fact(action, resource, canonical(statement.conditions))
+        for statement in allows
+        for action, resource in product(statement.actions, statement.resources)
+    ]
+
+
+def taken_apart(allows: Iterable[Statement]) -> Document:
+    """Writes Allows as facts with one value per condition: there, two ways to say the same look the same."""
+    return Document(
+        tuple(
+            Fact(fact.action, fact.resource, conditions).statement
+            for fact in facts_of(allows)
+            for conditions in by_value(fact.conditions)
+        )
+    )
+
+
+def merged(allows: Iterable[Statement]) -> tuple[tuple[Statement, ...], ...]:
+    """Rewrites Allows in two ways that allow the same: grouped by action first, and by resource first."""
+    facts = distinct(_united(facts_of(allows)))
+    return grouped(facts), _grouped_by_resource(facts)
+
+
+def distinct(facts: Sequence[Fact]) -> list[Fact]:
+    """Drops facts that another one covers (only equal ones when there are very many)."""
+    facts = list(dict.fromkeys(facts))
+    if len(facts) > _MOST_COMPARED:
+        return facts
+    kept: list[Fact] = []
+    for fact in facts:
+        if not any(other.covers(fact) for other in kept):
+            kept = [*(other for other in kept if not fact.covers(other)), fact]
+    return kept
+
+
+def grouped(facts: Iterable[Fact]) -> tuple[Statement, ...]:
+    """Writes facts as Allows: the resources of each action, then the actions with equal resources."""
+    resources = _gathered((fact.resource, (fact.action, fact.conditions)) for fact in facts)
+    rows = _gathered((action, (pruned(found), also)) for (action, also), found in resources.items())
+    return tuple(_allow(actions, found, conditions) for (found, conditions), actions in rows.items())
+
+
+def _grouped_by_resource(facts: Iterable[Fact]) -> tuple[Statement, ...]:
+    actions = _gathered((fact.action, (fact.resource, fact.conditions)) for fact in facts)
+    columns = _gathered((resource, (pruned(found), also)) for (resource, also), found in actions.items())
+    return tuple(_allow(found, resources, conditions) for (found, conditions), resources in columns.items())
+
+
+def _united(facts: Sequence[Fact]) -> list[Fact]:
+    """Unites the condition values of facts that differ in nothing else."""
+    alternatives = _gathered((fact.conditions, (fact.action, fact.resource)) for fact in facts)
+    return [
+        Fact(action, resource, conditions)
+        for (action, resource), found in alternatives.items()
+        for conditions in _united_conditions(found)
+    ]
+
+
+def _united_conditions(alternatives: Iterable[tuple[Condition, ...]]) -> list[tuple[Condition, ...]]:
+    kept: list[tuple[Condition, ...]] = []
+    for conditions in alternatives:
+        for index, present in enumerate(kept):
+            both = present if present == conditions else united(present, conditions)
+            if both is not None:
+                kept[index] = both
+                break
+        else:
+            kept.append(conditions)
+    return kept
+
+
+def _allow(
+    actions: Iterable[ActionPattern], resources: Iterable[ResourcePattern], conditions: tuple[Condition, ...]
+) -> Statement:
+    return Statement(Effect.ALLOW, pruned(actions), pruned(resources), conditions)
+
+
+def _gathered(pairs: Iterable[tuple[_Value, _Key]]) -> dict[_Key, list[_Value]]:
+    gathered: dict[_Key, list[_Value]] = {}
+    for value, key in pairs:
+        gathered.setdefault(key, []).append(value)
+    return gathered

@@ -1,0 +1,83 @@
+"""The part of an intent that lies inside a ceiling."""
+
+from collections.abc import Iterator, Sequence
+from itertools import product
+
+from remit_server.iam.arn import ActionPattern, ResourcePattern
+from remit_server.iam.conjunction import conjoined
+from remit_server.iam.document import Document, Effect, Statement
+from remit_server.iam.merging import Fact, distinct, facts_of, grouped
+from remit_server.iam.pattern import PatternTooComplex
+
+
+def narrow(intent: Document, ceiling: Document) -> Document:
+    """Returns the largest part of the intent inside the ceiling that plain Allows can express; possibly empty.
+
+    Patterns are intersected pairwise, and the conditions of the ceiling's Allow are added. What a Deny may touch
+    is left out, except where its NotAction or NotResource leaves a part untouched; the conditions of a Deny are
+    not looked at. The intent's own Denies count too; its NotAction and NotResource Allows are left out.
+    """
+    plain = [one for one in _having(intent, Effect.ALLOW) if not (one.not_action or one.not_resource)]
+    inside = [
+        part
+        for fact in facts_of(plain)
+        for statement in _having(ceiling, Effect.ALLOW)
+        for part in _common(fact, statement)
+    ]
+    for denial in (*_having(intent, Effect.DENY), *_having(ceiling, Effect.DENY)):
+        inside = [part for fact in inside for part in _outside(fact, denial)]
+    return Document(grouped(distinct(inside)))
+
+
+def narrow_all(intent: Document, ceilings: Sequence[Document]) -> Document:
+    """Narrows the intent to what lies inside every ceiling."""
+    for ceiling in ceilings:
+        intent = narrow(intent, ceiling)
+    return intent
+
+
+def _having(document: Document, effect: Effect) -> Iterator[Statement]:
+    return (statement for statement in document.statements if statement.effect is effect)
+
+
+def _common(fact: Fact, statement: Statement) -> Iterator[Fact]:
+    """Intersects a fact with one Allow; nothing where the conditions cannot be joined in one statement."""
+    conditions = conjoined(fact.conditions, statement.conditions)
+    if conditions is None:
+        return
+    for action, resource in product(_actions(fact, statement), _resources(fact, statement)):
+        yield Fact(action, resource, conditions)
+
+
+def _actions(fact: Fact, statement: Statement) -> list[ActionPattern]:
+    if statement.not_action:
+        return [fact.action] if statement.holds_action(fact.action) else []
+    try:
+        return [part for action in statement.actions for part in fact.action.intersect(action)]
+    except PatternTooComplex:
+        return []
+
+
+def _resources(fact: Fact, statement: Statement) -> list[ResourcePattern]:
+    if statement.not_resource:
+        return [fact.resource] if statement.holds_resource(fact.resource) else []
+    try:
+        return [part for resource in statement.resources for part in fact.resource.intersect(resource)]
+    except PatternTooComplex:
+        return []
+
+
+def _outside(fact: Fact, denial: Statement) -> Iterator[Fact]:
+    """Keeps of a fact what the Deny provably does not touch."""
+    if not (denial.touches_action(fact.action) and denial.touches_resource(fact.resource)):
+        yield fact
+        return
+    exempt = Statement(Effect.ALLOW, denial.actions, denial.resources)
+    if denial.not_action:
+        for action in _actions(fact, exempt):
+            if not denial.touches_action(action):
+                yield Fact(action, fact.resource, fact.conditions)
+    if denial.not_resource:
+        for resource in _resources(fact, exempt):
+            if not denial.touches_resource(resource):
+                yield Fact(fact.action, resource, fact.conditions)
