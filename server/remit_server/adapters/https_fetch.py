@@ -1,0 +1,173 @@
+"""Fetches a small public document over https and can be steered nowhere else (8-threats.md G12).
+
+NOTE: what it asks for is named by an issuer's discovery document, so the host's name and every address behind it are
+checked, at the moment of connecting: a name that resolves elsewhere the second time reaches nothing.
+"""
+
+import asyncio
+import ipaddress
+import socket
+import ssl
+from collections.abc import Awaitable, Callable, Collection, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final, Protocol
+from urllib.parse import urlsplit
+
+import aiohttp
+from aiohttp.abc import AbstractResolver, ResolveResult
+
+from remit_server.config.identity_rules import url_mistake
+
+FETCH_DEADLINE_SECONDS: Final = 5.0
+MAX_DOCUMENT_BYTES: Final = 100 * 1024
+_OK: Final = 200
+_NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
+
+Resolve = Callable[[str, int], Awaitable[Sequence[str]]]
+
+
+class FetchFailed(Exception):  # noqa: N818 - named for what it says
+    """The document cannot be had; says why, with nothing of what the other side sent."""
+
+
+class Fetch(Protocol):
+    """Gets one document."""
+
+    async def __call__(self, url: str, /) -> bytes:
+        """Returns the document; raises FetchFailed for every other outcome."""
+        ...
+
+
+async def resolve_by_system(host: str, port: int) -> Sequence[str]:
+    """Returns the addresses of a host as the operating system finds them; raises OSError when there are none."""
+    found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    return [str(address[0]) for *_, address in found]
+
+
+@dataclass(frozen=True, slots=True)
+class HttpsFetch:
+    """Fetches from the listed hosts only: https, no redirect, one deadline for everything, a bounded body.
+
+    `hosts` are host names or IP addresses. Addresses must be public, or loopback for a host that is listed as
+    `localhost` or a loopback address; private, link-local (cloud metadata) and multicast ones are never connected to.
+    `ca_file` replaces the system's authorities. The environment's proxies are not used.
+    """
+
+    hosts: Collection[str]
+    ca_file: Path | None = None
+    deadline_seconds: float = FETCH_DEADLINE_SECONDS
+    max_bytes: int = MAX_DOCUMENT_BYTES
+    resolve: Resolve = field(default=resolve_by_system, repr=False)
+
+    async def __call__(self, url: str, /) -> bytes:
+        """Returns the body of a 200 answer; raises FetchFailed for every other outcome."""
+        if mistake := url_mistake(url, self.hosts):
+            raise FetchFailed(f"the URL {mistake}")
+        try:
+            async with asyncio.timeout(self.deadline_seconds):
+                return await self._fetch(url)
+        except TimeoutError:
+            raise FetchFailed(f"no whole answer within {self.deadline_seconds:g} seconds") from None
+        except aiohttp.ClientError as wrong:
+            raise FetchFailed("the connection, its certificate or the answer's HTTP is not acceptable") from wrong
+        except (OSError, ValueError) as wrong:
+            raise FetchFailed("the host, its address or the certificates cannot be read") from wrong
+
+    async def _fetch(self, url: str) -> bytes:
+        """Asks once, without cookies, proxies, redirects or decompression."""
+        host = urlsplit(url).hostname or ""
+        if _is_address(host):
+            _check_address(host, host)  # NOTE: aiohttp connects to an IP address without asking the resolver
+        connector = aiohttp.TCPConnector(
+            resolver=_CheckedResolver(self.resolve), ssl=self._trust(), use_dns_cache=False, force_close=True
+        )
+        async with (
+            aiohttp.ClientSession(
+                connector=connector,
+                cookie_jar=aiohttp.DummyCookieJar(),
+                trust_env=False,
+                auto_decompress=False,  # NOTE: a small body must not become a large one
+                timeout=aiohttp.ClientTimeout(total=self.deadline_seconds),
+            ) as session,
+            session.get(url, allow_redirects=False, headers=_HEADERS) as answer,
+        ):
+            return await self._body(answer)
+
+    async def _body(self, answer: aiohttp.ClientResponse) -> bytes:
+        """Returns the body, reading no further than its bound."""
+        if answer.status != _OK:
+            raise FetchFailed(f"the answer has HTTP status {answer.status}, not 200 (redirects are not followed)")
+        if answer.headers.get("Content-Encoding", "identity") != "identity":
+            raise FetchFailed("the answer is compressed although that was not asked for")
+        body = bytearray()
+        async for chunk in answer.content.iter_chunked(8192):
+            body += chunk
+            if len(body) > self.max_bytes:
+                raise FetchFailed(f"the answer is longer than {self.max_bytes} bytes")
+        return bytes(body)
+
+    def _trust(self) -> ssl.SSLContext:
+        """Returns a context that checks certificate and host name, from TLS 1.2 on."""
+        context = ssl.create_default_context(ssl.Purpose.SERVER_AUTH, cafile=self.ca_file)
+        context.minimum_version = ssl.TLSVersion.TLSv1_2
+        return context
+
+
+_HEADERS: Final = {"Accept": "application/json", "Accept-Encoding": "identity", "User-Agent": "remit"}
+
+
+class _CheckedResolver(AbstractResolver):
+    """Gives aiohttp only addresses that passed the check: those are what it then connects to."""
+
+    def __init__(self, resolve: Resolve) -> None:
+        self._resolve = resolve
+
+    async def resolve(
+        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
+    ) -> list[ResolveResult]:
+        del family  # the family is that of each address
+        addresses = await self._resolve(host, port)
+        if not addresses:
+            raise FetchFailed("the host has no address")
+        return [_checked(host, port, address) for address in addresses]
+
+    async def close(self) -> None:
+        """Holds nothing open."""
+
+
+def _checked(host: str, port: int, address: str) -> ResolveResult:
+    """Returns the address as aiohttp wants it; one bad address refuses the host, whichever the others are."""
+    ip = _check_address(host, address)
+    family = socket.AF_INET if ip.version == 4 else socket.AF_INET6  # noqa: PLR2004 - the version of IP
+    return ResolveResult(hostname=host, host=str(ip), port=port, family=family, proto=0, flags=socket.AI_NUMERICHOST)
+
+
+def _check_address(host: str, address: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address:
+    """Returns the address; raises FetchFailed unless it is public, or loopback for a host listed as such."""
+    ip = ipaddress.ip_address(address)
+    inner = _embedded(ip)
+    if host == "localhost" or (_is_address(host) and ipaddress.ip_address(host).is_loopback):
+        if not ip.is_loopback:
+            raise FetchFailed("the loopback host resolves to another address")
+    elif not inner.is_global or inner.is_multicast or inner.is_reserved:
+        raise FetchFailed("the host resolves to an address that is not public")
+    return ip
+
+
+def _embedded(ip: ipaddress.IPv4Address | ipaddress.IPv6Address) -> ipaddress.IPv4Address | ipaddress.IPv6Address:
+    """Returns the IPv4 address that an IPv6 one stands for (mapped, 6to4, Teredo, NAT64), or the address itself."""
+    if isinstance(ip, ipaddress.IPv4Address):
+        return ip
+    teredo = ip.teredo[1] if ip.teredo else None
+    nat64 = ipaddress.IPv4Address(int(ip) & 0xFFFF_FFFF) if ip in _NAT64 else None
+    return ip.ipv4_mapped or ip.sixtofour or teredo or nat64 or ip
+
+
+def _is_address(host: str) -> bool:
+    """Says whether the host is an IP address and no name."""
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    return True
