@@ -1,0 +1,1 @@
+"""The gateway: decides, proves, records, and only then asks AWS."""

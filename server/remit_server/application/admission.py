@@ -34,14 +34,14 @@ class Budget:
             wait = timedelta(seconds=(1 - left) * 60 / self.per_minute)
             raise Outage(
                 Reason.RATE_LIMITED,
-                f"this agent has used its {self.per_minute} calls a minute: wait {wait.total_seconds():.0f} s and ask again",
+                f"this agent has used its {self.per_minute} calls a minute: wait {wait.total_seconds():.0f} s",
                 retry_after=wait,
             )
 
 
 @dataclass(slots=True)
 class Rejections:
-    """Counts calls that fail before their actor is known, per peer and reason, so that no stranger can fill the audit trail."""
+    """Counts calls that fail before their actor is known, so that no stranger can fill the audit trail."""
 
     ledger: Ledger
     clock: Clock

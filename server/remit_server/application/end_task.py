@@ -22,7 +22,10 @@ class EndTask:
     clock: Clock
 
     async def __call__(self, caller: Caller, task_id: TaskId) -> EndedTask:
-        """Returns when it ended, the same at every repeat; raises Denied(NOT_FOUND) for a task that is not this actor's."""
+        """Returns when it ended, the same at every repeat.
+
+        Raises Denied(NOT_FOUND) for a task that is not this actor's.
+        """
         actor = await self.admit(caller, self.budget)
         try:
             return await self.ledger.end_task(task_id, actor, self.clock.now())

@@ -3,8 +3,9 @@
 import hashlib
 from datetime import datetime, timedelta
 
+from remit_server.application.ceilings import Ceilings
 from remit_server.application.hearing import Case, known
-from remit_server.application.plan_session import Ceilings, Plan
+from remit_server.application.plan_session import Plan
 from remit_server.application.ports import Authorization, Entropy, RequestKey
 from remit_server.domain.audit import AuditRecord, GrantAuthorized, TaskStarted
 from remit_server.domain.credentials import SessionOrder, StsSession
@@ -13,7 +14,7 @@ from remit_server.domain.errors import Denied, Reason
 from remit_server.domain.grant import Grant, GrantState, Issuance
 from remit_server.domain.session_names import session_tags, source_identity
 from remit_server.domain.task import TASK_ID_BYTES, GrantId, Task, TaskId, TaskState, opaque_id
-from remit_server.iam import Document, Witness, contains_all
+from remit_server.iam import Counterexample, Document, Undecided, contains_all
 
 
 def authorization_of(case: Case, key: RequestKey, plan: Plan, entropy: Entropy) -> Authorization:
@@ -128,10 +129,13 @@ def issuance_of(grant: Grant, session: StsSession, now: datetime) -> Issuance:
 
 
 def still_within(grant: Grant, ceilings: Ceilings) -> None:
-    """Proves a recorded session policy on today's ceilings; raises Denied(GRANT_NOT_LIVE) when they have become narrower."""
+    """Proves a recorded session policy on today's ceilings.
+
+    Raises Denied(GRANT_NOT_LIVE) when they have become narrower.
+    """
     document = Document.parse(grant.session_policy, authored=True)
     if ceilings.knows(grant.role_arn):
         proof = contains_all(document, ceilings.documents(grant.role_arn))
-        if isinstance(proof, Witness):
+        if not isinstance(proof, Counterexample | Undecided):
             return
     raise Denied(Reason.GRANT_NOT_LIVE, "the role's ceiling has changed since: ask with a new request_id")

@@ -1,13 +1,15 @@
-"""What issuing and previewing have in common: verify the delegation, put the question, hear the policy, plan the session.
+"""What issuing and previewing have in common: verify the delegation, put the question, hear the policy, plan.
 
-A `Case` is what is known so far; each step returns a fuller one, so that a refusal is recorded with everything known by then.
+A `Case` is what is known so far; each step returns a fuller one, so that a refusal is recorded with all known by then.
 """
 
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import TypeVar
 
-from remit_server.application.plan_session import Ceilings, Plan, plan_session
+from remit_server.application.ceilings import Ceilings
+from remit_server.application.deliberation import Deliberation
+from remit_server.application.plan_session import Plan, Wish
 from remit_server.application.ports import Clock, Ledger, Policy, Revision, VerifyDelegation
 from remit_server.application.requests import Ask
 from remit_server.domain.audit import Who
@@ -63,8 +65,13 @@ class Hearing:
     verify: VerifyDelegation
     policy: Policy
     ledger: Ledger
-    ceilings: Ceilings
+    deliberate: Deliberation
     clock: Clock
+
+    @property
+    def ceilings(self) -> Ceilings:
+        """The gateway's own limits."""
+        return self.deliberate.ceilings
 
     async def verified(self, case: Case) -> Case:
         """Proves for whom the actor works; raises what `VerifyDelegation` raises."""
@@ -110,7 +117,7 @@ class Hearing:
         return replace(case, question=Question(tuple(permissions), revision, text))
 
     async def planned(self, case: Case) -> Plan:
-        """Hears the policy and plans the session within its answer; raises Denied with the failing permission, or Outage."""
+        """Hears the policy and plans within its answer; raises Denied with the failing permission, or Outage."""
         question = known(case.question)
         match await self.policy.decide(question.revision, question.text):
             case Deny(reasons):
@@ -118,16 +125,7 @@ class Hearing:
                 sentence = "; ".join(reason.message for reason in reasons)
                 raise Denied(Reason.POLICY_DENIED, f"{sentence} ({first.code})", Refusal(remedy=first.remedy))
             case Allow() as allow:
-                return await plan_session(
-                    question.permissions,
-                    allow,
-                    self.ceilings,
-                    delegation=known(case.delegation),
-                    task=case.task,
-                    requested=case.ask.requested_duration,
-                    narrowed=case.ask.narrow,
-                    now=case.time,
-                )
+                return await self.deliberate(_wish(case), allow, case.actor)
 
 
 def known(value: T | None) -> T:
@@ -135,6 +133,19 @@ def known(value: T | None) -> T:
     if value is None:
         raise AssertionError("a step of the hearing was left out")
     return value
+
+
+def _wish(case: Case) -> Wish:
+    """Returns what of a case matters for planning."""
+    delegation = known(case.delegation)
+    return Wish(
+        permissions=known(case.question).permissions,
+        requested=case.ask.requested_duration,
+        narrowed=case.ask.narrow,
+        task=case.task,
+        token_end=delegation.token_expire_time if delegation.bind_expiry else None,
+        now=case.time,
+    )
 
 
 def _check_duration(ask: Ask) -> None:

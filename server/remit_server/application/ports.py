@@ -40,7 +40,10 @@ class Authenticate(Protocol):
     """Proves who the caller is."""
 
     async def __call__(self, caller: Caller, /) -> Actor:
-        """Returns the actor; raises Denied(ACTOR_REJECTED), or Outage(ISSUER_UNAVAILABLE) when its keys cannot be had."""
+        """Returns the actor.
+
+        Raises Denied(ACTOR_REJECTED), or Outage(ISSUER_UNAVAILABLE) when its keys cannot be had.
+        """
         ...
 
 
@@ -74,7 +77,8 @@ class Policy(Protocol):
     async def decide(self, revision: Revision, question: DecisionInput, /) -> Decision:
         """Returns the complete decision of that revision.
 
-        Raises Outage(POLICY_UNAVAILABLE) for anything else: an error, a timeout, undefined, a wrong shape, another revision.
+        Raises Outage(POLICY_UNAVAILABLE) for anything else: an error, a timeout, undefined, a wrong shape, another
+        revision.
         """
         ...
 
@@ -96,7 +100,10 @@ class AssumeRole(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class RequestKey:
-    """One request of one actor: what idempotency goes by. `content_hash` covers every field but the tokens, and the subject."""
+    """One request of one actor.
+
+    What idempotency goes by. `content_hash` covers every field but the tokens, and the subject.
+    """
 
     actor_id: str
     request_id: str
@@ -140,7 +147,8 @@ class EndedTask:
 class Ledger(Protocol):
     """Everything durable. Each call is one transaction and returns only when it is on disk.
 
-    Each raises Outage(LEDGER_UNAVAILABLE) when that could not be done: then nothing of it happened, as far as anyone may rely on.
+    Each raises Outage(LEDGER_UNAVAILABLE) when that could not be done: then nothing of it happened, as far as anyone
+    may rely on.
     """
 
     async def remembered(self, actor_id: str, request_id: str, /) -> Remembered | None:
@@ -154,8 +162,9 @@ class Ledger(Protocol):
     async def authorize(self, authorization: Authorization, /) -> None:
         """Writes task, grant (AUTHORIZED), request, token tie, input and records.
 
-        Raises Denied(GRANT_NOT_LIVE) when the task is no longer live, Denied(TOKEN_REPLAYED) when the single-use token is tied to
-        another task, Outage(LEDGER_UNAVAILABLE, RETRY_LATER) when the same request was written meanwhile by another process.
+        Raises Denied(GRANT_NOT_LIVE) when the task is no longer live, Denied(TOKEN_REPLAYED) when the single-use
+        token is tied to another task, Outage(LEDGER_UNAVAILABLE, RETRY_LATER) when the same request was written
+        meanwhile by another process.
         """
         ...
 
@@ -167,7 +176,7 @@ class Ledger(Protocol):
         ...
 
     async def fail(self, grant_id: GrantId, record: AuditRecord, /, *, credentials_may_exist: bool) -> None:
-        """Moves the grant to FAILED, or to REVOKING when STS may have answered; forgets the request unless the grant failed for good.
+        """Moves the grant to FAILED, or to REVOKING when STS may have answered.
 
         A grant that was ISSUED before (a repeat) stays as it was.
         """
@@ -197,7 +206,7 @@ class Ledger(Protocol):
         ...
 
     async def sweep(self, now: datetime, /) -> int:
-        """Moves grants that stayed AUTHORIZED for over 60 seconds to REVOKING, and those past their time guard to EXPIRED.
+        """Moves grants AUTHORIZED for over 60 seconds to REVOKING, and those past their time guard to EXPIRED.
 
         Each with its record; at most 500 a call. Returns how many were moved.
         """

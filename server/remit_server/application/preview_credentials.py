@@ -40,7 +40,10 @@ class PreviewCredentials:
     clock: Clock
 
     async def __call__(self, ask: Ask) -> WouldIssue | WouldRefuse:
-        """Returns what would happen; raises RemitError when the delegation or the task is not accepted, or on an outage."""
+        """Returns what would happen.
+
+        Raises RemitError when the delegation or the task is not accepted, or on an outage.
+        """
         actor = await self.admit(ask.caller, self.budget)
         case = Case(actor, ask, self.clock.now())
         try:

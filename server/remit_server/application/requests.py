@@ -15,7 +15,8 @@ from remit_server.domain.task import TaskId, TaskIntent
 class Ask:
     """One agent's wish for credentials: whose token it presents, for which task, what it needs and for how long.
 
-    `task_id` None starts a task; `requested_duration` None means the default; `narrow` takes what may be had of the intent.
+    `task_id` None starts a task; `requested_duration` None means the default; `narrow` takes what may be had of the
+    intent.
     """
 
     caller: Caller
@@ -35,7 +36,10 @@ class IssueRequest:
 
 
 def request_key(request: IssueRequest, delegation: Delegation) -> RequestKey:
-    """Returns what idempotency goes by: actor and request_id, held to every field but the tokens and to the verified subject."""
+    """Returns what idempotency goes by.
+
+    Actor and request_id, held to every field but the tokens and to the verified subject.
+    """
     ask, subject = request.ask, delegation.subject
     content = canonical_json(
         {

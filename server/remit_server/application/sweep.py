@@ -14,7 +14,10 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Sweep:
-    """Takes grants whose outcome nobody recorded, and those whose time is over; writes the aggregate of rejected callers."""
+    """Takes grants whose outcome nobody recorded, and those whose time is over.
+
+    Writes the aggregate of rejected callers.
+    """
 
     ledger: Ledger
     rejections: Rejections

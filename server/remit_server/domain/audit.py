@@ -232,29 +232,33 @@ def verify_chain(
 ) -> ChainIntact | ChainBroken:
     """Walks a chain from its first record and names the first bad one.
 
-    Finds any change short of recomputing the tail; with the count and head of a checkpoint kept elsewhere, any at all up to it.
-    `complete` says that the checkpoint is the chain's end, so that nothing may stand after it. Without a count the head is that
-    of the last record.
+    Finds any change short of recomputing the tail; with the count and head of a checkpoint kept elsewhere, any at all
+    up to it. `complete` says that the checkpoint is the chain's end, so that nothing may stand after it. Without a
+    count the head is that of the last record.
     """
     previous, count = GENESIS, 0
-    for event in events:
-        count += 1
+    for count, event in enumerate(events, start=1):
         what = _wrong_with(event, count, previous)
-        if what is None and complete and expected_count is not None and count > expected_count:
-            what = "it stands after the recorded end of the chain"
-        if what is None and count == expected_count and expected_head not in {None, event.event_hash}:
-            what = _OTHER_HEAD
+        if what is None and expected_count is not None and count >= expected_count:
+            what = _wrong_at_the_end(event, count - expected_count, expected_head, complete=complete)
         if what is not None:
             return ChainBroken(count, what)
         previous = event.event_hash
     if expected_count is not None and count < expected_count:
         return ChainBroken(count + 1, "the record is missing: the chain was cut here")
-    if expected_count in {None, 0, count} and expected_head not in {None, previous}:
+    if not expected_count and expected_head not in {None, previous if expected_count is None else GENESIS}:
         return ChainBroken(count, _OTHER_HEAD)
     return ChainIntact(count, previous)
 
 
 _OTHER_HEAD = "it is not the record that the recorded head of the chain names"
+
+
+def _wrong_at_the_end(event: ChainedEvent, beyond: int, expected_head: str | None, *, complete: bool) -> str | None:
+    """Returns what is wrong with the last expected event (`beyond` 0) or one after it, or None."""
+    if beyond > 0:
+        return "it stands after the recorded end of the chain" if complete else None
+    return None if expected_head in {None, event.event_hash} else _OTHER_HEAD
 
 
 def _wrong_with(event: ChainedEvent, place: int, previous: str) -> str | None:

@@ -1,7 +1,7 @@
 r"""Named, parameterised permission templates, and how a caller's parameters become literal permissions.
 
-A parameter's value is a literal: it is held to its kind's grammar, and `*`, `?`, `$`, `{`, `}`, `\\`, `"` and control characters
-are refused in every kind (Apache Polaris CVE-2026-42810: an unescaped `*` in a name).
+A parameter's value is a literal: it is held to its kind's grammar, and `*`, `?`, `$`, `{`, `}`, `\\`, `"` and control
+characters are refused in every kind (Apache Polaris CVE-2026-42810: an unescaped `*` in a name).
 """
 
 import re
@@ -80,7 +80,8 @@ class ConditionTemplate:
 class PermissionTemplate:
     """A permission whose resources and condition values may hold `{parameter}` placeholders; its actions never do.
 
-    With `needs`, the permission is only there when the caller gave that optional parameter; with `without`, only when not.
+    With `needs`, the permission is only there when the caller gave that optional parameter; with `without`, only when
+    not.
     """
 
     actions: tuple[str, ...]
@@ -102,7 +103,7 @@ class CapabilityTemplate:
 
 
 def expand(capability: Capability, catalogue: Mapping[str, CapabilityTemplate], *, path: str) -> tuple[Permission, ...]:
-    """Returns the literal permissions a capability stands for; raises InvalidRequest naming field and rule, never a value.
+    """Returns the literal permissions a capability stands for; raises InvalidRequest, never with a value.
 
     `path` is where the capability stands in the request, such as `intent.capabilities[0]`.
     """
@@ -131,9 +132,11 @@ def _violations(capability: Capability, template: CapabilityTemplate, path: str)
         where = f"{path}.parameters" if kind is None else f"{path}.parameters.{name}"
         if rule is not None:
             found.append(FieldViolation(where, rule))
-    for name in sorted(template.parameters.keys() - template.optional - capability.parameters.keys()):
-        found.append(FieldViolation(f"{path}.parameters.{name}", f"is required: {template.parameters[name].meaning}"))
-    return found
+    missing = sorted(template.parameters.keys() - template.optional - capability.parameters.keys())
+    return found + [
+        FieldViolation(f"{path}.parameters.{name}", f"is required: {template.parameters[name].meaning}")
+        for name in missing
+    ]
 
 
 def _rendered(template: PermissionTemplate, parameters: Mapping[str, str]) -> Permission:

@@ -9,7 +9,10 @@ from remit_server.domain.secret import Secret
 
 @dataclass(frozen=True, slots=True)
 class SessionOrder:
-    """Everything of one STS call. `duration_seconds` is AWS's (at least 900); the policy's time guard ends it sooner."""
+    """Everything of one STS call. `duration_seconds` is AWS's (at least 900).
+
+    The policy's time guard ends it sooner.
+    """
 
     role: Role
     session_name: str

@@ -69,8 +69,9 @@ class Entitlement:
 class Role:
     """An AWS role the gateway may assume, as its own configuration (never the bundle) describes it.
 
-    `ceiling` is the role's own policy; `reopened` names the actions of the re-openable part of the forbidden floor that this
-    role may issue; `max_session` is the role's MaxSessionDuration, at most one hour when the gateway chains.
+    `ceiling` is the role's own policy; `reopened` names the actions of the re-openable part of the forbidden floor
+    that this role may issue; `max_session` is the role's MaxSessionDuration, at most one hour when the gateway
+    chains.
     """
 
     arn: str

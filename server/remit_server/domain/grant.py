@@ -1,4 +1,4 @@
-"""The record that ties a task, a subject, an actor and permissions together until a time, and the ways it may change."""
+"""The record that ties task, subject, actor and permissions together until a time, and how it may change."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -20,11 +20,14 @@ class GrantState(StrEnum):
 
 # NOTE: an authorised grant whose outcome nobody knows may have live credentials (STS may have answered), so it goes to
 # REVOKING, never to FAILED. REVOKING ends when AWS refuses: by a written deny (REVOKED) or by the time guard (EXPIRED).
+# A failed grant has no credentials; the same request may be tried again under the same grant, so that one request_id
+# never
+# has two.
 TRANSITIONS: dict[GrantState, frozenset[GrantState]] = {
     GrantState.AUTHORIZED: frozenset({GrantState.ISSUED, GrantState.FAILED, GrantState.REVOKING}),
     GrantState.ISSUED: frozenset({GrantState.ISSUED, GrantState.REVOKING, GrantState.EXPIRED}),
     GrantState.REVOKING: frozenset({GrantState.REVOKED, GrantState.EXPIRED}),
-    GrantState.FAILED: frozenset(),
+    GrantState.FAILED: frozenset({GrantState.AUTHORIZED}),
     GrantState.REVOKED: frozenset(),
     GrantState.EXPIRED: frozenset(),
 }

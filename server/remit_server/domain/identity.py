@@ -13,9 +13,9 @@ from remit_server.domain.secret import Secret
 class Caller:
     """What the transport knows of a connection, nothing of it checked beyond the TLS handshake.
 
-    `certificate_der` is the client certificate that the handshake verified (`listen.mtls`), `unverified_bearer` the single
-    `authorization: Bearer` value (`listen.bearer`); exactly one of the two listeners fills its field.
-    `peer` is the remote address without its port.
+    `certificate_der` is the client certificate that the handshake verified (`listen.mtls`), `unverified_bearer` the
+    single `authorization: Bearer` value (`listen.bearer`); exactly one of the two listeners fills its field. `peer`
+    is the remote address without its port.
     """
 
     peer: str
@@ -35,9 +35,9 @@ class ActorKind(StrEnum):
 class Actor:
     """The agent: the authenticated caller (RFC 8693 `act`).
 
-    `actor_id` is its SPIFFE ID, `<alias>:<subject>` for an OIDC agent, or `<alias>:<claim value>` where the issuer's one token
-    carries both. `agent` is its id under `[[agents]]` (None for a carried actor without one), `client_ids` the OIDC clients
-    whose user tokens it may present. `certificate_thumbprint` is the `x5t#S256` of its certificate,
+    `actor_id` is its SPIFFE ID, `<alias>:<subject>` for an OIDC agent, or `<alias>:<claim value>` where the issuer's
+    one token carries both. `agent` is its id under `[[agents]]` (None for a carried actor without one), `client_ids`
+    the OIDC clients whose user tokens it may present. `certificate_thumbprint` is the `x5t#S256` of its certificate,
     `token_fingerprint` that of its own token: whichever it came with.
     """
 
@@ -76,8 +76,9 @@ class Principal:
 class Delegation:
     """The actor acts for the subject, and both stay visible (RFC 8693 1.1).
 
-    `history` is the chain of nested `act` claims, outermost first: for information, never for a decision (RFC 8693 4.1).
-    `single_use` ties (issuer, `token_id`) to the first task; `bind_expiry` bounds the credentials by `token_expire_time`.
+    `history` is the chain of nested `act` claims, outermost first: for information, never for a decision (RFC 8693
+    4.1). `single_use` ties (issuer, `token_id`) to the first task; `bind_expiry` bounds the credentials by
+    `token_expire_time`.
     """
 
     subject: Principal

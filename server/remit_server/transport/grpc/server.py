@@ -3,9 +3,9 @@
 from collections.abc import Callable, Sequence
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import grpc
-from google.protobuf.descriptor import ServiceDescriptor
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_health.v1.health import aio as health_aio
 from grpc_reflection.v1alpha import reflection
@@ -19,8 +19,8 @@ from remit_server.transport.grpc.interceptor import Guard
 
 MAX_MESSAGE = 64 * 1024
 MAX_METADATA = 24 * 1024
-SERVICE: ServiceDescriptor = credential_service_pb2.DESCRIPTOR.services_by_name["CredentialService"]
-HEALTH: ServiceDescriptor = health_pb2.DESCRIPTOR.services_by_name["Health"]
+SERVICE: Any = credential_service_pb2.DESCRIPTOR.services_by_name["CredentialService"]
+HEALTH: Any = health_pb2.DESCRIPTOR.services_by_name["Health"]
 
 
 class GrpcServer:

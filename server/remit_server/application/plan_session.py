@@ -1,0 +1,263 @@
+"""Plans one session.
+
+The role and entitlements it rests on, its lifetime, and the exact policy, proven on its own bytes.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from ipaddress import IPv4Network, IPv6Network, ip_network
+
+from remit_server.application.ceilings import Ceilings
+from remit_server.application.choosing import (
+    FAST,
+    FORBIDDEN_FLOOR,
+    RULES,
+    Candidate,
+    Choice,
+    NoChoice,
+    candidates,
+    choose,
+    largest_part,
+    union,
+)
+from remit_server.domain.decision import Allow
+from remit_server.domain.entitlement import (
+    DEFAULT_CREDENTIAL_LIFETIME,
+    MIN_CREDENTIAL_LIFETIME,
+    Bind,
+    Entitlement,
+    Role,
+)
+from remit_server.domain.errors import Denied, FailedPermission, Reason, Refusal, Remedy
+from remit_server.domain.permission import Permission, as_document, as_permissions
+from remit_server.domain.task import MAX_PERMISSIONS, Task
+from remit_server.iam import (
+    Budget,
+    Counterexample,
+    Derived,
+    Document,
+    TooLarge,
+    TooManyOverlapsError,
+    Undecided,
+    contains_all,
+    derive,
+    forbidden_action,
+    outlives_task,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """What of an ask matters for planning. `token_end` bounds the credentials where the issuer says `bind_expiry`."""
+
+    permissions: tuple[Permission, ...]
+    requested: timedelta | None
+    narrowed: bool
+    task: Task | None
+    token_end: datetime | None
+    now: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """Everything about a session but the session: `session_policy` is byte for byte what STS will get.
+
+    `covers` is the witness, one line per part of the intent: which entitlement covers it.
+    """
+
+    role: Role
+    entitlements: tuple[str, ...]
+    session_policy: str
+    session_policy_digest: str
+    covers: tuple[str, ...]
+    unguarded: tuple[str, ...]
+    outlives_task: bool
+    ceiling_digest: str
+    expire_time: datetime
+    task_end_time: datetime
+
+
+class Undetermined(Exception):  # noqa: N818 - a question for the exact path, never an answer
+    """The fast path could not say yes."""
+
+
+def plan_session(wish: Wish, allow: Allow, ceilings: Ceilings, budget: Budget) -> Plan:
+    """Returns the plan; raises Denied with the failing permission, Outage for a policy that cannot be trusted.
+
+    With the fast budget it raises Undetermined instead of a refusal: only the exact path says no.
+    """
+    intent = as_document(wish.permissions)
+    offered = candidates(allow, ceilings)
+    if wish.narrowed and budget is not FAST:
+        part = largest_part(intent, offered)
+        intent = intent if part.is_empty else part
+    choice = choose(intent, offered, budget)
+    match choice:
+        case NoChoice():
+            if budget is FAST:
+                raise Undetermined
+            raise _refusal(intent, choice, offered)
+        case Choice():
+            _require_no_approval(choice)
+            expire_time, task_end_time = _lifetime(wish, choice)
+            derived = _derived(intent, choice, expire_time)
+            _prove(derived, intent, choice, ceilings, budget)
+            return _plan(derived, choice, ceilings, expire_time, task_end_time)
+
+
+def _plan(derived: Derived, choice: Choice, ceilings: Ceilings, expire_time: datetime, task_end_time: datetime) -> Plan:
+    """Puts the plan together."""
+    reopened = tuple(str(action) for action in choice.role.reopened)
+    return Plan(
+        role=choice.role,
+        entitlements=tuple(item.entitlement_id for item in choice.entitlements),
+        session_policy=derived.text,
+        session_policy_digest=derived.sha256,
+        covers=tuple(_cover_lines(derived, choice.entitlements)),
+        unguarded=tuple(str(condition) for condition in derived.unguarded),
+        outlives_task=bool(reopened) and outlives_task(derived.document, reopened),
+        ceiling_digest=ceilings.digest,
+        expire_time=expire_time,
+        task_end_time=task_end_time,
+    )
+
+
+def _cover_lines(derived: Derived, entitlements: Sequence[Entitlement]) -> Iterable[str]:
+    """Names, per part of the intent, the statement that covers it."""
+    for cover in derived.covers:
+        by = "several entitlements together"
+        if cover.entitlement is not None:
+            by = f"{entitlements[cover.entitlement].entitlement_id}[{cover.statement}]"
+        yield f"{cover.action} on {cover.resource}: {by}"
+
+
+def _require_no_approval(choice: Choice) -> None:
+    """Refuses what a person would have to approve: this version takes no approvals, so the answer is no, not a wait."""
+    waiting = [item.entitlement_id for item in choice.entitlements if item.approval is not None]
+    if waiting:
+        raise Denied(
+            Reason.POLICY_DENIED,
+            f"a person has to approve {', '.join(waiting)}, and this gateway does not take approvals yet",
+            Refusal(remedy=Remedy.ASK_APPROVAL),
+        )
+
+
+def _lifetime(wish: Wish, choice: Choice) -> tuple[datetime, datetime]:
+    """Returns when the credentials end and when the task does (4-policy.md, Lifetime); a longer wish is cut."""
+    longest_task = min(item.max_task for item in choice.entitlements)
+    start = wish.task.start_time if wish.task else wish.now
+    task_end = start + longest_task if wish.task is None else min(wish.task.end_time, start + longest_task)
+    wanted = wish.requested or DEFAULT_CREDENTIAL_LIFETIME
+    allowed = min(wanted, choice.role.max_session, *(item.max_credential for item in choice.entitlements))
+    ends = [wish.now + allowed, task_end]
+    if wish.token_end is not None:
+        ends.append(wish.token_end)
+    expire_time = min(ends).replace(microsecond=0)
+    if expire_time - wish.now < MIN_CREDENTIAL_LIFETIME - timedelta(seconds=1):
+        seconds = int(MIN_CREDENTIAL_LIFETIME.total_seconds())
+        raise Denied(
+            Reason.GRANT_NOT_LIVE,
+            f"less than {seconds} s are left of the task or of the user's token: start a new task with a fresh token",
+            Refusal(remedy=Remedy.REAUTHENTICATE),
+        )
+    return expire_time, task_end.replace(microsecond=0)
+
+
+def _derived(intent: Document, choice: Choice, end: datetime) -> Derived:
+    """Derives the session policy; raises Denied(INTENT_TOO_LARGE) with a split that fits."""
+    bind = _joined([item.bind for item in choice.entitlements if item.bind is not None])
+    documents = [item.document() for item in choice.entitlements]
+    try:
+        derived = derive(intent, documents, end=end, source_cidrs=bind.source_cidrs, vpc_ids=bind.vpc_ids)
+    except TooManyOverlapsError as error:
+        raise Denied(
+            Reason.INTENT_TOO_LARGE,
+            "the permissions overlap in too many ways to be guarded: use fewer wildcards, or ask in several requests",
+            Refusal(remedy=Remedy.SPLIT),
+        ) from error
+    match derived:
+        case TooLarge(size=size, proposal=proposal):
+            raise Denied(
+                Reason.INTENT_TOO_LARGE,
+                f"the session policy would take {size} characters and AWS takes 2,048: ask in several requests",
+                Refusal(remedy=Remedy.SPLIT, split=tuple(as_permissions(part) for part in proposal)),
+            )
+        case Derived():
+            return derived
+
+
+def _prove(derived: Derived, intent: Document, choice: Choice, ceilings: Ceilings, budget: Budget) -> None:
+    """Proves on the very text that STS gets that it lies within intent, entitlements, role and floor."""
+    within = (intent, union(choice.entitlements), *ceilings.documents(choice.role.arn))
+    match contains_all(derived.document, within, budget=budget):
+        case Counterexample() as found:
+            raise Denied(
+                Reason.CEILING_EXCEEDED,
+                f"the derived session policy would allow {found.action} on {found.resource}, which is too much",
+                Refusal(remedy=Remedy.GIVE_UP),
+            )
+        case Undecided(reason=reason):
+            if budget is FAST:
+                raise Undetermined
+            raise Denied(
+                Reason.CEILING_EXCEEDED,
+                f"that the session policy stays within its ceilings could not be proven: {reason}",
+                Refusal(remedy=Remedy.NARROW),
+            )
+        case _:
+            return  # every witness is there
+
+
+def _refusal(intent: Document, nothing: NoChoice, offered: Sequence[Candidate]) -> Denied:
+    """Says which permission failed on which rule, and what could be had instead."""
+    if nothing.spans_roles:
+        parts = tuple(as_permissions(largest_part(intent, [candidate])) for candidate in offered)
+        return Denied(
+            Reason.INTENT_SPANS_ROLES,
+            "no single role covers the intent, though several together do: ask once per role",
+            Refusal(remedy=Remedy.SPLIT, split=tuple(part for part in parts if part)),
+        )
+    offer = as_permissions(nothing.offer)[:MAX_PERMISSIONS]
+    failures = tuple(_failure(item) for item in nothing.stopped)
+    forbidden = next(filter(None, map(forbidden_action, intent.statements)), None)
+    if forbidden is not None and not offer:
+        message = f"{forbidden} is never issued, whatever policy says: it would outlive or outgrow the task"
+        failure = FailedPermission(forbidden, "*", FORBIDDEN_FLOOR, message)
+        return Denied(Reason.NEVER_ISSUABLE, message, Refusal(remedy=Remedy.GIVE_UP, failures=(failure,)))
+    first = failures[0] if failures else None
+    message = first.message if first else "policy allowed nothing for this intent"
+    advice = "ask for the offered part, or send narrow" if offer else "no part of it can be had"
+    remedy = Remedy.NARROW if offer else Remedy.GIVE_UP
+    return Denied(Reason.CEILING_EXCEEDED, f"{message}: {advice}", Refusal(remedy, failures, offer))
+
+
+def _failure(stopped: Counterexample | Undecided) -> FailedPermission:
+    """Turns what the proof found into what an agent can read."""
+    rule = RULES[stopped.ceiling]
+    if isinstance(stopped, Undecided):
+        return FailedPermission("", "", rule, f"the intent could not be proven to fit: {stopped.reason}")
+    message = f"{stopped.action} on {stopped.resource} is not within the {rule.replace('_', ' ')}"
+    return FailedPermission(stopped.action, stopped.resource, rule, f"{message} ({stopped.stopped_by})")
+
+
+def _joined(binds: Sequence[Bind]) -> Bind:
+    """Returns where the credentials may be used when every bind has to hold; raises Denied when that is nowhere."""
+    cidrs = _common_networks([bind.source_cidrs for bind in binds if bind.source_cidrs])
+    vpcs = [frozenset(bind.vpc_ids) for bind in binds if bind.vpc_ids]
+    common = tuple(sorted(frozenset.intersection(*vpcs))) if vpcs else ()
+    if (vpcs and not common) or (cidrs is not None and not cidrs):
+        raise Denied(Reason.CEILING_EXCEEDED, "the entitlements' networks have no address in common: ask in parts")
+    return Bind(cidrs or (), common)
+
+
+def _common_networks(lists: Sequence[tuple[str, ...]]) -> tuple[str, ...] | None:
+    """Returns the networks that lie in every list, or None when there is no list."""
+    if not lists:
+        return None
+    common: list[IPv4Network | IPv6Network] = [ip_network(text) for text in lists[0]]
+    for texts in lists[1:]:
+        others = [ip_network(text) for text in texts]
+        pairs = [(one, other) for one in common for other in others if one.version == other.version]
+        common = [max(one, other, key=lambda net: net.prefixlen) for one, other in pairs if one.overlaps(other)]
+    return tuple(sorted({str(network) for network in common}))

@@ -1,0 +1,122 @@
+"""The composition root: the only module that knows every other one. Builds a gateway out of its settings, by hand."""
+
+import asyncio
+import contextlib
+import resource
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+from importlib.metadata import version
+
+from remit_server.adapters.aws_sts import AwsSts
+from remit_server.adapters.bundle import read_bundle
+from remit_server.adapters.database.ledger import open_ledger
+from remit_server.adapters.logs import refuse_unsafe_logging
+from remit_server.adapters.oidc import ActorAuthentication, DelegationVerification, OidcVerifier
+from remit_server.adapters.rego_embedded import EmbeddedRego, EngineLimits
+from remit_server.adapters.system_clock import SystemClock, system_entropy
+from remit_server.application.admission import Admission, Budget, Rejections
+from remit_server.application.ceilings import Ceilings
+from remit_server.application.deliberation import Deliberation
+from remit_server.application.end_task import EndTask
+from remit_server.application.hearing import Hearing
+from remit_server.application.issue_credentials import IssueCredentials
+from remit_server.application.ports import Clock, Ledger, Policy
+from remit_server.application.preview_credentials import PreviewCredentials
+from remit_server.application.sweep import Sweep
+from remit_server.config.settings import PolicySettings, Settings
+from remit_server.domain.audit import GatewayStarted
+from remit_server.transport.grpc.credential_service import CredentialService
+from remit_server.transport.grpc.server import GrpcServer
+
+GRACE = timedelta(seconds=25)  # longer than what follows AUTHORIZED may take: no half-issued grant at a stop
+
+
+@dataclass(frozen=True, slots=True)
+class Gateway:
+    """A gateway that is serving: the addresses it listens on, as `host:port` in the order of the settings."""
+
+    addresses: tuple[str, ...]
+    policy_revision: str
+
+
+@asynccontextmanager
+async def running_gateway(settings: Settings) -> AsyncIterator[Gateway]:
+    """Starts a gateway and stops it at the end of the block, letting running calls end first.
+
+    Nothing is served before the policy has refused a known-bad sample and the start is on record.
+    Raises BundleRefused, DatabaseRefused, UnsafeLogging, RemitError or RuntimeError when it cannot start.
+    """
+    refuse_unsafe_logging()
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    clock = SystemClock()
+    async with AsyncExitStack() as stack:
+        policy = await _policy(stack, settings.policy)
+        ledger = await stack.enter_async_context(open_ledger(settings.database_url, clock))
+        rejections = Rejections(ledger, clock)
+        service = await _service(stack, settings, clock, ledger, policy, rejections)
+        await ledger.record(
+            GatewayStarted(version("remit"), settings.digest, settings.ceilings_digest, policy.active.digest)
+        )
+        server = GrpcServer(
+            service,
+            rejections.count,
+            concurrent_calls=settings.limits.concurrent_calls,
+            with_reflection=settings.reflection,
+        )
+        addresses = tuple(server.listen(listener) for listener in settings.listeners)
+        await _sweeping(stack, Sweep(ledger, rejections, clock))
+        await server.start()
+        stack.push_async_callback(server.stop, GRACE)
+        yield Gateway(addresses, policy.active.digest)
+
+
+async def _policy(stack: AsyncExitStack, settings: PolicySettings) -> EmbeddedRego:
+    """Starts the engine on the bundle; it has refused a stranger before this returns."""
+    limits = EngineLimits(
+        workers=settings.workers,
+        decision_seconds=settings.decision_timeout.total_seconds(),
+        most_waiting=settings.queue,
+    )
+    engine = await EmbeddedRego.start(await asyncio.to_thread(read_bundle, settings.bundle), limits)
+    stack.push_async_callback(engine.close)
+    return engine
+
+
+async def _service(
+    stack: AsyncExitStack, settings: Settings, clock: Clock, ledger: Ledger, policy: Policy, rejections: Rejections
+) -> CredentialService:
+    """Wires the use cases to what they need."""
+    verifier = OidcVerifier(settings.issuers, clock)
+    stack.push_async_callback(verifier.close)
+    sts = AwsSts(settings.aws, settings.roles, clock=clock)
+    stack.push_async_callback(sts.close)
+    forbidden = tuple(str(action) for action in settings.forbidden_extra)
+    deliberate = Deliberation(Ceilings.of(settings.roles, forbidden, settings.ceilings_digest))
+    stack.callback(deliberate.close)
+    admit = Admission(
+        ActorAuthentication(verifier, settings.agents, settings.spiffe_trust_domains, clock), rejections
+    )
+    hearing = Hearing(DelegationVerification(verifier), policy, ledger, deliberate, clock)
+    requests = Budget(clock, settings.limits.requests_per_minute)
+    previews = Budget(clock, settings.limits.previews_per_minute)
+    return CredentialService(
+        issue=IssueCredentials(admit, requests, hearing, ledger, sts, clock, system_entropy),
+        preview=PreviewCredentials(admit, previews, hearing, ledger, clock),
+        end=EndTask(admit, Budget(clock, settings.limits.requests_per_minute), ledger, clock),
+        reject=rejections.count,
+    )
+
+
+async def _sweeping(stack: AsyncExitStack, sweep: Sweep) -> None:
+    """Sweeps in the background until the gateway stops, then writes what was counted."""
+    task = asyncio.create_task(sweep())
+
+    async def stop() -> None:
+        task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await task
+        await sweep.rejections.write()
+
+    stack.push_async_callback(stop)
