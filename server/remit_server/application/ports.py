@@ -147,8 +147,8 @@ class EndedTask:
 class Ledger(Protocol):
     """Everything durable. Each call is one transaction and returns only when it is on disk.
 
-    Each raises Outage(LEDGER_UNAVAILABLE) when that could not be done: then nothing of it happened, as far as anyone
-    may rely on.
+    Each raises Outage(LEDGER_UNAVAILABLE) when that could not be done, and Outage(OVERLOADED) when more waits than can be
+    written: then nothing of it happened, as far as anyone may rely on.
     """
 
     async def remembered(self, actor_id: str, request_id: str, /) -> Remembered | None:
@@ -162,9 +162,13 @@ class Ledger(Protocol):
     async def authorize(self, authorization: Authorization, /) -> None:
         """Writes task, grant (AUTHORIZED), request, token tie, input and records.
 
-        Raises Denied(GRANT_NOT_LIVE) when the task is no longer live, Denied(TOKEN_REPLAYED) when the single-use
-        token is tied to another task, Outage(LEDGER_UNAVAILABLE, RETRY_LATER) when the same request was written
-        meanwhile by another process.
+        One request has at most one grant, for ever. When that grant is FAILED and no refusal is remembered (an outage),
+        the same request may be authorized again under the same grant: the same task and grant ids, `new_task` None,
+        and the content newly decided.
+
+        Raises Denied(NOT_FOUND) when the task is not of this subject and actor, Denied(GRANT_NOT_LIVE) when it is no
+        longer live, Denied(TOKEN_REPLAYED) when the single-use token is tied to another task or actor,
+        Outage(LEDGER_UNAVAILABLE, RETRY_LATER) when the request is tied already, say by another process meanwhile.
         """
         ...
 
@@ -175,9 +179,19 @@ class Ledger(Protocol):
         """
         ...
 
-    async def fail(self, grant_id: GrantId, record: AuditRecord, /, *, credentials_may_exist: bool) -> None:
+    async def fail(
+        self,
+        grant_id: GrantId,
+        record: AuditRecord,
+        /,
+        *,
+        credentials_may_exist: bool,
+        refusal: Denied | None = None,
+    ) -> None:
         """Moves the grant to FAILED, or to REVOKING when STS may have answered.
 
+        The request stays tied to the grant either way. With `refusal` a FAILED grant failed for good, and a repeat gets
+        that answer; without, it was an outage and may be tried again (see `authorize`).
         A grant that was ISSUED before (a repeat) stays as it was.
         """
         ...
@@ -191,7 +205,10 @@ class Ledger(Protocol):
         *,
         question: DecisionInput | None = None,
     ) -> None:
-        """Records a no; with `key` and `refusal` it is remembered so that a repeat gets the same answer."""
+        """Records a no; with `key` and `refusal` it is remembered so that a repeat gets the same answer.
+
+        What a request was answered before stays: a grant that did not fail, or an earlier refusal.
+        """
         ...
 
     async def record(self, record: AuditRecord, /, *, question: DecisionInput | None = None) -> None:

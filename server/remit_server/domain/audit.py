@@ -8,6 +8,7 @@ import hashlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import cache
 from typing import Any, ClassVar
 
 from remit_server.domain.decision import canonical_json
@@ -35,7 +36,7 @@ class AuditRecord:
 
     def body(self) -> Mapping[str, Any]:
         """Returns the record as JSON values."""
-        return {key: _json(value) for key, value in dataclasses.asdict(self).items()}
+        return {name: _json(getattr(self, name)) for name in _field_names(type(self))}
 
 
 @dataclass(frozen=True, slots=True)
@@ -281,13 +282,23 @@ def _event_hash(sequence: int, time: datetime, kind: str, body_text: str, previo
 def _json(value: Any) -> Any:
     """Turns the few types that records hold into JSON values."""
     match value:
+        case str():
+            return (
+                value if len(value) <= MAX_TEXT else f"{value[:MAX_TEXT]} ... [{len(value) - MAX_TEXT} more characters]"
+            )
+        case tuple() | list():
+            return [_json(item) for item in value]
         case datetime():
             return value.isoformat(timespec="microseconds")
-        case dict():
-            return {key: _json(item) for key, item in value.items()}
-        case list() | tuple():
-            return [_json(item) for item in value]
-        case str() if len(value) > MAX_TEXT:
-            return f"{value[:MAX_TEXT]} ... [{len(value) - MAX_TEXT} more characters]"
-        case _:
+        case Who():
+            return {name: _json(getattr(value, name)) for name in _field_names(Who)}
+        case None | bool() | int():
             return value
+        case _:
+            raise TypeError(f"a record holds no {type(value).__name__}")
+
+
+@cache
+def _field_names(record_type: type[Any]) -> tuple[str, ...]:
+    """Returns the names of a record's fields, in their order."""
+    return tuple(one.name for one in dataclasses.fields(record_type))

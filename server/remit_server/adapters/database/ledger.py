@@ -1,0 +1,140 @@
+"""The `Ledger` port on one database: every write by group commit, every read of what is committed."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import datetime
+from functools import partial
+from pathlib import Path
+
+from sqlalchemy import Connection, bindparam, select
+from sqlalchemy.exc import SQLAlchemyError
+
+from remit_server.adapters.database import operations
+from remit_server.adapters.database.engine import Database, Work, open_database
+from remit_server.adapters.database.group_commit import PATIENCE, GroupCommit, T, unavailable
+from remit_server.adapters.database.migrations import migrate
+from remit_server.adapters.database.rows import grant_of, refusal_of, task_of
+from remit_server.adapters.database.tables import grants, issuances, requests, tasks
+from remit_server.application.ports import Authorization, Clock, EndedTask, Remembered, RequestKey
+from remit_server.domain.audit import AuditRecord
+from remit_server.domain.decision import DecisionInput
+from remit_server.domain.errors import Denied
+from remit_server.domain.grant import Grant, Issuance
+from remit_server.domain.identity import Actor
+from remit_server.domain.task import GrantId, Task, TaskId
+
+_TASK = select(tasks).where(tasks.c.task_id == bindparam("task_id"))
+_REQUEST = select(requests.c.content_hash, requests.c.grant_id, requests.c.refusal).where(
+    requests.c.actor_id == bindparam("actor_id"), requests.c.request_id == bindparam("request_id")
+)
+_GRANT = select(grants).where(grants.c.grant_id == bindparam("grant_id"))
+_ISSUANCES = select(issuances).where(issuances.c.grant_id == bindparam("grant_id")).order_by(issuances.c.number)
+
+
+class DatabaseLedger:
+    """Keeps tasks, grants, requests and the audit chain in one database (implements `application.ports.Ledger`)."""
+
+    def __init__(self, database: Database, commit: GroupCommit) -> None:
+        self._database = database
+        self._commit = commit
+
+    async def remembered(self, actor_id: str, request_id: str, /) -> Remembered | None:
+        """Returns what is known of this request, or None."""
+        return await self._read(partial(_remembered, actor_id, request_id))
+
+    async def task(self, task_id: TaskId, /) -> Task | None:
+        """Returns the task, or None; whose it is must still be checked."""
+        return await self._read(partial(_task, task_id))
+
+    async def authorize(self, authorization: Authorization, /) -> None:
+        """Writes task, grant (AUTHORIZED), request, token tie, input and records."""
+        await self._commit(lambda batch: operations.authorize(batch, authorization))
+
+    async def issue(self, grant_id: GrantId, issuance: Issuance, record: AuditRecord, /) -> None:
+        """Moves the grant to ISSUED by compare-and-set and adds the issuance."""
+        await self._commit(lambda batch: operations.issue(batch, grant_id, issuance, record))
+
+    async def fail(
+        self,
+        grant_id: GrantId,
+        record: AuditRecord,
+        /,
+        *,
+        credentials_may_exist: bool,
+        refusal: Denied | None = None,
+    ) -> None:
+        """Moves the grant to FAILED, or to REVOKING when STS may have answered."""
+        await self._commit(
+            lambda batch: operations.fail(batch, grant_id, record, refusal, credentials_may_exist=credentials_may_exist)
+        )
+
+    async def refuse(
+        self,
+        key: RequestKey | None,
+        refusal: Denied | None,
+        record: AuditRecord,
+        /,
+        *,
+        question: DecisionInput | None = None,
+    ) -> None:
+        """Records a no; with `key` and `refusal` it is remembered so that a repeat gets the same answer."""
+        await self._commit(lambda batch: operations.refuse(batch, key, refusal, record, question))
+
+    async def record(self, record: AuditRecord, /, *, question: DecisionInput | None = None) -> None:
+        """Appends one record to the chain."""
+        await self.refuse(None, None, record, question=question)
+
+    async def end_task(self, task_id: TaskId, actor: Actor, now: datetime, /) -> EndedTask:
+        """Ends the task and moves its AUTHORIZED and ISSUED grants to REVOKING; at a repeat answers the same."""
+        return await self._commit(lambda batch: operations.end_task(batch, task_id, actor, now))
+
+    async def sweep(self, now: datetime, /) -> int:
+        """Moves orphans to REVOKING and grants past their time guard to EXPIRED; returns how many."""
+        return await self._commit(lambda batch: operations.sweep(batch, now))
+
+    async def _read(self, work: Work[T]) -> T:
+        """Reads within the ledger's patience; raises Outage(LEDGER_UNAVAILABLE) for any failure."""
+        try:
+            async with asyncio.timeout(PATIENCE.total_seconds()):
+                return await self._database.read(work)
+        except (SQLAlchemyError, OSError, TimeoutError, ValueError, RuntimeError) as error:
+            raise unavailable() from error
+
+
+@asynccontextmanager
+async def open_ledger(url: str | Path, clock: Clock) -> AsyncIterator[DatabaseLedger]:
+    """Opens the ledger: creates or migrates its database, starts the one writer, and closes both in order.
+
+    Raises DatabaseRefused when the database cannot be used.
+    """
+    database = open_database(url)
+    commit = GroupCommit(database, clock)
+    try:
+        await database.write(migrate)
+        commit.start()
+        yield DatabaseLedger(database, commit)
+    finally:
+        await commit.close()
+        await database.close()
+
+
+def _task(task_id: TaskId, connection: Connection) -> Task | None:
+    row = connection.execute(_TASK, {"task_id": task_id}).mappings().first()
+    return None if row is None else task_of(row)
+
+
+def _remembered(actor_id: str, request_id: str, connection: Connection) -> Remembered | None:
+    row = connection.execute(_REQUEST, {"actor_id": actor_id, "request_id": request_id}).mappings().first()
+    if row is None:
+        return None
+    return Remembered(
+        content_hash=row["content_hash"],
+        grant=None if row["grant_id"] is None else _grant(row["grant_id"], connection),
+        refusal=None if row["refusal"] is None else refusal_of(row["refusal"]),
+    )
+
+
+def _grant(grant_id: str, connection: Connection) -> Grant:
+    row = connection.execute(_GRANT, {"grant_id": grant_id}).mappings().one()
+    return grant_of(row, connection.execute(_ISSUANCES, {"grant_id": grant_id}).mappings())

@@ -1,0 +1,325 @@
+"""What the ledger writes, each as one operation of a batch: check, then write, and a loser returns its error.
+
+Every state change is a compare-and-set on the states that `TRANSITIONS` allows.
+"""
+
+import json
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import RowMapping, Update, and_, bindparam, exists, select, update
+from sqlalchemy.dialects.postgresql import insert  # its ON CONFLICT is also SQLite's; a test holds both to it
+
+from remit_server.adapters.database.group_commit import Batch
+from remit_server.adapters.database.rows import grant_row, issuance_row, refusal_text, task_of, task_row
+from remit_server.adapters.database.tables import grants, issuances, requests, single_use_tokens, tasks
+from remit_server.application.ports import Authorization, EndedTask, RequestKey
+from remit_server.domain.audit import AuditRecord, GrantExpired, GrantWithheld, TaskEnded, Who
+from remit_server.domain.decision import DecisionInput, canonical_json
+from remit_server.domain.errors import Denied, Outage, Reason, Refusal, Remedy, RemitError
+from remit_server.domain.grant import GrantState, Issuance, sources_of
+from remit_server.domain.identity import Actor
+from remit_server.domain.task import GrantId, TaskId, TaskState
+
+ORPHANED_AFTER = timedelta(seconds=60)
+SWEPT_AT_ONCE = 500
+_RETRY_AFTER = timedelta(seconds=1)
+
+_REQUEST = (
+    select(requests, grants.c.state.label("grant_state"), grants.c.task_id.label("grant_task_id"))
+    .select_from(requests.outerjoin(grants, grants.c.grant_id == requests.c.grant_id))
+    .where(requests.c.actor_id == bindparam("actor_id"), requests.c.request_id == bindparam("request_id"))
+)
+_TASK = select(tasks).where(tasks.c.task_id == bindparam("task_id"))
+_TOKEN = select(single_use_tokens.c.task_id, single_use_tokens.c.actor_id).where(
+    single_use_tokens.c.issuer == bindparam("issuer"), single_use_tokens.c.jti == bindparam("jti")
+)
+_ADD_TASK = insert(tasks).on_conflict_do_nothing().returning(tasks.c.task_id)
+_ADD_REQUEST = insert(requests).on_conflict_do_nothing().returning(requests.c.request_id)
+_ADD_TOKEN = insert(single_use_tokens)
+_ADD_GRANT = insert(grants)
+_ADD_ISSUANCE = insert(issuances)
+_COUNT_GRANT = (
+    update(tasks).where(tasks.c.task_id == bindparam("this_task")).values(grants_so_far=tasks.c.grants_so_far + 1)
+)
+
+
+def _moves(target: GrantState) -> Update:
+    """Returns the compare-and-set that moves grants to a state, from wherever that is legal."""
+    return update(grants).where(grants.c.state.in_(sorted(sources_of(target)))).values(state=target.value)
+
+
+_AUTHORIZE_AGAIN = (
+    _moves(GrantState.AUTHORIZED).where(grants.c.grant_id == bindparam("this_grant")).returning(grants.c.grant_id)
+)
+_ISSUE = (
+    _moves(GrantState.ISSUED)
+    .where(
+        grants.c.grant_id == bindparam("this_grant"),
+        grants.c.expire_time > bindparam("now"),
+        exists().where(
+            tasks.c.task_id == grants.c.task_id,
+            tasks.c.state == TaskState.LIVE.value,
+            tasks.c.end_time > bindparam("now"),
+        ),
+    )
+    .values(state_time=bindparam("now"))
+    .returning(grants.c.grant_id)
+)
+# A grant that was ISSUED before stays so when a repeat fails: its earlier credentials live.
+_OF_A_FIRST_CALL = and_(grants.c.grant_id == bindparam("this_grant"), grants.c.state == GrantState.AUTHORIZED.value)
+_FAIL = _moves(GrantState.FAILED).where(_OF_A_FIRST_CALL).values(state_time=bindparam("now"))
+_WITHHOLD = (
+    _moves(GrantState.REVOKING)
+    .where(_OF_A_FIRST_CALL)
+    .values(state_time=bindparam("now"), revoke_time=bindparam("now"))
+)
+_REMEMBER_REFUSAL = (
+    update(requests)
+    .where(
+        requests.c.actor_id == bindparam("this_actor"),
+        requests.c.request_id == bindparam("this_request"),
+        requests.c.content_hash == bindparam("this_hash"),
+        requests.c.refusal.is_(None),
+        exists().where(grants.c.grant_id == requests.c.grant_id, grants.c.state == GrantState.FAILED.value),
+    )
+    .values(refusal=bindparam("why"))
+)
+_REMEMBER_FAILURE = (
+    update(requests)
+    .where(
+        requests.c.grant_id == bindparam("this_grant"),
+        exists().where(grants.c.grant_id == requests.c.grant_id, grants.c.state == GrantState.FAILED.value),
+    )
+    .values(refusal=bindparam("why"))
+)
+_END_TASK = (
+    update(tasks)
+    .where(tasks.c.task_id == bindparam("this_task"), tasks.c.state == TaskState.LIVE.value)
+    .values(
+        state=TaskState.ENDED.value,
+        ended_time=bindparam("now"),
+        ended_grants=bindparam("stopped"),
+        credentials_until=bindparam("until"),
+    )
+)
+_STOP_GRANTS = (
+    _moves(GrantState.REVOKING)
+    .where(grants.c.task_id == bindparam("this_task"), grants.c.expire_time > bindparam("now"))
+    .values(state_time=bindparam("now"), revoke_time=bindparam("now"))
+    .returning(grants.c.grant_id)
+)
+_OUT = (
+    select(grants.c.expire_time)
+    .where(
+        grants.c.task_id == bindparam("this_task"),
+        grants.c.state == GrantState.REVOKING.value,
+        grants.c.expire_time > bindparam("now"),
+        exists().where(issuances.c.grant_id == grants.c.grant_id),
+    )
+    .order_by(grants.c.expire_time.desc())
+    .limit(1)
+)
+_ORPHANS = (
+    select(grants.c.grant_id)
+    .where(grants.c.state == GrantState.AUTHORIZED.value, grants.c.state_time <= bindparam("before"))
+    .order_by(grants.c.state_time)
+    .limit(SWEPT_AT_ONCE)
+)
+_SWEEP_ORPHANS = (
+    _moves(GrantState.REVOKING)
+    .where(grants.c.grant_id.in_(_ORPHANS))
+    .values(state_time=bindparam("now"), revoke_time=bindparam("now"))
+    .returning(grants.c.task_id, grants.c.grant_id, grants.c.expire_time)
+)
+_PAST = (
+    select(grants.c.grant_id)
+    .where(grants.c.state.in_(sorted(sources_of(GrantState.EXPIRED))), grants.c.expire_time <= bindparam("now"))
+    .order_by(grants.c.expire_time)
+    .limit(bindparam("at_most"))
+)
+_SWEEP_PAST = (
+    _moves(GrantState.EXPIRED)
+    .where(grants.c.grant_id.in_(_PAST))
+    .values(state_time=bindparam("now"))
+    .returning(grants.c.task_id, grants.c.grant_id, grants.c.expire_time)
+)
+
+
+def authorize(batch: Batch, authorization: Authorization) -> RemitError | None:
+    """Writes everything of an AUTHORIZED transaction, or nothing of it."""
+    known = _request(batch, authorization.key)
+    if known is not None and not _may_be_tried_again(known, authorization):
+        return _written_meanwhile()
+    if (lost := _task_lost(batch, authorization)) or (lost := _token_lost(batch, authorization)):
+        return lost
+    if authorization.new_task is not None:
+        added = batch.connection.execute(_ADD_TASK, task_row(authorization.new_task)).first()
+        if added is None:  # two random ids of 130 bits are the same: somebody's randomness is broken
+            return Outage(Reason.INTERNAL, "The gateway made an id that is taken: try again.")
+    _write_grant(batch, authorization, again=known is not None)
+    batch.keep(authorization.question)
+    batch.append(*authorization.records)
+    return None
+
+
+def issue(batch: Batch, grant_id: GrantId, issuance: Issuance, record: AuditRecord) -> RemitError | None:
+    """Moves a grant to ISSUED if it and its task are live, and adds the issuance."""
+    won = batch.connection.execute(_ISSUE, {"this_grant": grant_id, "now": batch.now}).first()
+    if won is None:
+        return _not_live()
+    batch.connection.execute(_ADD_ISSUANCE, issuance_row(grant_id, issuance))
+    batch.append(record)
+    return None
+
+
+def fail(
+    batch: Batch, grant_id: GrantId, record: AuditRecord, refusal: Denied | None, *, credentials_may_exist: bool
+) -> None:
+    """Moves a grant that was never ISSUED to FAILED or REVOKING; a refusal says that it failed for good."""
+    moved = _WITHHOLD if credentials_may_exist else _FAIL
+    batch.connection.execute(moved, {"this_grant": grant_id, "now": batch.now})
+    if refusal is not None and not credentials_may_exist:
+        batch.connection.execute(_REMEMBER_FAILURE, {"this_grant": grant_id, "why": refusal_text(refusal)})
+    batch.append(record)
+
+
+def refuse(
+    batch: Batch, key: RequestKey | None, refusal: Denied | None, record: AuditRecord, question: DecisionInput | None
+) -> None:
+    """Records a no and remembers it for its request, unless that was answered otherwise meanwhile."""
+    if key is not None and refusal is not None:
+        _remember(batch, key, refusal_text(refusal))
+    batch.keep(question)
+    batch.append(record)
+
+
+def end_task(batch: Batch, task_id: TaskId, actor: Actor, now: datetime) -> EndedTask | RemitError:
+    """Ends a task and stops its grants; at a repeat returns what the first one answered."""
+    row = batch.connection.execute(_TASK, {"task_id": task_id}).mappings().first()
+    if row is None or row["actor_id"] != actor.actor_id:
+        return Denied(Reason.NOT_FOUND, "There is no such task of this actor.")
+    if row["ended_time"] is not None:
+        return EndedTask(row["ended_time"], tuple(json.loads(row["ended_grants"])), row["credentials_until"])
+    these = {"this_task": task_id, "now": now}
+    stopped = sorted(f"tasks/{task_id}/grants/{one}" for one in batch.connection.execute(_STOP_GRANTS, these).scalars())
+    until = batch.connection.execute(_OUT, these).scalar()
+    batch.connection.execute(_END_TASK, {**these, "stopped": canonical_json(stopped), "until": until})
+    who = Who(
+        subject_issuer=row["subject_issuer"],
+        subject_id=row["subject_id"],
+        actor_id=actor.actor_id,
+        token_fingerprint=actor.token_fingerprint or "",
+    )
+    batch.append(TaskEnded(who, task_id, tuple(stopped), until))
+    return EndedTask(now, tuple(stopped), until)
+
+
+def sweep(batch: Batch, now: datetime) -> int:
+    """Moves orphans to REVOKING and what is past its time guard to EXPIRED, each with its record."""
+    orphans = _swept(batch, _SWEEP_ORPHANS, {"now": now, "before": now - ORPHANED_AFTER})
+    why = "no outcome was recorded within 60 seconds: STS may have answered, and nobody was given credentials"
+    batch.append(*(GrantWithheld(one["task_id"], one["grant_id"], why, one["expire_time"]) for one in orphans))
+    past = _swept(batch, _SWEEP_PAST, {"now": now, "at_most": SWEPT_AT_ONCE - len(orphans)})
+    batch.append(*(GrantExpired(one["task_id"], one["grant_id"], one["expire_time"]) for one in past))
+    return len(orphans) + len(past)
+
+
+def _swept(batch: Batch, move: Update, bounds: dict[str, Any]) -> Sequence[RowMapping]:
+    """Moves grants and returns them in a stable order."""
+    moved = batch.connection.execute(move, bounds).mappings().all()
+    return sorted(moved, key=lambda row: (row["expire_time"], row["grant_id"]))
+
+
+def _request(batch: Batch, key: RequestKey) -> RowMapping | None:
+    return (
+        batch.connection.execute(_REQUEST, {"actor_id": key.actor_id, "request_id": key.request_id}).mappings().first()
+    )
+
+
+def _may_be_tried_again(known: RowMapping, authorization: Authorization) -> bool:
+    """Says whether the request's own grant failed in an outage and this is the same request under the same grant."""
+    return (
+        known["refusal"] is None
+        and known["grant_state"] == GrantState.FAILED
+        and known["grant_id"] == authorization.grant.grant_id
+        and known["grant_task_id"] == authorization.grant.task_id
+        and known["content_hash"] == authorization.key.content_hash
+        and authorization.new_task is None
+    )
+
+
+def _task_lost(batch: Batch, authorization: Authorization) -> RemitError | None:
+    """Returns why this task may not have the grant, or None."""
+    if authorization.new_task is not None:
+        return None
+    grant = authorization.grant
+    row = batch.connection.execute(_TASK, {"task_id": grant.task_id}).mappings().first()
+    task = None if row is None else task_of(row)
+    if task is None or not task.belongs_to(grant.subject_issuer, grant.subject_id, grant.actor_id):
+        return Denied(Reason.NOT_FOUND, "There is no such task of this subject and actor.")
+    return None if task.is_live(batch.now) else _not_live()
+
+
+def _token_lost(batch: Batch, authorization: Authorization) -> RemitError | None:
+    """Returns why the single-use token may not be used here, or None; a tie to the same task and actor is no reason."""
+    if authorization.single_use is None:
+        return None
+    issuer, jti = authorization.single_use
+    tie = batch.connection.execute(_TOKEN, {"issuer": issuer, "jti": jti}).first()
+    if tie is None or tuple(tie) == (authorization.grant.task_id, authorization.grant.actor_id):
+        return None
+    return Denied(
+        Reason.TOKEN_REPLAYED,
+        "This subject token is good for one task and was used for another: the user has to log in again.",
+        Refusal(remedy=Remedy.REAUTHENTICATE),
+    )
+
+
+def _write_grant(batch: Batch, authorization: Authorization, *, again: bool) -> None:
+    """Writes the grant, and ties request and token to it; a second try takes the place of the one that failed."""
+    grant, key = authorization.grant, authorization.key
+    row = {**grant_row(grant), "state_time": batch.now}
+    if again:
+        batch.connection.execute(_AUTHORIZE_AGAIN.values(**row), {"this_grant": grant.grant_id}).one()
+    else:
+        batch.connection.execute(_ADD_GRANT, row)
+        batch.connection.execute(_COUNT_GRANT, {"this_task": grant.task_id})
+        batch.connection.execute(_ADD_REQUEST, _request_row(batch, key, grant_id=grant.grant_id)).one()
+    if authorization.single_use is not None:
+        issuer, jti = authorization.single_use
+        tie = {"issuer": issuer, "jti": jti, "task_id": grant.task_id, "actor_id": grant.actor_id}
+        batch.connection.execute(_ADD_TOKEN.on_conflict_do_nothing(), {**tie, "write_time": batch.now})
+
+
+def _remember(batch: Batch, key: RequestKey, text: str) -> None:
+    """Ties the refusal to its request; one that is tied to a grant keeps it, unless that grant failed."""
+    if batch.connection.execute(_ADD_REQUEST, _request_row(batch, key, refusal=text)).first() is None:
+        these = {"this_actor": key.actor_id, "this_request": key.request_id, "this_hash": key.content_hash}
+        batch.connection.execute(_REMEMBER_REFUSAL, {**these, "why": text})
+
+
+def _request_row(
+    batch: Batch, key: RequestKey, *, grant_id: GrantId | None = None, refusal: str | None = None
+) -> dict[str, Any]:
+    return {
+        "actor_id": key.actor_id,
+        "request_id": key.request_id,
+        "content_hash": key.content_hash,
+        "grant_id": grant_id,
+        "refusal": refusal,
+        "write_time": batch.now,
+    }
+
+
+def _written_meanwhile() -> Outage:
+    return Outage(
+        Reason.LEDGER_UNAVAILABLE,
+        "The same request is being answered elsewhere: repeat it in a moment.",
+        retry_after=_RETRY_AFTER,
+    )
+
+
+def _not_live() -> Denied:
+    return Denied(Reason.GRANT_NOT_LIVE, "The task or its grant is over: start a new task to get credentials.")

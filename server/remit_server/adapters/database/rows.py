@@ -1,0 +1,162 @@
+"""Domain values to rows of the ledger and back, each exactly: what is read equals what was written."""
+
+import json
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from sqlalchemy import RowMapping
+
+from remit_server.domain.decision import canonical_json, permission_json
+from remit_server.domain.errors import Denied, FailedPermission, Reason, Refusal, Remedy
+from remit_server.domain.grant import Grant, GrantState, Issuance
+from remit_server.domain.permission import Permission
+from remit_server.domain.task import GrantId, Task, TaskId, TaskState
+from remit_server.iam import ActionPattern, Condition, ResourcePattern
+
+
+def task_row(task: Task) -> dict[str, Any]:
+    """Returns a task as its row."""
+    return {
+        "task_id": task.task_id,
+        "subject_issuer": task.subject_issuer,
+        "subject_id": task.subject_id,
+        "actor_id": task.actor_id,
+        "purpose": task.purpose,
+        "labels": canonical_json(dict(task.labels)),
+        "state": task.state.value,
+        "start_time": task.start_time,
+        "end_time": task.end_time,
+        "grants_so_far": task.grants_so_far,
+    }
+
+
+def task_of(row: RowMapping) -> Task:
+    """Returns the task of a row."""
+    return Task(
+        task_id=TaskId(row["task_id"]),
+        subject_issuer=row["subject_issuer"],
+        subject_id=row["subject_id"],
+        actor_id=row["actor_id"],
+        purpose=row["purpose"],
+        labels=json.loads(row["labels"]),
+        state=TaskState(row["state"]),
+        start_time=row["start_time"],
+        end_time=row["end_time"],
+        grants_so_far=row["grants_so_far"],
+    )
+
+
+def grant_row(grant: Grant) -> dict[str, Any]:
+    """Returns a grant as its row, without its issuances and the time it came to its state."""
+    return {
+        "grant_id": grant.grant_id,
+        "task_id": grant.task_id,
+        "subject_issuer": grant.subject_issuer,
+        "subject_id": grant.subject_id,
+        "actor_id": grant.actor_id,
+        "state": grant.state.value,
+        "role_arn": grant.role_arn,
+        "region": grant.region,
+        "session_policy": grant.session_policy,
+        "session_policy_digest": grant.session_policy_digest,
+        "entitlements": canonical_json(list(grant.entitlements)),
+        "policy_revision": grant.policy_revision,
+        "ceiling_digest": grant.ceiling_digest,
+        "source_identity": grant.source_identity,
+        "tags": canonical_json([list(tag) for tag in grant.tags]),
+        "issue_time": grant.issue_time,
+        "expire_time": grant.expire_time,
+        "unguarded": canonical_json(list(grant.unguarded)),
+        "outlives_task": grant.outlives_task,
+        "revoke_time": grant.revoke_time,
+    }
+
+
+def grant_of(row: RowMapping, issued: Iterable[RowMapping]) -> Grant:
+    """Returns the grant of a row and the rows of its issuances, oldest first."""
+    return Grant(
+        grant_id=GrantId(row["grant_id"]),
+        task_id=TaskId(row["task_id"]),
+        subject_issuer=row["subject_issuer"],
+        subject_id=row["subject_id"],
+        actor_id=row["actor_id"],
+        state=GrantState(row["state"]),
+        role_arn=row["role_arn"],
+        region=row["region"],
+        session_policy=row["session_policy"],
+        session_policy_digest=row["session_policy_digest"],
+        entitlements=tuple(json.loads(row["entitlements"])),
+        policy_revision=row["policy_revision"],
+        ceiling_digest=row["ceiling_digest"],
+        source_identity=row["source_identity"],
+        tags=tuple((key, value) for key, value in json.loads(row["tags"])),
+        issue_time=row["issue_time"],
+        expire_time=row["expire_time"],
+        unguarded=tuple(json.loads(row["unguarded"])),
+        outlives_task=row["outlives_task"],
+        issuances=tuple(_issuance_of(one) for one in issued),
+        revoke_time=row["revoke_time"],
+    )
+
+
+def issuance_row(grant_id: GrantId, issuance: Issuance) -> dict[str, Any]:
+    """Returns an issuance of a grant as its row."""
+    return {
+        "grant_id": grant_id,
+        "access_key_id": issuance.access_key_id,
+        "session_policy_digest": issuance.session_policy_digest,
+        "policy_revision": issuance.policy_revision,
+        "issue_time": issuance.issue_time,
+        "expire_time": issuance.expire_time,
+        "packed_policy_percent": issuance.packed_policy_percent,
+    }
+
+
+def _issuance_of(row: RowMapping) -> Issuance:
+    return Issuance(
+        access_key_id=row["access_key_id"],
+        session_policy_digest=row["session_policy_digest"],
+        policy_revision=row["policy_revision"],
+        issue_time=row["issue_time"],
+        expire_time=row["expire_time"],
+        packed_policy_percent=row["packed_policy_percent"],
+    )
+
+
+def refusal_text(denied: Denied) -> str:
+    """Returns a refusal as the JSON text it is remembered by."""
+    refusal = denied.refusal
+    return canonical_json(
+        {
+            "reason": denied.reason.value,
+            "message": denied.message,
+            "remedy": refusal.remedy.value,
+            "failures": [[one.action, one.resource, one.rule, one.message] for one in refusal.failures],
+            "offer": [permission_json(permission) for permission in refusal.offer],
+            "split": [[permission_json(permission) for permission in part] for part in refusal.split],
+        }
+    )
+
+
+def refusal_of(text: str) -> Denied:
+    """Returns the refusal that `refusal_text` wrote."""
+    kept = json.loads(text)
+    refusal = Refusal(
+        remedy=Remedy(kept["remedy"]),
+        failures=tuple(FailedPermission(*failure) for failure in kept["failures"]),
+        offer=tuple(_permission_of(permission) for permission in kept["offer"]),
+        split=tuple(tuple(_permission_of(permission) for permission in part) for part in kept["split"]),
+    )
+    return Denied(Reason(kept["reason"]), kept["message"], refusal)
+
+
+def _permission_of(kept: Mapping[str, Any]) -> Permission:
+    """Returns a permission that was once parsed; an offer may hold the policy variables of its ceiling."""
+    return Permission(
+        actions=tuple(ActionPattern.parse(action) for action in kept["actions"]),
+        resources=tuple(ResourcePattern.parse(resource, authored=True) for resource in kept["resources"]),
+        conditions=tuple(
+            Condition(condition["operator"], condition["key"], tuple(condition["values"]))
+            for condition in kept["conditions"]
+        ),
+    )

@@ -1,0 +1,188 @@
+"""The tables of the ledger, as SQLAlchemy Core metadata; `migrations/` builds the same.
+
+No column holds a token, a credential or a private key. Lists and maps are canonical JSON text, times are UTC text of
+one fixed width, so that both databases compare and sort them alike.
+"""
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    CheckConstraint,
+    Column,
+    ForeignKey,
+    Index,
+    Integer,
+    MetaData,
+    PrimaryKeyConstraint,
+    Table,
+    Text,
+    TypeDecorator,
+)
+
+metadata = MetaData(
+    naming_convention={
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "ck": "ck_%(table_name)s_%(constraint_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_N_name)s",
+        "pk": "pk_%(table_name)s",
+    }
+)
+
+# In SQLite only INTEGER makes the primary key the place of the row itself.
+Sequence = BigInteger().with_variant(Integer, "sqlite")
+
+
+class UtcTime(TypeDecorator[datetime]):
+    """A time as `2026-11-23T12:30:45.000000+00:00`; refuses any that is not UTC."""
+
+    impl = Text
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Any) -> str | None:
+        """Returns the text of a time."""
+        del dialect
+        return None if value is None else utc_text(value)
+
+    def process_result_value(self, value: str | None, dialect: Any) -> datetime | None:
+        """Returns the time of a text; raises ValueError for any other text."""
+        del dialect
+        return None if value is None else utc_time(value)
+
+
+def utc_text(time: datetime) -> str:
+    """Returns the one text of a UTC time; raises ValueError for a time that is not UTC."""
+    if time.utcoffset() != timedelta(0):
+        raise ValueError("times are kept in UTC")
+    return time.astimezone(UTC).isoformat(timespec="microseconds")
+
+
+def utc_time(text: str) -> datetime:
+    """Returns the time that `utc_text` wrote; raises ValueError for every other spelling."""
+    time = datetime.fromisoformat(text)
+    if time.tzinfo is None or utc_text(time) != text:
+        raise ValueError("not a time as the ledger writes it")
+    return time
+
+
+tasks = Table(
+    "tasks",
+    metadata,
+    Column("task_id", Text, primary_key=True),
+    Column("subject_issuer", Text, nullable=False),
+    Column("subject_id", Text, nullable=False),
+    Column("actor_id", Text, nullable=False),
+    Column("purpose", Text, nullable=False),
+    Column("labels", Text, nullable=False),
+    Column("state", Text, nullable=False),
+    Column("start_time", UtcTime, nullable=False),
+    Column("end_time", UtcTime, nullable=False),
+    Column("grants_so_far", Integer, nullable=False),
+    # What ending it answered, so that a repeat hears the same.
+    Column("ended_time", UtcTime),
+    Column("ended_grants", Text),
+    Column("credentials_until", UtcTime),
+    CheckConstraint("(state = 'ENDED') = (ended_time IS NOT NULL)", name="ended"),
+)
+
+grants = Table(
+    "grants",
+    metadata,
+    Column("grant_id", Text, primary_key=True),
+    Column("task_id", Text, ForeignKey("tasks.task_id"), nullable=False),
+    Column("subject_issuer", Text, nullable=False),
+    Column("subject_id", Text, nullable=False),
+    Column("actor_id", Text, nullable=False),
+    Column("state", Text, nullable=False),
+    Column("state_time", UtcTime, nullable=False),
+    Column("role_arn", Text, nullable=False),
+    Column("region", Text, nullable=False),
+    Column("session_policy", Text, nullable=False),
+    Column("session_policy_digest", Text, nullable=False),
+    Column("entitlements", Text, nullable=False),
+    Column("policy_revision", Text, nullable=False),
+    Column("ceiling_digest", Text, nullable=False),
+    Column("source_identity", Text, nullable=False),
+    Column("tags", Text, nullable=False),
+    Column("issue_time", UtcTime, nullable=False),
+    Column("expire_time", UtcTime, nullable=False),
+    Column("unguarded", Text, nullable=False),
+    Column("outlives_task", Boolean(create_constraint=False), nullable=False),
+    Column("revoke_time", UtcTime),
+    Index(None, "task_id"),
+    Index(None, "state", "expire_time"),
+    Index(None, "state", "state_time"),
+)
+
+issuances = Table(
+    "issuances",
+    metadata,
+    Column("number", Sequence, primary_key=True),
+    Column("grant_id", Text, ForeignKey("grants.grant_id"), nullable=False),
+    Column("access_key_id", Text, nullable=False),
+    Column("session_policy_digest", Text, nullable=False),
+    Column("policy_revision", Text, nullable=False),
+    Column("issue_time", UtcTime, nullable=False),
+    Column("expire_time", UtcTime, nullable=False),
+    Column("packed_policy_percent", Integer),
+    Index(None, "grant_id"),
+    Index(None, "access_key_id"),
+)
+
+requests = Table(
+    "requests",
+    metadata,
+    Column("actor_id", Text, nullable=False),
+    Column("request_id", Text, nullable=False),
+    Column("content_hash", Text, nullable=False),
+    Column("grant_id", Text, ForeignKey("grants.grant_id")),
+    Column("refusal", Text),
+    Column("write_time", UtcTime, nullable=False),
+    PrimaryKeyConstraint("actor_id", "request_id"),
+    Index(None, "grant_id", unique=True),
+    CheckConstraint("grant_id IS NOT NULL OR refusal IS NOT NULL", name="answered"),
+)
+
+single_use_tokens = Table(
+    "single_use_tokens",
+    metadata,
+    Column("issuer", Text, nullable=False),
+    Column("jti", Text, nullable=False),
+    Column("task_id", Text, ForeignKey("tasks.task_id"), nullable=False),
+    Column("actor_id", Text, nullable=False),
+    Column("write_time", UtcTime, nullable=False),
+    PrimaryKeyConstraint("issuer", "jti"),
+)
+
+audit_events = Table(
+    "audit_events",
+    metadata,
+    Column("sequence", Sequence, primary_key=True, autoincrement=False),
+    Column("time", UtcTime, nullable=False),
+    Column("kind", Text, nullable=False),
+    Column("body", Text, nullable=False),
+    Column("previous_hash", Text, nullable=False),
+    Column("event_hash", Text, nullable=False),
+    # Copied from the body for looking up; verifying holds it to the body.
+    Column("task_id", Text, nullable=False),
+    Index(None, "task_id", "sequence"),
+)
+
+audit_inputs = Table(
+    "audit_inputs",
+    metadata,
+    Column("digest", Text, primary_key=True),
+    Column("text", Text, nullable=False),
+)
+
+audit_head = Table(
+    "audit_head",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=False),
+    Column("sequence", Sequence, nullable=False),
+    Column("hash", Text, nullable=False),
+    CheckConstraint("id = 1", name="single"),
+)
