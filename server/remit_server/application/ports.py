@@ -147,8 +147,8 @@ class EndedTask:
 class Ledger(Protocol):
     """Everything durable. Each call is one transaction and returns only when it is on disk.
 
-    Each raises Outage(LEDGER_UNAVAILABLE) when that could not be done, and Outage(OVERLOADED) when more waits than can be
-    written: then nothing of it happened, as far as anyone may rely on.
+    Each raises Outage(LEDGER_UNAVAILABLE) when that could not be done, and Outage(OVERLOADED) when more waits than can
+    be written: then nothing of it happened, as far as anyone may rely on.
     """
 
     async def remembered(self, actor_id: str, request_id: str, /) -> Remembered | None:

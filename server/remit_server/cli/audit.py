@@ -1,6 +1,5 @@
 """`remit-server audit`: reads the audit trail and verifies its chain, without ever writing to the database."""
 
-import asyncio
 import json
 import sys
 from typing import TYPE_CHECKING, Annotated, Any
@@ -31,7 +30,7 @@ def list_events(
     as_json: AsJson = False,
 ) -> None:
     """Shows the newest records, oldest first."""
-    events = asyncio.run(_newest(database, task, kind, limit))
+    events = _newest(database, task, kind, limit)
     if as_json:
         for event in events:
             typer.echo(json.dumps(_as_json(event), sort_keys=True))
@@ -69,18 +68,13 @@ def verify_chain(database: Database, as_json: AsJson = False) -> None:
         raise typer.Exit(1)
 
 
-async def _newest(database: str, task: str | None, kind: str | None, limit: int) -> "list[ChainedEvent]":
+def _newest(database: str, task: str | None, kind: str | None, limit: int) -> "list[ChainedEvent]":
     """Returns the newest records in their order."""
-    from remit_server.adapters.database.audit_log import AuditLog, UnreadableRecord
-    from remit_server.adapters.database.engine import DatabaseRefused, open_for_reading
+    from remit_server.adapters.database.audit_log import UnreadableRecord, events
+    from remit_server.adapters.database.engine import DatabaseRefused
 
     try:
-        opened = open_for_reading(database)
-        try:
-            found = AuditLog(opened).events(task_id=task, kind=kind, newest_first=True, limit=limit)
-            return [event async for event in found][::-1]
-        finally:
-            await opened.close()
+        return list(events(database, task_id=task, kind=kind, newest_first=True, limit=limit))[::-1]
     except DatabaseRefused as error:
         raise _failure(str(error)) from error
     except UnreadableRecord as error:

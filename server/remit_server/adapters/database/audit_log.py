@@ -4,11 +4,10 @@ import hashlib
 import json
 from collections.abc import AsyncIterator, Iterator
 from datetime import datetime
-from functools import partial
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, Row, Select, Text, func, select, type_coerce
+from sqlalchemy import Connection, Row, Text, func, select, type_coerce
 from sqlalchemy.exc import DBAPIError
 
 from remit_server.adapters.database.engine import Database, DatabaseRefused, open_for_reading
@@ -16,6 +15,7 @@ from remit_server.adapters.database.tables import audit_events, audit_head, audi
 from remit_server.domain.audit import ChainBroken, ChainedEvent, ChainIntact, verify_chain
 
 PAGE = 500
+_PLACE = audit_events.c.sequence
 
 _EVENTS = select(
     audit_events.c.sequence,
@@ -57,20 +57,37 @@ class AuditLog:
 
         Raises UnreadableRecord at a row that the ledger did not write.
         """
-        filtered = _filtered(task_id, kind, newest_first=newest_first)
-        last: int | None = None
-        while limit is None or limit > 0:
-            size = PAGE if limit is None else min(PAGE, limit)
-            page = await self._database.read(partial(_page, filtered, last, size, newest_first))
-            for event in page:
+        pages = _Pages(task_id, kind, newest_first=newest_first, limit=limit)
+        while not pages.done:
+            for event in await self._database.read(pages.following):
                 yield event
-            if len(page) < size:
-                return
-            last, limit = page[-1].sequence, None if limit is None else limit - size
 
     async def verify(self) -> ChainIntact | ChainBroken:
         """Verifies the whole chain of this database at one point in time."""
         return await self._database.read(_verify)
+
+
+def events(
+    url: str | Path,
+    *,
+    task_id: str | None = None,
+    kind: str | None = None,
+    newest_first: bool = False,
+    limit: int | None = None,
+) -> Iterator[ChainedEvent]:
+    """Gives the records of a database, or of a copy of one, as `AuditLog.events` does, without writing to it.
+
+    Raises DatabaseRefused when it is not there or not a ledger.
+    """
+    database = open_for_reading(url)
+    pages = _Pages(task_id, kind, newest_first=newest_first, limit=limit)
+    try:
+        while not pages.done:
+            yield from database.read_now(pages.following)
+    except DBAPIError as error:
+        raise _not_a_ledger(error) from error
+    finally:
+        database.close_now()
 
 
 def verify(url: str | Path) -> ChainIntact | ChainBroken:
@@ -85,25 +102,33 @@ def verify(url: str | Path) -> ChainIntact | ChainBroken:
         database.close_now()
 
 
-def _filtered(task_id: str | None, kind: str | None, *, newest_first: bool) -> Select[Any]:
-    """Returns the query for the records of a task and a kind, in order."""
-    query = _EVENTS
-    if task_id is not None:
-        query = query.where(audit_events.c.task_id == task_id)
-    if kind is not None:
-        query = query.where(audit_events.c.kind == kind)
-    place = audit_events.c.sequence
-    return query.order_by(place.desc() if newest_first else place)
+class _Pages:
+    """Walks the records of a task and a kind, one page at a time."""
 
+    def __init__(self, task_id: str | None, kind: str | None, *, newest_first: bool, limit: int | None) -> None:
+        query = _EVENTS
+        if task_id is not None:
+            query = query.where(audit_events.c.task_id == task_id)
+        if kind is not None:
+            query = query.where(audit_events.c.kind == kind)
+        self._query = query.order_by(_PLACE.desc() if newest_first else _PLACE)
+        self._newest_first = newest_first
+        self._left = limit
+        self._last: int | None = None
+        self.done = limit == 0
 
-def _page(
-    filtered: Select[Any], last: int | None, size: int, newest_first: bool, connection: Connection
-) -> list[ChainedEvent]:
-    """Reads the next page of a query."""
-    if last is not None:
-        place = audit_events.c.sequence
-        filtered = filtered.where(place < last if newest_first else place > last)
-    return [_event(row) for row in connection.execute(filtered.limit(size))]
+    def following(self, connection: Connection) -> list[ChainedEvent]:
+        """Reads the next page, and notes whether there may be more."""
+        query, size = self._query, PAGE if self._left is None else min(PAGE, self._left)
+        if self._last is not None:
+            query = query.where(_PLACE < self._last if self._newest_first else self._last < _PLACE)
+        page = [_event(row) for row in connection.execute(query.limit(size))]
+        if page:
+            self._last = page[-1].sequence
+        if self._left is not None:
+            self._left -= len(page)
+        self.done = len(page) < size or self._left == 0
+        return page
 
 
 def _verify(connection: Connection) -> ChainIntact | ChainBroken:
@@ -111,7 +136,7 @@ def _verify(connection: Connection) -> ChainIntact | ChainBroken:
     try:
         head = connection.execute(_HEAD).first()
     except DBAPIError as error:
-        raise DatabaseRefused(f"this is not a ledger that can be read: {error.orig}") from error
+        raise _not_a_ledger(error) from error
     count, hash_ = (None, None) if head is None else head
     if head is not None and not (isinstance(count, int) and isinstance(hash_, str)):
         return ChainBroken(0, "the recorded head of the chain is not what the ledger writes")
@@ -124,12 +149,16 @@ def _verify(connection: Connection) -> ChainIntact | ChainBroken:
     return (_wrong_input(connection) or verdict) if isinstance(verdict, ChainIntact) else verdict
 
 
+def _not_a_ledger(error: DBAPIError) -> DatabaseRefused:
+    return DatabaseRefused(f"this is not a ledger that can be read: {error.orig}")
+
+
 def _walk(connection: Connection) -> Iterator[ChainedEvent]:
     """Gives every record from the first, one page at a time; a page that cannot be read is read record by record."""
-    place, size, query = 0, PAGE, _EVENTS.order_by(audit_events.c.sequence)
+    place, size, query = 0, PAGE, _EVENTS.order_by(_PLACE)
     while True:
         # The first page has no lower bound: what was put before the first record must be seen.
-        after = query.where(audit_events.c.sequence > place) if place else query
+        after = query.where(place < _PLACE) if place else query
         try:
             rows = connection.execute(after.limit(size)).all()
         except DBAPIError as error:
