@@ -12,6 +12,7 @@ import yaml
 from yaml.events import (
     AliasEvent,
     DocumentEndEvent,
+    DocumentStartEvent,
     Event,
     MappingEndEvent,
     MappingStartEvent,
@@ -68,10 +69,12 @@ class _Composer:
     def document(self) -> tuple[Any, dict[Path, int]]:
         """Returns the only document of the stream."""
         next(self._events)  # the stream starts
-        if not hasattr(next(self._events), "explicit"):
+        if not isinstance(next(self._events), DocumentStartEvent):
             return None, {}  # and ends: an empty file
         value = self._value(next(self._events), ())
-        if not isinstance(next(self._events), DocumentEndEvent) or hasattr(extra := next(self._events), "explicit"):
+        while isinstance(extra := next(self._events), DocumentEndEvent):
+            pass
+        if isinstance(extra, DocumentStartEvent):
             raise MalformedYaml("holds more than one document", _line(extra))
         return value, self._lines
 

@@ -1,0 +1,75 @@
+"""Reads the files of a policy bundle, within bounds, and nothing that is not a plain file below the folder."""
+
+import os
+import re
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+
+from remit_server.adapters.findings import BundleRefused, Finding
+
+MAX_FILES: Final = 2_000
+MAX_FILE_BYTES: Final = 32 * 1024 * 1024
+MAX_REGO_BYTES: Final = 256 * 1024
+MAX_TOTAL_BYTES: Final = 64 * 1024 * 1024
+MAX_DEPTH: Final = 16
+_NAME: Final = re.compile(r"\.?[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}")
+
+
+def read_files(folder: Path) -> dict[str, bytes]:
+    """Returns path (relative, with `/`) and content of every file of a bundle.
+
+    Raises BundleRefused for a symbolic link, a special file, an odd name, or a bundle over its bounds.
+    """
+    if not folder.is_dir():
+        raise BundleRefused(
+            [Finding(str(folder), 0, "there is no such folder", "Name the folder that holds .manifest")]
+        )
+    files: dict[str, bytes] = {}
+    room = MAX_TOTAL_BYTES
+    for path, entry in _entries(folder, ""):
+        if len(files) >= MAX_FILES:
+            raise BundleRefused(
+                [Finding(path, 0, f"the bundle has over {MAX_FILES} files", "Merge data into fewer files")]
+            )
+        limit = min(room, MAX_REGO_BYTES if path.endswith(".rego") else MAX_FILE_BYTES)
+        files[path] = content = _content(path, entry, limit)
+        room -= len(content)
+    return files
+
+
+def _entries(folder: Path, prefix: str, depth: int = 1) -> Iterator[tuple[str, Path]]:
+    """Yields every plain file below a folder, sorted by name; raises BundleRefused for anything else."""
+    for entry in sorted(folder.iterdir()):
+        path = f"{prefix}{entry.name}"
+        mode = entry.lstat().st_mode
+        if not _NAME.fullmatch(entry.name):
+            raise BundleRefused([Finding(path, 0, "the name is not plain", "Use A-Z, a-z, 0-9, '_', '.' and '-'")])
+        if stat.S_ISDIR(mode) and depth < MAX_DEPTH:
+            yield from _entries(entry, f"{path}/", depth + 1)
+        elif stat.S_ISREG(mode):
+            yield path, entry
+        elif stat.S_ISDIR(mode):
+            raise BundleRefused([Finding(path, 0, f"folders stand over {MAX_DEPTH} deep", "Flatten the bundle")])
+        else:
+            problem = "it is a symbolic link or a special file, so what it holds could change unseen"
+            raise BundleRefused([Finding(path, 0, problem, "Put the file itself there")])
+
+
+def _content(path: str, file: Path, limit: int) -> bytes:
+    """Returns what a file holds, at most `limit` bytes."""
+    # NOTE: between lstat and open the entry may be swapped: O_NOFOLLOW refuses a link, O_NONBLOCK a waiting pipe.
+    try:
+        descriptor = os.open(file, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError as wrong:
+        raise BundleRefused([Finding(path, 0, f"it cannot be read: {wrong.strerror}", "Make it readable")]) from None
+    with os.fdopen(descriptor, "rb") as stream:
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            raise BundleRefused([Finding(path, 0, "it is not a plain file", "Put the file itself there")])
+        content = stream.read(limit + 1)
+    if len(content) > limit:
+        raise BundleRefused(
+            [Finding(path, 0, f"it takes the bundle over its bounds ({limit} bytes left)", "Make it smaller")]
+        )
+    return content

@@ -1,0 +1,72 @@
+"""Turns an engine's answer into a decision; anything but a complete decision is an outage, never a yes."""
+
+import re
+from datetime import timedelta
+from typing import Any, Final
+
+from remit_server.adapters.entitlement_json import entitlement
+from remit_server.adapters.strict_fields import TEXT, Malformed, Where, items, members, text
+from remit_server.adapters.strict_json import MalformedJson, strict_json
+from remit_server.domain.decision import Allow, Decision, Deny, PolicyReason
+from remit_server.domain.errors import Outage, Reason, Remedy
+
+MAX_CHARACTERS: Final = 256 * 1024
+MAX_ENTITLEMENTS: Final = 64
+MAX_REASONS: Final = 32
+MAX_MESSAGE: Final = 512
+_CODE: Final = re.compile(r"[a-z][a-z0-9_]{0,63}")
+_KEYS: Final = frozenset({"allow", "entitlements", "reasons"})
+
+
+class PolicyUnavailable(Outage):
+    """Policy gave no usable answer, so nothing is granted. `why` is for the log; the caller gets one fixed sentence."""
+
+    def __init__(self, why: str) -> None:
+        super().__init__(
+            Reason.POLICY_UNAVAILABLE,
+            "the policy engine gave no usable decision, so nothing was granted; ask again in a moment",
+            retry_after=timedelta(seconds=1),
+        )
+        self.why = why
+
+
+def decision_of(answer: str) -> Decision:
+    """Returns the decision that an engine's JSON text spells out; raises PolicyUnavailable for anything else."""
+    try:
+        return _decision(strict_json(answer, max_characters=MAX_CHARACTERS))
+    except (Malformed, MalformedJson) as wrong:
+        raise PolicyUnavailable(f"the decision is malformed: {wrong}") from wrong
+
+
+def _decision(value: Any) -> Decision:
+    """Returns the decision; raises Malformed unless it is exactly the object of 4-policy.md."""
+    raw = members(value, (), required=_KEYS)
+    if raw["allow"] is True:
+        return _allow(raw)
+    if raw["allow"] is not False:
+        raise Malformed(("allow",), "must be true or false")
+    items(raw["entitlements"], ("entitlements",), least=0, most=0)
+    reasons = items(raw["reasons"], ("reasons",), least=1, most=MAX_REASONS)
+    return Deny(tuple(_reason(item, ("reasons", place)) for place, item in enumerate(reasons)))
+
+
+def _allow(raw: dict[str, Any]) -> Allow:
+    """Returns the yes: at least one entitlement, each under its own id, and no reason against it."""
+    items(raw["reasons"], ("reasons",), least=0, most=0)
+    listed = items(raw["entitlements"], ("entitlements",), least=1, most=MAX_ENTITLEMENTS)
+    entitlements = tuple(entitlement(item, ("entitlements", place)) for place, item in enumerate(listed))
+    if len({one.entitlement_id for one in entitlements}) != len(entitlements):
+        raise Malformed(("entitlements",), "names an id twice")
+    return Allow(entitlements)
+
+
+def _reason(value: Any, where: Where) -> PolicyReason:
+    """Returns one reason of a no."""
+    raw = members(value, where, required=frozenset({"code", "message", "remedy"}))
+    if not isinstance(raw["remedy"], str) or raw["remedy"] not in {remedy.value for remedy in Remedy}:
+        raise Malformed((*where, "remedy"), f"must be one of {', '.join(remedy.value for remedy in Remedy)}")
+    return PolicyReason(
+        code=text(raw["code"], (*where, "code"), _CODE, "a code of a-z, 0-9 and '_'"),
+        message=text(raw["message"], (*where, "message"), TEXT, "one line of text", most=MAX_MESSAGE),
+        remedy=Remedy(raw["remedy"]),
+    )

@@ -1,0 +1,174 @@
+"""The policy port on the embedded engine: Rego evaluated in worker processes that can be killed; nothing to install."""
+
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Final
+
+from remit_server.adapters import rego_wire as wire
+from remit_server.adapters.bundle import Bundle
+from remit_server.adapters.findings import BundleRefused, Finding
+from remit_server.adapters.policy_decision import PolicyUnavailable, decision_of
+from remit_server.adapters.rego_checks import ADMIN_ENTRYPOINT, ENTRYPOINT, text_findings
+from remit_server.adapters.rego_process import EvaluationFailed, Program, WorkerLost, check_rules
+from remit_server.adapters.rego_team import RegoTeam, TeamBusy
+from remit_server.application.ports import Revision
+from remit_server.domain.decision import Decision, DecisionInput, Deny, canonical_json
+from remit_server.domain.errors import Outage, Reason
+
+MAX_QUESTION: Final = 1 << 20
+# After the deadline the parent kills the worker; so much later the kernel does, should the parent be gone.
+_ALARM_MARGIN: Final = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class EngineLimits:
+    """How much an evaluation may take, and how many may run and wait.
+
+    `decision_seconds` bounds one evaluation, `wait_seconds` the wait for a free worker, `most_waiting` the queue.
+    """
+
+    workers: int = 1
+    spares: int = 1
+    decision_seconds: float = 0.25
+    wait_seconds: float = 1.0
+    most_waiting: int = 256
+    memory_bytes: int = 512 << 20
+
+
+class EmbeddedRego:
+    """Decides by the bundle it was started with, and by any other that is activated later: one engine per revision."""
+
+    def __init__(self, limits: EngineLimits, revision: Revision, team: RegoTeam) -> None:
+        self._limits = limits
+        self._active = revision
+        self._team = team
+
+    @classmethod
+    async def start(cls, bundle: Bundle, limits: EngineLimits | None = None) -> "EmbeddedRego":
+        """Returns the engine, warm; raises BundleRefused for a bundle that may not decide."""
+        limits = limits or EngineLimits()
+        return cls(limits, Revision(bundle.revision, bundle.capabilities), await _warm_team(bundle, limits))
+
+    @property
+    def active(self) -> Revision:
+        """The revision that decides now."""
+        return self._active
+
+    @property
+    def pids(self) -> frozenset[int]:
+        """The process ids of the workers alive: for operators and tests."""
+        return self._team.pids
+
+    async def decide(self, revision: Revision, question: DecisionInput, /) -> Decision:
+        """Returns the complete decision of that revision.
+
+        Raises Outage(POLICY_UNAVAILABLE) for anything else, Outage(OVERLOADED) when too many questions wait.
+        """
+        if revision.digest != self._active.digest:
+            raise PolicyUnavailable("the revision asked for is not the active one")
+        if len(question.text) > MAX_QUESTION:
+            raise PolicyUnavailable("the question is too long")
+        return await _decided(self._team, question.text, self._limits)
+
+    async def activate(self, bundle: Bundle) -> None:
+        """Loads another bundle beside the active one and swaps them; raises BundleRefused and leaves all as it was."""
+        team = await _warm_team(bundle, self._limits)
+        before, self._team = self._team, team
+        self._active = Revision(bundle.revision, bundle.capabilities)
+        await before.close(grace_seconds=self._limits.wait_seconds + self._limits.decision_seconds)
+
+    async def close(self) -> None:
+        """Lets the questions that are asked already be answered, then ends every worker process."""
+        await self._team.close(grace_seconds=self._limits.wait_seconds + self._limits.decision_seconds)
+
+
+async def check_bundle(bundle: Bundle, limits: EngineLimits | None = None) -> None:
+    """Raises BundleRefused with everything the publish-time rules hold against a bundle."""
+    limits = limits or EngineLimits()
+    # NOTE: the text rules come first: what they refuse must not even reach the parser.
+    found = text_findings(bundle.modules)
+    if not found:
+        entrypoints = [ENTRYPOINT]
+        if any(path.startswith("remit/admin/") for path, _ in bundle.rules):
+            entrypoints.append(ADMIN_ENTRYPOINT)
+        for entrypoint in entrypoints:
+            found += await check_rules(_program(bundle, limits), entrypoint)
+    if found:
+        raise BundleRefused(sorted(set(found)))
+
+
+async def _warm_team(bundle: Bundle, limits: EngineLimits) -> RegoTeam:
+    """Returns the workers of a checked bundle, started, and seen to refuse a stranger."""
+    await check_bundle(bundle, limits)
+    team = RegoTeam(
+        _program(bundle, limits), workers=limits.workers, spares=limits.spares, most_waiting=limits.most_waiting
+    )
+    await team.start()
+    try:
+        await _refuses_a_stranger(team, limits)
+    except BaseException:
+        await team.close()
+        raise
+    return team
+
+
+def _program(bundle: Bundle, limits: EngineLimits) -> Program:
+    """Returns what the workers of a bundle load: its rules without its tests."""
+    return Program(
+        bundle.rules, bundle.data_json, limits.memory_bytes, alarm_seconds=limits.decision_seconds + _ALARM_MARGIN
+    )
+
+
+async def _decided(team: RegoTeam, question: str, limits: EngineLimits) -> Decision:
+    """Returns the decision on one question; raises Outage for everything that is none."""
+    try:
+        answer = await team.ask(wire.ISSUE, question, seconds=limits.decision_seconds, wait_seconds=limits.wait_seconds)
+    except TeamBusy as busy:
+        message = "too many policy decisions wait, so nothing was granted; ask again in a moment"
+        raise Outage(Reason.OVERLOADED, message, retry_after=timedelta(seconds=1)) from busy
+    except (WorkerLost, EvaluationFailed) as failed:
+        raise PolicyUnavailable(str(failed)) from failed
+    if answer is None:
+        raise PolicyUnavailable("the decision is undefined")
+    return decision_of(answer)
+
+
+async def _refuses_a_stranger(team: RegoTeam, limits: EngineLimits) -> None:
+    """Raises BundleRefused unless the policy denies everything to nobody: the known-bad sample."""
+    sample = EngineLimits(limits.workers, limits.spares, decision_seconds=max(5.0, limits.decision_seconds))
+    try:
+        decision = await _decided(team, _STRANGER, sample)
+    except PolicyUnavailable as outage:
+        problem = f"the policy gives no decision on a stranger who asks for everything: {outage.why}"
+        raise BundleRefused([Finding("remit/issue/", 0, problem, "Deny by default, with a reason")]) from outage
+    if not isinstance(decision, Deny):
+        problem = "the policy allows a stranger without groups, through an unknown agent, everything"
+        raise BundleRefused([Finding("remit/issue/", 0, problem, "Deny by default, with a reason")])
+
+
+_STRANGER: Final = canonical_json(
+    {
+        "subject": {
+            "issuer": "https://issuer.invalid",
+            "id": "stranger",
+            "email": "",
+            "groups": [],
+            "claims": {},
+            "auth_time": 0,
+            "acr": "",
+            "amr": [],
+        },
+        "actor": {
+            "id": "spiffe://stranger.invalid/agent",
+            "kind": "spiffe",
+            "issuer": "stranger.invalid",
+            "claims": {},
+        },
+        "delegation_history": [],
+        "parent_task": None,
+        "task": {"id": "", "purpose": "", "labels": {}, "grants_so_far": 0},
+        "intent": {"permissions": [{"actions": ["*"], "resources": ["*"], "conditions": []}], "capabilities": []},
+        "requested_duration_seconds": 900,
+        "context": {"time": "2026-01-01T00:00:00Z", "source_ip": "192.0.2.1", "renewal": False},
+    }
+)

@@ -1,0 +1,116 @@
+"""The process in which Rego is evaluated: `python -I -m remit_server.adapters.rego_worker MEMORY_BYTES`.
+
+It can crash, hang or eat its memory and takes nothing with it: the engine holds the interpreter while it evaluates,
+aborts when an allocation fails, and panics with what is no Exception. The parent kills it at the deadline; the kernel
+does so by an alarm if the parent is gone. It knows no secret, opens nothing, and speaks frames of JSON text over its
+two pipes (`rego_wire`).
+"""
+
+import json
+import os
+import resource
+import signal
+import sys
+from typing import Any, BinaryIO, Final, NoReturn
+
+from remit_server.adapters import rego_wire as wire
+from remit_server.adapters.rego_builtins import glob_match, lower, regex_match
+from remit_server.adapters.rego_checks import ADMIN_ENTRYPOINT, ENTRYPOINT, tree_findings
+
+MAX_MESSAGE: Final = 2_000
+_ENTRYPOINTS: Final = {wire.ISSUE: ENTRYPOINT, wire.ADMIN: ADMIN_ENTRYPOINT}
+
+
+class _Worker:
+    """Answers one frame after the other with one engine."""
+
+    def __init__(self, requests: BinaryIO, answers: BinaryIO) -> None:
+        self._requests = requests
+        self._answers = answers
+        # NOTE: imported under the limits: its allocator reserves 1 GiB of addresses at once where it may.
+        import regorus  # noqa: PLC0415 - see above
+
+        self._engine = regorus.Engine()
+        self._engine.set_gather_prints(True)
+        self._engine.add_extension("regex.match", 2, regex_match)
+        self._engine.add_extension("glob.match", 3, glob_match)
+        self._engine.add_extension("lower", 1, lower)
+        self._alarm_seconds = 60.0
+
+    def run(self) -> None:
+        """Answers until the parent closes its end."""
+        while len(header := self._requests.read(wire.HEADER.size)) == wire.HEADER.size:
+            kind, length = wire.HEADER.unpack(header)
+            payload = self._requests.read(length).decode("utf-8")
+            # NOTE: SIGALRM keeps its default action, so the kernel ends an evaluation that Python cannot interrupt.
+            signal.setitimer(signal.ITIMER_REAL, self._alarm_seconds)
+            self._answer(*self._result(kind, payload))
+            signal.setitimer(signal.ITIMER_REAL, 0)
+
+    def _result(self, kind: bytes, payload: str) -> tuple[bytes, str]:
+        """Returns the kind and the text of the answer; what the engine raises as an Exception is an answer too."""
+        try:
+            match kind:
+                case wire.ALARM:
+                    self._alarm_seconds = float(payload)
+                case wire.MODULE:
+                    path, text = json.loads(payload)
+                    self._engine.add_policy(path, text)
+                case wire.DATA:
+                    self._engine.add_data_json(payload)
+                case wire.ISSUE | wire.ADMIN:
+                    self._engine.set_input_json(payload)
+                    return self._evaluated(_ENTRYPOINTS[kind])
+                case wire.CHECK:
+                    trees = json.loads(self._engine.get_ast_as_json())
+                    found = tree_findings(trees, entrypoint=payload or ENTRYPOINT)
+                    return wire.RESULT, json.dumps([[one.path, one.line, one.problem, one.mend] for one in found])
+                case wire.QUERY:
+                    return self._evaluated(payload)
+                case _:
+                    return wire.FAILED, "an unknown kind of request"
+        except Exception as wrong:  # noqa: BLE001 - the engine raises RuntimeError for whatever an author got wrong
+            self._engine.take_prints()
+            return wire.FAILED, str(wrong).partition("\n\nStack backtrace")[0].strip()[:MAX_MESSAGE]
+        return wire.RESULT, "null"
+
+    def _evaluated(self, query: str) -> tuple[bytes, str]:
+        """Returns the value of a rule as JSON text, or that it is undefined."""
+        outcome = self._engine.eval_query_as_json(query)
+        self._engine.take_prints()
+        if len(outcome) > wire.MAX_ANSWER:
+            return wire.FAILED, f"the answer is longer than {wire.MAX_ANSWER} characters"
+        found: Any = json.loads(outcome)
+        if not found:
+            return wire.UNDEFINED, ""
+        return wire.RESULT, json.dumps(found["result"][0]["expressions"][0]["value"])
+
+    def _answer(self, kind: bytes, text: str) -> None:
+        """Writes one frame."""
+        payload = text.encode("utf-8")
+        self._answers.write(wire.HEADER.pack(kind, len(payload)) + payload)
+        self._answers.flush()
+
+
+def main() -> NoReturn:
+    """Takes away what the process does not need, then serves its pipes."""
+    memory = int(sys.argv[1])
+    # NOTE: RLIMIT_AS counts addresses, not pages; where an allocation fails the engine aborts, and only this process.
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    resource.setrlimit(resource.RLIMIT_AS, (memory, memory))
+    resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
+    resource.setrlimit(resource.RLIMIT_NOFILE, (16, 16))
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # a person's Ctrl-C is the parent's to handle
+    answers = os.fdopen(os.dup(1), "wb")
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 1)  # a stray print must not become a frame
+    status = 0
+    try:
+        _Worker(sys.stdin.buffer, answers).run()
+    except BaseException:  # noqa: BLE001 - PanicException is no Exception, and nothing may be printed here
+        status = 70
+    os._exit(status)
+
+
+if __name__ == "__main__":
+    main()
