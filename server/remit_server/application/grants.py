@@ -17,11 +17,11 @@ from remit_server.domain.task import TASK_ID_BYTES, GrantId, Task, TaskId, TaskS
 from remit_server.iam import Counterexample, Document, Undecided, contains_all
 
 
-def authorization_of(case: Case, key: RequestKey, plan: Plan, entropy: Entropy) -> Authorization:
-    """Returns everything the AUTHORIZED transaction writes for this plan."""
+def authorization_of(case: Case, key: RequestKey, plan: Plan, grant_id: GrantId, entropy: Entropy) -> Authorization:
+    """Returns everything the AUTHORIZED transaction writes for this plan; a new task gets its id here."""
     delegation, question = known(case.delegation), known(case.question)
     task = case.task or _new_task(case, plan, TaskId(opaque_id(entropy(TASK_ID_BYTES))))
-    grant = _grant(case, plan, task, GrantId(opaque_id(entropy(TASK_ID_BYTES))))
+    grant = _grant(case, plan, task, grant_id)
     records: list[AuditRecord] = []
     if case.task is None:
         records.append(TaskStarted(case.who, task.task_id, task.purpose, task.end_time))

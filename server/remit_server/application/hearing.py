@@ -19,7 +19,7 @@ from remit_server.domain.entitlement import DEFAULT_CREDENTIAL_LIFETIME, MIN_CRE
 from remit_server.domain.errors import Denied, FieldViolation, InvalidRequest, Reason, Refusal
 from remit_server.domain.identity import Actor, Delegation
 from remit_server.domain.permission import Permission
-from remit_server.domain.task import Task
+from remit_server.domain.task import Task, TaskId
 
 T = TypeVar("T")
 MAX_EXPANDED = 100
@@ -78,11 +78,11 @@ class Hearing:
         delegation = await self.verify(case.ask.unverified_subject_token, case.actor)
         return replace(case, delegation=delegation)
 
-    async def in_task(self, case: Case) -> Case:
+    async def in_task(self, case: Case, task_id: TaskId | None) -> Case:
         """Finds the named task; raises Denied(NOT_FOUND) unless it is live and exactly this subject's and actor's."""
-        if case.ask.task_id is None:
+        if task_id is None:
             return case
-        task = await self.ledger.task(case.ask.task_id)
+        task = await self.ledger.task(task_id)
         delegation = known(case.delegation)
         if task is None or not task.belongs_to(
             delegation.subject.issuer, delegation.subject.subject, case.actor.actor_id

@@ -19,6 +19,7 @@ from remit_server.domain.audit import CredentialsIssued, IssuanceFailed
 from remit_server.domain.credentials import Credentials
 from remit_server.domain.errors import Denied, FieldViolation, InvalidRequest, Outage, Reason, RemitError
 from remit_server.domain.grant import Grant, GrantState
+from remit_server.domain.task import TASK_ID_BYTES, GrantId, opaque_id
 
 METHOD = "IssueCredentials"
 OUTCOME_WITHIN = timedelta(seconds=20)
@@ -56,28 +57,36 @@ class IssueCredentials:
             try:
                 case = await self.hearing.verified(case)
                 key = request_key(request, known(case.delegation))
-                before = await self.ledger.remembered(key.actor_id, key.request_id)
-                if before is not None:
-                    return await self._again(before, case, key)
-                case = await self.hearing.in_task(case)
-                case = self.hearing.questioned(case)
-                plan = await self.hearing.planned(case)
-                grant = await self._authorized(case, key, plan)
-            except RemitError as error:
+                before = await self._remembered(key)
+                if before is not None and not before.may_be_tried_again:
+                    grant, repeated = await self._live_again(before, case), True
+                else:
+                    tried = before.grant if before else None
+                    case = await self.hearing.in_task(case, tried.task_id if tried else request.ask.task_id)
+                    case = self.hearing.questioned(case)
+                    plan = await self.hearing.planned(case)
+                    grant, repeated = await self._authorized(case, key, plan, tried), False
+                return await self._to_the_end(self._issued(grant, case, key, repeated=repeated))
+            except Exception as error:
                 await self._refused(error, case, key, request.request_id)
                 raise
-            return await self._to_the_end(self._issued(grant, case, key))
 
-    async def _authorized(self, case: Case, key: RequestKey, plan: Plan) -> Grant:
+    async def _remembered(self, key: RequestKey) -> Remembered | None:
+        """Returns what is known of the request; raises InvalidRequest when its id was used for another one."""
+        before = await self.ledger.remembered(key.actor_id, key.request_id)
+        if before is not None and before.content_hash != key.content_hash:
+            raise InvalidRequest([FieldViolation("request_id", "was used for another request: choose a new UUID")])
+        return before
+
+    async def _authorized(self, case: Case, key: RequestKey, plan: Plan, tried: Grant | None) -> Grant:
         """Records that everything was proven: from here on STS may be called, and nothing of it is forgotten."""
-        authorization = authorization_of(case, key, plan, self.entropy)
+        grant_id = tried.grant_id if tried else GrantId(opaque_id(self.entropy(TASK_ID_BYTES)))
+        authorization = authorization_of(case, key, plan, grant_id, self.entropy)
         await self.ledger.authorize(authorization)
         return authorization.grant
 
-    async def _again(self, before: Remembered, case: Case, key: RequestKey) -> Issued:
-        """Answers a repeat: the same refusal, or new credentials of the same grant under its recorded policy."""
-        if before.content_hash != key.content_hash:
-            raise InvalidRequest([FieldViolation("request_id", "was used for another request: choose a new UUID")])
+    async def _live_again(self, before: Remembered, case: Case) -> Grant:
+        """Returns the live grant of a repeat, whose recorded policy STS will get again; raises the same refusal."""
         if before.refusal is not None:
             raise before.refusal
         grant = known(before.grant)
@@ -91,7 +100,7 @@ class IssueCredentials:
         if task is None or not task.is_live(case.time) or not grant.is_live(case.time):
             raise Denied(Reason.GRANT_NOT_LIVE, "the grant of this request_id is over: ask with a new one")
         still_within(grant, self.hearing.ceilings)
-        return await self._to_the_end(self._issued(grant, case, key, repeated=True))
+        return grant
 
     async def _issued(self, grant: Grant, case: Case, key: RequestKey, *, repeated: bool = False) -> Issued:
         """Calls STS and records the issuance before anybody sees a key; withholds the credentials when that fails."""
@@ -136,7 +145,7 @@ class IssueCredentials:
         except RemitError:
             _log.exception("the outcome of a grant could not be recorded; the sweeper will take it")
 
-    async def _refused(self, error: RemitError, case: Case, key: RequestKey | None, request_id: str) -> None:
+    async def _refused(self, error: Exception, case: Case, key: RequestKey | None, request_id: str) -> None:
         """Records the no. A decision is remembered for repeats, an outage and a malformed request are not."""
         record = refusal_record(error, case, request_id=request_id, method=METHOD)
         remembered = error if isinstance(error, Denied) else None

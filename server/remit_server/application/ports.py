@@ -10,7 +10,7 @@ from remit_server.domain.capability import CapabilityTemplate
 from remit_server.domain.credentials import SessionOrder, StsSession
 from remit_server.domain.decision import Decision, DecisionInput
 from remit_server.domain.errors import Denied
-from remit_server.domain.grant import Grant, Issuance
+from remit_server.domain.grant import Grant, GrantState, Issuance
 from remit_server.domain.identity import Actor, Caller, Delegation
 from remit_server.domain.secret import Secret
 from remit_server.domain.task import GrantId, Task, TaskId
@@ -117,6 +117,11 @@ class Remembered:
     content_hash: str
     grant: Grant | None
     refusal: Denied | None
+
+    @property
+    def may_be_tried_again(self) -> bool:
+        """Says whether an outage at STS left the grant without credentials: the same grant is then decided again."""
+        return self.refusal is None and self.grant is not None and self.grant.state is GrantState.FAILED
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ from remit_server.application.ports import Clock, Ledger
 from remit_server.application.refusals import refusal_record
 from remit_server.application.requests import Ask
 from remit_server.domain.audit import PreviewDecided
-from remit_server.domain.errors import Denied, RemitError
+from remit_server.domain.errors import Denied
 
 METHOD = "PreviewCredentials"
 
@@ -48,10 +48,10 @@ class PreviewCredentials:
         case = Case(actor, ask, self.clock.now())
         try:
             case = await self.hearing.verified(case)
-            case = await self.hearing.in_task(case)
+            case = await self.hearing.in_task(case, ask.task_id)
             case = self.hearing.questioned(case)
             plan = await self._planned(case)
-        except RemitError as error:
+        except Exception as error:
             await self.ledger.refuse(None, None, refusal_record(error, case, request_id="", method=METHOD))
             raise
         await self.ledger.record(_decided(case, plan), question=known(case.question).text)

@@ -2,19 +2,20 @@
 
 from remit_server.application.hearing import Case
 from remit_server.domain.audit import RequestRefused
-from remit_server.domain.errors import Denied, RemitError
+from remit_server.domain.errors import Denied, Outage, Reason, RemitError
 
 
-def refusal_record(error: RemitError, case: Case, *, request_id: str, method: str) -> RequestRefused:
-    """Returns the audit record of a refusal or an outage."""
+def refusal_record(error: Exception, case: Case, *, request_id: str, method: str) -> RequestRefused:
+    """Returns the audit record of a refusal, an outage, or a failure that nobody thought of."""
+    told = error if isinstance(error, RemitError) else Outage(Reason.INTERNAL, "internal error")
     refusal = error.refusal if isinstance(error, Denied) else None
     question = case.question
     return RequestRefused(
         who=case.who,
         request_id=request_id,
         method=method,
-        reason=error.reason.value,
-        message=error.message,
+        reason=told.reason.value,
+        message=told.message,
         task_id=case.ask.task_id or "",
         input_digest=question.text.digest if question else "",
         policy_revision=question.revision.digest if question else "",

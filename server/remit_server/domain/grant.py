@@ -20,9 +20,8 @@ class GrantState(StrEnum):
 
 # NOTE: an authorised grant whose outcome nobody knows may have live credentials (STS may have answered), so it goes to
 # REVOKING, never to FAILED. REVOKING ends when AWS refuses: by a written deny (REVOKED) or by the time guard (EXPIRED).
-# A failed grant has no credentials; the same request may be tried again under the same grant, so that one request_id
-# never
-# has two.
+# A failed grant has no credentials; the same request may be tried again under the same grant, so that one
+# request_id never has two.
 TRANSITIONS: dict[GrantState, frozenset[GrantState]] = {
     GrantState.AUTHORIZED: frozenset({GrantState.ISSUED, GrantState.FAILED, GrantState.REVOKING}),
     GrantState.ISSUED: frozenset({GrantState.ISSUED, GrantState.REVOKING, GrantState.EXPIRED}),

@@ -1,0 +1,253 @@
+"""Fakes of the ports, each with the reason why a real part would not do."""
+
+import asyncio
+import json
+import secrets
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from remit_server.adapters.database.audit_log import AuditLog
+from remit_server.adapters.database.engine import open_for_reading
+from remit_server.adapters.database.ledger import DatabaseLedger, open_ledger
+from remit_server.application.admission import Admission, Budget, Rejections
+from remit_server.application.ceilings import Ceilings
+from remit_server.application.deliberation import Deliberation
+from remit_server.application.end_task import EndTask
+from remit_server.application.hearing import Hearing
+from remit_server.application.issue_credentials import IssueCredentials
+from remit_server.application.ports import Revision
+from remit_server.application.preview_credentials import PreviewCredentials
+from remit_server.application.requests import Ask, IssueRequest
+from remit_server.domain.audit import ChainedEvent
+from remit_server.domain.capability import CapabilityTemplate
+from remit_server.domain.credentials import Credentials, SessionOrder, StsSession
+from remit_server.domain.decision import Allow, Decision, DecisionInput
+from remit_server.domain.entitlement import Entitlement, Role
+from remit_server.domain.errors import Denied, Reason
+from remit_server.domain.identity import Actor, ActorKind, Caller, Delegation, Principal
+from remit_server.domain.permission import Permission
+from remit_server.domain.secret import Secret
+from remit_server.domain.task import Capability, TaskId, TaskIntent
+from remit_server.iam import ActionPattern, Condition, Document, ResourcePattern
+
+ACCOUNT = "111122223333"
+REPORTS_ROLE = f"arn:aws:iam::{ACCOUNT}:role/remit-reports"
+DATA_ROLE = f"arn:aws:iam::{ACCOUNT}:role/remit-data"
+NOON = datetime(2026, 11, 23, 12, 0, 0, tzinfo=UTC)
+
+
+class FakeClock:
+    """Tells the time a test sets: a real clock cannot be moved across an expiry without waiting for it."""
+
+    def __init__(self, start: datetime = NOON) -> None:
+        self.time = start
+
+    def now(self) -> datetime:
+        return self.time
+
+    def monotonic(self) -> float:
+        return self.time.timestamp()
+
+    def advance(self, **units: float) -> None:
+        self.time += timedelta(**units)
+
+
+class FakeIdentity:
+    """Knows callers by a table: token verification has tests of its own, and real signatures would only slow these."""
+
+    def __init__(self) -> None:
+        self.actors: dict[str, Actor] = {}
+        self.subjects: dict[str, Delegation] = {}
+
+    async def authenticate(self, caller: Caller, /) -> Actor:
+        try:
+            return self.actors[caller.unverified_bearer.reveal() if caller.unverified_bearer else ""]
+        except KeyError:
+            raise Denied(Reason.ACTOR_REJECTED, "who is calling is not known") from None
+
+    async def verify(self, unverified_subject_token: Secret, actor: Actor, /) -> Delegation:
+        delegation = self.subjects.get(unverified_subject_token.reveal())
+        if delegation is None:
+            raise Denied(Reason.SUBJECT_TOKEN_REJECTED, "the subject token is not valid")
+        if delegation.actor != actor:
+            raise Denied(Reason.TOKEN_NOT_BOUND, "the subject token was not given to this agent")
+        return delegation
+
+
+class ScriptedPolicy:
+    """Answers what a test says: decisions are needed that a sane policy never gives."""
+
+    def __init__(self, answer: Decision | Exception, capabilities: Mapping[str, CapabilityTemplate]) -> None:
+        self.answer = answer
+        self.questions: list[dict[str, Any]] = []
+        self.active = Revision("5" * 64, capabilities)
+
+    async def decide(self, revision: Revision, question: DecisionInput, /) -> Decision:
+        assert revision is self.active
+        self.questions.append(json.loads(question.text))
+        if isinstance(self.answer, Exception):
+            raise self.answer
+        return self.answer
+
+
+class ScriptedSts:
+    """Answers AssumeRole at will and keeps every order: STS's own faults cannot be called for on the real one."""
+
+    def __init__(self, clock: FakeClock) -> None:
+        self.orders: list[SessionOrder] = []
+        self.failure: Exception | None = None
+        self.gate: asyncio.Event | None = None
+        self.called = asyncio.Event()
+        self._clock = clock
+
+    async def __call__(self, order: SessionOrder, /, *, deadline: float) -> StsSession:
+        assert deadline > self._clock.monotonic()
+        self.orders.append(order)
+        self.called.set()
+        if self.gate is not None:
+            await self.gate.wait()
+        if self.failure is not None:
+            raise self.failure
+        key = f"ASIA{len(self.orders):016d}"
+        end = self._clock.now() + timedelta(seconds=order.duration_seconds)
+        return StsSession(Credentials(key, Secret("secret-" + key), Secret("token-" + key), end), 7)
+
+
+def permission(actions: Sequence[str] | str, resources: Sequence[str] | str, *conditions: Condition) -> Permission:
+    """Returns a permission out of plain text."""
+    return Permission(
+        tuple(ActionPattern.parse(item) for item in ([actions] if isinstance(actions, str) else actions)),
+        tuple(ResourcePattern.parse(item) for item in ([resources] if isinstance(resources, str) else resources)),
+        conditions,
+    )
+
+
+def entitlement(name: str, *permissions: Permission, role_arn: str = REPORTS_ROLE, **more: Any) -> Entitlement:
+    """Returns an entitlement with an hour for credentials and eight for the task."""
+    times = {"max_credential": timedelta(hours=1), "max_task": timedelta(hours=8)}
+    return Entitlement(name, role_arn, permissions, **{**times, **more})
+
+
+def role(arn: str, *, actions: Sequence[str], resources: Sequence[str], **more: Any) -> Role:
+    """Returns a role whose own policy allows these actions on these resources."""
+    ceiling = Document.parse(
+        {
+            "Version": "2012-10-17",
+            "Statement": [{"Effect": "Allow", "Action": list(actions), "Resource": list(resources)}],
+        }
+    )
+    return Role(arn, "eu-central-1", ceiling, **{"max_session": timedelta(hours=1), **more})
+
+
+READ_REPORTS = entitlement(
+    "reports-reader",
+    permission("s3:GetObject", "arn:aws:s3:::reports/2026/*"),
+    permission("s3:ListBucket", "arn:aws:s3:::reports"),
+)
+READ_ORDERS = entitlement(
+    "orders-reader",
+    permission("dynamodb:GetItem", f"arn:aws:dynamodb:eu-central-1:{ACCOUNT}:table/orders"),
+    role_arn=DATA_ROLE,
+)
+ROLES = (
+    role(REPORTS_ROLE, actions=["s3:*"], resources=["arn:aws:s3:::reports", "arn:aws:s3:::reports/*"]),
+    role(DATA_ROLE, actions=["dynamodb:*"], resources=[f"arn:aws:dynamodb:eu-central-1:{ACCOUNT}:table/*"]),
+)
+
+
+@dataclass
+class World:
+    """A gateway's use cases on a real ledger; identity, policy, STS and time are fakes."""
+
+    ledger: DatabaseLedger
+    database: Path
+    clock: FakeClock
+    identity: FakeIdentity
+    policy: ScriptedPolicy
+    sts: ScriptedSts
+    rejections: Rejections
+    issue: IssueCredentials
+    preview: PreviewCredentials
+    end: EndTask
+    copilot: Actor = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.copilot = self.agent("copilot")
+        self.user("alice", self.copilot)
+
+    def agent(self, name: str) -> Actor:
+        """Makes an agent known; its bearer token is its name."""
+        actor = Actor(f"corp:{name}", ActorKind.OIDC, "https://idp.example", agent=name)
+        self.identity.actors[name] = actor
+        return actor
+
+    def user(self, name: str, actor: Actor, **more: Any) -> None:
+        """Makes a user's token known, given to this agent; the token is `<user>@<agent>`."""
+        subject = Principal("https://idp.example", "corp", name, name, groups=("analysts",))
+        token = f"{name}@{actor.agent}"
+        self.identity.subjects[token] = Delegation(
+            subject,
+            actor,
+            Secret(token).fingerprint,
+            NOON,
+            NOON + timedelta(hours=1),
+            **more,
+        )
+
+    def ask(self, *permissions: Permission, agent: str = "copilot", user: str = "alice", **more: Any) -> Ask:
+        """Returns what an agent asks for; reading the third quarter's reports unless said otherwise."""
+        wanted = permissions or (permission("s3:GetObject", "arn:aws:s3:::reports/2026/q3/*"),)
+        capabilities: tuple[Capability, ...] = more.pop("capabilities", ())
+        return Ask(
+            Caller("127.0.0.1", unverified_bearer=Secret(agent)),
+            Secret(more.pop("token", f"{user}@{agent}")),
+            TaskId(task) if (task := more.pop("task_id", None)) else None,
+            TaskIntent("summarise Q3", () if capabilities else wanted, capabilities),
+            **more,
+        )
+
+    def request(self, *permissions: Permission, request_id: str | None = None, **more: Any) -> IssueRequest:
+        """Returns an issue request with a fresh id unless one is given."""
+        return IssueRequest(request_id or secrets.token_hex(16), self.ask(*permissions, **more))
+
+    async def trail(self) -> list[str]:
+        """Returns the kinds of the audit records, in order."""
+        return [event.kind for event in await self.events()]
+
+    async def events(self) -> list[ChainedEvent]:
+        """Returns the audit events, in order."""
+        database = open_for_reading(self.database)
+        try:
+            return [event async for event in AuditLog(database).events()]
+        finally:
+            await database.close()
+
+
+@asynccontextmanager
+async def world(
+    folder: Path,
+    *entitlements: Entitlement,
+    roles: tuple[Role, ...] = ROLES,
+    capabilities: Mapping[str, CapabilityTemplate] | None = None,
+    per_minute: int = 1000,
+) -> AsyncIterator[World]:
+    """Builds a world whose policy allows these entitlements, reading reports when none are given."""
+    clock, identity = FakeClock(), FakeIdentity()
+    policy = ScriptedPolicy(Allow(entitlements or (READ_REPORTS,)), capabilities or {})
+    sts = ScriptedSts(clock)
+    database = folder / "remit.sqlite3"
+    async with open_ledger(database, clock) as ledger:
+        rejections = Rejections(ledger, clock)
+        admit = Admission(identity.authenticate, rejections)
+        deliberate = Deliberation(Ceilings.of(roles, (), "c" * 64))
+        hearing = Hearing(identity.verify, policy, ledger, deliberate, clock)
+        budget = Budget(clock, per_minute)
+        issue = IssueCredentials(admit, budget, hearing, ledger, sts, clock, secrets.token_bytes)
+        preview = PreviewCredentials(admit, budget, hearing, ledger, clock)
+        end = EndTask(admit, budget, ledger, clock)
+        yield World(ledger, database, clock, identity, policy, sts, rejections, issue, preview, end)
+        deliberate.close()
