@@ -101,6 +101,10 @@ _REFUSED_FAMILIES: Final = {
     "regex.": "Use regex.match, on which both engines agree",
     "io.": "The gateway verified the tokens; decide by their claims",
 }
+_UNWISE: Final = {
+    "input.delegation_history": "which is for information only (RFC 8693 4.1)",
+    "input.task.purpose": "which is written by the agent, for people",
+}
 _OPENING: Final = {"(": ")", "[": "]", "{": "}"}
 # A quoted string, a raw string, or a comment: brackets in them open nothing.
 _QUIET: Final = re.compile(r'"(?:[^"\\\n]|\\.)*"|`[^`]*`|#[^\n]*')
@@ -156,6 +160,29 @@ def tree_findings(trees: Sequence[Mapping[str, Any]], *, entrypoint: str = ENTRY
         problem = f"no rule defines the entrypoint {entrypoint}"
         found.append(Finding(f"{package.replace('.', '/')}/", 0, problem, f"Define {name} in package {package}"))
     return sorted(set(found))
+
+
+def tree_advice(trees: Sequence[Mapping[str, Any]]) -> list[Finding]:
+    """Returns what is better not decided by, though nothing forbids it."""
+    return sorted(
+        Finding(rule.file, reference.line, f"a rule reads {reference.name}, {why}", "Decide by something else")
+        for tree in trees
+        for rule in rules_of(tree)
+        for reference in rule.references
+        for read, why in _UNWISE.items()
+        if reference.name == read or reference.name.startswith(f"{read}.")
+    )
+
+
+def tests_of(trees: Sequence[Mapping[str, Any]]) -> list[tuple[str, str, int]]:
+    """Returns path, file and line of every rule whose name begins with `test_`, by file and line."""
+    found = {
+        (rule.path, rule.file, rule.line)
+        for tree in trees
+        for rule in rules_of(tree)
+        if rule.path.rpartition(".")[2].startswith("test_")
+    }
+    return sorted(found, key=lambda test: (test[1], test[2]))
 
 
 def _package_findings(rules: Iterable[Rule]) -> Iterator[Finding]:

@@ -82,9 +82,10 @@ class EmbeddedRego:
         await self._team.close(grace_seconds=self._limits.wait_seconds + self._limits.decision_seconds)
 
 
-async def check_bundle(bundle: Bundle, limits: EngineLimits | None = None) -> None:
-    """Raises BundleRefused with everything the publish-time rules hold against a bundle."""
+async def check_bundle(bundle: Bundle, limits: EngineLimits | None = None) -> tuple[Finding, ...]:
+    """Returns advice on a bundle; raises BundleRefused with everything that forbids it to decide."""
     limits = limits or EngineLimits()
+    advice: set[Finding] = set()
     # NOTE: the text rules come first: what they refuse must not even reach the parser.
     found = text_findings(bundle.modules)
     if not found:
@@ -92,9 +93,12 @@ async def check_bundle(bundle: Bundle, limits: EngineLimits | None = None) -> No
         if any(path.startswith("remit/admin/") for path, _ in bundle.rules):
             entrypoints.append(ADMIN_ENTRYPOINT)
         for entrypoint in entrypoints:
-            found += await check_rules(_program(bundle, limits), entrypoint)
+            refused, advised = await check_rules(_program(bundle, limits), entrypoint)
+            found += refused
+            advice.update(advised)
     if found:
         raise BundleRefused(sorted(set(found)))
+    return tuple(sorted(advice))
 
 
 async def _warm_team(bundle: Bundle, limits: EngineLimits) -> RegoTeam:

@@ -4,7 +4,6 @@ import asyncio
 import contextlib
 import json
 import sys
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -137,17 +136,18 @@ class RegoProcess:
         return kind, (await stdout.readexactly(length)).decode("utf-8")
 
 
-async def check_rules(program: Program, entrypoint: str) -> Sequence[Finding]:
-    """Returns what the publish-time rules hold against a program's modules; its worker ends with the question."""
+async def check_rules(program: Program, entrypoint: str) -> tuple[list[Finding], list[Finding]]:
+    """Returns what forbids a program's modules to decide, and advice on them; its worker ends with the question."""
     worker = await RegoProcess.start(program)
     try:
         answer = await worker.ask(wire.CHECK, entrypoint, seconds=LOAD_SECONDS)
     except (WorkerLost, EvaluationFailed) as wrong:
         mend = "Make the rules shorter and less nested"
-        return [Finding("remit/", 0, f"the rules could not be checked: {wrong}", mend)]
+        return [Finding("remit/", 0, f"the rules could not be checked: {wrong}", mend)], []
     finally:
         await worker.close()
-    return [Finding(*found) for found in json.loads(answer or "[]")]
+    refused, advice = json.loads(answer or "[[], []]")
+    return [Finding(*found) for found in refused], [Finding(*found) for found in advice]
 
 
 def _parse_finding(path: str, message: str) -> Finding:

@@ -11,11 +11,12 @@ import os
 import resource
 import signal
 import sys
+from dataclasses import astuple
 from typing import Any, BinaryIO, Final, NoReturn
 
 from remit_server.adapters import rego_wire as wire
 from remit_server.adapters.rego_builtins import glob_match, lower, regex_match
-from remit_server.adapters.rego_checks import ADMIN_ENTRYPOINT, ENTRYPOINT, tree_findings
+from remit_server.adapters.rego_checks import ADMIN_ENTRYPOINT, ENTRYPOINT, tests_of, tree_advice, tree_findings
 
 MAX_MESSAGE: Final = 2_000
 _ENTRYPOINTS: Final = {wire.ISSUE: ENTRYPOINT, wire.ADMIN: ADMIN_ENTRYPOINT}
@@ -50,29 +51,37 @@ class _Worker:
     def _result(self, kind: bytes, payload: str) -> tuple[bytes, str]:
         """Returns the kind and the text of the answer; what the engine raises as an Exception is an answer too."""
         try:
-            match kind:
-                case wire.ALARM:
-                    self._alarm_seconds = float(payload)
-                case wire.MODULE:
-                    path, text = json.loads(payload)
-                    self._engine.add_policy(path, text)
-                case wire.DATA:
-                    self._engine.add_data_json(payload)
-                case wire.ISSUE | wire.ADMIN:
-                    self._engine.set_input_json(payload)
-                    return self._evaluated(_ENTRYPOINTS[kind])
-                case wire.CHECK:
-                    trees = json.loads(self._engine.get_ast_as_json())
-                    found = tree_findings(trees, entrypoint=payload or ENTRYPOINT)
-                    return wire.RESULT, json.dumps([[one.path, one.line, one.problem, one.mend] for one in found])
-                case wire.QUERY:
-                    return self._evaluated(payload)
-                case _:
-                    return wire.FAILED, "an unknown kind of request"
+            if kind in _ENTRYPOINTS:
+                self._engine.set_input_json(payload)
+                return self._evaluated(_ENTRYPOINTS[kind])
+            if kind == wire.QUERY:
+                return self._evaluated(payload)
+            return wire.RESULT, json.dumps(self._prepared(kind, payload))
         except Exception as wrong:  # noqa: BLE001 - the engine raises RuntimeError for whatever an author got wrong
             self._engine.take_prints()
             return wire.FAILED, str(wrong).partition("\n\nStack backtrace")[0].strip()[:MAX_MESSAGE]
-        return wire.RESULT, "null"
+
+    def _prepared(self, kind: bytes, payload: str) -> Any:
+        """Loads the program or looks at it; returns what is to be told of that."""
+        match kind:
+            case wire.ALARM:
+                self._alarm_seconds = float(payload)
+            case wire.MODULE:
+                self._engine.add_policy(*json.loads(payload))
+            case wire.DATA:
+                self._engine.add_data_json(payload)
+            case wire.CHECK:
+                found = (tree_findings(self._trees(), entrypoint=payload), tree_advice(self._trees()))
+                return [[astuple(one) for one in part] for part in found]
+            case wire.LIST_TESTS:
+                return tests_of(self._trees())
+            case _:
+                raise ValueError("an unknown kind of request")
+        return None
+
+    def _trees(self) -> Any:
+        """Returns the syntax trees of all modules."""
+        return json.loads(self._engine.get_ast_as_json())
 
     def _evaluated(self, query: str) -> tuple[bytes, str]:
         """Returns the value of a rule as JSON text, or that it is undefined."""
