@@ -8,7 +8,7 @@ from functools import partial
 from remit_server.iam.automaton import VARIABLE
 from remit_server.iam.compaction import LIMIT, equal_forms, split
 from remit_server.iam.condition import Condition
-from remit_server.iam.conjunction import conjoined
+from remit_server.iam.conjunction import by_value, conjoined
 from remit_server.iam.containment import contains
 from remit_server.iam.dense import dense
 from remit_server.iam.document import Document, Effect, Statement
@@ -75,12 +75,12 @@ def derive(
     """
     _check(intent)
     bounds = _bounds(end, source_cidrs, vpc_ids)
-    covered = [_conditioned(fact, entitlements) for fact in facts_of(intent.statements)]
+    covered = _covered(intent, entitlements)
     text, unguarded = _shortest([fact.statement for fact, _ in covered], bounds, limit)
     if len(text) > limit:
         return TooLarge(len(text), split(intent, limit, size=partial(_size, entitlements, bounds, limit)))
     document = Document.parse(text, authored=any(_has_variable(each) for each in entitlements))
-    covers = tuple(covering for _, covering in covered)
+    covers = tuple(dict.fromkeys(covering for _, covering in covered))
     return Derived(document, text, document.sha256, len(text), unguarded, covers)
 
 
@@ -89,7 +89,7 @@ def conditioned(intent: Document, entitlements: Sequence[Document]) -> Document:
 
     What no single statement covers stays as it is. This is what has to be contained in the ceilings.
     """
-    return Document(tuple(_conditioned(fact, entitlements)[0].statement for fact in facts_of(intent.statements)))
+    return Document(tuple(fact.statement for fact, _ in _covered(intent, entitlements)))
 
 
 def _check(intent: Document) -> None:
@@ -133,31 +133,39 @@ def _is_within(statements: Sequence[Statement], allows: Sequence[Statement]) -> 
 
 
 def _size(entitlements: Sequence[Document], bounds: Sequence[Statement], limit: int, part: Document) -> int:
-    allows = [_conditioned(fact, entitlements)[0].statement for fact in facts_of(part.statements)]
+    allows = conditioned(part, entitlements).statements
     return len(_shortest(allows, bounds, limit)[0])
+
+
+def _covered(intent: Document, entitlements: Sequence[Document]) -> list[tuple[Fact, Covering]]:
+    """Looks for a covering statement value by value: the values of a condition may come from several."""
+    return [
+        _conditioned(Fact(fact.action, fact.resource, conditions), entitlements)
+        for fact in facts_of(intent.statements)
+        for conditions in by_value(fact.conditions)
+    ]
 
 
 def _conditioned(fact: Fact, entitlements: Sequence[Document]) -> tuple[Fact, Covering]:
     """Adds the conditions of the covering statement that adds least; none where no single statement covers."""
     options = [
-        (added, number, index)
+        (len(missing), number, index, conditions)
         for number, entitlement in enumerate(entitlements)
         for index, statement in enumerate(entitlement.statements)
         if statement.effect is Effect.ALLOW
         and statement.holds_action(fact.action)
         and statement.holds_resource(fact.resource)
-        and (added := _joined(fact, statement)) is not None
+        and (conditions := conjoined(fact.conditions, missing := _missing(fact, statement))) is not None
     ]
     if not options:
         return fact, Covering(fact.action.text, fact.resource.text, None, None)
-    conditions, number, index = min(options, key=lambda option: (len(option[0]), option[1:]))
+    _, number, index, conditions = min(options, key=lambda option: option[:3])
     covering = Covering(fact.action.text, fact.resource.text, number, index)
     return Fact(fact.action, fact.resource, conditions), covering
 
 
-def _joined(fact: Fact, statement: Statement) -> tuple[Condition, ...] | None:
-    missing = [one for one in statement.conditions if not any(implies(mine, one) for mine in fact.conditions)]
-    return conjoined(fact.conditions, missing)
+def _missing(fact: Fact, statement: Statement) -> list[Condition]:
+    return [one for one in statement.conditions if not any(implies(mine, one) for mine in fact.conditions)]
 
 
 def _has_variable(document: Document) -> bool:

@@ -59,8 +59,11 @@ def taken_apart(allows: Iterable[Statement]) -> Document:
 
 
 def merged(allows: Iterable[Statement]) -> tuple[tuple[Statement, ...], ...]:
-    """Rewrites Allows in two ways that allow the same: grouped by action first, and by resource first."""
-    facts = distinct(_united(facts_of(allows)))
+    """Rewrites Allows in two ways that allow the same: grouped by action first, and by resource first.
+
+    The result does not depend on the order of the Allows.
+    """
+    facts = distinct(_united(sorted(facts_of(allows), key=_order)))
     return grouped(facts), _grouped_by_resource(facts)
 
 
@@ -87,6 +90,11 @@ def _grouped_by_resource(facts: Iterable[Fact]) -> tuple[Statement, ...]:
     actions = _gathered((fact.action, (fact.resource, fact.conditions)) for fact in facts)
     columns = _gathered((resource, (pruned(found), also)) for (resource, also), found in actions.items())
     return tuple(_allow(found, resources, conditions) for (found, conditions), resources in columns.items())
+
+
+def _order(fact: Fact) -> tuple[str, str, list[tuple[str, str, tuple[str, ...]]]]:
+    conditions = [(one.operator, one.folded_key, one.values) for one in fact.conditions]
+    return fact.action.text.lower(), fact.resource.text, conditions
 
 
 def _united(facts: Sequence[Fact]) -> list[Fact]:
