@@ -5,7 +5,7 @@ from itertools import permutations
 
 import pytest
 
-from remit_server.iam import Document, Witness, compact, contains, guarded, split, time_bound
+from remit_server.iam import Document, Effect, Witness, compact, contains, guarded, split, time_bound
 from remit_server.iam.compaction import LIMIT
 
 END = datetime(2030, 1, 1, tzinfo=UTC)
@@ -113,6 +113,20 @@ def test_guards_are_built_again_for_the_merged_allows() -> None:
 
     merged = policy(allow(["s3:GetObject", "s3:PutObject"], ["arn:aws:s3:::b/1", "arn:aws:s3:::b/2"])).statements
     assert compacted == Document((*merged, *guarded(merged)[0], time_bound(END)))
+
+
+def test_a_form_that_can_be_guarded_is_taken_over_a_shorter_one() -> None:
+    allows = policy(
+        allow("s3:ListBucket", "arn:aws:s3:::b", **prefix("a/*")),
+        allow("s3:ListBucket", "arn:aws:s3:::b", **prefix("c/*")),
+    ).statements
+    document = Document((*allows, *guarded(allows)[0]))
+
+    compacted = compact(document)
+
+    assert len(guarded(allows)[1]) == 2
+    assert guarded([one for one in compacted.document.statements if one.effect is Effect.ALLOW])[1] == ()
+    assert "StringNotLike" in compacted.text
 
 
 def test_denies_that_are_not_the_guards_stay() -> None:

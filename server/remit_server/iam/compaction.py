@@ -38,10 +38,19 @@ def compact(document: Document, limit: int = LIMIT) -> Compacted:
     bounds = [each for each in denies if is_bound(each)]
     others = [each for each in denies if not is_bound(each)]
     if others and set(others) == set(guarded(allows)[0]):
-        forms = [Document((*form, *guarded(form)[0], *bounds)) for form in equal_forms(allows)]
-    else:
-        forms = [Document((*form, *others, *bounds)) for form in equal_forms(allows)]
+        return _measured(_guarded_again(allows, bounds), limit)
+    forms = [Document((*form, *others, *bounds)) for form in equal_forms(allows)]
     return _measured(min(forms, key=lambda one: len(one.text)), limit)
+
+
+def _guarded_again(allows: Sequence[Statement], bounds: Sequence[Statement]) -> Document:
+    """Guards each form of the Allows; a form with fewer guards is shorter, so unguarded conditions count first."""
+    ranked: list[tuple[int, int, Document]] = []
+    for form in equal_forms(allows):
+        guards, unguarded = guarded(form)
+        document = Document((*form, *guards, *bounds))
+        ranked.append((len(unguarded), len(document.text), document))
+    return min(ranked, key=lambda one: one[:2])[2]
 
 
 def equal_forms(allows: Sequence[Statement]) -> list[tuple[Statement, ...]]:

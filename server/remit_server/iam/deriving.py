@@ -111,21 +111,29 @@ def _bounds(end: datetime, source_cidrs: Sequence[str], vpc_ids: Sequence[str]) 
 def _shortest(
     allows: Sequence[Statement], bounds: Sequence[Statement], limit: int
 ) -> tuple[str, tuple[Condition, ...]]:
-    """Returns the shortest plain form; where that is over the limit, the dense form if it is proven and shorter."""
+    """Returns the best plain form; where that is over the limit, the dense form if it is proven and better.
+
+    Better is fewer conditions left unguarded, then fewer characters.
+    """
     forms = equal_forms(allows)
     written: list[tuple[str, tuple[Condition, ...]]] = []
     for form in forms:
         guards, unguarded = guarded(form)
         written.append((Document((*form, *guards, *bounds)).text, unguarded))
-    shortest = min(written, key=lambda one: len(one[0]))
-    if len(shortest[0]) <= limit:
-        return shortest
+    best = min(written, key=_rank)
+    if len(best[0]) <= limit:
+        return best
     short = [
         (Document((*statements, *bounds)).text, unguarded)
         for form, (_, unguarded) in zip(forms, written, strict=True)
         if (statements := dense(form)) is not None and _is_within(statements, allows)
     ]
-    return min([shortest, *short], key=lambda one: len(one[0]))
+    return min([best, *short], key=_rank)
+
+
+def _rank(written: tuple[str, tuple[Condition, ...]]) -> tuple[int, int]:
+    text, unguarded = written
+    return len(unguarded), len(text)
 
 
 def _is_within(statements: Sequence[Statement], allows: Sequence[Statement]) -> bool:
