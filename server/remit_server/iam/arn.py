@@ -56,10 +56,8 @@ class ActionPattern:
         """Tells whether the concrete action is one of these."""
         if self.service == "*":
             return True
-        if not action.isascii():
-            return False
-        service, _, name = action.lower().partition(":")
-        return service == self.service and self.name.matches(name)
+        service, colon, name = action.lower().partition(":")
+        return bool(colon) and action.isascii() and service == self.service and self.name.matches(name)
 
     def includes(self, other: "ActionPattern") -> bool:
         """Tells whether every action of the other is one of these; True only when proven."""

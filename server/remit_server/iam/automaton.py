@@ -186,10 +186,22 @@ def walk(base: Machine, others: Sequence[Machine], steps: Steps) -> Iterator[tup
     alive = ((base.end << 1) - 1) << offset - len(base.singles) - 1
     deciding = sum(ends[:-1])
     reported: set[int] = set()
-    for at, text in _states(start, stars, moves, alive, steps):
+    start, lead = _past_the_lead(start, stars, dict(moves), base)
+    for at, rest in _states(start, stars, moves, alive, steps):
         if at & ends[-1] and at & deciding not in reported:
             reported.add(at & deciding)
-            yield text, sum(1 << bit for bit, end in enumerate(ends[:-1]) if at & end)
+            yield lead + rest, sum(1 << bit for bit, end in enumerate(ends[:-1]) if at & end)
+
+
+def _past_the_lead(start: int, stars: int, letters: dict[str, int], base: Machine) -> tuple[int, str]:
+    """Reads the letters with which all texts of the base begin: no choice, so no states to count."""
+    lead: list[str] = []
+    for at, token in enumerate(base.singles):
+        if token == ANY or base.stars >> at & 1:
+            break
+        start = ((start & letters[token]) << 1) | (start & stars)
+        lead.append(token)
+    return start, "".join(lead)
 
 
 def _states(

@@ -32,6 +32,8 @@ def contains(
 
 
 def _opaque(issued: Document, ceiling: Document, budget: Budget) -> Witness | Counterexample | Undecided:
+    if sum(len(each.actions) * len(each.resources) for each in issued.statements) > budget.parts:
+        return Undecided(f"the permissions have more than {budget.parts} pairs of an action and a resource")
     covers, pending = settle(issued, ceiling)
     if pending:
         rest = decide(pending, issued, ceiling, budget)

@@ -12,6 +12,7 @@ from remit_server.iam.condition import Condition
 VERSION = "2012-10-17"
 # Past this many remembered look-ups a document answers without remembering: callers choose the actions.
 _REMEMBERED = 4096
+_JSON = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False, allow_nan=False)
 
 
 class Effect(StrEnum):
@@ -157,7 +158,7 @@ class Document:
         text = self._text
         if text is None:
             body = {"Statement": [statement.element for statement in self.statements], "Version": VERSION}
-            text = json.dumps(body, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+            text = _JSON.encode(body)
             object.__setattr__(self, "_text", text)
         return text
 

@@ -64,6 +64,7 @@ class _Proof:
         """Decides one atom; raises BudgetError."""
         if atom.resource and atom.resource.has_variables:
             return Undecided("a policy variable is only contained in itself or in a trailing wildcard")
+        self.evaluations.take(1 + len(self.rules) // 8)
         action, resource = atom.action or _EVERY_ACTION, atom.resource or _EVERY_RESOURCE
         mattering = self._mattering(atom)
         if (action, mattering) not in self._actions:

@@ -44,9 +44,7 @@ def _decoded(source: str | bytes) -> Mapping[str, object]:
         raise MalformedPolicy("$", "a policy is UTF-8") from None
     _bounded_depth(text)
     try:
-        policy = json.loads(
-            text, object_pairs_hook=_unique, parse_constant=_no_number, parse_int=_no_number, parse_float=_no_number
-        )
+        policy = _JSON.decode(text)
     except MalformedPolicy:
         raise
     except (ValueError, RecursionError):
@@ -85,6 +83,11 @@ def _unique(pairs: list[tuple[str, object]]) -> dict[str, object]:
 
 def _no_number(_text: str) -> NoReturn:
     raise MalformedPolicy("$", "no number stands in a policy; values are strings")
+
+
+_JSON = json.JSONDecoder(
+    object_pairs_hook=_unique, parse_constant=_no_number, parse_int=_no_number, parse_float=_no_number
+)
 
 
 def _known(path: str, element: object, names: frozenset[str]) -> None:

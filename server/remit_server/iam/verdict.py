@@ -7,10 +7,12 @@ from dataclasses import dataclass
 class Budget:
     """Bounds one proof in counted steps, never in time, so that a replay repeats the answer.
 
-    `states` are sets of pattern positions visited, `atoms` conditions free at once, `permissions` issued
-    statements past the fast path, `evaluations` concrete requests and condition assignments decided.
+    `parts` are pairs of an action and a resource in the issued document, `states` sets of pattern positions
+    visited, `atoms` conditions free at once, `permissions` issued statements past the fast path, `evaluations`
+    concrete requests and condition assignments decided.
     """
 
+    parts: int = 10_000
     states: int = 2_000
     atoms: int = 10
     permissions: int = 10

@@ -1,0 +1,179 @@
+"""A slow second opinion on containment: lists concrete requests of a small world and evaluates plainly.
+
+Works on policy JSON and shares nothing with the checker: its own wildcard matching, its own ARN splitting.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import cache
+from itertools import chain, combinations, product
+from typing import Any
+
+Policy = Mapping[str, Any]
+Holds = Callable[[Policy], bool]
+
+LETTERS = "abz"
+SERVICES = ("s3", "sqs", "zz")
+HEADS = (
+    "arn:aws:s3:::",
+    "arn:aws:s3:r::",
+    "arn:aws:s3:q:1:",
+    "arn:aws:sqs:r:1:",
+    "arn:aws:sqs:r:2:",
+    "arn:aws:zz:q:9:",
+)
+
+
+def words(longest: int) -> Iterator[str]:
+    for length in range(longest + 1):
+        yield from map("".join, product(LETTERS, repeat=length))
+
+
+ACTIONS = tuple(f"{service}:{name}" for service in SERVICES for name in words(3))
+RESOURCES = ("*", *(head + name for head in HEADS for name in words(4)))
+
+
+@cache
+def glob(pattern: str, text: str) -> bool:
+    """Matches a whole text, one character of the pattern at a time."""
+    if not pattern:
+        return not text
+    if pattern[0] == "*":
+        return glob(pattern[1:], text) or (text != "" and glob(pattern, text[1:]))
+    return text != "" and pattern[0] in ("?", text[0]) and glob(pattern[1:], text[1:])
+
+
+@cache
+def action_matches(pattern: str, action: str) -> bool:
+    if pattern == "*":
+        return True
+    service, name = pattern.lower().split(":")
+    own_service, own_name = action.lower().split(":")
+    return service == own_service and glob(name, own_name)
+
+
+@cache
+def resource_matches(pattern: str, resource: str) -> bool:
+    if pattern == "*":
+        return True
+    if resource == "*":
+        return False
+    segments, own = pattern.split(":", 5), resource.split(":", 5)
+    return all(glob(one, other) for one, other in zip(segments, own, strict=True))
+
+
+def listed(value: str | Sequence[str]) -> tuple[str, ...]:
+    return (value,) if isinstance(value, str) else tuple(value)
+
+
+def atoms(statement: Policy) -> Iterator[tuple[str, str, tuple[str, ...]]]:
+    for operator, keys in statement.get("Condition", {}).items():
+        for key, values in keys.items():
+            yield operator, key, listed(values)
+
+
+def labels(statement: Policy) -> frozenset[str]:
+    """Names each condition of a statement the way the checker's context does."""
+    return frozenset(f"{operator} {key} [{', '.join(sorted(values))}]" for operator, key, values in atoms(statement))
+
+
+def opaque(held: Iterable[str]) -> Holds:
+    """Takes conditions as names that hold or do not, whatever they say."""
+    names = frozenset(held)
+    return lambda statement: labels(statement) <= names
+
+
+def concrete(context: Mapping[str, tuple[str, ...]]) -> Holds:
+    """Evaluates conditions on the values of a request: string operators, IfExists and the set qualifiers."""
+    return lambda statement: all(
+        _holds(operator, context.get(key), values) for operator, key, values in atoms(statement)
+    )
+
+
+def _holds(operator: str, present: tuple[str, ...] | None, values: tuple[str, ...]) -> bool:
+    qualifier, _, base = operator.rpartition(":")
+    if base.endswith("IfExists") and present is None:
+        return True
+    base = base.removesuffix("IfExists")
+    negative = "Not" in base
+    base = base.replace("Not", "")
+    if present is None:
+        return qualifier == "ForAllValues" or (negative and not qualifier)
+    alike = glob if base == "StringLike" else str.__eq__
+    verdicts = [any(alike(value, one) for value in values) != negative for one in present]
+    return all(verdicts) if qualifier == "ForAllValues" else any(verdicts)
+
+
+def about_action(statement: Policy, action: str) -> bool:
+    if "NotAction" in statement:
+        return not any(action_matches(each, action) for each in listed(statement["NotAction"]))
+    return any(action_matches(each, action) for each in listed(statement["Action"]))
+
+
+def about_resource(statement: Policy, resource: str) -> bool:
+    if "NotResource" in statement:
+        return not any(resource_matches(each, resource) for each in listed(statement["NotResource"]))
+    return any(resource_matches(each, resource) for each in listed(statement["Resource"]))
+
+
+def allows(policy: Policy, action: str, resource: str, holds: Holds) -> bool:
+    """Says what one policy alone answers under the given view of its conditions."""
+    effects = {
+        statement["Effect"]
+        for statement in policy["Statement"]
+        if holds(statement) and about_action(statement, action) and about_resource(statement, resource)
+    }
+    return effects == {"Allow"}
+
+
+def opaque_views(*policies: Policy) -> Iterator[Holds]:
+    """Yields every combination of the conditions that occur, as if they were independent."""
+    names = sorted({name for policy in policies for each in policy["Statement"] for name in labels(each)})
+    chosen = chain.from_iterable(combinations(names, size) for size in range(len(names) + 1))
+    return map(opaque, chosen)
+
+
+def concrete_views(values: Mapping[str, Sequence[tuple[str, ...] | None]]) -> Iterator[Holds]:
+    """Yields every context made of one of the given values for each key; None leaves the key out."""
+    for chosen in product(*values.values()):
+        yield concrete({key: value for key, value in zip(values, chosen, strict=True) if value is not None})
+
+
+def escape(issued: Policy, ceiling: Policy, views: Iterable[Holds]) -> tuple[str, str] | None:
+    """Returns a request of the small world that the issued policy allows and the ceiling does not."""
+    mine, theirs = _with_resources(issued), _with_resources(ceiling)
+    for holds in views:
+        live = [pair for pair in mine if holds(pair[0])]
+        above = [pair for pair in theirs if holds(pair[0])]
+        for action in ACTIONS:
+            beyond = _allowed(live, action) & ~_allowed(above, action)
+            if beyond:
+                return action, RESOURCES[(beyond & -beyond).bit_length() - 1]
+    return None
+
+
+def _with_resources(policy: Policy) -> list[tuple[Policy, int]]:
+    return [(statement, _resources_of(statement)) for statement in policy["Statement"]]
+
+
+def _allowed(live: Sequence[tuple[Policy, int]], action: str) -> int:
+    allowed = denied = 0
+    for statement, on in live:
+        if about_action(statement, action):
+            if statement["Effect"] == "Allow":
+                allowed |= on
+            else:
+                denied |= on
+    return allowed & ~denied
+
+
+def _resources_of(statement: Policy) -> int:
+    negated = "NotResource" in statement
+    on = 0
+    for pattern in listed(statement["NotResource" if negated else "Resource"]):
+        on |= _resources_like(pattern)
+    return ((1 << len(RESOURCES)) - 1) & ~on if negated else on
+
+
+@cache
+def _resources_like(pattern: str) -> int:
+    return sum(1 << at for at, resource in enumerate(RESOURCES) if resource_matches(pattern, resource))
