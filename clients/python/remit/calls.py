@@ -1,0 +1,173 @@
+"""Calls to the gateway, from threads and from event loops over the same channel, repeated where that is safe."""
+
+import asyncio
+import random
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any, TypeVar
+from uuid import uuid4
+
+import grpc
+
+from remit import mapping
+from remit.channel import TlsChannel
+from remit.grant import Issued, Preview, TaskEnd
+from remit.intent import Ask
+from remit.secret import Secret, Token
+from remit.status import failure_of
+from remit.v1 import credential_service_pb2 as service
+from remit.v1.credential_service_pb2_grpc import CredentialServiceStub
+
+Q = TypeVar("Q")
+R = TypeVar("R")
+Method = Callable[[CredentialServiceStub], grpc.UnaryUnaryMultiCallable[Q, R]]
+Metadata = tuple[tuple[str, str], ...]
+
+MOST_ATTEMPTS = 5
+FIRST_DELAY = 0.1  # seconds; doubled each time, and shortened by up to a half at random
+_random = random.SystemRandom()
+
+
+class Calls:
+    """The three calls, each for threads and for event loops.
+
+    One channel serves both: gRPC's futures tell an event loop when they are done, so an asyncio caller needs no channel
+    of its own, which would be bound to one loop. A call and its repeats share one request_id and one deadline; the
+    agent's bearer token is asked for at each of them.
+    """
+
+    def __init__(self, channel: TlsChannel, bearer: Token | None, timeout: float) -> None:
+        self.channel = channel
+        self._bearer = bearer
+        self._timeout = timeout
+
+    def issue(self, ask: Ask, task_id: str | None) -> Issued:
+        """Asks for credentials; raises RemitError."""
+        request_id = str(uuid4())
+        token = ask.subject_token.read()
+        request = mapping.issue_request(ask, token=token, request_id=request_id, task_id=task_id)
+        return mapping.issued(self._call(_ISSUE, request, request_id), request_id)
+
+    async def issue_async(self, ask: Ask, task_id: str | None) -> Issued:
+        """Asks for credentials; raises RemitError."""
+        request_id = str(uuid4())
+        token = await _read(ask.subject_token)
+        request = mapping.issue_request(ask, token=token, request_id=request_id, task_id=task_id)
+        return mapping.issued(await self._call_async(_ISSUE, request, request_id), request_id)
+
+    def preview(self, ask: Ask) -> Preview:
+        """Asks what would be issued; raises RemitError."""
+        request = mapping.preview_request(ask, token=ask.subject_token.read())
+        return mapping.preview(self._call(_PREVIEW, request).reveal())
+
+    async def preview_async(self, ask: Ask) -> Preview:
+        """Asks what would be issued; raises RemitError."""
+        request = mapping.preview_request(ask, token=await _read(ask.subject_token))
+        return mapping.preview((await self._call_async(_PREVIEW, request)).reveal())
+
+    def end(self, task_id: str) -> TaskEnd:
+        """Ends a task; raises RemitError."""
+        request = Secret(service.EndTaskRequest(task_id=task_id))
+        return mapping.task_end(self._call(_END, request).reveal())
+
+    async def end_async(self, task_id: str) -> TaskEnd:
+        """Ends a task; raises RemitError."""
+        request = Secret(service.EndTaskRequest(task_id=task_id))
+        return mapping.task_end((await self._call_async(_END, request)).reveal())
+
+    def _call(self, method: Method[Q, R], request: Secret[Q], request_id: str | None = None) -> Secret[R]:
+        """Calls, and repeats while nobody was there; blocks this thread."""
+        attempts = _Attempts(self._timeout)
+        while True:
+            call = self._start(method, request, attempts.left(), self._metadata(self._read_bearer()))
+            try:
+                code = call.code()  # waits
+            except BaseException:
+                call.cancel()
+                raise
+            if code is grpc.StatusCode.OK:
+                return Secret(call.result())
+            time.sleep(self._pause(call, attempts, request_id))
+
+    async def _call_async(self, method: Method[Q, R], request: Secret[Q], request_id: str | None = None) -> Secret[R]:
+        """Calls, and repeats while nobody was there; the loop is free meanwhile."""
+        attempts = _Attempts(self._timeout)
+        while True:
+            bearer = await _read(self._bearer) if self._bearer else None
+            call = self._start(method, request, attempts.left(), self._metadata(bearer))
+            await _done(call)
+            if call.code() is grpc.StatusCode.OK:
+                return Secret(call.result())
+            await asyncio.sleep(self._pause(call, attempts, request_id))
+
+    def _start(self, method: Method[Q, R], request: Secret[Q], timeout: float, metadata: Secret[Metadata]) -> Any:
+        """Sends a request and returns its call, which is a future too."""
+        return method(self.channel.stub()).future(request.reveal(), timeout=timeout, metadata=metadata.reveal())
+
+    def _pause(self, call: grpc.Call, attempts: "_Attempts", request_id: str | None) -> float:
+        """Returns the seconds until the call is repeated; raises its failure when that is not safe or no use."""
+        failure = failure_of(call, target=self.channel.target, request_id=request_id)
+        asked = getattr(failure, "retry_after", None)
+        pause = attempts.pause(asked.total_seconds() if asked else None)
+        if call.code() is not grpc.StatusCode.UNAVAILABLE or pause is None:
+            raise failure
+        return pause
+
+    def _read_bearer(self) -> Secret[str] | None:
+        """Returns the agent's bearer token as it is now."""
+        return self._bearer.read() if self._bearer else None
+
+    @staticmethod
+    def _metadata(bearer: Secret[str] | None) -> Secret[Metadata]:
+        """Writes the one authorization value, if there is to be any."""
+        return Secret((("authorization", f"Bearer {bearer.reveal()}"),) if bearer else ())
+
+
+class _Attempts:
+    """Counts the attempts of one call and keeps its deadline."""
+
+    def __init__(self, timeout: float) -> None:
+        self._deadline = time.monotonic() + timeout
+        self._made = 1
+
+    def left(self) -> float:
+        """Returns the seconds left."""
+        return max(self._deadline - time.monotonic(), 0.001)
+
+    def pause(self, asked: float | None) -> float | None:
+        """Counts a failed attempt and returns the seconds until the next; None when there is to be none."""
+        delay = FIRST_DELAY * 2 ** (self._made - 1) * _random.uniform(0.5, 1.0)
+        if asked is not None:
+            delay = asked * _random.uniform(1.0, 1.25)
+        self._made += 1
+        return None if self._made > MOST_ATTEMPTS or delay >= self.left() else delay
+
+
+async def _read(token: Token) -> Secret[str]:
+    """Reads a token; a caller's function may block, so it runs in a thread."""
+    return await asyncio.to_thread(token.read) if token.is_asked_for else token.read()
+
+
+async def _done(call: Any) -> None:
+    """Returns when the call is done; cancels it when this is cancelled."""
+    loop = asyncio.get_running_loop()
+    done = asyncio.Event()
+
+    def tell(_: object) -> None:
+        with suppress(RuntimeError):  # the loop is closed: nobody waits any more
+            loop.call_soon_threadsafe(done.set)
+
+    call.add_done_callback(tell)
+    try:
+        await done.wait()
+    except BaseException:
+        call.cancel()
+        raise
+
+
+_ISSUE: Method[service.IssueCredentialsRequest, service.IssueCredentialsResponse] = lambda stub: stub.IssueCredentials  # noqa: E731
+_PREVIEW: Method[service.PreviewCredentialsRequest, service.PreviewCredentialsResponse] = lambda stub: (  # noqa: E731
+    stub.PreviewCredentials
+)
+_END: Method[service.EndTaskRequest, service.EndTaskResponse] = lambda stub: stub.EndTask  # noqa: E731

@@ -1,0 +1,221 @@
+"""Every way in which the gateway fails, as exceptions: what failed, why, and what to ask for instead.
+
+`except remit.RemitError` catches all of them. Each pickles, and none holds a token, a key or a message.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import timedelta
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from remit.intent import Permission
+
+MOST_SHOWN = 5
+
+
+class Remedy(StrEnum):
+    """What a refused agent can do about it (the proto's `Remedy`)."""
+
+    NARROW = "NARROW"
+    ASK_APPROVAL = "ASK_APPROVAL"
+    REAUTHENTICATE = "REAUTHENTICATE"
+    SPLIT = "SPLIT"
+    RETRY_LATER = "RETRY_LATER"
+    GIVE_UP = "GIVE_UP"
+    UNKNOWN = "UNKNOWN"
+    """None was said, or one that this version of the client does not know."""
+
+
+_ADVICE = {
+    Remedy.NARROW: "ask for less, or pass narrow=True to get what may be had",
+    Remedy.ASK_APPROVAL: "a person has to approve this",
+    Remedy.REAUTHENTICATE: "the user has to sign in again; subject_token may be a function that returns a fresh token",
+    Remedy.SPLIT: "ask in several requests",
+    Remedy.RETRY_LATER: "nothing is wrong with the request: try again later",
+    Remedy.GIVE_UP: "no way of asking leads to a yes",
+    Remedy.UNKNOWN: "",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class FieldViolation:
+    """Names a field by its path and the rule it broke; never its value."""
+
+    path: str
+    rule: str
+
+    def __str__(self) -> str:
+        return f"{self.path}: {self.rule}" if self.path else self.rule
+
+
+@dataclass(frozen=True, slots=True)
+class FailedPermission:
+    """One permission that was stopped: a concrete action on a concrete resource, and the rule that stopped it."""
+
+    action: str
+    resource: str
+    rule: str
+    message: str
+
+    def __str__(self) -> str:
+        said = f": {self.message}" if self.message else ""
+        return f"{self.action} on {self.resource} by {self.rule}{said}"
+
+
+class RemitError(Exception):
+    """A failure with a stable `reason`, a sentence (`message`), and what to do about it (`remedy`).
+
+    `reason` is the gateway's (`CEILING_EXCEEDED`), or the gRPC status's name when the gateway gave none.
+    `request_id` is the failed request's, by which the gateway's audit trail knows it; None where there is none.
+    """
+
+    __module__ = "remit"
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        reason: str = "UNKNOWN",
+        remedy: Remedy = Remedy.UNKNOWN,
+        request_id: str | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.message = message
+        self.reason = reason
+        self.remedy = remedy
+        self.request_id = request_id
+
+    def __str__(self) -> str:
+        return "\n".join([f"{self.reason}: {self.message}", *(f"  {line}" for line in self._help())])
+
+    def _help(self) -> Iterator[str]:
+        """Yields the lines below the sentence."""
+        advice = self._advice()
+        if advice:
+            yield f"what to do: {advice}"
+        if self.request_id:
+            yield f"request id: {self.request_id}"
+
+    def _advice(self) -> str:
+        """Returns what the caller can do."""
+        return _ADVICE[self.remedy]
+
+
+class InvalidRequest(RemitError):  # noqa: N818 - named for what it says
+    """The request breaks a rule of the API (`violations` names field and rule); nothing was decided."""
+
+    __module__ = "remit"
+
+    def __init__(self, message: str, *, violations: tuple[FieldViolation, ...] = (), **told: Any) -> None:
+        super().__init__(message, **told)
+        self.violations = violations
+
+    @classmethod
+    def of(cls, violation: FieldViolation) -> "InvalidRequest":
+        """Returns the error for a mistake that was seen before anything was sent."""
+        return cls(str(violation), reason="INVALID_REQUEST", remedy=Remedy.GIVE_UP, violations=(violation,))
+
+    def _help(self) -> Iterator[str]:
+        yield from (f"wrong: {item}" for item in self.violations if str(item) != self.message)
+        yield from super()._help()
+
+    def _advice(self) -> str:
+        return "correct the request and send it again"
+
+
+class Refused(RemitError):  # noqa: N818 - named for what it says
+    """The answer is no, by a decision on record.
+
+    `failures` say which permission was stopped by which rule. `offer` is the largest part that would have been granted:
+    pass it to `allow=`. `split` proposes requests that fit one after the other.
+    """
+
+    __module__ = "remit"
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        failures: tuple[FailedPermission, ...] = (),
+        offer: tuple["Permission", ...] = (),
+        split: tuple[tuple["Permission", ...], ...] = (),
+        **told: Any,
+    ) -> None:
+        super().__init__(message, **told)
+        self.failures = failures
+        self.offer = offer
+        self.split = split
+
+    def _help(self) -> Iterator[str]:
+        yield from (f"stopped: {failure}" for failure in self.failures[:MOST_SHOWN])
+        if len(self.failures) > MOST_SHOWN:
+            yield f"stopped: {len(self.failures) - MOST_SHOWN} more, see error.failures"
+        yield from super()._help()
+
+    def _advice(self) -> str:
+        if self.offer:
+            return f"ask with allow=error.offer, which is {'; '.join(str(permission) for permission in self.offer)}"
+        if self.split:
+            return f"ask in {len(self.split)} requests, one with each part of error.split"
+        return super()._advice()
+
+
+class Unauthenticated(RemitError):  # noqa: N818 - named for what it says
+    """The user's token or the agent's own identity was not accepted."""
+
+    __module__ = "remit"
+
+    def _advice(self) -> str:
+        if self.reason == "ACTOR_REJECTED":
+            return "check this agent's certificate_file and key_file, or its bearer_token"
+        return super()._advice() or _ADVICE[Remedy.REAUTHENTICATE]
+
+
+class NotFound(RemitError):  # noqa: N818 - named for what it says
+    """What was named is not there, or is not this caller's to see."""
+
+    __module__ = "remit"
+
+    def _advice(self) -> str:
+        return ""
+
+
+class TaskOver(RemitError):  # noqa: N818 - named for what it says
+    """The task, or the time it asked for, is over: it gives no credentials any more."""
+
+    __module__ = "remit"
+
+    def _advice(self) -> str:
+        return "start another task"
+
+
+class Unavailable(RemitError):  # noqa: N818 - named for what it says
+    """Nothing was granted because something is not there or misbehaves; asking again may help.
+
+    `retry_after` is how long the gateway asks to wait; None when it did not say.
+    """
+
+    __module__ = "remit"
+
+    def __init__(self, message: str, *, retry_after: timedelta | None = None, **told: Any) -> None:
+        super().__init__(message, **told)
+        self.retry_after = retry_after
+
+    def _advice(self) -> str:
+        if self.retry_after is not None:
+            return f"nothing is wrong with the request: try again in {self.retry_after.total_seconds():.3g} s"
+        return _ADVICE[Remedy.RETRY_LATER]
+
+
+class RateLimited(Unavailable):
+    """This agent is over its budget, or the gateway is full: ask again later, and less often."""
+
+    __module__ = "remit"
+
+
+class GatewayFailure(RemitError):  # noqa: N818 - named for what it says
+    """The gateway failed in a way it cannot explain, or answered what this client does not understand."""
+
+    __module__ = "remit"

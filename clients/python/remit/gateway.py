@@ -1,0 +1,183 @@
+"""The front door: where the gateway is, who this agent is, and the tasks it asks for."""
+
+from collections.abc import Mapping
+from datetime import timedelta
+from os import PathLike
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from remit.grant import Preview
+from remit.intent import Allow, ask
+from remit.secret import Token, TokenSource
+from remit.task import TaskBlock
+
+DEFAULT_TIMEOUT = 30.0
+
+
+class Gateway:
+    """A connection to a Remit gateway, for threads and event loops alike; keep one per process and share it.
+
+    `target` is `host:port`; the connection is always TLS. The agent proves who it is with `certificate_file` and
+    `key_file` (PEM, an X.509 SVID; read again when they change) or with `bearer_token`, a string or a function that
+    is asked for a fresh one at every call. `ca_file` or `root_certificates` (PEM) say whom to trust for the gateway;
+    without them, the public roots that come with gRPC. `timeout` bounds each request with its repeats, in seconds.
+
+    Raises ValueError for options that contradict each other and OSError for files that cannot be read. It connects at
+    the first request, and is a context manager (`with` and `async with`) that closes the connection.
+    """
+
+    def __init__(
+        self,
+        target: str,
+        *,
+        ca_file: str | PathLike[str] | None = None,
+        root_certificates: bytes | None = None,
+        certificate_file: str | PathLike[str] | None = None,
+        key_file: str | PathLike[str] | None = None,
+        bearer_token: TokenSource | None = None,
+        timeout: float = DEFAULT_TIMEOUT,
+    ) -> None:
+        # gRPC takes a third of a second to import: `import remit` need not wait for it, and a server never needs this.
+        from remit.calls import Calls  # noqa: PLC0415
+        from remit.channel import Tls, TlsChannel  # noqa: PLC0415
+
+        _check_target(target)
+        if ca_file is not None and root_certificates is not None:
+            raise ValueError("give ca_file or root_certificates, not both")
+        if (certificate_file is None) != (key_file is None):
+            raise ValueError("certificate_file and key_file belong together")
+        if (certificate_file is None) == (bearer_token is None):
+            raise ValueError("say who this agent is: either certificate_file and key_file, or bearer_token")
+        if timeout <= 0:
+            raise ValueError("timeout must be more than 0 seconds")
+        tls = Tls(
+            ca_file=_path(ca_file),
+            root_certificates=root_certificates,
+            certificate_file=_path(certificate_file),
+            key_file=_path(key_file),
+        )
+        bearer = None if bearer_token is None else Token("bearer_token", bearer_token)
+        self._channel = TlsChannel(target, tls)
+        self._calls = Calls(self._channel, bearer, timeout)
+
+    def task(
+        self,
+        purpose: str,
+        *,
+        subject_token: TokenSource,
+        allow: Allow,
+        duration: timedelta | float | None = None,
+        narrow: bool = False,
+        labels: Mapping[str, str] | None = None,
+        task_id: str | None = None,
+    ) -> TaskBlock:
+        """Returns a task to be entered by `with` or `async with`, which is when the gateway is asked.
+
+        `purpose` says what it is about, for people. `subject_token` is the OIDC token of the user whom the agent works
+        for; a function that returns one is asked at every request, and lets a long task outlive one token. `allow`
+        names what is needed: permissions, capabilities, or the `offer` of a refusal. `duration` (a timedelta or
+        seconds) asks for credentials of that life, which then end; without it they are renewed while the task lasts.
+        `narrow` takes the largest part that may be had instead of a refusal. `labels` are for policies to read.
+        `task_id` asks for more within a task that is already running; whoever started it ends it.
+
+        Entering raises Refused, InvalidRequest, Unauthenticated, NotFound, TaskOver, RateLimited, Unavailable or
+        GatewayFailure, all RemitError.
+        """
+        return TaskBlock(
+            self._calls,
+            ask(
+                purpose,
+                subject_token=Token("subject_token", subject_token),
+                allow=allow,
+                duration=duration,
+                narrow=narrow,
+                labels=labels,
+                task_id=task_id,
+            ),
+        )
+
+    def preview(
+        self,
+        purpose: str,
+        *,
+        subject_token: TokenSource,
+        allow: Allow,
+        duration: timedelta | float | None = None,
+        narrow: bool = False,
+        labels: Mapping[str, str] | None = None,
+        task_id: str | None = None,
+    ) -> Preview:
+        """Returns what `task` with these arguments would get, WouldIssue or WouldRefuse; nothing is issued.
+
+        Raises RemitError when there is no decision to show: a malformed request, a rejected token, an outage.
+        """
+        return self._calls.preview(
+            ask(
+                purpose,
+                subject_token=Token("subject_token", subject_token),
+                allow=allow,
+                duration=duration,
+                narrow=narrow,
+                labels=labels,
+                task_id=task_id,
+            )
+        )
+
+    async def preview_async(
+        self,
+        purpose: str,
+        *,
+        subject_token: TokenSource,
+        allow: Allow,
+        duration: timedelta | float | None = None,
+        narrow: bool = False,
+        labels: Mapping[str, str] | None = None,
+        task_id: str | None = None,
+    ) -> Preview:
+        """Returns what `preview` does, without blocking the event loop."""
+        return await self._calls.preview_async(
+            ask(
+                purpose,
+                subject_token=Token("subject_token", subject_token),
+                allow=allow,
+                duration=duration,
+                narrow=narrow,
+                labels=labels,
+                task_id=task_id,
+            )
+        )
+
+    def close(self) -> None:
+        """Closes the connection: tasks that are still running can neither be renewed nor ended after that."""
+        self._channel.close()
+
+    def __repr__(self) -> str:
+        return f"<Gateway {self._channel.target}>"
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+def _path(file: str | PathLike[str] | None) -> Path | None:
+    """Returns the path of a file, if one is given."""
+    return None if file is None else Path(file)
+
+
+def _check_target(target: str) -> None:
+    """Refuses a URL where host and port belong."""
+    if "://" in target or not target.rpartition(":")[2].isdigit():
+        raise ValueError(f"target is host:port, such as gateway.example.com:8443, and not {target!r}")

@@ -1,0 +1,156 @@
+"""What the gateway answers: grants, credentials, what a preview says, what ending a task did."""
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+
+from remit.errors import FailedPermission, Refused, Remedy
+from remit.intent import Permission
+
+
+class GrantState(StrEnum):
+    """Where a grant stands (the proto's `GrantState`)."""
+
+    AUTHORIZED = "AUTHORIZED"
+    ISSUED = "ISSUED"
+    FAILED = "FAILED"
+    REVOKING = "REVOKING"
+    REVOKED = "REVOKED"
+    EXPIRED = "EXPIRED"
+    UNKNOWN = "UNKNOWN"
+    """A state that this version of the client does not know."""
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """The user whom the agent works for, as their OIDC issuer names them."""
+
+    issuer: str
+    id: str
+
+
+@dataclass(frozen=True, slots=True)
+class PolicySize:
+    """How much of STS's room a session policy takes: characters of 2,048, and packed percent where known."""
+
+    characters: int
+    packed_percent: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Issuance:
+    """One set of credentials of a grant, without them."""
+
+    access_key_id: str
+    session_policy_digest: str
+    policy_revision: str
+    issue_time: datetime | None
+    expire_time: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class Grant:
+    """The record of what was given: this task, subject and actor, exactly this session policy, until `expire_time`.
+
+    `expire_time` is an aware UTC time from which on AWS refuses the credentials. `session_policy` is the JSON that STS
+    was given. `unguarded` names conditions that could not be guarded against resource policies which name the session.
+    """
+
+    name: str
+    task_id: str
+    subject: Subject
+    actor: str
+    state: GrantState
+    session_policy: str = field(repr=False)
+    session_policy_digest: str = field(repr=False)
+    size: PolicySize
+    role_arn: str
+    entitlements: tuple[str, ...]
+    policy_revision: str
+    ceiling_digest: str = field(repr=False)
+    issuances: tuple[Issuance, ...]
+    issue_time: datetime | None
+    expire_time: datetime
+    revoke_time: datetime | None
+    unguarded: tuple[str, ...]
+    outlives_task: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Credentials:
+    """The AWS triple. `expire_time` (aware, UTC) is when it stops working, also where STS's own expiry is later."""
+
+    access_key_id: str
+    secret_access_key: str
+    session_token: str
+    expire_time: datetime
+    region: str | None
+
+    def __repr__(self) -> str:
+        return (
+            f"Credentials(access_key_id={self.access_key_id!r}, secret_access_key='***', session_token='***', "
+            f"expire_time={self.expire_time.isoformat()!r}, region={self.region!r})"
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Issued:
+    """A grant with its credentials; `issue_time` is when STS was asked, by the gateway's clock."""
+
+    grant: Grant
+    credentials: Credentials
+    issue_time: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class TaskEnd:
+    """What ending a task did: `grants` get no new credentials.
+
+    What is out works until `credentials_until` at the longest; None when nothing is out.
+    """
+
+    end_time: datetime
+    grants: tuple[str, ...]
+    credentials_until: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class WouldIssue:
+    """A preview's yes: the session policy that would be given to STS, and what it would rest on."""
+
+    session_policy: str
+    session_policy_digest: str
+    size: PolicySize
+    role_arn: str
+    entitlements: tuple[str, ...]
+    policy_revision: str
+    expire_time: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class WouldRefuse:
+    """A preview's no, with what could be asked for instead; `str()` of it reads as the exception would."""
+
+    reason: str
+    message: str
+    remedy: Remedy
+    failures: tuple[FailedPermission, ...]
+    offer: tuple[Permission, ...]
+    split: tuple[tuple[Permission, ...], ...]
+
+    def __str__(self) -> str:
+        return str(self.error())
+
+    def error(self) -> Refused:
+        """Returns the exception that the request itself would raise."""
+        return Refused(
+            self.message,
+            reason=self.reason,
+            remedy=self.remedy,
+            failures=self.failures,
+            offer=self.offer,
+            split=self.split,
+        )
+
+
+Preview = WouldIssue | WouldRefuse

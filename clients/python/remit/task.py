@@ -1,0 +1,187 @@
+"""A task as a block: entering it issues credentials, leaving it ends the task."""
+
+import logging
+from types import TracebackType
+from typing import TYPE_CHECKING, Any
+
+from remit.errors import RemitError
+from remit.grant import Credentials, Grant, Issued, TaskEnd
+from remit.intent import Ask
+from remit.renewal import Keyring
+
+if TYPE_CHECKING:
+    import boto3
+
+    from remit.calls import Calls
+
+_log = logging.getLogger("remit")
+# The loop keeps no hold of its tasks: an ending that nobody awaits any more is kept here until it is done.
+_endings: set[Any] = set()
+
+
+class _Task:
+    """What a task offers to threads and event loops alike."""
+
+    def __init__(self, calls: "Calls", ask: Ask, first: Issued) -> None:
+        self.id = first.grant.task_id
+        self._calls = calls
+        # A certain duration was asked for on purpose: such credentials end, they are not renewed behind its back.
+        renew = None if ask.duration is not None else lambda: calls.issue(ask, self.id)
+        self._keyring = Keyring(self.id, first, renew)
+        self._end: TaskEnd | None = None
+
+    @property
+    def grant(self) -> Grant:
+        """The latest grant: what exactly these credentials may do, and until when."""
+        return self._keyring.grant
+
+    def boto3_session(self, region: str | None = None) -> "boto3.Session":
+        """Returns a boto3 session that uses this task's credentials, renewed while the task lasts, and no others.
+
+        `region` defaults to the gateway's. Its clients may be used in any thread; once the task is over they raise
+        TaskOver. Raises ImportError without boto3: `pip install 'remit[boto3]'`.
+        """
+        try:
+            from remit.boto3_session import boto3_session  # noqa: PLC0415 - boto3 is an extra, and slow to import
+        except ModuleNotFoundError as error:
+            if error.name not in {"boto3", "botocore"}:
+                raise
+            raise ImportError(
+                "task.boto3_session() needs boto3: pip install 'remit[boto3]' (task.credentials() works without)",
+                name=error.name,
+            ) from None
+        return boto3_session(self._keyring, region)
+
+    def forget(self, why: str) -> None:
+        """Forgets the keys without ending the task."""
+        self._keyring.close(why)
+
+    def __repr__(self) -> str:
+        state = "over" if self._keyring.is_over else f"until {self.grant.expire_time.isoformat()}"
+        return f"<{type(self).__name__} {self.id} {state}>"
+
+
+class Task(_Task):
+    """A live task; safe to share between threads."""
+
+    def credentials(self) -> Credentials:
+        """Returns credentials that work now; raises TaskOver once the task or its time is over, or a RemitError."""
+        return self._keyring.credentials()
+
+    def end(self) -> TaskEnd:
+        """Ends the task now; again, it gives the same answer. Raises RemitError; the keys are forgotten in any case."""
+        self._keyring.close("it was ended")
+        if self._end is None:
+            self._end = self._calls.end(self.id)
+        return self._end
+
+
+class AsyncTask(_Task):
+    """A live task in an event loop; `boto3_session()` blocks as boto3 does, so use its clients in threads."""
+
+    async def credentials(self) -> Credentials:
+        """Returns credentials that work now; raises TaskOver once the task or its time is over, or a RemitError."""
+        import asyncio  # noqa: PLC0415 - a third of what `import remit` takes, and loaded by now
+
+        usable = self._keyring.usable()
+        # Renewal is rare, and shared with the threads that boto3 runs in: its lock is held in one, not on the loop.
+        return usable if usable is not None else await asyncio.to_thread(self._keyring.credentials)
+
+    async def end(self) -> TaskEnd:
+        """Ends the task now; again, it gives the same answer. Raises RemitError; the keys are forgotten in any case."""
+        self._keyring.close("it was ended")
+        if self._end is None:
+            self._end = await self._calls.end_async(self.id)
+        return self._end
+
+
+class TaskBlock:
+    """A task that is about to begin: `with` it for a Task, `async with` it for an AsyncTask. Good for one block.
+
+    Entering issues credentials, so a refusal is raised there. Leaving ends the task, also when the block failed; if
+    that cannot be done the failure is raised, or, when the block failed too, logged and noted on its exception.
+    A block given an existing `task_id` joins that task: leaving it forgets the keys and leaves the ending to whoever
+    started the task.
+    """
+
+    def __init__(self, calls: "Calls", ask: Ask) -> None:
+        self._calls = calls
+        self._ask = ask
+        self._begun = False
+        self._task: Task | None = None
+        self._async_task: AsyncTask | None = None
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self._ask.purpose!r}>"
+
+    def __enter__(self) -> Task:
+        self._begin()
+        issued = self._calls.issue(self._ask, self._ask.task_id)
+        self._task = Task(self._calls, self._ask, issued)
+        return self._task
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        task = self._task
+        if task is None or self._only_joined(task):
+            return
+        try:
+            task.end()
+        except Exception as failure:
+            if not _noted(task, failure, error):
+                raise
+
+    async def __aenter__(self) -> AsyncTask:
+        self._begin()
+        issued = await self._calls.issue_async(self._ask, self._ask.task_id)
+        self._async_task = AsyncTask(self._calls, self._ask, issued)
+        return self._async_task
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        import asyncio  # noqa: PLC0415 - loaded by now
+
+        task = self._async_task
+        if task is None or self._only_joined(task):
+            return
+        ending = asyncio.ensure_future(_end(task, error))
+        _endings.add(ending)
+        ending.add_done_callback(_endings.discard)
+        # A block that is cancelled, once or again and again, still ends its task.
+        await asyncio.shield(ending)
+
+    def _begin(self) -> None:
+        """Refuses a second block."""
+        if self._begun:
+            raise RuntimeError("a task begins once: call gateway.task() again for another")
+        self._begun = True
+
+    def _only_joined(self, task: _Task) -> bool:
+        """Forgets the keys of a task that somebody else started, and says whether it is one."""
+        if self._ask.task_id is None:
+            return False
+        task.forget("its block was left")
+        return True
+
+
+async def _end(task: AsyncTask, error: BaseException | None) -> None:
+    """Ends a task whose block was left."""
+    try:
+        await task.end()
+    except Exception as failure:
+        if not _noted(task, failure, error):
+            raise
+
+
+def _noted(task: _Task, failure: Exception, error: BaseException | None) -> bool:
+    """Logs that a task was not ended and notes it on the block's exception; False if there is none."""
+    # NOTE: the text of an exception that is not ours may hold anything, a token too; its type may not.
+    why = failure.reason if isinstance(failure, RemitError) else type(failure).__name__
+    told = (
+        f"remit task {task.id} was not ended ({why}): its credentials work until {task.grant.expire_time.isoformat()}"
+    )
+    _log.warning("%s", told)
+    (error or failure).add_note(told)
+    return error is not None
