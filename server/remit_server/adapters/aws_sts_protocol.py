@@ -11,6 +11,7 @@ from typing import Final
 from urllib.parse import quote, urlencode
 from xml.parsers import expat
 
+from remit_server.domain.aws_names import dns_suffix_of, role_arn_of
 from remit_server.domain.credentials import Credentials, SessionOrder, StsSession
 from remit_server.domain.secret import Secret
 
@@ -26,22 +27,12 @@ _MAX_ELEMENTS, _MAX_DEPTH = 64, 8
 _NAME = re.compile(r"[A-Za-z0-9_+=,.@-]{2,64}", re.ASCII)
 # NOTE: AWS takes every letter, space and digit of Unicode here; the tags are ours, and ASCII means the same everywhere.
 _TAG_TEXT = re.compile(r"[A-Za-z0-9 _.:/=+@-]*", re.ASCII)
-_ROLE_ARN = re.compile(r"arn:(aws[a-z-]*):iam::([0-9]{12}):role/(?:[\x21-\x7e]+/)?([A-Za-z0-9_+=,.@-]{1,64})", re.ASCII)
 _ACCESS_KEY = re.compile(r"[A-Z0-9]{16,128}", re.ASCII)
 _SECRET_KEY = re.compile(r"[\x21-\x7e]{16,256}", re.ASCII)
 _SESSION_TOKEN = re.compile(r"[\x21-\x7e]{1,16384}", re.ASCII)
 _TIME = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]{1,6})?Z", re.ASCII)
 _CODE = re.compile(r"[A-Za-z0-9.]{1,80}", re.ASCII)
 _OUTSIDE_POLICY = re.compile("[^\t\n\r\x20-\xff]")
-_DNS_SUFFIX: Final = {
-    "cn": "amazonaws.com.cn",
-    "eusc": "amazonaws.eu",
-    "us-iso": "c2s.ic.gov",
-    "us-isob": "sc2s.sgov.gov",
-    "us-isof": "csp.hci.ic.gov",
-    "eu-isoe": "cloud.adc-e.uk",
-}
-_REGION = re.compile(r"(us-iso|us-isob|us-isof|eu-isoe|us-gov|eusc|[a-z]{2})-[a-z]+(?:-[a-z]+)?-[0-9]{1,2}", re.ASCII)
 
 
 class MalformedAnswer(ValueError):  # noqa: N818 - named for what it says
@@ -53,10 +44,7 @@ def endpoint(region: str) -> str:
 
     Raises ValueError for what is no region's name: the host must not be a matter of a typing error.
     """
-    found = _REGION.fullmatch(region)
-    if found is None:
-        raise ValueError("not the name of an AWS region")
-    return f"https://sts.{region}.{_DNS_SUFFIX.get(found[1], 'amazonaws.com')}"
+    return f"https://sts.{region}.{dns_suffix_of(region)}"
 
 
 def assume_role_body(order: SessionOrder) -> bytes:
@@ -65,6 +53,7 @@ def assume_role_body(order: SessionOrder) -> bytes:
     Raises ValueError for an order that must not leave this process: above all one without a session policy, because
     STS would answer with the whole role.
     """
+    role_arn_of(order.role.arn)
     _check(order)
     form = [
         ("Action", "AssumeRole"),
@@ -90,7 +79,6 @@ def _check(order: SessionOrder) -> None:
         (_has_statements(order.session_policy), "no STS call without a session policy that has statements"),
         (len(order.session_policy) <= MAX_POLICY_CHARACTERS, "the session policy is over 2,048 characters"),
         (not _OUTSIDE_POLICY.search(order.session_policy), "the session policy holds a character AWS does not take"),
-        (_ROLE_ARN.fullmatch(order.role.arn) is not None, "not the ARN of a role"),
         (_NAME.fullmatch(order.session_name) is not None, "not a session name"),
         (_NAME.fullmatch(order.source_identity) is not None, "not a source identity"),
         (not order.source_identity.lower().startswith("aws:"), "a source identity does not start with aws:"),
@@ -191,7 +179,7 @@ def session_from(body: bytes, order: SessionOrder, now: datetime) -> StsSession:
     """
     texts = read_xml(body)
     result = "AssumeRoleResponse/AssumeRoleResult"
-    if texts.get(f"{result}/AssumedRoleUser/Arn") != _assumed_arn(order):
+    if texts.get(f"{result}/AssumedRoleUser/Arn") != role_arn_of(order.role.arn).session(order.session_name):
         raise MalformedAnswer("it is about another role or session")
     if texts.get(f"{result}/SourceIdentity", order.source_identity) != order.source_identity:
         raise MalformedAnswer("it is about another source identity")
@@ -204,15 +192,6 @@ def session_from(body: bytes, order: SessionOrder, now: datetime) -> StsSession:
         raise MalformedAnswer("an expiration that was not asked for")
     packed = _percent(texts.get(f"{result}/PackedPolicySize"))
     return StsSession(Credentials(access_key_id, secret, token, expire_time), packed)
-
-
-def _assumed_arn(order: SessionOrder) -> str:
-    """Returns the ARN of the session that the order asks for."""
-    role = _ROLE_ARN.fullmatch(order.role.arn)
-    if role is None:
-        raise ValueError("not the ARN of a role")
-    partition, account, name = role.groups()
-    return f"arn:{partition}:sts::{account}:assumed-role/{name}/{order.session_name}"
 
 
 def _matching(pattern: re.Pattern[str], text: str | None, what: str) -> str:
