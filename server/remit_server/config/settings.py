@@ -72,7 +72,10 @@ class LimitSettings:
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """A whole, consistent configuration; `digest` covers the file, `ceilings_digest` the roles and the forbidden floor."""
+    """A whole, consistent configuration.
+
+    `digest` covers all of it, `ceilings_digest` the roles and the forbidden floor.
+    """
 
     listeners: tuple[ListenerSettings, ...]
     issuers: tuple[IssuerSettings, ...]

@@ -1,0 +1,92 @@
+"""`remit-server config`: says whether a configuration can be served, and everything that is wrong with it."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from remit_server.cli.output import WRONG
+
+if TYPE_CHECKING:  # the rest is imported by the command that needs it, so that `--help` answers at once
+    from remit_server.config.mistakes import Mistake
+    from remit_server.config.settings import IssuerSettings, Settings
+
+app = typer.Typer(name="config", help="Checks a configuration.", no_args_is_help=True)
+
+
+@app.callback()
+def config() -> None:
+    """Check a configuration."""
+
+
+@app.command("check")
+def check(
+    config: Annotated[
+        Path, typer.Option("--config", "-c", envvar="REMIT_CONFIG", help="The configuration file, such as remit.toml.")
+    ],
+) -> None:
+    """Prints every mistake and ends with 1, or prints what would be served and ends with 0."""
+    from remit_server.config.loading import ConfigurationError, load
+
+    try:
+        settings = load(config)
+    except ConfigurationError as error:
+        _print_mistakes(error.path, error.mistakes)
+        raise typer.Exit(WRONG) from error
+    _print_settings(config, settings)
+
+
+def _print_mistakes(path: Path, mistakes: "tuple[Mistake, ...]") -> None:
+    """Prints every mistake to standard error."""
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    console = Console(stderr=True, highlight=False)
+    count = "1 mistake" if len(mistakes) == 1 else f"{len(mistakes)} mistakes"
+    console.print(Text(f"{path} has {count}", style="bold red"))
+    for mistake in mistakes:
+        grid = Table.grid(padding=(0, 1, 0, 2))
+        grid.add_row(Text("why", style="dim"), Text(mistake.why))
+        grid.add_row(Text("mend", style="dim"), Text(mistake.mend))
+        console.print()
+        console.print(Text.assemble((mistake.place, "bold"), f": {mistake.problem}"), soft_wrap=True)
+        console.print(grid)
+
+
+def _print_settings(path: Path, settings: "Settings") -> None:
+    """Prints what a gateway with these settings would serve."""
+    typer.secho(f"{path} is right. A gateway with it would serve:", fg=typer.colors.GREEN)
+    for label, text in _rows(settings):
+        typer.echo(f"  {label:<9} {text}")
+
+
+def _rows(settings: "Settings") -> list[tuple[str, str]]:
+    """Returns what is served, line by line; no secret is among it."""
+    rows = [
+        ("listens", f"{item.address} ({'client certificates' if item.client_ca_file else 'bearer tokens'})")
+        for item in settings.listeners
+    ]
+    rows += [("trusts", f"{item.issuer} as {item.alias}, for {_use(item)}") for item in settings.issuers]
+    rows += [
+        ("agent", f"{item.agent}: {item.spiffe_id or f'{item.subject} of {item.issuer}'}") for item in settings.agents
+    ]
+    rows += [
+        ("role", f"{item.arn} in {item.region}, up to {int(item.max_session.total_seconds())} s")
+        for item in settings.roles
+    ]
+    keys = f"access key {settings.aws.access_key_id}" if settings.aws.access_key_id else "the platform's credentials"
+    rows += [
+        ("policy", str(settings.policy.bundle)),
+        ("AWS", f"{settings.aws.endpoint_url or f'STS of {settings.aws.region}'}, signed with {keys}"),
+        ("ledger", settings.database_url),
+        ("digest", settings.digest),
+        ("ceilings", settings.ceilings_digest),
+    ]
+    return rows
+
+
+def _use(item: "IssuerSettings") -> str:
+    """Returns what an issuer's tokens are taken for."""
+    uses = {"subjects": "users", "actors": "agents", "carries_actor": "both in one"}
+    return " and ".join(word for name, word in uses.items() if getattr(item, name))

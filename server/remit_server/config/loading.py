@@ -1,0 +1,99 @@
+"""Reads `remit.toml` into `Settings`, or says everything that is wrong with it, all at once."""
+
+import hashlib
+import json
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from remit_server.config import loading_cloud, loading_identity, loading_serving
+from remit_server.config.files import Files
+from remit_server.config.mistakes import ConfigurationError, Mistake, Notes
+from remit_server.config.settings import AgentSettings, Settings
+from remit_server.config.shapes import AgentTable, IssuerTable, RoleTable
+from remit_server.config.source import Source, are_all, read, table, tables
+from remit_server.domain.entitlement import Role
+from remit_server.iam import ActionPattern, floor
+
+__all__ = ["ConfigurationError", "Mistake", "load"]
+
+
+def load(path: Path, environment: Mapping[str, str] = os.environ) -> Settings:
+    """Returns the whole configuration, cross-checked.
+
+    `REMIT__TABLE__KEY` in the environment stands above the file. Raises ConfigurationError with every mistake.
+    """
+    notes = Notes()
+    source = read(path, environment, notes)
+    if source.readable:
+        settings = _settings(path, source, Files(path.absolute().parent, notes))
+        loading_serving.note_unsafe_environment(environment, notes)
+        if settings is not None and not notes.mistakes:
+            return settings
+    raise ConfigurationError(path, notes.mistakes)
+
+
+def _settings(path: Path, source: Source, files: Files) -> Settings | None:
+    """Returns the settings, or None when some part of them is missing; what is wrong is noted."""
+    notes = files.notes
+    files.unchangeable("the file", path)
+    listen = table(source, "listen", notes)
+    known_issuers = tables(source, "issuers", IssuerTable, notes)
+    known_agents = tables(source, "agents", AgentTable, notes)
+    known_roles = tables(source, "roles", RoleTable, notes)
+    shapes = {name: table(source, name, notes) for name in ("policy", "aws", "database", "limits", "forbidden")}
+    listeners = loading_serving.listeners(listen, files) if listen else ()
+    issuers = loading_identity.issuers(known_issuers, files)
+    agents: tuple[AgentSettings, ...] = ()
+    if listen and are_all(source, "issuers", known_issuers):  # else right agents would seem wrong
+        bearer = listen.bearer is not None
+        agents = loading_identity.agents(known_agents, known_issuers, listen.mtls, bearer=bearer, notes=notes)
+    aws = loading_cloud.aws(shapes["aws"], source, files) if shapes["aws"] else None
+    region = shapes["aws"].region if shapes["aws"] else None
+    roles = loading_cloud.roles(known_roles, region, files)
+    forbidden = loading_cloud.forbidden(shapes["forbidden"], notes) if shapes["forbidden"] else ()
+    policy = loading_serving.policy(shapes["policy"], files) if shapes["policy"] else None
+    database_url = loading_serving.database_url(shapes["database"], files) if shapes["database"] else None
+    if notes.mistakes or aws is None or policy is None or database_url is None:
+        return None
+    ceilings_digest = _ceilings_digest(roles, forbidden)
+    return Settings(
+        listeners=listeners,
+        issuers=issuers,
+        agents=agents,
+        roles=roles,
+        forbidden_extra=forbidden,
+        policy=policy,
+        aws=aws,
+        database_url=database_url,
+        spiffe_trust_domains=frozenset(listen.mtls.trust_domains if listen.mtls else ()),
+        limits=loading_serving.limits(shapes["limits"]),
+        reflection=listen.reflection,
+        digest=_digest(source, ceilings_digest),
+        ceilings_digest=ceilings_digest,
+    )
+
+
+def _digest(source: Source, ceilings_digest: str) -> str:
+    """Returns SHA-256 over the file's bytes, what the environment put above it (no secrets), and the ceilings."""
+    overrides = json.dumps(source.overrides, sort_keys=True).encode()
+    hasher = hashlib.sha256()
+    for part in (source.raw, overrides, ceilings_digest.encode()):
+        hasher.update(len(part).to_bytes(8, "big"))
+        hasher.update(part)
+    return hasher.hexdigest()
+
+
+def _ceilings_digest(roles: Sequence[Role], forbidden: Sequence[ActionPattern]) -> str:
+    """Returns SHA-256 over every role's ceiling and lifetime, and the forbidden floor that goes with it."""
+    extra = [str(action) for action in forbidden]
+    entries = [
+        {
+            "arn": role.arn,
+            "ceiling": role.ceiling.sha256,
+            "floor": floor(extra, [str(action) for action in role.reopened]).sha256,
+            "max_session_seconds": int(role.max_session.total_seconds()),
+        }
+        for role in sorted(roles, key=lambda role: role.arn)
+    ]
+    return hashlib.sha256(json.dumps(entries, sort_keys=True).encode()).hexdigest()

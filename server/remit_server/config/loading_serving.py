@@ -1,0 +1,122 @@
+"""Makes the settings of the listeners, the policy engine, the database and the limits."""
+
+import ipaddress
+import re
+from collections.abc import Iterator, Mapping
+from datetime import timedelta
+from pathlib import Path
+from typing import Final
+
+from remit_server.config.files import Files
+from remit_server.config.mistakes import Notes
+from remit_server.config.settings import LimitSettings, ListenerSettings, PolicySettings
+from remit_server.config.shapes import DatabaseTable, LimitTable, ListenerTable, ListenTable, PolicyTable
+from remit_server.domain.spiffe_id import is_trust_domain
+
+_HOST_NAME = re.compile(r"[a-z0-9](?:[a-z0-9.-]{0,251}[a-z0-9])?", re.ASCII)
+_ADDRESS = re.compile(r"(?:\[(?P<six>[0-9a-f:.]+)\]|(?P<host>[^\[\]:]+)):(?P<port>[0-9]{1,5})", re.ASCII)
+_LAST_PORT: Final = 65_535
+_SQLITE: Final = "sqlite:///"
+
+
+def listeners(item: ListenTable, files: Files) -> tuple[ListenerSettings, ...]:
+    """Returns the listeners that are right, after noting what is wrong with the others."""
+    if item.mtls is None and item.bearer is None:
+        why = "without a listener nobody can call"
+        files.notes.add("listen", "has neither mtls nor bearer", why=why, mend="add [listen.mtls] or [listen.bearer]")
+    if item.mtls is not None and item.bearer is not None and _port_twice(item.mtls.address, item.bearer.address):
+        why = "each listener authenticates in its own way"
+        files.notes.add("listen.bearer.address", "is that of listen.mtls", why=why, mend="give it a port of its own")
+    return tuple(_listeners(item, files))
+
+
+def _listeners(item: ListenTable, files: Files) -> Iterator[ListenerSettings]:
+    """Yields the listeners that are right."""
+    if item.mtls is not None:
+        for number, domain in enumerate(item.mtls.trust_domains):
+            if not is_trust_domain(domain):
+                place = f"listen.mtls.trust_domains[{number}]"
+                why = "agents are taken by the trust domain in their certificate"
+                files.notes.add(place, "is no trust domain", why=why, mend='write the name alone: "acme.example"')
+        authorities = files.authorities("listen.mtls.client_ca_file", item.mtls.client_ca_file)
+        listener = _listener("listen.mtls", item.mtls, files, authorities)
+        if listener is not None and authorities is not None:
+            yield listener
+    if item.bearer is not None:
+        listener = _listener("listen.bearer", item.bearer, files, None)
+        if listener is not None:
+            yield listener
+
+
+def _listener(place: str, item: ListenerTable, files: Files, authorities: Path | None) -> ListenerSettings | None:
+    """Returns one listener, or None."""
+    right = _is_address(item.address)
+    if not right:
+        mend = 'write host and port: "0.0.0.0:8443", "[::]:8443", "127.0.0.1:8443"'
+        files.notes.add(f"{place}.address", "is no host and port", why="the gateway listens there", mend=mend)
+    pair = files.key_pair(place, item.certificate_file, item.key_file)
+    if pair is None or not right:
+        return None
+    return ListenerSettings(item.address, *pair, authorities)
+
+
+def policy(item: PolicyTable, files: Files) -> PolicySettings | None:
+    """Returns where the bundle is and how the engine is bounded, or None."""
+    bundle = files.directory("policy.bundle", item.bundle)
+    if bundle is None:
+        return None
+    timeout = timedelta(milliseconds=item.decision_timeout_milliseconds)
+    return PolicySettings(bundle=bundle, workers=item.workers, decision_timeout=timeout, queue=item.queue)
+
+
+def database_url(item: DatabaseTable, files: Files) -> str | None:
+    """Returns the URL with an absolute path, or None."""
+    place, why = "database.url", "no record, no credentials: the ledger must be on a disk that stays"
+    mend = 'write url = "sqlite:////var/lib/remit/remit.db"'
+    name = item.url.removeprefix(_SQLITE)
+    if not item.url.startswith(_SQLITE):
+        # NOTE: the URL of another database may hold a password, so it is not repeated.
+        files.notes.add(place, "is not sqlite:/// and the path of a file", why=why, mend=mend)
+        return None
+    if name in {"", "/", ":memory:"} or name.startswith("file:") or any(mark in name for mark in "?#%\0"):
+        files.notes.add(place, "names no plain file on disk", why=why, mend=mend)
+        return None
+    path = files.path(name)
+    if path.is_dir() or not path.parent.is_dir():
+        problem = "is a folder" if path.is_dir() else "is in a folder that does not exist"
+        mend = f"make {path.parent} (mode 0700, owned by the gateway's user), and name a file in it"
+        files.notes.add(place, f"{path} {problem}", why=why, mend=mend)
+        return None
+    return f"{_SQLITE}{path}"
+
+
+def limits(item: LimitTable) -> LimitSettings:
+    """Returns what callers may ask of one process."""
+    return LimitSettings(**item.model_dump())
+
+
+def note_unsafe_environment(environment: Mapping[str, str], notes: Notes) -> None:
+    """Notes the switches that make gRPC print bearer tokens (8-threats.md G8)."""
+    why = "gRPC's tracer prints every bearer token that comes in"
+    if environment.get("GRPC_TRACE"):
+        notes.add("environment GRPC_TRACE", "is set", why=why, mend="unset it")
+    if environment.get("GRPC_VERBOSITY", "").upper() == "DEBUG":
+        notes.add("environment GRPC_VERBOSITY", "is DEBUG", why=why, mend="unset it, or set it to ERROR")
+
+
+def _is_address(text: str) -> bool:
+    """Says whether the text is a host and a port; port 0 takes any free one."""
+    found = _ADDRESS.fullmatch(text)
+    if found is None or int(found["port"]) > _LAST_PORT:
+        return False
+    if found["six"] is None:
+        return _HOST_NAME.fullmatch(found["host"]) is not None
+    try:
+        return isinstance(ipaddress.ip_address(found["six"]), ipaddress.IPv6Address)
+    except ValueError:
+        return False
+
+
+def _port_twice(one: str, other: str) -> bool:
+    """Says whether both would take one port."""
+    return one == other and not one.endswith(":0")

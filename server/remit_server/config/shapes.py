@@ -1,0 +1,190 @@
+"""The tables of `remit.toml` as they stand in the file: every key, what it is, and how it is written.
+
+What spans keys or needs the disk is checked afterwards. `docs/configuration.md` lists the same keys.
+"""
+
+from typing import Any, Final, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+
+def _key(what: str, example: str, default: Any = ..., **bounds: Any) -> Any:
+    """Describes one key: what it is, and how it is written."""
+    return Field(default, description=what, examples=[example], **bounds)
+
+
+class Table(BaseModel):
+    """A table of the file: unknown keys are refused, and a string is no number."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, hide_input_in_errors=True)
+
+
+class ListenerTable(Table):
+    """`[listen.bearer]`: agents that authenticate by a token of their own."""
+
+    address: str = _key("Where to listen.", 'address = "0.0.0.0:8444"')
+    certificate_file: str = _key("The server's certificate chain (PEM).", 'certificate_file = "tls/server.pem"')
+    key_file: str = _key("The certificate's private key (PEM, not encrypted).", 'key_file = "tls/server.key"')
+
+
+class MutualListenerTable(ListenerTable):
+    """`[listen.mtls]`: agents that authenticate by an X509-SVID."""
+
+    client_ca_file: str = _key("The authorities (PEM) that sign agents' SVIDs.", 'client_ca_file = "tls/agents-ca.pem"')
+    trust_domains: list[str] = _key(
+        "The SPIFFE trust domains whose agents are taken.", 'trust_domains = ["acme.example"]', min_length=1
+    )
+
+
+class ListenTable(Table):
+    """`[listen]`: at least one of the two listeners."""
+
+    mtls: MutualListenerTable | None = _key("The listener for client certificates.", "[listen.mtls]", None)
+    bearer: ListenerTable | None = _key("The listener for bearer tokens.", "[listen.bearer]", None)
+    reflection: bool = _key("Whether gRPC reflection is served.", "reflection = false", default=False)
+
+
+class IssuerTable(Table):
+    """`[[issuers]]`: one trusted OIDC issuer and everything its tokens must be."""
+
+    issuer: str = _key("The `iss` of its tokens, exactly.", 'issuer = "https://login.acme.example"')
+    alias: str = _key("Its short name in SourceIdentity and in agents' ids.", 'alias = "acme"')
+    audience: str = _key("The one `aud` its tokens must have.", 'audience = "remit"')
+    algorithms: list[str] = _key("The signature algorithms it uses.", 'algorithms = ["RS256"]')
+    profile: Literal["generic", "okta", "entra", "gitlab_ci"] = _key(
+        "Whose token shapes it has.", 'profile = "okta"', "generic"
+    )
+    token_type: str = _key("The header's `typ`.", 'token_type = "at+jwt"', "JWT")
+    max_lifetime_seconds: int = _key("The longest exp - iat.", "max_lifetime_seconds = 3600", 3600, ge=1, le=86_400)
+    leeway_seconds: int = _key("How far its clock may differ.", "leeway_seconds = 30", 30, ge=0, le=30)
+    subjects: bool = _key("Whether users' tokens are taken from it.", "subjects = true", default=True)
+    actors: bool = _key("Whether agents' own tokens are taken from it.", "actors = false", default=False)
+    binding: Literal["required", "none"] = _key(
+        "Whether a user's token must name its presenter.", 'binding = "required"', "required"
+    )
+    carries_actor: str | None = _key("The claim that is the actor.", 'carries_actor = "project_path"', None)
+    single_use: bool = _key("Whether a token's jti opens one task only.", "single_use = false", default=False)
+    bind_expiry: bool = _key("Whether credentials end with the token.", "bind_expiry = false", default=False)
+    key_set_url: str | None = _key(
+        "Where its keys are; absent: discovery.", 'key_set_url = "https://login.acme.example/keys"', None
+    )
+    allowed_hosts: list[str] = _key(
+        "Further hosts its keys may come from.", 'allowed_hosts = ["keys.acme.example"]', []
+    )
+    ca_file: str | None = _key("The authorities (PEM) of its TLS certificate.", 'ca_file = "tls/issuer-ca.pem"', None)
+    key_set_max_age_seconds: int = _key(
+        "How long keys are used unasked.", "key_set_max_age_seconds = 600", 600, ge=60, le=3600
+    )
+    key_set_stale_limit_seconds: int = _key(
+        "How long keys are used when asking fails.", "key_set_stale_limit_seconds = 14400", 14_400, ge=60, le=86_400
+    )
+    group_claim: str = _key("The claim that holds the groups.", 'group_claim = "groups"', "groups")
+    group_map: dict[str, str] = _key(
+        "The issuer's groups and their names in policies.", 'group_map = { "00g1" = "analysts" }', {}
+    )
+    source_claim: str = _key("The claim that names a person in CloudTrail.", 'source_claim = "email"', "sub")
+    source_identity: Literal["readable", "hash"] = _key(
+        "Whether CloudTrail shows that claim or a hash.", 'source_identity = "hash"', "readable"
+    )
+    kept_claims: list[str] = _key("The claims that policies may read.", 'kept_claims = ["department"]', [])
+
+
+class AgentTable(Table):
+    """`[[agents]]`: one agent, how it proves itself, and whose user tokens it may present."""
+
+    id: str = _key("Its name in policies and records.", 'id = "copilot"')
+    spiffe_id: str | None = _key("The SPIFFE ID of its SVID.", 'spiffe_id = "spiffe://acme.example/copilot"', None)
+    issuer: str | None = _key("The issuer of its own token.", 'issuer = "https://login.acme.example"', None)
+    subject: str | None = _key("The `sub` of its own token.", 'subject = "copilot-service"', None)
+    client_ids: list[str] = _key("The OIDC clients whose user tokens it may present.", 'client_ids = ["copilot"]', [])
+
+
+class RoleTable(Table):
+    """`[[roles]]`: one AWS role that sessions may be opened of."""
+
+    arn: str = _key("Its ARN.", 'arn = "arn:aws:iam::111122223333:role/remit-reports"')
+    ceiling_file: str = _key("A copy of the role's own policy (JSON).", 'ceiling_file = "ceilings/remit-reports.json"')
+    region: str | None = _key("Whose STS endpoint is used; absent: aws.region.", 'region = "eu-central-1"', None)
+    assumed_by: Literal["role_chaining", "user"] = _key(
+        "What the gateway's own AWS identity is.", 'assumed_by = "user"', "role_chaining"
+    )
+    max_session_seconds: int = _key(
+        "The role's MaxSessionDuration.", "max_session_seconds = 3600", 3600, ge=900, le=43_200
+    )
+    external_id_file: str | None = _key(
+        "The file with the external id its trust policy asks for.", 'external_id_file = "secrets/external-id"', None
+    )
+    reopened: list[str] = _key(
+        "Actions of the floor's lasting part that it may issue.", 'reopened = ["ecr:GetAuthorizationToken"]', []
+    )
+
+
+class PolicyTable(Table):
+    """`[policy]`: the bundle and the bounds of its engine."""
+
+    bundle: str = _key("The folder of the policy bundle.", 'bundle = "policies"')
+    workers: int = _key("How many engines decide side by side.", "workers = 2", 1, ge=1, le=64)
+    decision_timeout_milliseconds: int = _key(
+        "How long a decision may take.", "decision_timeout_milliseconds = 250", 250, ge=10, le=5000
+    )
+    queue: int = _key("How many decisions may wait.", "queue = 256", 256, ge=1, le=10_000)
+
+
+class AwsTable(Table):
+    """`[aws]`: how STS is reached, and the gateway's own keys where the platform gives it none."""
+
+    region: str = _key("The region of the STS endpoint.", 'region = "eu-central-1"')
+    endpoint_url: str | None = _key(
+        "Another endpoint than AWS's.", 'endpoint_url = "https://sts.internal.example"', None
+    )
+    ca_file: str | None = _key("The authorities (PEM) of that endpoint.", 'ca_file = "tls/sts-ca.pem"', None)
+    access_key_id: str | None = _key("The gateway's own access key id.", 'access_key_id = "AKIA..."', None)
+    secret_access_key_file: str | None = _key(
+        "The file with its secret access key.", 'secret_access_key_file = "secrets/aws-secret-access-key"', None
+    )
+    session_token_file: str | None = _key(
+        "The file with its session token, if any.", 'session_token_file = "secrets/aws-session-token"', None
+    )
+    requests_per_second: float = _key(
+        "STS calls a second, per account and region.", "requests_per_second = 50.0", 50.0, ge=0.1, le=600
+    )
+    burst: int = _key("STS calls at once after a pause, likewise.", "burst = 100", 100, ge=1, le=1000)
+    max_in_flight: int = _key("STS calls that may run at a time.", "max_in_flight = 64", 64, ge=1, le=1024)
+    timeout_seconds: float = _key("How long one try of a call may take.", "timeout_seconds = 10.0", 10.0, ge=0.5, le=15)
+
+
+class DatabaseTable(Table):
+    """`[database]`: where tasks, grants and the audit trail are."""
+
+    url: str = _key("The ledger.", 'url = "sqlite:////var/lib/remit/remit.db"')
+
+
+class LimitTable(Table):
+    """`[limits]`: what callers may ask of one gateway process."""
+
+    requests_per_minute: int = _key("Calls a minute, per actor.", "requests_per_minute = 120", 120, ge=1, le=100_000)
+    previews_per_minute: int = _key("Previews a minute, per actor.", "previews_per_minute = 60", 60, ge=1, le=100_000)
+    concurrent_calls: int = _key("Calls that may run at a time.", "concurrent_calls = 512", 512, ge=1, le=20_000)
+
+
+class ForbiddenTable(Table):
+    """`[forbidden]`: what is never issued, beside the floor that cannot be shortened."""
+
+    actions: list[str] = _key("Further actions that are never issued.", 'actions = ["dynamodb:DeleteTable"]', [])
+
+
+TABLES: Final[dict[str, type[Table]]] = {
+    "listen": ListenTable,
+    "policy": PolicyTable,
+    "aws": AwsTable,
+    "database": DatabaseTable,
+    "limits": LimitTable,
+    "forbidden": ForbiddenTable,
+}
+LISTS: Final[dict[str, type[Table]]] = {"issuers": IssuerTable, "agents": AgentTable, "roles": RoleTable}
+OPTIONAL: Final = frozenset({"limits", "forbidden", "agents"})
+SECRETS: Final = {
+    "aws.secret_access_key": "aws.secret_access_key_file",
+    "aws.session_token": "aws.session_token_file",
+    "roles.external_id": "roles.external_id_file",
+}
