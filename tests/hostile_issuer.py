@@ -8,9 +8,9 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 from aiohttp import web
+from tests.token_forge import usual_key_set
 
 from remit_sandbox.certificates import Authority
-from token_forge import usual_key_set
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 

@@ -2,11 +2,11 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from pathlib import Path
 
 import pytest
+from tests.hostile_issuer import HostileIssuer, hostile_issuer
+from tests.token_forge import usual_key_set
 
-from hostile_issuer import HostileIssuer, hostile_issuer
 from remit_sandbox.certificates import Authority
 from remit_server.adapters.https_fetch import FetchFailed, HttpsFetch
-from token_forge import usual_key_set
 
 LOOPBACK = frozenset({"127.0.0.1"})
 

@@ -5,13 +5,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-
-from remit_server.adapters.https_fetch import FetchFailed
-from remit_server.adapters.jwks import MAX_UNKNOWN_KEYS, IssuerKeys
-from remit_server.adapters.token_parsing import TokenRefused
-from remit_server.adapters.verification_keys import MalformedKeySet, key_set_of
-from remit_server.domain.errors import Outage, Reason, Remedy
-from token_forge import (
+from tests.token_forge import (
     ISSUER,
     HandClock,
     MemoryFetch,
@@ -26,6 +20,12 @@ from token_forge import (
     settings,
     usual_key_set,
 )
+
+from remit_server.adapters.https_fetch import FetchFailed
+from remit_server.adapters.jwks import MAX_UNKNOWN_KEYS, IssuerKeys
+from remit_server.adapters.token_parsing import TokenRefused
+from remit_server.adapters.verification_keys import MalformedKeySet, key_set_of
+from remit_server.domain.errors import Outage, Reason, Remedy
 
 KEYS_URL = f"{ISSUER}/keys"
 

@@ -4,6 +4,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.token_forge import ABSENT, NOW, b64, claims, forge, sign, user_token
 
 from remit_server.adapters.token_parsing import (
     MAX_TOKEN_CHARACTERS,
@@ -12,7 +13,6 @@ from remit_server.adapters.token_parsing import (
     parse_jws,
     parse_token,
 )
-from token_forge import ABSENT, NOW, b64, claims, forge, sign, user_token
 
 HEADER = b'{"alg":"RS256","kid":"rsa","typ":"JWT"}'
 
