@@ -1,8 +1,8 @@
 """Runs a module as `python -m` would, and ends with the process that started it.
 
-Usage: `python tethered.py MODULE`, with a pipe as standard input that the starter never writes to. When the
-starter ends, however it ends, the pipe closes and this process with it; no second process can be left behind.
-It runs on the interpreter of another virtual environment, hence on the standard library alone.
+Usage: `python tethered.py MODULE [ARGUMENT...]`, with a pipe as standard input that the starter never writes to. When
+the starter ends, however it ends, the pipe closes and this process with it; no second process can be left behind. It
+runs on the interpreter of another virtual environment, hence on the standard library alone.
 """
 
 import os
@@ -25,9 +25,9 @@ def _end_with_starter() -> None:
 
 
 def main() -> None:
-    """Runs the module named by the only argument."""
+    """Runs the module named by the first argument with the others."""
     module = sys.argv[1]
-    sys.argv = [module]
+    sys.argv = sys.argv[1:]
     threading.Thread(target=_end_with_starter, daemon=True).start()
     runpy.run_module(module, run_name="__main__", alter_sys=True)
 

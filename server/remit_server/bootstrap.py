@@ -9,12 +9,16 @@ from dataclasses import dataclass
 from datetime import timedelta
 from importlib.metadata import version
 
+from remit_server.adapters.authentication import ActorAuthentication
 from remit_server.adapters.aws_sts import AwsSts
 from remit_server.adapters.bundle import read_bundle
 from remit_server.adapters.database.ledger import open_ledger
+from remit_server.adapters.delegation import DelegationVerification
+from remit_server.adapters.jwks import IssuerKeys
 from remit_server.adapters.logs import refuse_unsafe_logging
-from remit_server.adapters.oidc import ActorAuthentication, DelegationVerification, OidcVerifier
+from remit_server.adapters.oidc import OidcVerifier, TrustedIssuer
 from remit_server.adapters.rego_embedded import EmbeddedRego, EngineLimits
+from remit_server.adapters.spiffe import SpiffeVerifier
 from remit_server.adapters.system_clock import SystemClock, system_entropy
 from remit_server.application.admission import Admission, Budget, Rejections
 from remit_server.application.ceilings import Ceilings
@@ -88,17 +92,18 @@ async def _service(
     stack: AsyncExitStack, settings: Settings, clock: Clock, ledger: Ledger, policy: Policy, rejections: Rejections
 ) -> CredentialService:
     """Wires the use cases to what they need."""
-    verifier = OidcVerifier(settings.issuers, clock)
-    stack.push_async_callback(verifier.close)
+    keys = [IssuerKeys.over_https(item, clock) for item in settings.issuers]
+    for held in keys:
+        stack.push_async_callback(held.close)
+    verifier = OidcVerifier([TrustedIssuer(item.settings, item) for item in keys], clock)
+    spiffe = SpiffeVerifier(settings.spiffe_trust_domains, clock)
     sts = AwsSts(settings.aws, settings.roles, clock=clock)
     stack.push_async_callback(sts.close)
     forbidden = tuple(str(action) for action in settings.forbidden_extra)
     deliberate = Deliberation(Ceilings.of(settings.roles, forbidden, settings.ceilings_digest))
     stack.callback(deliberate.close)
-    admit = Admission(
-        ActorAuthentication(verifier, settings.agents, settings.spiffe_trust_domains, clock), rejections
-    )
-    hearing = Hearing(DelegationVerification(verifier), policy, ledger, deliberate, clock)
+    admit = Admission(ActorAuthentication(settings.agents, spiffe, verifier), rejections)
+    hearing = Hearing(DelegationVerification(settings.agents, verifier), policy, ledger, deliberate, clock)
     requests = Budget(clock, settings.limits.requests_per_minute)
     previews = Budget(clock, settings.limits.previews_per_minute)
     return CredentialService(

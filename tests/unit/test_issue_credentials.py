@@ -117,7 +117,7 @@ async def test_too_much_is_refused_with_the_failing_permission_and_the_largest_p
     assert error.reason is Reason.CEILING_EXCEEDED
     assert error.refusal.remedy is Remedy.NARROW
     (failure,) = error.refusal.failures
-    assert (failure.action, failure.rule) == ("s3:getobject", "entitlements")
+    assert (failure.action, failure.rule) == ("s3:GetObject", "entitlements")
     assert failure.resource.startswith("arn:aws:s3:::reports/")
     assert error.refusal.offer == (permission("s3:GetObject", "arn:aws:s3:::reports/2026/*"),)
     assert gateway.sts.orders == []

@@ -10,8 +10,10 @@ from ipaddress import IPv4Network, IPv6Network, ip_network
 
 from remit_server.application.ceilings import Ceilings
 from remit_server.application.choosing import (
+    ENTITLEMENTS,
     FAST,
     FORBIDDEN_FLOOR,
+    ROLE_CEILING,
     RULES,
     Candidate,
     Choice,
@@ -45,6 +47,12 @@ from remit_server.iam import (
     forbidden_action,
     outlives_task,
 )
+
+_NAMES = {
+    ENTITLEMENTS: "this user's entitlements for this agent allow",
+    ROLE_CEILING: "the role itself may do",
+    FORBIDDEN_FLOOR: "the gateway ever issues",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -219,7 +227,7 @@ def _refusal(intent: Document, nothing: NoChoice, offered: Sequence[Candidate]) 
             Refusal(remedy=Remedy.SPLIT, split=tuple(part for part in parts if part)),
         )
     offer = as_permissions(nothing.offer)[:MAX_PERMISSIONS]
-    failures = tuple(_failure(item) for item in nothing.stopped)
+    failures = tuple(dict.fromkeys(_failure(item, intent) for item in nothing.stopped))
     forbidden = next(filter(None, map(forbidden_action, intent.statements)), None)
     if forbidden is not None and not offer:
         message = f"{forbidden} is never issued, whatever policy says: it would outlive or outgrow the task"
@@ -232,13 +240,25 @@ def _refusal(intent: Document, nothing: NoChoice, offered: Sequence[Candidate]) 
     return Denied(Reason.CEILING_EXCEEDED, f"{message}: {advice}", Refusal(remedy, failures, offer))
 
 
-def _failure(stopped: Counterexample | Undecided) -> FailedPermission:
-    """Turns what the proof found into what an agent can read."""
+def _failure(stopped: Counterexample | Undecided, intent: Document) -> FailedPermission:
+    """Turns what the proof found into what an agent can read: what it asked for, and one request that is too much."""
     rule = RULES[stopped.ceiling]
     if isinstance(stopped, Undecided):
         return FailedPermission("", "", rule, f"the intent could not be proven to fit: {stopped.reason}")
-    message = f"{stopped.action} on {stopped.resource} is not within the {rule.replace('_', ' ')}"
-    return FailedPermission(stopped.action, stopped.resource, rule, f"{message} ({stopped.stopped_by})")
+    action, asked = _asked_for(stopped, intent)
+    example = "" if asked == stopped.resource else f"{stopped.resource}: "
+    message = f"{action} on {asked} is more than {_NAMES[rule]} ({example}{stopped.stopped_by})"
+    return FailedPermission(action, stopped.resource, rule, message)
+
+
+def _asked_for(found: Counterexample, intent: Document) -> tuple[str, str]:
+    """Returns action and resource of the intent that a counterexample belongs to, as they were written."""
+    for statement in intent.statements:
+        for action in statement.actions:
+            resource = next((item for item in statement.resources if item.matches(found.resource)), None)
+            if resource is not None and action.matches(found.action):
+                return (str(action) if action.is_literal else found.action), str(resource)
+    return found.action, found.resource
 
 
 def _joined(binds: Sequence[Bind]) -> Bind:

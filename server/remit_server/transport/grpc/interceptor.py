@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Awaitable, Callable
-from typing import Any, NoReturn
+from typing import Any, NoReturn, TypeAlias
 
 import grpc
 from google.protobuf.message import Message
@@ -13,7 +13,7 @@ from remit_server.transport.grpc.status import DETAILS_KEY, code_of, status_of
 from remit_server.transport.grpc.validation import violations
 
 Context = grpc.aio.ServicerContext[Any, Any]
-Handler = grpc.RpcMethodHandler[Any, Any]
+Handler: TypeAlias = "grpc.RpcMethodHandler[Any, Any] | None"
 _log = logging.getLogger(__name__)
 
 
@@ -26,9 +26,9 @@ class Guard(grpc.aio.ServerInterceptor):
 
     async def intercept_service(
         self,
-        continuation: Callable[[grpc.HandlerCallDetails], Awaitable[Handler | None]],
+        continuation: Callable[[grpc.HandlerCallDetails], Awaitable[Handler]],
         handler_call_details: grpc.HandlerCallDetails,
-    ) -> Handler | None:
+    ) -> Handler:
         """Hands on only methods that are listed by their full name (8-threats.md G1)."""
         if str(handler_call_details.method) not in self._methods:
             return grpc.unary_unary_rpc_method_handler(_unimplemented)

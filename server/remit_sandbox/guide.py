@@ -1,0 +1,101 @@
+"""What `remit-sandbox up` prints: how to use the running sandbox from another terminal, in lines that can be pasted."""
+
+import shutil
+import sys
+from pathlib import Path
+
+from rich.console import Console
+from rich.markup import escape
+
+from remit_sandbox.private_files import write_private
+from remit_sandbox.sandbox import Sandbox
+
+_SCRIPT = '''"""Asks the sandbox for credentials to read s3://reports/2026/q3/ for alice, and prints them for a
+shell."""
+
+import sys
+
+import remit
+
+gateway = remit.Gateway({address!r}, ca_file={ca!r}, certificate_file={certificate!r}, key_file={key!r})
+task = gateway.task(
+    "summarise Q3",
+    subject_token=sys.argv[1],
+    allow=[
+        remit.Capability("s3.read_prefix", bucket="reports", prefix="2026/q3/"),
+        remit.Capability("s3.list_prefix", bucket="reports", prefix="2026/q3/"),
+    ],
+).__enter__()  # not ended here: the credentials work until their time guard
+credentials = task.credentials()
+print(f"export AWS_ACCESS_KEY_ID={{credentials.access_key_id}}")
+print(f"export AWS_SECRET_ACCESS_KEY={{credentials.secret_access_key}}")
+print(f"export AWS_SESSION_TOKEN={{credentials.session_token}}")
+print(f"export AWS_ENDPOINT_URL={endpoint} AWS_REGION={region}")
+'''
+
+
+def write_script(sandbox: Sandbox) -> Path:
+    """Writes the small script that the guide uses and returns its path."""
+    pair = sandbox.agents["copilot"]
+    text = _SCRIPT.format(
+        address=sandbox.mtls,
+        ca=str(sandbox.authority.bundle_path),
+        certificate=str(pair.certificate_path),
+        key=str(pair.key_path),
+        endpoint=sandbox.aws.endpoint_url,
+        region=sandbox.aws.region,
+    )
+    return write_private(sandbox.folder / "credentials.py", text.encode())
+
+
+def token_command(sandbox: Sandbox) -> str:
+    """Returns the line that signs alice in to the copilot and keeps her token in TOKEN."""
+    return (
+        f"TOKEN=$(curl -s --cacert {sandbox.authority.bundle_path} -u sandbox:{sandbox.issuer.password} "
+        f"-H 'Accept: text/plain' -d user=alice -d client_id=copilot {sandbox.issuer.url}/token)"
+    )
+
+
+def buf_curl_command(sandbox: Sandbox) -> str:
+    """Returns the line that previews the same request by `buf curl`."""
+    pair = sandbox.agents["copilot"]
+    protos = Path(__file__).resolve().parents[2] / "protos"
+    buf = Path(sys.executable).with_name("buf")
+    program = str(buf) if buf.exists() else shutil.which("buf") or "buf"
+    body = (
+        '{"subject_token":"\'"$TOKEN"\'","intent":{"purpose":"summarise Q3","capabilities":'
+        '[{"name":"s3.read_prefix","parameters":{"bucket":"reports","prefix":"2026/q3/"}}]}}'
+    )
+    return (
+        f"{program} curl --schema {protos} --protocol grpc --cacert {sandbox.authority.bundle_path} "
+        f"--cert {pair.certificate_path} --key {pair.key_path} -d '{body}' "
+        f"https://{sandbox.mtls}/remit.v1.CredentialService/PreviewCredentials"
+    )
+
+
+def print_guide(console: Console, sandbox: Sandbox) -> None:
+    """Prints the guide; the lines are never wrapped, so that they can be pasted."""
+    script = write_script(sandbox)
+    python = sys.executable
+    verify = f"{python} -m remit_server audit verify --database {sandbox.database}"
+    chapters = (
+        ("1. sign alice in to the copilot (her token stays in this shell)", [token_command(sandbox)]),
+        (
+            "2. credentials for one task, by the client, in the environment of the aws CLI",
+            [
+                f'eval "$({python} {script} "$TOKEN")"',
+                "aws s3 cp s3://reports/2026/q3/summary.md -",
+                "aws s3 cp s3://reports/2026/q2/summary.md -   # refused by AWS",
+            ],
+        ),
+        ("3. what would be issued, by buf curl", [buf_curl_command(sandbox)]),
+        ("4. what happened", [verify.replace(" verify ", " list "), verify]),
+    )
+    console.rule("[bold]The sandbox is running", align="left")
+    console.print(f"gateway {sandbox.mtls} (mTLS) and {sandbox.bearer} (bearer), configured by {sandbox.config}")
+    console.print(f"issuer {sandbox.issuer.url}, AWS {sandbox.aws.endpoint_url}; logs and keys in {sandbox.folder}")
+    for title, lines in chapters:
+        console.print(f"\n[bold]{escape(title)}")
+        for line in lines:
+            console.out(f"  {line}", highlight=False)
+    console.print("\nCtrl-C ends everything.")

@@ -1,0 +1,75 @@
+"""Everything a laptop needs to see Remit work: authority, OIDC issuer, local AWS, sample policy, the real gateway."""
+
+import asyncio
+import socket
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from remit_sandbox.certificates import Authority, KeyPair
+from remit_sandbox.configuration import AGENTS, write_configuration
+from remit_sandbox.gateway_process import GatewayProcess
+from remit_sandbox.issuer import LocalIssuer
+from remit_sandbox.local_aws import LocalAws
+from remit_sandbox.private_files import private_folder
+from remit_sandbox.sample_account import SampleAccount
+
+HOST = "127.0.0.1"
+
+
+@dataclass(frozen=True, slots=True)
+class Sandbox:
+    """A running sandbox. `mtls` and `bearer` are the gateway's two addresses; `agents` the key pairs of its agents."""
+
+    folder: Path
+    authority: Authority
+    issuer: LocalIssuer
+    aws: LocalAws
+    account: SampleAccount
+    agents: Mapping[str, KeyPair]
+    mtls: str
+    bearer: str
+    config: Path
+    database: Path
+    gateway: GatewayProcess
+
+
+@asynccontextmanager
+async def running_sandbox(folder: Path, *, mtls_port: int = 0, bearer_port: int = 0) -> AsyncIterator[Sandbox]:
+    """Starts everything in a private folder and ends every process at the end of the block.
+
+    Ports are free ones unless given. Raises SandboxError with what to do when a part cannot start.
+    """
+    folder = await asyncio.to_thread(private_folder, folder)
+    authority = Authority.create(folder)
+    server = authority.issue_server(["localhost", HOST])
+    agents = {name: authority.issue_client(spiffe_id) for name, spiffe_id in AGENTS.items()}
+    mtls, bearer = f"{HOST}:{mtls_port or _free_port()}", f"{HOST}:{bearer_port or _free_port()}"
+    async with (
+        LocalIssuer(server) as issuer,
+        await LocalAws.start(folder) as aws,
+    ):
+        account = await aws.seed()
+        database = folder / "remit.sqlite3"
+        config = write_configuration(
+            folder,
+            authority=authority,
+            server=server,
+            issuer=issuer,
+            aws=aws,
+            account=account,
+            mtls=mtls,
+            bearer=bearer,
+        )
+        async with await GatewayProcess.start(config, folder / "gateway.log") as gateway:
+            await gateway.serving(mtls, authority.bundle_path.read_bytes(), agents["copilot"])
+            yield Sandbox(folder, authority, issuer, aws, account, agents, mtls, bearer, config, database, gateway)
+
+
+def _free_port() -> int:
+    """Returns a port that was free a moment ago."""
+    with socket.socket() as probe:
+        probe.bind((HOST, 0))
+        port: int = probe.getsockname()[1]
+        return port
