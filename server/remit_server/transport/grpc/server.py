@@ -19,6 +19,7 @@ from remit_server.transport.grpc.interceptor import Guard
 
 MAX_MESSAGE = 64 * 1024
 MAX_METADATA = 24 * 1024
+STREAMS_PER_CONNECTION = 128
 SERVICE: Any = credential_service_pb2.DESCRIPTOR.services_by_name["CredentialService"]
 HEALTH: Any = health_pb2.DESCRIPTOR.services_by_name["Health"]
 
@@ -77,7 +78,7 @@ def _options(concurrent_calls: int) -> Sequence[tuple[str, int]]:
         ("grpc.max_receive_message_length", MAX_MESSAGE),
         ("grpc.max_metadata_size", MAX_METADATA),
         ("grpc.absolute_max_metadata_size", MAX_METADATA),
-        ("grpc.max_concurrent_streams", min(concurrent_calls, 256)),
+        ("grpc.max_concurrent_streams", STREAMS_PER_CONNECTION),
         ("grpc.server.max_pending_requests", concurrent_calls * 2),
         ("grpc.server.max_pending_requests_hard_limit", concurrent_calls * 4),
         ("grpc.server_handshake_timeout_ms", 10_000),
