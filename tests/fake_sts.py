@@ -17,8 +17,7 @@ from urllib.parse import parse_qsl
 from xml.sax.saxutils import escape
 
 from aiohttp import web
-
-from fake_sts_rules import Refused, check_names, duration_of, policy_of, tags_of, verify_signature
+from tests.fake_sts_rules import Refused, check_names, duration_of, policy_of, tags_of, verify_signature
 
 ACCESS_KEY_ID: Final = "AKIAFAKEGATEWAY00001"
 SECRET_ACCESS_KEY: Final = "made-up-gateway-secret-for-the-fake-sts"

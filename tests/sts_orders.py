@@ -7,7 +7,8 @@ from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import Any
 
-from fake_sts import ACCESS_KEY_ID, SECRET_ACCESS_KEY, FakeRole, FakeSts
+from tests.fake_sts import ACCESS_KEY_ID, SECRET_ACCESS_KEY, FakeRole, FakeSts
+
 from remit_server.adapters.aws_sts import AwsSts
 from remit_server.adapters.system_clock import SystemClock
 from remit_server.config.settings import AwsSettings

@@ -5,14 +5,14 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 from botocore.credentials import RefreshableCredentials
-
-from fake_sts import (
+from tests.fake_sts import (
     FakeRole,
     FakeSts,
 )
+from tests.sts_orders import CLOCK, REPORTS_ARN, calling
+
 from remit_server.adapters.aws_keys import AmbientKeys
 from remit_server.domain.errors import Outage, Reason
-from sts_orders import CLOCK, REPORTS_ARN, calling
 
 
 class Platform:

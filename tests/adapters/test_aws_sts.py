@@ -7,8 +7,7 @@ import botocore.loaders
 import pytest
 from aiohttp import web
 from botocore.regions import EndpointResolver
-
-from fake_sts import (
+from tests.fake_sts import (
     ACCESS_KEY_ID,
     SECRET_ACCESS_KEY,
     FakeRole,
@@ -17,12 +16,13 @@ from fake_sts import (
     resetting_after_the_work,
     throttling,
 )
+from tests.sts_orders import CLOCK, POLICY, REPORTS_ARN, a_role, an_order, calling, settings_for
+
 from remit_server.adapters.aws_keys import AmbientKeys, FixedKeys
 from remit_server.adapters.aws_sts import AwsSts
 from remit_server.adapters.aws_sts_protocol import endpoint
 from remit_server.domain.errors import Denied, Outage, Reason, Remedy
 from remit_server.domain.secret import Secret
-from sts_orders import CLOCK, POLICY, REPORTS_ARN, a_role, an_order, calling, settings_for
 
 
 async def test_an_order_reaches_sts_whole_and_its_session_comes_back() -> None:

@@ -3,13 +3,13 @@
 import asyncio
 
 import pytest
-
-from fake_sts import (
+from tests.fake_sts import (
     hanging,
     throttling,
 )
+from tests.sts_orders import REPORTS_ARN, a_role, an_order, calling
+
 from remit_server.domain.errors import Outage, Reason
-from sts_orders import REPORTS_ARN, a_role, an_order, calling
 
 
 async def test_calls_over_the_budget_of_an_account_and_region_are_rate_limited_unsent() -> None:

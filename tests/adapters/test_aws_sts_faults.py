@@ -7,8 +7,7 @@ from typing import Any
 
 import pytest
 from aiohttp import web
-
-from fake_sts import (
+from tests.fake_sts import (
     FakeRole,
     FakeSts,
     answering,
@@ -19,10 +18,11 @@ from fake_sts import (
     stopping_halfway,
     throttling,
 )
+from tests.sts_orders import REPORTS_ARN, calling
+
 from remit_sandbox.certificates import Authority
 from remit_server.adapters.aws_sts_protocol import MAX_ANSWER_BYTES, MalformedAnswer, read_xml
 from remit_server.domain.errors import Outage, Reason
-from sts_orders import REPORTS_ARN, calling
 
 
 async def test_throttling_is_retried_with_jitter_and_then_rate_limited() -> None:

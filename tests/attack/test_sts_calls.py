@@ -9,8 +9,7 @@ import aiohttp
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-
-from fake_sts import (
+from tests.fake_sts import (
     ACCESS_KEY_ID,
     SECRET_ACCESS_KEY,
     FakeRole,
@@ -19,7 +18,9 @@ from fake_sts import (
     resetting_after_the_work,
     throttling,
 )
-from fake_sts_rules import check_names, tags_of
+from tests.fake_sts_rules import check_names, tags_of
+from tests.sts_orders import CLOCK, POLICY, REPORTS_ARN, a_role, an_order, calling
+
 from remit_server.adapters.aws_sigv4 import AwsKeys, SigV4
 from remit_server.adapters.aws_sts_protocol import assume_role_body
 from remit_server.domain.credentials import SessionOrder
@@ -27,7 +28,6 @@ from remit_server.domain.errors import Denied, Outage, Reason, Remedy
 from remit_server.domain.identity import Actor, ActorKind, Principal
 from remit_server.domain.secret import Secret
 from remit_server.domain.session_names import session_tags, source_identity
-from sts_orders import CLOCK, POLICY, REPORTS_ARN, a_role, an_order, calling
 
 TASK, GRANT = "mfzwizltoqytamrtgq2tmnzyhe", "gq2tmnzyheydcmrtgq2tmnzyhe"
 names = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=80)

@@ -7,6 +7,7 @@ from datetime import timedelta
 import pytest
 import pytest_asyncio
 from botocore.exceptions import ClientError
+from tests.sts_orders import CEILING, an_order
 
 from remit_sandbox.aws_client import AwsKeys
 from remit_sandbox.local_aws import LocalAws
@@ -18,7 +19,6 @@ from remit_server.domain.credentials import SessionOrder
 from remit_server.domain.entitlement import Role
 from remit_server.domain.errors import Outage
 from remit_server.domain.secret import Secret
-from sts_orders import CEILING, an_order
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 CLOCK = SystemClock()
