@@ -38,14 +38,16 @@ class RegoTeam:
 
     async def start(self) -> None:
         """Starts every worker and spare; raises BundleRefused or WorkerLost when they cannot load the program."""
-        try:
-            for _ in range(self._workers):
-                self._idle.put_nowait(await self._started())
-            for _ in range(self._spares):
-                self._warm.append(await self._started())
-        except BaseException:
-            await self.close()
-            raise
+        count = self._workers + self._spares
+        started = await asyncio.gather(*(self._started() for _ in range(count)), return_exceptions=True)
+        for outcome in started:
+            if isinstance(outcome, BaseException):
+                await self.close()
+                raise outcome
+            if self._idle.qsize() < self._workers:
+                self._idle.put_nowait(outcome)
+            else:
+                self._warm.append(outcome)
 
     @property
     def pids(self) -> frozenset[int]:
