@@ -8,7 +8,6 @@ import hashlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from functools import cache
 from typing import Any, ClassVar
 
 from remit_server.domain.decision import canonical_json
@@ -36,7 +35,7 @@ class AuditRecord:
 
     def body(self) -> Mapping[str, Any]:
         """Returns the record as JSON values."""
-        return {name: _json(getattr(self, name)) for name in _field_names(type(self))}
+        return {one.name: _json(getattr(self, one.name)) for one in dataclasses.fields(self)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -283,22 +282,19 @@ def _json(value: Any) -> Any:
     """Turns the few types that records hold into JSON values."""
     match value:
         case str():
-            return (
-                value if len(value) <= MAX_TEXT else f"{value[:MAX_TEXT]} ... [{len(value) - MAX_TEXT} more characters]"
-            )
+            return bounded(value)
         case tuple() | list():
             return [_json(item) for item in value]
         case datetime():
             return value.isoformat(timespec="microseconds")
         case Who():
-            return {name: _json(getattr(value, name)) for name in _field_names(Who)}
+            return {one.name: _json(getattr(value, one.name)) for one in dataclasses.fields(value)}
         case None | bool() | int():
             return value
         case _:
             raise TypeError(f"a record holds no {type(value).__name__}")
 
 
-@cache
-def _field_names(record_type: type[Any]) -> tuple[str, ...]:
-    """Returns the names of a record's fields, in their order."""
-    return tuple(one.name for one in dataclasses.fields(record_type))
+def bounded(text: str) -> str:
+    """Returns a text as records hold it: past `MAX_TEXT` characters it is cut, and says so."""
+    return text if len(text) <= MAX_TEXT else f"{text[:MAX_TEXT]} ... [{len(text) - MAX_TEXT} more characters]"

@@ -15,7 +15,7 @@ from remit_server.adapters.database.tables import audit_events, audit_head, audi
 from remit_server.domain.audit import ChainBroken, ChainedEvent, ChainIntact, verify_chain
 
 PAGE = 500
-_PLACE = audit_events.c.sequence
+_sequence = audit_events.c.sequence
 
 _EVENTS = select(
     audit_events.c.sequence,
@@ -111,7 +111,7 @@ class _Pages:
             query = query.where(audit_events.c.task_id == task_id)
         if kind is not None:
             query = query.where(audit_events.c.kind == kind)
-        self._query = query.order_by(_PLACE.desc() if newest_first else _PLACE)
+        self._query = query.order_by(_sequence.desc() if newest_first else _sequence)
         self._newest_first = newest_first
         self._left = limit
         self._last: int | None = None
@@ -121,7 +121,7 @@ class _Pages:
         """Reads the next page, and notes whether there may be more."""
         query, size = self._query, PAGE if self._left is None else min(PAGE, self._left)
         if self._last is not None:
-            query = query.where(_PLACE < self._last if self._newest_first else self._last < _PLACE)
+            query = query.where(_sequence < self._last if self._newest_first else _sequence > self._last)
         page = [_event(row) for row in connection.execute(query.limit(size))]
         if page:
             self._last = page[-1].sequence
@@ -155,10 +155,10 @@ def _not_a_ledger(error: DBAPIError) -> DatabaseRefused:
 
 def _walk(connection: Connection) -> Iterator[ChainedEvent]:
     """Gives every record from the first, one page at a time; a page that cannot be read is read record by record."""
-    place, size, query = 0, PAGE, _EVENTS.order_by(_PLACE)
+    place, size, query = 0, PAGE, _EVENTS.order_by(_sequence)
     while True:
         # The first page has no lower bound: what was put before the first record must be seen.
-        after = query.where(place < _PLACE) if place else query
+        after = query.where(_sequence > place) if place else query
         try:
             rows = connection.execute(after.limit(size)).all()
         except DBAPIError as error:

@@ -10,6 +10,7 @@ import os
 import sqlite3
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
 from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import quote
@@ -22,8 +23,8 @@ T = TypeVar("T")
 Work = Callable[[Connection], T]
 
 READERS = 2
-BUSY_TIMEOUT_MS = 2_000
-_COMMON = ("foreign_keys=ON", "trusted_schema=OFF", f"busy_timeout={BUSY_TIMEOUT_MS}")
+PATIENCE = timedelta(seconds=2)  # with another process that writes
+_COMMON = ("foreign_keys=ON", "trusted_schema=OFF")
 _WRITER = ("journal_mode=WAL", "synchronous=FULL", *_COMMON)
 _READER = ("query_only=ON", *_COMMON)
 
@@ -47,7 +48,7 @@ def sqlite_path(url: str | Path) -> Path:
             raise DatabaseRefused("the database URL cannot be read: write sqlite:////var/lib/remit/remit.db") from None
         if parsed.drivername != "sqlite":
             raise DatabaseRefused(
-                f"{parsed.get_backend_name()} is not supported by this version: write sqlite:////var/lib/remit/remit.db"
+                f"{parsed.drivername} is not supported by this version: write sqlite:////var/lib/remit/remit.db"
             )
         path, options = parsed.database or "", bool(parsed.query or parsed.host)
     if options:
@@ -86,7 +87,7 @@ class Database:
 
     def read_now(self, work: Work[T]) -> T:
         """Does as `read` does, where there is no loop."""
-        return _in_transaction(self.reader, work)
+        return _in_snapshot(self.reader, work)
 
     def close_now(self) -> None:
         """Does as `close` does, where there is no loop."""
@@ -97,14 +98,18 @@ class Database:
                 engine.dispose()
 
 
-def open_database(url: str | Path) -> Database:
+def open_database(url: str | Path, *, patience: timedelta = PATIENCE) -> Database:
     """Opens the database for a gateway and creates its file (mode 0600) when there is none.
+
+    `patience` is how long another process may hold the write lock before a transaction fails.
 
     Raises DatabaseRefused when it is not a database, or its file can be read by others and that cannot be changed.
     """
     path = sqlite_path(url)
     _create_private(path)
-    writer = _engine(URL.create("sqlite+pysqlite", database=str(path)), "BEGIN IMMEDIATE", _WRITER, size=1)
+    writer = _engine(
+        URL.create("sqlite+pysqlite", database=str(path)), "BEGIN IMMEDIATE", _WRITER, size=1, patience=patience
+    )
     try:
         with writer.connect() as connection:
             mode = connection.exec_driver_sql("PRAGMA journal_mode").scalar_one()
@@ -114,7 +119,9 @@ def open_database(url: str | Path) -> Database:
     if mode != "wal":
         writer.dispose()
         raise DatabaseRefused(f"{path} stands on a file system without write-ahead logging: use a local disk")
-    reader = _engine(URL.create("sqlite+pysqlite", database=str(path)), "BEGIN", _READER, size=READERS)
+    reader = _engine(
+        URL.create("sqlite+pysqlite", database=str(path)), "BEGIN", _READER, size=READERS, patience=patience
+    )
     return Database(reader, writer)
 
 
@@ -132,7 +139,7 @@ def open_for_reading(url: str | Path) -> Database:
     if not Path(f"{path}-wal").exists():
         options["immutable"] = "1"
     location = URL.create("sqlite+pysqlite", database=f"file:{quote(str(path.absolute()))}", query=options)
-    engine = _engine(location, "BEGIN", _COMMON, size=1)
+    engine = _engine(location, "BEGIN", _COMMON, size=1, patience=PATIENCE)
     event.listen(engine, "connect", _read_any_text)
     return Database(engine)
 
@@ -148,14 +155,25 @@ def _in_transaction(engine: Engine, work: Work[T]) -> T:
             raise
 
 
-def _engine(url: URL, begin: str, pragmas: tuple[str, ...], *, size: int) -> Engine:
+def _in_snapshot(engine: Engine, work: Work[T]) -> T:
+    """Runs the work in one transaction that is rolled back: committing would fail on a damaged file that was read."""
+    with engine.connect() as connection:
+        try:
+            return work(connection)
+        except BaseException:
+            connection.invalidate()
+            raise
+
+
+def _engine(url: URL, begin: str, pragmas: tuple[str, ...], *, size: int, patience: timedelta) -> Engine:
     """Returns an engine whose connections are set up by these pragmas and whose transactions begin so."""
     engine = create_engine(
         url,
         poolclass=QueuePool,
         pool_size=size,
         max_overflow=0,
-        pool_timeout=BUSY_TIMEOUT_MS / 1000,
+        pool_timeout=patience.total_seconds(),
+        connect_args={"timeout": patience.total_seconds()},
         hide_parameters=True,
     )
 

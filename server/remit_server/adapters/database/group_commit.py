@@ -21,7 +21,7 @@ from sqlalchemy.exc import TimeoutError as NoConnection
 from remit_server.adapters.database.engine import Database
 from remit_server.adapters.database.tables import audit_events, audit_head, audit_inputs
 from remit_server.application.ports import Clock
-from remit_server.domain.audit import AuditRecord, ChainedEvent, chained
+from remit_server.domain.audit import AuditRecord, ChainedEvent, bounded, chained
 from remit_server.domain.decision import DecisionInput
 from remit_server.domain.errors import Outage, Reason, RemitError
 
@@ -191,7 +191,7 @@ def _event_row(event: ChainedEvent, record: AuditRecord) -> dict[str, Any]:
         "body": event.body_text,
         "previous_hash": event.previous_hash,
         "event_hash": event.event_hash,
-        "task_id": getattr(record, "task_id", ""),
+        "task_id": bounded(getattr(record, "task_id", "")),
     }
 
 

@@ -1,0 +1,288 @@
+import asyncio
+import sqlite3
+import threading
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+from sqlalchemy import event
+from tests.fakes import FakeClock
+from tests.ledger_values import asked, kinds, refused_record
+
+from remit_server.adapters.database.audit_log import verify
+from remit_server.adapters.database.engine import Database, open_database
+from remit_server.adapters.database.group_commit import Batch, GroupCommit, Operation
+from remit_server.adapters.database.migrations import migrate
+from remit_server.domain.audit import AuditRecord, ChainIntact
+from remit_server.domain.errors import Denied, Outage, Reason, RemitError
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "ledger.db"
+
+
+@pytest.fixture
+async def database(path: Path) -> AsyncIterator[Database]:
+    opened = open_database(path, patience=timedelta(milliseconds=50))
+    await opened.write(migrate)
+    yield opened
+    await opened.close()
+
+
+@pytest.fixture
+async def commit(database: Database) -> AsyncIterator[GroupCommit]:
+    started = GroupCommit(database, FakeClock())
+    started.start()
+    yield started
+    await started.close()
+
+
+class Writes:
+    """An operation that records a refusal with this message and answers with it."""
+
+    def __init__(self, message: str) -> None:
+        self.message = message
+
+    def __call__(self, batch: Batch) -> str:
+        batch.append(refused_record(self.message))
+        return self.message
+
+
+class Blocks:
+    """An operation that holds the writer in the middle of its transaction until it is let go."""
+
+    def __init__(self) -> None:
+        self.reached = threading.Event()
+        self.let_go = threading.Event()
+
+    def __call__(self, batch: Batch) -> None:
+        batch.append(refused_record("blocked"))
+        self.reached.set()
+        self.let_go.wait(30)
+
+
+def loses(_: Batch) -> RemitError | None:
+    return Denied(Reason.GRANT_NOT_LIVE, "over")
+
+
+def breaks(_: Batch) -> None:
+    raise ZeroDivisionError
+
+
+def adds_what_the_database_refuses(batch: Batch) -> None:
+    batch.connection.exec_driver_sql("INSERT INTO audit_head (id, sequence, hash) VALUES (2, 0, '')")
+
+
+class Unwritable(AuditRecord):
+    """A record that cannot be made into text."""
+
+    def body(self) -> dict[str, object]:
+        return {"value": float("nan")}
+
+
+def appends_the_unwritable(batch: Batch) -> None:
+    batch.append(Unwritable())
+
+
+@contextmanager
+def held(path: Path) -> Iterator[sqlite3.Connection]:
+    """Holds the write lock of the database, as a process that was stopped in a transaction does."""
+    other = sqlite3.connect(path, isolation_level=None)
+    try:
+        other.execute("BEGIN IMMEDIATE")
+        yield other
+    finally:
+        other.close()
+
+
+async def blocked(commit: GroupCommit) -> tuple[Blocks, asyncio.Task[None]]:
+    """Blocks the writer and returns once it stands."""
+    block = Blocks()
+    task = asyncio.create_task(commit(block))
+    await asyncio.to_thread(block.reached.wait)
+    return block, task
+
+
+async def test_what_waits_is_committed_at_once_in_its_order(
+    database: Database, commit: GroupCommit, path: Path
+) -> None:
+    commits: list[object] = []
+    assert database.writer is not None
+    event.listen(database.writer, "commit", commits.append)
+    block, first = await blocked(commit)
+    waiting = [asyncio.create_task(commit(Writes(f"message {number}"))) for number in range(64)]
+    await asyncio.sleep(0)
+
+    block.let_go.set()
+    answers = await asyncio.gather(first, *waiting)
+
+    assert answers[1:] == [f"message {number}" for number in range(64)]
+    assert len(commits) == 2
+    messages = asked(path, "SELECT json_extract(body, '$.message') FROM audit_events ORDER BY sequence")
+    assert [message for (message,) in messages] == ["blocked", *answers[1:]]
+
+
+async def test_a_loser_fails_alone(commit: GroupCommit, path: Path) -> None:
+    outcomes = await asyncio.gather(commit(Writes("a")), commit(loses), commit(Writes("b")), return_exceptions=True)
+
+    assert outcomes[0] == "a"
+    assert isinstance(outcomes[1], Denied)
+    assert outcomes[2] == "b"
+    assert kinds(path) == ["request_refused", "request_refused"]
+
+
+@pytest.mark.parametrize("poison", [breaks, adds_what_the_database_refuses, appends_the_unwritable])
+async def test_an_operation_that_cannot_be_written_takes_nobody_with_it(
+    commit: GroupCommit, path: Path, poison: Operation[None]
+) -> None:
+    outcomes = await asyncio.gather(
+        commit(Writes("a")),
+        commit(poison),
+        commit(Writes("b")),
+        return_exceptions=True,
+    )
+
+    assert outcomes[0] == "a"
+    assert isinstance(outcomes[1], Outage)
+    assert outcomes[1].reason is Reason.LEDGER_UNAVAILABLE
+    assert outcomes[1].__cause__ is not None
+    assert outcomes[2] == "b"
+    assert kinds(path) == ["request_refused", "request_refused"]
+    assert isinstance(verify(path), ChainIntact)
+
+
+async def test_nothing_is_done_while_another_process_holds_the_database(commit: GroupCommit, path: Path) -> None:
+    with held(path):
+        outcomes = await asyncio.gather(*(commit(Writes("a")) for _ in range(3)), return_exceptions=True)
+    assert kinds(path) == []
+
+    again = await commit(Writes("b"))
+
+    assert [type(outcome) for outcome in outcomes] == [Outage] * 3
+    assert {outcome.reason for outcome in outcomes if isinstance(outcome, Outage)} == {Reason.LEDGER_UNAVAILABLE}
+    assert again == "b"
+    assert kinds(path) == ["request_refused"]
+
+
+async def test_a_read_only_database_is_an_outage_until_it_can_be_written(
+    database: Database, commit: GroupCommit, path: Path
+) -> None:
+    assert database.writer is not None
+    read_only = [True]
+    database.writer.dispose()
+    event.listen(
+        database.writer,
+        "connect",
+        lambda connection, _: connection.execute(f"PRAGMA query_only={int(read_only[0])}").close(),
+    )
+
+    with pytest.raises(Outage) as raised:
+        await commit(Writes("a"))
+    read_only[0] = False
+
+    assert raised.value.reason is Reason.LEDGER_UNAVAILABLE
+    assert await commit(Writes("b")) == "b"
+    assert kinds(path) == ["request_refused"]
+
+
+async def test_more_than_may_wait_is_overload(database: Database, path: Path) -> None:
+    commit = GroupCommit(database, FakeClock(), max_waiting=2)
+    commit.start()
+    block, first = await blocked(commit)
+    waiting = [asyncio.create_task(commit(Writes("a"))) for _ in range(2)]
+    await asyncio.sleep(0)
+
+    with pytest.raises(Outage) as raised:
+        await commit(Writes("too many"))
+
+    assert raised.value.reason is Reason.OVERLOADED
+    assert raised.value.retry_after is not None
+    block.let_go.set()
+    await asyncio.gather(first, *waiting)
+    assert await commit(Writes("b")) == "b"
+    await commit.close()
+    assert len(kinds(path)) == 4
+
+
+async def test_a_disk_that_does_not_answer_is_an_outage_and_what_waited_is_not_done(
+    database: Database, path: Path
+) -> None:
+    commit = GroupCommit(database, FakeClock(), patience=timedelta(milliseconds=30))
+    commit.start()
+    block, first = await blocked(commit)
+
+    with pytest.raises(Outage) as waited:
+        await commit(Writes("waited"))
+    with pytest.raises(Outage) as in_the_middle:
+        await first
+    with pytest.raises(Outage) as later:
+        await commit(Writes("later"))
+
+    reasons = {raised.value.reason for raised in (waited, in_the_middle, later)}
+    assert reasons == {Reason.LEDGER_UNAVAILABLE}
+    block.let_go.set()
+    await commit.close()
+    messages = asked(path, "SELECT json_extract(body, '$.message') FROM audit_events")
+    assert messages == [("blocked",)]  # it was under way; nobody was told that it is done
+
+
+async def test_it_recovers_from_a_disk_that_did_not_answer(database: Database) -> None:
+    commit = GroupCommit(database, FakeClock(), patience=timedelta(milliseconds=200))
+    commit.start()
+    block, first = await blocked(commit)
+    with pytest.raises(Outage):
+        await first
+
+    block.let_go.set()
+    await database.write(lambda _: None)  # stands behind what was blocked
+
+    assert await commit(Writes("b")) == "b"
+    await commit.close()
+
+
+async def test_what_a_caller_gave_up_before_its_turn_is_not_done(commit: GroupCommit, path: Path) -> None:
+    block, first = await blocked(commit)
+    given_up = asyncio.create_task(commit(Writes("given up")))
+    kept = asyncio.create_task(commit(Writes("kept")))
+    await asyncio.sleep(0)
+
+    given_up.cancel()
+    block.let_go.set()
+    await asyncio.gather(first, kept)
+
+    messages = asked(path, "SELECT json_extract(body, '$.message') FROM audit_events ORDER BY sequence")
+    assert messages == [("blocked",), ("kept",)]
+
+
+async def test_closing_commits_what_waits_and_refuses_what_comes_later(database: Database, path: Path) -> None:
+    commit = GroupCommit(database, FakeClock())
+    commit.start()
+    waiting = [asyncio.create_task(commit(Writes("a"))) for _ in range(5)]
+    await asyncio.sleep(0)
+
+    await commit.close()
+
+    assert await asyncio.gather(*waiting) == ["a"] * 5
+    with pytest.raises(Outage) as raised:
+        await commit(Writes("late"))
+    assert raised.value.reason is Reason.LEDGER_UNAVAILABLE
+    assert len(kinds(path)) == 5
+
+
+async def test_a_batch_has_one_time_and_the_chain_keeps_it(database: Database, path: Path) -> None:
+    clock = FakeClock()
+    commit = GroupCommit(database, clock)
+    commit.start()
+    await commit(Writes("a"))
+    clock.advance(seconds=1.5)
+
+    await asyncio.gather(commit(Writes("b")), commit(Writes("c")))
+    await commit.close()
+
+    times = [time for (time,) in asked(path, "SELECT time FROM audit_events ORDER BY sequence")]
+    assert times == ["2026-11-23T12:00:00.000000+00:00", *["2026-11-23T12:00:01.500000+00:00"] * 2]
+    head = asked(path, "SELECT sequence, hash FROM audit_head")
+    assert head == asked(path, "SELECT sequence, event_hash FROM audit_events ORDER BY sequence DESC LIMIT 1")
