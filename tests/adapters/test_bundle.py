@@ -6,8 +6,8 @@ import os
 from pathlib import Path
 
 import pytest
+from tests.policy_bundles import DENY_ALL, ENTITLEMENT, written
 
-from policy_bundles import DENY_ALL, ENTITLEMENT, written
 from remit_server.adapters import bundle_files
 from remit_server.adapters.bundle import read_bundle, revision_of, stamp
 from remit_server.adapters.findings import BundleRefused, Finding

@@ -6,8 +6,8 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from tests.policy_bundles import ENTITLEMENT, NO, YES
 
-from policy_bundles import ENTITLEMENT, NO, YES
 from remit_server.adapters.policy_decision import MAX_CHARACTERS, PolicyUnavailable, decision_of
 from remit_server.domain.decision import Allow, Deny, PolicyReason
 from remit_server.domain.entitlement import ApprovalRule, ApprovedBy, Bind, EntitlementKind

@@ -10,8 +10,8 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from tests.policy_bundles import DENY_ALL, OBEDIENT, YES, asked, bundle_of, told_to
 
-from policy_bundles import DENY_ALL, OBEDIENT, YES, asked, bundle_of, told_to
 from remit_server.adapters import rego_wire as wire
 from remit_server.adapters.findings import BundleRefused
 from remit_server.adapters.policy_decision import PolicyUnavailable

@@ -3,9 +3,9 @@
 from pathlib import Path
 
 import pytest
+from tests.policy_bundles import DENY_ALL, written
 from typer.testing import CliRunner
 
-from policy_bundles import DENY_ALL, written
 from remit_server.adapters.bundle import read_bundle
 from remit_server.adapters.findings import BundleRefused
 from remit_server.adapters.rego_testing import Outcome, Verdict, run_tests

@@ -13,9 +13,9 @@ import pytest
 import pytest_asyncio
 from jsonschema import Draft202012Validator
 from referencing import Registry, Resource
+from tests.policy_bundles import DEFAULT_POLICIES, ENTITLEMENT, NO, YES, merged, question
+from tests.real_opa import opa_answers, run_opa
 
-from policy_bundles import DEFAULT_POLICIES, ENTITLEMENT, NO, YES, merged, question
-from real_opa import opa_answers, run_opa
 from remit_sandbox.sample_account import role_policies
 from remit_server.adapters.bundle import Bundle, read_bundle
 from remit_server.adapters.entitlement_json import permissions
