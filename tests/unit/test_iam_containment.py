@@ -81,6 +81,14 @@ CONTAINED = {
     ),
     "the ceiling's condition is carried along": ([allow(**ONE_DAY)], [allow(**ONE_DAY)]),
     "a condition the ceiling does not ask for": ([allow(**ONE_DAY)], [allow()]),
+    "a narrower value of the same condition": (
+        [allow(**under("StringLike", "a/b/*", key="s3:prefix"))],
+        [allow(**under("StringLike", "a/*", key="s3:prefix"))],
+    ),
+    "more values excluded than the ceiling excludes": (
+        [allow(**under("StringNotLike", "a*", "b"))],
+        [allow(**under("StringNotLike", "a*"))],
+    ),
     "one region inside all": (
         [allow("sqs:SendMessage", "arn:aws:sqs:eu-west-1:1:q")],
         [allow("sqs:*", "arn:aws:sqs:*:1:*")],
@@ -181,6 +189,16 @@ ESCAPING = {
         [allow(**under("StringResembles", "1", "2"))],
         "condition",
     ),
+    "fewer values excluded than the ceiling excludes": (
+        [allow(**under("StringNotLike", "a*"))],
+        [allow(**under("StringNotLike", "a*", "b"))],
+        "condition",
+    ),
+    "a deny of part of the action puts no condition on the whole": (
+        [allow("s3:List*"), deny("s3:ListBucket", **under("StringNotLike", "a/*", key="s3:prefix"))],
+        [allow("s3:List*", **under("StringLike", "a/*", key="s3:prefix"))],
+        "condition",
+    ),
     "another key": ([allow(**under("StringEquals", "1", key="aws:y"))], [allow(**under("StringEquals", "1"))], "condi"),
     "one of two conditions": (
         [allow(**ONE_DAY)],
@@ -250,6 +268,13 @@ def test_a_counterexample_is_one_concrete_request_of_the_failing_statement() -> 
     assert isinstance(verdict, Counterexample)
     assert (verdict.statement, verdict.action, verdict.resource) == (1, "s3:putobject", "arn:aws:s3:::a/x")
     assert verdict.context == (("StringEquals aws:PrincipalTag/day [monday]", "holds"),)
+
+
+def test_what_no_pattern_names_is_shown_as_the_star() -> None:
+    verdict = contains(document(allow(resource="*")), document(allow(resource="arn:aws:s3:::*")))
+
+    assert isinstance(verdict, Counterexample)
+    assert verdict.resource == "*"
 
 
 USER = "arn:aws:s3:::home/${aws:username}"
