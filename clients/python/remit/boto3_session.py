@@ -20,7 +20,7 @@ class TaskCredentials(RefreshableCredentials):
     def __init__(self, keyring: Keyring) -> None:
         self._keyring = keyring
         current = keyring.credentials()
-        windows = keyring.windows
+        windows = keyring.windows  # None: not renewed, so botocore need not ask before the very end
         super().__init__(
             access_key=current.access_key_id,
             secret_key=current.secret_access_key,
@@ -28,8 +28,9 @@ class TaskCredentials(RefreshableCredentials):
             expiry_time=current.expire_time,
             refresh_using=self._metadata,
             method=METHOD,
-            advisory_timeout=int(windows.advisory.total_seconds()) if windows else 0,
-            mandatory_timeout=int(windows.mandatory.total_seconds()) if windows else 0,
+            time_fetcher=keyring.now,
+            advisory_timeout=int(windows.advisory.total_seconds()) if windows else 1,
+            mandatory_timeout=int(windows.mandatory.total_seconds()) if windows else 1,
         )
         keyring.keep(self)
 

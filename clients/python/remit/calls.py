@@ -5,7 +5,7 @@ import random
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 from uuid import uuid4
 
 import grpc
@@ -21,8 +21,11 @@ from remit.v1.credential_service_pb2_grpc import CredentialServiceStub
 
 Q = TypeVar("Q")
 R = TypeVar("R")
-Method = Callable[[CredentialServiceStub], grpc.UnaryUnaryMultiCallable[Q, R]]
 Metadata = tuple[tuple[str, str], ...]
+
+if TYPE_CHECKING:
+    # gRPC's own classes take no type parameters when the program runs.
+    Method = Callable[[CredentialServiceStub], grpc.UnaryUnaryMultiCallable[Q, R]]
 
 MOST_ATTEMPTS = 5
 FIRST_DELAY = 0.1  # seconds; doubled each time, and shortened by up to a half at random
@@ -47,36 +50,36 @@ class Calls:
         request_id = str(uuid4())
         token = ask.subject_token.read()
         request = mapping.issue_request(ask, token=token, request_id=request_id, task_id=task_id)
-        return mapping.issued(self._call(_ISSUE, request, request_id), request_id)
+        return mapping.issued(self._call(_issue, request, request_id), request_id)
 
     async def issue_async(self, ask: Ask, task_id: str | None) -> Issued:
         """Asks for credentials; raises RemitError."""
         request_id = str(uuid4())
         token = await _read(ask.subject_token)
         request = mapping.issue_request(ask, token=token, request_id=request_id, task_id=task_id)
-        return mapping.issued(await self._call_async(_ISSUE, request, request_id), request_id)
+        return mapping.issued(await self._call_async(_issue, request, request_id), request_id)
 
     def preview(self, ask: Ask) -> Preview:
         """Asks what would be issued; raises RemitError."""
         request = mapping.preview_request(ask, token=ask.subject_token.read())
-        return mapping.preview(self._call(_PREVIEW, request).reveal())
+        return mapping.preview(self._call(_preview, request).reveal())
 
     async def preview_async(self, ask: Ask) -> Preview:
         """Asks what would be issued; raises RemitError."""
         request = mapping.preview_request(ask, token=await _read(ask.subject_token))
-        return mapping.preview((await self._call_async(_PREVIEW, request)).reveal())
+        return mapping.preview((await self._call_async(_preview, request)).reveal())
 
     def end(self, task_id: str) -> TaskEnd:
         """Ends a task; raises RemitError."""
         request = Secret(service.EndTaskRequest(task_id=task_id))
-        return mapping.task_end(self._call(_END, request).reveal())
+        return mapping.task_end(self._call(_end, request).reveal())
 
     async def end_async(self, task_id: str) -> TaskEnd:
         """Ends a task; raises RemitError."""
         request = Secret(service.EndTaskRequest(task_id=task_id))
-        return mapping.task_end((await self._call_async(_END, request)).reveal())
+        return mapping.task_end((await self._call_async(_end, request)).reveal())
 
-    def _call(self, method: Method[Q, R], request: Secret[Q], request_id: str | None = None) -> Secret[R]:
+    def _call(self, method: "Method[Q, R]", request: Secret[Q], request_id: str | None = None) -> Secret[R]:
         """Calls, and repeats while nobody was there; blocks this thread."""
         attempts = _Attempts(self._timeout)
         while True:
@@ -90,7 +93,7 @@ class Calls:
                 return Secret(call.result())
             time.sleep(self._pause(call, attempts, request_id))
 
-    async def _call_async(self, method: Method[Q, R], request: Secret[Q], request_id: str | None = None) -> Secret[R]:
+    async def _call_async(self, method: "Method[Q, R]", request: Secret[Q], request_id: str | None = None) -> Secret[R]:
         """Calls, and repeats while nobody was there; the loop is free meanwhile."""
         attempts = _Attempts(self._timeout)
         while True:
@@ -101,7 +104,7 @@ class Calls:
                 return Secret(call.result())
             await asyncio.sleep(self._pause(call, attempts, request_id))
 
-    def _start(self, method: Method[Q, R], request: Secret[Q], timeout: float, metadata: Secret[Metadata]) -> Any:
+    def _start(self, method: "Method[Q, R]", request: Secret[Q], timeout: float, metadata: Secret[Metadata]) -> Any:
         """Sends a request and returns its call, which is a future too."""
         return method(self.channel.stub()).future(request.reveal(), timeout=timeout, metadata=metadata.reveal())
 
@@ -166,8 +169,19 @@ async def _done(call: Any) -> None:
         raise
 
 
-_ISSUE: Method[service.IssueCredentialsRequest, service.IssueCredentialsResponse] = lambda stub: stub.IssueCredentials  # noqa: E731
-_PREVIEW: Method[service.PreviewCredentialsRequest, service.PreviewCredentialsResponse] = lambda stub: (  # noqa: E731
-    stub.PreviewCredentials
-)
-_END: Method[service.EndTaskRequest, service.EndTaskResponse] = lambda stub: stub.EndTask  # noqa: E731
+def _issue(
+    stub: CredentialServiceStub,
+) -> "grpc.UnaryUnaryMultiCallable[service.IssueCredentialsRequest, service.IssueCredentialsResponse]":
+    return stub.IssueCredentials
+
+
+def _preview(
+    stub: CredentialServiceStub,
+) -> "grpc.UnaryUnaryMultiCallable[service.PreviewCredentialsRequest, service.PreviewCredentialsResponse]":
+    return stub.PreviewCredentials
+
+
+def _end(
+    stub: CredentialServiceStub,
+) -> "grpc.UnaryUnaryMultiCallable[service.EndTaskRequest, service.EndTaskResponse]":
+    return stub.EndTask

@@ -15,6 +15,11 @@ MANDATORY = timedelta(seconds=60)
 _log = logging.getLogger("remit")
 
 
+def utc_now() -> datetime:
+    """Returns the machine's time, aware and in UTC."""
+    return datetime.now(UTC)
+
+
 class Holder(Protocol):
     """Something that keeps a copy of the credentials, such as a boto3 session."""
 
@@ -40,10 +45,13 @@ class Keyring:
     """The current credentials of a task. Threads may share it; one of them renews while the others go on.
 
     `renew` None: the caller asked for a certain time, so the credentials end when it does. While credentials work, a
-    renewal that fails is logged and tried again later; it is raised once they have ended.
+    renewal that fails is logged and tried again later; it is raised once they have ended. `now` is the machine's clock.
     """
 
-    def __init__(self, task: str, first: Issued, renew: Callable[[], Issued] | None) -> None:
+    def __init__(
+        self, task: str, first: Issued, renew: Callable[[], Issued] | None, *, now: Callable[[], datetime] = utc_now
+    ) -> None:
+        self.now = now
         self._task = task
         self._renew = renew
         self._state = threading.Lock()
@@ -71,7 +79,7 @@ class Keyring:
         """Returns the credentials while they need no renewal, None when they do; raises TaskOver. Never blocks."""
         with self._state:
             current = self._current()
-            now = datetime.now(UTC)
+            now = self.now()
             if self._renew is None and now >= current.expire_time:
                 self._forget("its time is over: for longer work ask for a longer duration, or leave duration out")
                 raise self._task_over()
@@ -119,7 +127,7 @@ class Keyring:
         with self._state:
             self._current()
             self._take(issued)
-            if datetime.now(UTC) >= issued.credentials.expire_time:
+            if self.now() >= issued.credentials.expire_time:
                 raise Unavailable(
                     "the credentials had ended when they came: the clock of this machine is ahead of the gateway's",
                     reason="CLOCK_AHEAD",
@@ -128,7 +136,7 @@ class Keyring:
 
     def _kept(self, error: Exception) -> Credentials | None:
         """Returns the current credentials after a failed renewal, and puts off the next; None when they have ended."""
-        now = datetime.now(UTC)
+        now = self.now()
         with self._state:
             current = self._current()
             if now >= current.expire_time:
@@ -145,11 +153,11 @@ class Keyring:
     def _must_wait(self) -> bool:
         """Says whether the credentials are so near their end that a caller waits for the next."""
         with self._state:
-            return datetime.now(UTC) >= self._current().expire_time - self._windows.mandatory
+            return self.now() >= self._current().expire_time - self._windows.mandatory
 
     def _take(self, issued: Issued) -> None:
         """Makes this the current grant."""
-        lifetime = issued.credentials.expire_time - (issued.issue_time or datetime.now(UTC))
+        lifetime = issued.credentials.expire_time - (issued.issue_time or self.now())
         self._credentials: Credentials | None = issued.credentials
         self._grant = issued.grant
         self._windows = Windows(max(lifetime, timedelta(0)))

@@ -1,0 +1,236 @@
+"""Calls are always TLS, repeated only where that is safe, and made as whoever the agent is at that moment."""
+
+import threading
+from collections.abc import Iterator
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import grpc
+import pytest
+from google.rpc.status_pb2 import Status
+from tests.scripted_gateway import (
+    AGENT,
+    BEARER,
+    REPORTS,
+    SUBJECT_TOKEN,
+    TASK_ID,
+    Held,
+    ScriptedGateway,
+    issued,
+    scripted_gateway,
+)
+
+import remit
+from remit_sandbox.certificates import Authority
+from remit_server.domain.errors import Denied, Outage, Reason
+
+AWAY = Status(code=grpc.StatusCode.UNAVAILABLE.value[0], message="no server")
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[ScriptedGateway]:
+    with scripted_gateway(tmp_path) as server:
+        yield server
+
+
+def work(gateway: remit.Gateway) -> None:
+    with gateway.task("summarise Q3", subject_token=SUBJECT_TOKEN, allow=REPORTS):
+        pass
+
+
+async def work_async(gateway: remit.Gateway) -> None:
+    async with gateway.task("summarise Q3", subject_token=SUBJECT_TOKEN, allow=REPORTS):
+        pass
+
+
+def outage(retry_after: timedelta | None = timedelta(milliseconds=1)) -> Outage:
+    return Outage(Reason.STS_UNAVAILABLE, "STS does not answer", retry_after=retry_after)
+
+
+def test_a_request_that_found_nobody_is_repeated_under_its_request_id(server: ScriptedGateway) -> None:
+    server.issue_answers += [AWAY, outage(), issued()]
+
+    work(server.connect())
+
+    ids = [request.request_id for request in server.issues]
+    assert ids == [ids[0]] * 3
+    assert UUID(ids[0]).version == 4
+    assert server.ends == [TASK_ID]
+
+
+async def test_an_event_loops_request_that_found_nobody_is_repeated_too(server: ScriptedGateway) -> None:
+    server.issue_answers += [AWAY, outage(), issued()]
+    server.end_answers.append(AWAY)
+
+    await work_async(server.connect())
+
+    ids = [request.request_id for request in server.issues]
+    assert ids == [ids[0]] * 3
+    assert server.ends == [TASK_ID, TASK_ID]
+
+
+def test_each_task_is_a_request_of_its_own(server: ScriptedGateway) -> None:
+    gateway = server.connect()
+
+    work(gateway)
+    work(gateway)
+
+    assert len({request.request_id for request in server.issues}) == 2
+
+
+def test_repeats_come_to_an_end(server: ScriptedGateway) -> None:
+    server.issue_answers += [outage()] * 10
+
+    with pytest.raises(remit.Unavailable) as raised:
+        work(server.connect())
+
+    assert raised.value.reason == "STS_UNAVAILABLE"
+    assert raised.value.retry_after == timedelta(milliseconds=1)
+    assert len(server.issues) == 5
+
+
+def test_a_wait_longer_than_the_deadline_is_left_to_the_caller(server: ScriptedGateway) -> None:
+    server.issue_answers.append(outage(timedelta(seconds=60)))
+
+    with pytest.raises(remit.Unavailable, match="try again in 60 s"):
+        work(server.connect())
+
+    assert len(server.issues) == 1
+
+
+@pytest.mark.parametrize("reason", [Reason.POLICY_DENIED, Reason.INVALID_REQUEST, Reason.RATE_LIMITED, Reason.INTERNAL])
+def test_a_decision_is_never_asked_for_twice(reason: Reason, server: ScriptedGateway) -> None:
+    server.issue_answers.append(Denied(reason, "so it is"))
+
+    with pytest.raises(remit.RemitError):
+        work(server.connect())
+
+    assert len(server.issues) == 1
+
+
+def test_a_gateway_that_does_not_answer_in_time_is_unavailable(server: ScriptedGateway) -> None:
+    silent = Held(issued())
+    server.issue_answers.append(silent)
+
+    with pytest.raises(remit.Unavailable, match="did not answer in time") as raised:
+        work(server.connect(timeout=0.2))
+
+    silent.release.set()
+    assert raised.value.reason == "DEADLINE_EXCEEDED"
+    assert raised.value.request_id == server.issues[0].request_id
+
+
+def test_a_gateway_that_is_not_there_is_unavailable(tmp_path: Path) -> None:
+    with scripted_gateway(tmp_path) as server:
+        gateway = server.connect()
+
+    with pytest.raises(remit.Unavailable, match="cannot be reached"):
+        work(gateway)
+
+
+def test_a_bearer_function_is_asked_at_every_call(server: ScriptedGateway) -> None:
+    tokens = iter(["one", "two", "three\n"])
+    server.issue_answers += [AWAY, issued()]
+
+    work(server.connect(bearer_token=lambda: next(tokens)))
+
+    assert server.authorizations == [["Bearer one"], ["Bearer two"], ["Bearer three"]]
+
+
+async def test_a_bearer_function_may_block_without_holding_up_the_loop(server: ScriptedGateway) -> None:
+    threads: list[threading.Thread] = []
+
+    def token() -> str:
+        threads.append(threading.current_thread())
+        return BEARER
+
+    await work_async(server.connect(bearer_token=token))
+
+    assert server.authorizations == [[f"Bearer {BEARER}"]] * 2
+    assert threading.main_thread() not in threads
+
+
+def test_an_agent_is_who_its_certificate_says(server: ScriptedGateway) -> None:
+    work(server.connect())
+
+    assert set(server.peers) == {AGENT}
+    assert server.authorizations == [[], []]
+
+
+def test_a_certificate_that_is_replaced_is_used_from_the_next_call_on(server: ScriptedGateway) -> None:
+    first = server.authority.issue_client(AGENT)
+    second = server.authority.issue_client(f"{AGENT}/renewed")
+    gateway = server.connect(certificate_file=first.certificate_path, key_file=first.key_path)
+
+    with gateway.task("summarise Q3", subject_token=SUBJECT_TOKEN, allow=REPORTS):
+        first.certificate_path.write_bytes(second.certificate_path.read_bytes())
+        first.key_path.write_bytes(second.key_path.read_bytes())
+
+    assert server.peers == [AGENT, f"{AGENT}/renewed"]
+
+
+def test_files_that_cannot_be_read_for_a_moment_change_nothing(server: ScriptedGateway) -> None:
+    pair = server.authority.issue_client(AGENT)
+    gateway = server.connect(certificate_file=pair.certificate_path, key_file=pair.key_path)
+
+    pair.key_path.unlink()
+    work(gateway)
+
+    assert set(server.peers) == {AGENT}
+
+
+def test_a_gateway_of_a_strange_authority_is_not_talked_to(server: ScriptedGateway, tmp_path: Path) -> None:
+    stranger = Authority.create(tmp_path / "stranger")
+
+    with pytest.raises(remit.Unavailable, match="cannot be reached"):
+        work(server.connect(ca_file=stranger.bundle_path))
+
+    assert server.issues == []
+
+
+def test_the_authority_may_be_given_as_bytes(server: ScriptedGateway) -> None:
+    work(server.connect(ca_file=None, root_certificates=server.authority.bundle_path.read_bytes()))
+
+    assert server.ends == [TASK_ID]
+
+
+@pytest.mark.parametrize(
+    ("target", "options", "told"),
+    [
+        ("https://gateway.test:8443", {"bearer_token": BEARER}, "host:port"),
+        ("gateway.test", {"bearer_token": BEARER}, "host:port"),
+        ("gateway.test:8443", {}, "say who this agent is"),
+        ("gateway.test:8443", {"certificate_file": "a.pem", "key_file": "a.key", "bearer_token": "t"}, "either"),
+        ("gateway.test:8443", {"certificate_file": "a.pem"}, "belong together"),
+        ("gateway.test:8443", {"bearer_token": BEARER, "ca_file": "a", "root_certificates": b"b"}, "not both"),
+        ("gateway.test:8443", {"bearer_token": BEARER, "timeout": 0}, "more than 0 seconds"),
+    ],
+)
+def test_options_that_contradict_each_other_are_refused(target: str, options: dict[str, Any], told: str) -> None:
+    with pytest.raises(ValueError, match=told) as raised:
+        remit.Gateway(target, **options)
+
+    assert BEARER not in str(raised.value)
+
+
+def test_a_missing_file_is_named_at_once(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError, match=r"ca\.pem"):
+        remit.Gateway("gateway.test:8443", bearer_token=BEARER, ca_file=tmp_path / "ca.pem")
+
+
+def test_a_closed_gateway_says_so(server: ScriptedGateway) -> None:
+    with server.connect() as gateway:
+        pass
+
+    with pytest.raises(RuntimeError, match="this gateway is closed"):
+        work(gateway)
+
+
+async def test_a_gateway_is_an_async_context_manager_too(server: ScriptedGateway) -> None:
+    async with server.connect() as gateway:
+        await work_async(gateway)
+
+    with pytest.raises(RuntimeError, match="this gateway is closed"):
+        await work_async(gateway)
