@@ -321,6 +321,34 @@ def test_an_iam_document_is_no_permission(gateway: remit.Gateway) -> None:
         begin(gateway, allow=[{"Effect": "Allow", "Action": "*", "Resource": "*"}])
 
 
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        ({"labels": {"ticket": 7}}, "purpose and labels must be strings"),
+        ({"subject_token": b"bytes"}, "subject_token must be a string"),
+        ({"subject_token": None}, "subject_token must be a string"),
+    ],
+)
+def test_values_of_another_kind_are_refused_where_they_are_written(
+    options: dict[str, object], told: str, gateway: remit.Gateway
+) -> None:
+    with pytest.raises(TypeError, match=told):
+        begin(gateway, **options)
+
+
+def test_a_capabilitys_parameters_are_strings() -> None:
+    with pytest.raises(TypeError, match=r"the parameters of s3\.read_prefix must be strings"):
+        remit.Capability("s3.read_prefix", bucket=7)  # type: ignore[arg-type]
+
+
+def test_permissions_and_capabilities_are_values() -> None:
+    permission = remit.Permission("s3:GetObject", ["arn:aws:s3:::reports/*"])
+
+    assert permission == remit.Permission(["s3:GetObject"], "arn:aws:s3:::reports/*")
+    assert len({permission, REPORTS, remit.Capability("s3.read_prefix", prefix="2026/q3/", bucket="reports")}) == 2
+    assert repr(REPORTS) == "Capability('s3.read_prefix', bucket='reports', prefix='2026/q3/')"
+
+
 def test_a_preview_shows_what_would_be_issued(gateway: remit.Gateway, server: ScriptedGateway) -> None:
     would = messages.PreviewedGrant(
         session_policy="{}", role_arn="arn:aws:iam::123456789012:role/r", policy_revision="a1"

@@ -204,6 +204,11 @@ class Unavailable(RemitError):  # noqa: N818 - named for what it says
         self.retry_after = retry_after
 
     def _advice(self) -> str:
+        if self.reason == "UNAVAILABLE":
+            return (
+                "check that the gateway runs at this address, that ca_file vouches for it, "
+                "and that this agent's own certificate is not over"
+            )
         if self.retry_after is not None:
             return f"nothing is wrong with the request: try again in {self.retry_after.total_seconds():.3g} s"
         return _ADVICE[Remedy.RETRY_LATER]

@@ -92,7 +92,9 @@ def ask(
     labels: Mapping[str, str] | None,
     task_id: str | None,
 ) -> Ask:
-    """Reads what the caller wrote; raises TypeError when `allow` holds anything but permissions and capabilities."""
+    """Reads what the caller wrote; raises TypeError where it is of another kind, IAM JSON for `allow` among them."""
+    if not all(isinstance(text, str) for text in (purpose, *(labels or {}).keys(), *(labels or {}).values())):
+        raise TypeError("purpose and labels must be strings")
     items = (allow,) if isinstance(allow, (Permission, Capability)) else tuple(allow)
     if not all(isinstance(item, (Permission, Capability)) for item in items):
         raise TypeError("allow takes remit.Permission and remit.Capability: IAM JSON is not accepted")
