@@ -15,7 +15,6 @@ from remit_server.adapters.bundle import read_bundle
 from remit_server.adapters.database.ledger import open_ledger
 from remit_server.adapters.delegation import DelegationVerification
 from remit_server.adapters.jwks import IssuerKeys
-from remit_server.adapters.logs import refuse_unsafe_logging
 from remit_server.adapters.oidc import OidcVerifier, TrustedIssuer
 from remit_server.adapters.rego_embedded import EmbeddedRego, EngineLimits
 from remit_server.adapters.spiffe import SpiffeVerifier
@@ -50,9 +49,8 @@ async def running_gateway(settings: Settings) -> AsyncIterator[Gateway]:
     """Starts a gateway and stops it at the end of the block, letting running calls end first.
 
     Nothing is served before the policy has refused a known-bad sample and the start is on record.
-    Raises BundleRefused, DatabaseRefused, UnsafeLogging, RemitError or RuntimeError when it cannot start.
+    Raises BundleRefused, DatabaseRefused, RemitError or RuntimeError when it cannot start.
     """
-    refuse_unsafe_logging()
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     clock = SystemClock()
     async with AsyncExitStack() as stack:

@@ -175,6 +175,7 @@ def test_source_networks_and_vpcs_must_both_be_met() -> None:
         policy(allow("s3:*", "*"), {"Effect": "Deny", "Action": "s3:Put*", "Resource": "*"}),
         policy({"Effect": "Allow", "NotAction": "s3:*", "Resource": "*"}),
         policy({"Effect": "Allow", "Action": "s3:*", "NotResource": "arn:aws:s3:::b"}),
+        policy(allow([f"s3:A{at}" for at in range(51)], [f"arn:aws:s3:::b{at}" for at in range(10)])),
     ],
 )
 def test_an_intent_of_anything_but_plain_allows_is_refused(intent: Document) -> None:

@@ -57,7 +57,7 @@ class DelegationVerification:
             issuer=settings.issuer,
             alias=settings.alias,
             subject=token.subject,
-            source_id=holder.source_id,
+            source_id="" if settings.source_identity_hashed else holder.source_id,
             groups=holder.groups,
             email=holder.email,
             auth_time=holder.auth_time,

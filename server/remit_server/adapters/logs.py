@@ -4,28 +4,13 @@ Messages carry fingerprints, never tokens, keys, protobuf messages or upstream b
 """
 
 import logging
-import os
 import sys
-from collections.abc import Mapping
 
 import structlog
 
-# NOTE: botocore prints keys and tokens at DEBUG, and gRPC's tracer prints bearer tokens (8-threats.md G8).
+# NOTE: botocore prints keys and tokens at DEBUG (8-threats.md G8). gRPC's tracer, which prints bearer tokens, is
+# refused with the configuration.
 PINNED = ("botocore", "boto3", "urllib3", "aiohttp", "grpc", "sqlalchemy", "aiosqlite", "alembic", "asyncio")
-TRACERS = ("GRPC_TRACE",)
-
-
-class UnsafeLogging(RuntimeError):  # noqa: N818 - named for what it says
-    """The environment would make a library print secrets."""
-
-
-def refuse_unsafe_logging(environment: Mapping[str, str] = os.environ) -> None:
-    """Raises UnsafeLogging when a tracer that prints bearer tokens is switched on."""
-    found = [name for name in TRACERS if environment.get(name)]
-    if environment.get("GRPC_VERBOSITY", "").upper() == "DEBUG":
-        found.append("GRPC_VERBOSITY=DEBUG")
-    if found:
-        raise UnsafeLogging(f"{', '.join(found)} makes gRPC print bearer tokens: unset it and start again")
 
 
 def configure_logs(level: int = logging.INFO) -> None:

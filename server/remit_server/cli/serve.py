@@ -22,14 +22,14 @@ def serve(config: Annotated[Path, typer.Option("--config", help="The configurati
 
     from remit_server.adapters.database.engine import DatabaseRefused
     from remit_server.adapters.findings import BundleRefused
-    from remit_server.adapters.logs import UnsafeLogging, configure_logs
+    from remit_server.adapters.logs import configure_logs
     from remit_server.config.loading import ConfigurationError, load
     from remit_server.domain.errors import RemitError
 
     configure_logs()
     try:
         uvloop.run(_served(load(config)))
-    except (ConfigurationError, BundleRefused, DatabaseRefused, UnsafeLogging, RemitError, RuntimeError) as error:
+    except (ConfigurationError, BundleRefused, DatabaseRefused, RemitError, RuntimeError) as error:
         complain(f"the gateway did not start: {error}")
         raise typer.Exit(CANNOT_START) from error
 

@@ -11,16 +11,16 @@ BY_TAG = "remit:by"
 _PLAIN = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789@_.-")
 
 
-def source_identity(principal: Principal, *, hashed: bool = False) -> str:
+def source_identity(principal: Principal) -> str:
     """Returns `<alias>.<id>` in the characters AWS takes (7-aws-facts.md 4.1), injectively.
 
-    Every byte outside `[A-Za-z0-9@_.-]` is written `=XX`; what is longer than 64 characters, or when `hashed`,
+    Every byte outside `[A-Za-z0-9@_.-]` is written `=XX`; what is longer than 64 characters, or has no `source_id`,
     becomes `<alias>.=h` and 40 base32 characters of SHA-256 over (issuer, subject). `=h` is no `=XX`, so the two forms
     never meet.
     """
     plain = "".join(chr(b) if b in _PLAIN else f"={b:02X}" for b in principal.source_id.encode())
     readable = f"{principal.alias}.{plain}"
-    if not hashed and plain and len(readable) <= MAX_SOURCE_IDENTITY:
+    if plain and len(readable) <= MAX_SOURCE_IDENTITY:
         return readable
     return f"{principal.alias}.=h{_digest(principal.issuer, principal.subject, length=40)}"
 
