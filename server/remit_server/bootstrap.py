@@ -57,7 +57,7 @@ async def running_gateway(settings: Settings) -> AsyncIterator[Gateway]:
         policy = await _policy(stack, settings.policy)
         ledger = await stack.enter_async_context(open_ledger(settings.database_url, clock))
         rejections = Rejections(ledger, clock)
-        service = await _service(stack, settings, clock, ledger, policy, rejections)
+        service = await _service(stack, settings, clock=clock, ledger=ledger, policy=policy, rejections=rejections)
         await ledger.record(
             GatewayStarted(version("remit"), settings.digest, settings.ceilings_digest, policy.active.digest)
         )
@@ -87,7 +87,7 @@ async def _policy(stack: AsyncExitStack, settings: PolicySettings) -> EmbeddedRe
 
 
 async def _service(
-    stack: AsyncExitStack, settings: Settings, clock: Clock, ledger: Ledger, policy: Policy, rejections: Rejections
+    stack: AsyncExitStack, settings: Settings, *, clock: Clock, ledger: Ledger, policy: Policy, rejections: Rejections
 ) -> CredentialService:
     """Wires the use cases to what they need."""
     keys = [IssuerKeys.over_https(item, clock) for item in settings.issuers]

@@ -57,7 +57,8 @@ class Principal:
     """A verified (issuer, subject) pair with its groups and claims.
 
     `alias` is the issuer's short name in the configuration, `source_id` the configured claim that names the person in
-    SourceIdentity (empty where the issuer's people are named by a hash only). `claims` holds only what the issuer's profile allows to be kept.
+    SourceIdentity (empty where the issuer's people are named by a hash only). `claims` holds only what the issuer's
+    profile allows to be kept.
     """
 
     issuer: str
