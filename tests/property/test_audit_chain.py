@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from remit_server.domain.audit import (
@@ -22,6 +22,8 @@ from remit_server.domain.audit import (
     verify_chain,
 )
 
+# Time is no part of these laws: the machine that runs them may be busy.
+law = settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 NOON = datetime(2026, 11, 23, 12, tzinfo=UTC)
 texts = st.text(max_size=20)
 times = st.datetimes(min_value=datetime(2000, 1, 1), max_value=datetime(2100, 1, 1), timezones=st.just(UTC))  # noqa: DTZ001
@@ -91,12 +93,13 @@ def flipped(old: str) -> st.SearchStrategy[str]:
     return st.builds(lambda place, new: old[:place] + new + old[place + 1 :], places, st.text(max_size=2))
 
 
+@law
 @given(chains)
 def test_an_honest_chain_is_intact(chain: list[ChainedEvent]) -> None:
     assert verified(chain, chain) == ChainIntact(len(chain), head_of(chain))
 
 
-@settings(max_examples=300)
+@law
 @given(changed())
 def test_a_changed_field_is_found_and_its_record_named(change: tuple[list[ChainedEvent], int, ChainedEvent]) -> None:
     chain, index, other = change
@@ -107,6 +110,7 @@ def test_a_changed_field_is_found_and_its_record_named(change: tuple[list[Chaine
     assert verdict.sequence == index + 1
 
 
+@law
 @given(chains, st.data())
 def test_a_missing_record_is_found_and_its_place_named(chain: list[ChainedEvent], data: st.DataObject) -> None:
     index = data.draw(st.integers(0, len(chain) - 1))
@@ -117,6 +121,7 @@ def test_a_missing_record_is_found_and_its_place_named(chain: list[ChainedEvent]
     assert verdict.sequence == index + 1
 
 
+@law
 @given(st.lists(records, min_size=2, max_size=6).map(chain_of), st.data())
 def test_swapped_records_are_found_and_the_first_named(chain: list[ChainedEvent], data: st.DataObject) -> None:
     first, second = sorted(data.draw(st.lists(st.integers(0, len(chain) - 1), min_size=2, max_size=2, unique=True)))
@@ -129,6 +134,7 @@ def test_swapped_records_are_found_and_the_first_named(chain: list[ChainedEvent]
     assert verdict.sequence == first + 1
 
 
+@law
 @given(chains, st.data())
 def test_a_cut_chain_is_found_and_the_cut_named(chain: list[ChainedEvent], data: st.DataObject) -> None:
     left = data.draw(st.integers(0, len(chain) - 1))
@@ -139,6 +145,7 @@ def test_a_cut_chain_is_found_and_the_cut_named(chain: list[ChainedEvent], data:
     assert verdict.sequence == left + 1
 
 
+@law
 @given(chains, records, st.data())
 def test_an_inserted_record_is_found_and_its_place_named(
     chain: list[ChainedEvent], record: AuditRecord, data: st.DataObject
@@ -153,6 +160,7 @@ def test_an_inserted_record_is_found_and_its_place_named(
     assert verdict.sequence in {index + 1, index + 2}
 
 
+@law
 @given(chains, records, st.data())
 def test_a_recomputed_tail_is_found_by_a_head_kept_elsewhere(
     chain: list[ChainedEvent], record: AuditRecord, data: st.DataObject
@@ -169,6 +177,7 @@ def test_a_recomputed_tail_is_found_by_a_head_kept_elsewhere(
     assert verdict.sequence == len(chain)
 
 
+@law
 @given(chains, records, st.integers(0, 6))
 def test_a_checkpoint_of_the_past_holds_while_the_chain_grows(
     chain: list[ChainedEvent], record: AuditRecord, more: int
@@ -182,6 +191,7 @@ def test_a_checkpoint_of_the_past_holds_while_the_chain_grows(
     assert verdict == ChainIntact(len(grown), head_of(grown))
 
 
+@law
 @given(records, st.integers(-12, 14).filter(bool))
 def test_a_record_has_no_other_time_than_utc(record: AuditRecord, hours: int) -> None:
     elsewhere = NOON.astimezone(timezone(timedelta(hours=hours)))

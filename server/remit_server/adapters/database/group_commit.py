@@ -140,7 +140,7 @@ class GroupCommit:
         """Commits a batch, then answers each of its operations; when it failed as a whole, none is done."""
         try:
             operations = [waiting.operation for waiting in batch]
-            results = await self._database.write(partial(_run, operations, self._clock.now()))
+            results = await self._database.write(partial(_run, operations, self._clock))
         except Exception as error:  # noqa: BLE001 - whatever it was: nobody is told that it is done
             if len(batch) > 1 and not _is_the_stores(error):
                 for waiting in batch:  # one of them cannot be written at all: it must not take the others with it
@@ -162,9 +162,10 @@ def unavailable() -> Outage:
     )
 
 
-def _run(operations: list[Operation[Any]], now: datetime, connection: Connection) -> list[Any]:
+def _run(operations: list[Operation[Any]], clock: Clock, connection: Connection) -> list[Any]:
     """Runs the operations in their order and appends what they recorded; returns their results."""
     sequence, head = connection.execute(_LOCK_HEAD).one()
+    now = clock.now()  # after the lock was waited for: what is over by now is over
     batch = Batch(connection, now)
     results = [operation(batch) for operation in operations]
     if batch.inputs:

@@ -155,7 +155,9 @@ def authorize(batch: Batch, authorization: Authorization) -> RemitError | None:
     if (lost := _task_lost(batch, authorization)) or (lost := _token_lost(batch, authorization)):
         return lost
     if authorization.new_task is not None:
-        added = batch.connection.execute(_ADD_TASK, task_row(authorization.new_task)).first()
+        row = task_row(authorization.new_task)
+        row["grants_so_far"] += 1
+        added = batch.connection.execute(_ADD_TASK, row).first()
         if added is None:  # two random ids of 130 bits are the same: somebody's randomness is broken
             return Outage(Reason.INTERNAL, "The gateway made an id that is taken: try again.")
     _write_grant(batch, authorization, again=known is not None)
@@ -285,7 +287,8 @@ def _write_grant(batch: Batch, authorization: Authorization, *, again: bool) -> 
         batch.connection.execute(_AUTHORIZE_AGAIN.values(**row), {"this_grant": grant.grant_id}).one()
     else:
         batch.connection.execute(_ADD_GRANT, row)
-        batch.connection.execute(_COUNT_GRANT, {"this_task": grant.task_id})
+        if authorization.new_task is None:
+            batch.connection.execute(_COUNT_GRANT, {"this_task": grant.task_id})
         batch.connection.execute(_ADD_REQUEST, _request_row(batch, key, grant_id=grant.grant_id)).one()
     if authorization.single_use is not None:
         issuer, jti = authorization.single_use
