@@ -7,6 +7,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from enum import Enum
 from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
@@ -21,7 +22,13 @@ NOON = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
 NOW = int(NOON.timestamp())
 ISSUER = "https://idp.example.com"
 AUDIENCE = "remit"
-ABSENT = object()
+
+
+class _Absent(Enum):
+    ABSENT = "absent"
+
+
+ABSENT = _Absent.ABSENT  # given as a claim's or a header member's value, it leaves that out
 
 
 class HandClock:
