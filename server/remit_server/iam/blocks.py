@@ -42,9 +42,13 @@ def blocks_of(allows: Sequence[Statement]) -> tuple[Block, ...]:
     for statement in allows:
         for action in statement.actions:
             resources_of.setdefault(action, []).extend(statement.resources)
+    without_included: dict[tuple[ResourcePattern, ...], tuple[ResourcePattern, ...]] = {}
     actions_on: dict[tuple[ResourcePattern, ...], list[ActionPattern]] = {}
-    for action, resources in resources_of.items():
-        actions_on.setdefault(pruned(resources), []).append(action)
+    for action, found in resources_of.items():
+        listed = tuple(found)
+        if listed not in without_included:
+            without_included[listed] = pruned(listed)
+        actions_on.setdefault(without_included[listed], []).append(action)
     blocks = [Block(pruned(actions), resources) for resources, actions in actions_on.items()]
     return tuple(sorted(blocks, key=lambda block: [str(action).lower() for action in block.actions]))
 
@@ -59,8 +63,11 @@ def overlapping(
 
 def pruned(patterns: Iterable[AnyPattern]) -> tuple[AnyPattern, ...]:
     """Drops each pattern that another one includes, and sorts the rest."""
+    distinct = tuple(dict.fromkeys(patterns))
+    if len(distinct) == 1:
+        return distinct
     kept: list[AnyPattern] = []
-    for pattern in sorted(set(patterns), key=lambda one: (len(str(one)), str(one))):
+    for pattern in sorted(distinct, key=lambda one: (len(str(one)), str(one))):
         if not any(other.includes(pattern) for other in kept):
             kept = [*(other for other in kept if not pattern.includes(other)), pattern]
     return tuple(sorted(kept, key=str))

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
+from remit_server.iam.condition import Condition
 from remit_server.iam.conjunction import by_value
 from remit_server.iam.containment import contains
 from remit_server.iam.document import Document, Effect, Statement
@@ -37,27 +38,40 @@ def compact(document: Document, limit: int = LIMIT) -> Compacted:
         return _measured(Document((*allows, *denies)), limit)
     bounds = [each for each in denies if is_bound(each)]
     others = [each for each in denies if not is_bound(each)]
-    if others and set(others) == set(guarded(allows)[0]):
-        return _measured(_guarded_again(allows, bounds), limit)
-    forms = [Document((*form, *others, *bounds)) for form in equal_forms(allows)]
-    return _measured(min(forms, key=lambda one: len(one.text)), limit)
+    guard = bool(others) and set(others) == set(guarded(allows)[0])
+    for form in ranked_forms(allows, [*others, *bounds] if not guard else bounds, guard=guard):
+        if is_same(form.allows, allows):
+            return _measured(form.document, limit)
+    return _measured(document, limit)
 
 
-def _guarded_again(allows: Sequence[Statement], bounds: Sequence[Statement]) -> Document:
-    """Guards each form of the Allows; a form with fewer guards is shorter, so unguarded conditions count first."""
-    ranked: list[tuple[int, int, Document]] = []
-    for form in equal_forms(allows):
-        guards, unguarded = guarded(form)
-        document = Document((*form, *guards, *bounds))
-        ranked.append((len(unguarded), len(document.text), document))
-    return min(ranked, key=lambda one: one[:2])[2]
+@dataclass(frozen=True, slots=True)
+class Form:
+    """One way to write Allows, not yet proven equal, in the document it makes with its Denies."""
+
+    allows: tuple[Statement, ...]
+    document: Document
+    unguarded: tuple[Condition, ...]
 
 
-def equal_forms(allows: Sequence[Statement]) -> list[tuple[Statement, ...]]:
-    """Lists ways to write the Allows that are proven to allow the same; the given way is the last."""
-    original = taken_apart(allows)
-    forms = [form for form in merged(allows) if _equal(taken_apart(form), original)]
-    return [*forms, tuple(allows)]
+def ranked_forms(allows: Sequence[Statement], also: Sequence[Statement], *, guard: bool = True) -> list[Form]:
+    """Lists ways to write the Allows (the given one among them), best first: most guarded, then shortest.
+
+    Unguarded conditions count first, because a form with fewer guards is shorter. `also` ends each document.
+    """
+    forms: list[Form] = []
+    for statements in dict.fromkeys([*merged(allows), tuple(allows)]):
+        guards, unguarded = guarded(statements) if guard else ((), ())
+        forms.append(Form(statements, Document((*statements, *guards, *also)), unguarded))
+    return sorted(forms, key=lambda form: (len(form.unguarded), len(form.document.text)))
+
+
+def is_same(form: Sequence[Statement], allows: Sequence[Statement]) -> bool:
+    """Says whether both are proven to allow the same: each contains the other."""
+    if tuple(form) == tuple(allows):
+        return True
+    one, other = taken_apart(form), taken_apart(allows)
+    return isinstance(contains(one, other), Witness) and isinstance(contains(other, one), Witness)
 
 
 def split(
@@ -89,10 +103,6 @@ def _pieces(statement: Statement) -> list[Statement]:
     values = [replace(statement, conditions=conditions) for conditions in by_value(statement.conditions)]
     by_action = [replace(statement, actions=(action,)) for action in statement.actions]
     return next((pieces for pieces in (by_resource, values, by_action) if len(pieces) > 1), [statement])
-
-
-def _equal(one: Document, other: Document) -> bool:
-    return isinstance(contains(one, other), Witness) and isinstance(contains(other, one), Witness)
 
 
 def _measured(document: Document, limit: int) -> Compacted:

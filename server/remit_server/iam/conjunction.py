@@ -50,8 +50,18 @@ def united(some: Sequence[Condition], others: Sequence[Condition]) -> tuple[Cond
     qualifier, base = _taken_apart(one.operator)
     if _slot(one) != _slot(other) or qualifier == _ALL or base not in _UNITABLE:
         return None
-    values = _widest(base, {*one.values, *other.values})
-    return canonical([*(set(some) - only_some), Condition(one.operator, one.key, values)])
+    both = Condition(one.operator, one.key, (*one.values, *other.values))
+    return canonical([*(set(some) - only_some), both])
+
+
+def widest(conditions: Sequence[Condition]) -> tuple[Condition, ...]:
+    """Drops, among the wildcard values of each condition, those that another one includes."""
+    return tuple(
+        condition
+        if len(condition.values) == 1 or _taken_apart(condition.operator)[1] != _LIKE
+        else Condition(condition.operator, condition.key, _widest(condition.values))
+        for condition in conditions
+    )
 
 
 def by_value(conditions: Sequence[Condition]) -> list[tuple[Condition, ...]]:
@@ -100,7 +110,7 @@ def _common_patterns(some: Sequence[str], others: Sequence[str]) -> set[str]:
         found = {pattern.text for value in some for other in theirs for pattern in Pattern(value).intersect(other)}
     except PatternTooComplex:
         return set()
-    return set(_widest(_LIKE, found))
+    return set(_widest(found))
 
 
 def _common_networks(some: Iterable[str], others: Iterable[str]) -> set[str]:
@@ -116,15 +126,14 @@ def _common_networks(some: Iterable[str], others: Iterable[str]) -> set[str]:
     }
 
 
-def _widest(base: str, values: set[str]) -> tuple[str, ...]:
-    """Drops, among wildcard values, those that another one includes."""
-    if base != _LIKE or any(VARIABLE in value for value in values):
-        return tuple(sorted(values))
-    kept: list[str] = []
-    for value in sorted(values, key=lambda text: (len(text), text)):
-        if not any(Pattern(wide).includes(Pattern(value)) for wide in kept):
-            kept = [*(narrow for narrow in kept if not Pattern(value).includes(Pattern(narrow))), value]
-    return tuple(sorted(kept))
+def _widest(values: Iterable[str]) -> tuple[str, ...]:
+    if any(VARIABLE in value for value in values):
+        return tuple(values)
+    kept: list[Pattern] = []
+    for pattern in sorted(map(Pattern, values), key=lambda one: (len(one.text), one.text)):
+        if not any(wide.includes(pattern) for wide in kept):
+            kept = [*(narrow for narrow in kept if not pattern.includes(narrow)), pattern]
+    return tuple(pattern.text for pattern in kept)
 
 
 def _slot(condition: Condition) -> tuple[str, str]:

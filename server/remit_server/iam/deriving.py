@@ -6,20 +6,22 @@ from datetime import datetime
 from functools import partial
 
 from remit_server.iam.automaton import VARIABLE
-from remit_server.iam.compaction import LIMIT, equal_forms, split
+from remit_server.iam.compaction import LIMIT, Form, is_same, ranked_forms, split
 from remit_server.iam.condition import Condition
 from remit_server.iam.conjunction import by_value, conjoined
 from remit_server.iam.containment import contains
 from remit_server.iam.dense import dense
 from remit_server.iam.document import Document, Effect, Statement
-from remit_server.iam.guards import bound_to, guarded, time_bound
+from remit_server.iam.guards import bound_to, time_bound
 from remit_server.iam.implication import implies
 from remit_server.iam.merging import Fact, facts_of
 from remit_server.iam.verdict import Witness
 
+_MOST_PARTS = 500
+
 
 class UnderivableIntent(ValueError):  # noqa: N818 - it names what was found
-    """Says why no session policy can be derived: the intent is empty or holds more than plain Allows."""
+    """Says why no session policy can be derived: the intent is empty, very long, or more than plain Allows."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +99,8 @@ def _check(intent: Document) -> None:
         raise UnderivableIntent("The intent asks for nothing.")
     if any(one.effect is Effect.DENY or one.not_action or one.not_resource for one in intent.statements):
         raise UnderivableIntent("An intent holds Allows with Action and Resource only.")
+    if sum(len(one.actions) * len(one.resources) for one in intent.statements) > _MOST_PARTS:
+        raise UnderivableIntent(f"The intent has more than {_MOST_PARTS} pairs of an action and a resource.")
 
 
 def _bounds(end: datetime, source_cidrs: Sequence[str], vpc_ids: Sequence[str]) -> list[Statement]:
@@ -111,33 +115,36 @@ def _bounds(end: datetime, source_cidrs: Sequence[str], vpc_ids: Sequence[str]) 
 def _shortest(
     allows: Sequence[Statement], bounds: Sequence[Statement], limit: int
 ) -> tuple[str, tuple[Condition, ...]]:
-    """Returns the best plain form; where that is over the limit, the dense form if it is proven and better.
+    """Returns the best plain form; where that is over the limit, the dense form if it is proven and fits.
 
-    Better is fewer conditions left unguarded, then fewer characters.
+    A text over the limit may be one that was not proven: it is only measured. A form that leaves more conditions
+    unguarded than another is never taken for its size.
     """
-    forms = equal_forms(allows)
-    written: list[tuple[str, tuple[Condition, ...]]] = []
+    forms = ranked_forms(allows, bounds)
+    forms = [form for form in forms if len(form.unguarded) == len(forms[0].unguarded)]
+    over = forms[0].document.text, forms[0].unguarded
+    if _least(forms[0]) > limit:
+        return over
     for form in forms:
-        guards, unguarded = guarded(form)
-        written.append((Document((*form, *guards, *bounds)).text, unguarded))
-    best = min(written, key=_rank)
-    if len(best[0]) <= limit:
-        return best
-    short = [
-        (Document((*statements, *bounds)).text, unguarded)
-        for form, (_, unguarded) in zip(forms, written, strict=True)
-        if (statements := dense(form)) is not None and _is_within(statements, allows)
-    ]
-    return min([best, *short], key=_rank)
-
-
-def _rank(written: tuple[str, tuple[Condition, ...]]) -> tuple[int, int]:
-    text, unguarded = written
-    return len(unguarded), len(text)
+        if len(form.document.text) <= limit and is_same(form.allows, allows):
+            return form.document.text, form.unguarded
+    for form in forms:
+        statements = dense(form.allows)
+        text = Document((*(statements or ()), *bounds)).text
+        if statements is not None and len(text) <= limit and _is_within(statements, allows):
+            return text, form.unguarded
+    return over
 
 
 def _is_within(statements: Sequence[Statement], allows: Sequence[Statement]) -> bool:
     return isinstance(contains(Document(tuple(statements)), Document(tuple(allows))), Witness)
+
+
+def _least(form: Form) -> int:
+    """Counts the characters that no way to write the form can do without: each name once."""
+    resources = {resource.text for statement in form.allows for resource in statement.resources}
+    values = {value for one in form.allows for condition in one.conditions for value in condition.values}
+    return sum(map(len, (*resources, *values)))
 
 
 def _size(entitlements: Sequence[Document], bounds: Sequence[Statement], limit: int, part: Document) -> int:
@@ -156,20 +163,21 @@ def _covered(intent: Document, entitlements: Sequence[Document]) -> list[tuple[F
 
 def _conditioned(fact: Fact, entitlements: Sequence[Document]) -> tuple[Fact, Covering]:
     """Adds the conditions of the covering statement that adds least; none where no single statement covers."""
-    options = [
-        (len(missing), number, index, conditions)
-        for number, entitlement in enumerate(entitlements)
-        for index, statement in enumerate(entitlement.statements)
-        if statement.effect is Effect.ALLOW
-        and statement.holds_action(fact.action)
-        and statement.holds_resource(fact.resource)
-        and (conditions := conjoined(fact.conditions, missing := _missing(fact, statement))) is not None
-    ]
-    if not options:
+    best: tuple[int, tuple[Condition, ...], Covering] | None = None
+    for number, entitlement in enumerate(entitlements):
+        for each in entitlement.concerned(fact.action).allows:
+            if not (fact.resource.text.startswith(each.leads) and each.statement.holds_resource(fact.resource)):
+                continue
+            missing = _missing(fact, each.statement)
+            conditions = conjoined(fact.conditions, missing) if missing else fact.conditions
+            if conditions is None or (best and best[0] <= len(missing)):
+                continue
+            best = (len(missing), conditions, Covering(fact.action.text, fact.resource.text, number, each.number))
+            if not missing:
+                return fact, best[2]
+    if best is None:
         return fact, Covering(fact.action.text, fact.resource.text, None, None)
-    _, number, index, conditions = min(options, key=lambda option: option[:3])
-    covering = Covering(fact.action.text, fact.resource.text, number, index)
-    return Fact(fact.action, fact.resource, conditions), covering
+    return Fact(fact.action, fact.resource, best[1]), best[2]
 
 
 def _missing(fact: Fact, statement: Statement) -> list[Condition]:

@@ -158,6 +158,8 @@ def _denial(
 
 
 def _resources(cell: tuple[Block, ...]) -> tuple[ResourcePattern, ...]:
+    if len(cell) == 1:
+        return cell[0].resources
     return pruned(resource for block in cell for resource in block.resources)
 
 

@@ -6,9 +6,8 @@ from itertools import product
 from typing import TypeVar
 
 from remit_server.iam.arn import ActionPattern, ResourcePattern
-from remit_server.iam.blocks import pruned
 from remit_server.iam.condition import Condition
-from remit_server.iam.conjunction import by_value, canonical, united
+from remit_server.iam.conjunction import by_value, canonical, united, widest
 from remit_server.iam.document import Document, Effect, Statement
 
 _Key = TypeVar("_Key")
@@ -82,14 +81,19 @@ def distinct(facts: Sequence[Fact]) -> list[Fact]:
 def grouped(facts: Iterable[Fact]) -> tuple[Statement, ...]:
     """Writes facts as Allows: the resources of each action, then the actions with equal resources."""
     resources = _gathered((fact.resource, (fact.action, fact.conditions)) for fact in facts)
-    rows = _gathered((action, (pruned(found), also)) for (action, also), found in resources.items())
-    return tuple(_allow(actions, found, conditions) for (found, conditions), actions in rows.items())
+    rows = _gathered((action, (_in_order(found), also)) for (action, also), found in resources.items())
+    return tuple(
+        Statement(Effect.ALLOW, tuple(actions), found, conditions) for (found, conditions), actions in rows.items()
+    )
 
 
 def _grouped_by_resource(facts: Iterable[Fact]) -> tuple[Statement, ...]:
     actions = _gathered((fact.action, (fact.resource, fact.conditions)) for fact in facts)
-    columns = _gathered((resource, (pruned(found), also)) for (resource, also), found in actions.items())
-    return tuple(_allow(found, resources, conditions) for (found, conditions), resources in columns.items())
+    columns = _gathered((resource, (_in_order(found), also)) for (resource, also), found in actions.items())
+    return tuple(
+        Statement(Effect.ALLOW, found, tuple(resources), conditions)
+        for (found, conditions), resources in columns.items()
+    )
 
 
 def _order(fact: Fact) -> tuple[str, str, list[tuple[str, str, tuple[str, ...]]]]:
@@ -117,13 +121,11 @@ def _united_conditions(alternatives: Iterable[tuple[Condition, ...]]) -> list[tu
                 break
         else:
             kept.append(conditions)
-    return kept
+    return [widest(conditions) for conditions in kept]
 
 
-def _allow(
-    actions: Iterable[ActionPattern], resources: Iterable[ResourcePattern], conditions: tuple[Condition, ...]
-) -> Statement:
-    return Statement(Effect.ALLOW, pruned(actions), pruned(resources), conditions)
+def _in_order(patterns: Iterable[_Value]) -> tuple[_Value, ...]:
+    return tuple(sorted(patterns, key=str))
 
 
 def _gathered(pairs: Iterable[tuple[_Value, _Key]]) -> dict[_Key, list[_Value]]:
