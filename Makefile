@@ -1,0 +1,136 @@
+# What a person runs. On a fresh machine nothing else is needed than Python 3.11+ (with venv) and make.
+
+PYTHON ?= python3
+MINISTACK_PYTHON ?= $(PYTHON)
+PYTEST_ARGS ?=
+ROUNDS ?= 10
+
+BIN := .venv/bin
+SANDBOX_BIN := .venv-ministack/bin
+OPA_VERSION := v1.22.2
+UV_VERSION := 0.13.9
+MINISTACK_VERSION := 1.5.33
+BENCHMARKS = $(wildcard benchmarks/*.py)
+
+export PATH := $(CURDIR)/.tools/bin:$(PATH)
+ifeq ($(REQUIRE_REAL),1)
+export REMIT_REQUIRE_REAL := 1
+endif
+
+.DELETE_ON_ERROR:
+.PHONY: help setup setup-sandbox demo sandbox format lint types layers protos protos-check policies test test-extended \
+        ci-setup bench lock clean
+
+help: ## Tell what there is.
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 16
+
+# --- Setting up ---
+
+setup: .venv/.ready ## Make .venv: the gateway, the client, the sandbox and every development tool, pinned by hash.
+
+setup-sandbox: .venv-ministack/.ready ## Make .venv-ministack: the local AWS, in an environment of its own.
+
+.venv/.ready: constraints.txt pyproject.toml
+	@$(PYTHON) -c 'import sys, venv; sys.exit(sys.version_info < (3, 11) and "Remit needs Python 3.11 or later; say which with make PYTHON=...")'
+	@echo "Setting up .venv (about a minute, once) ..."
+	@$(PYTHON) -m venv .venv
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r constraints.txt
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@$(BIN)/python -m pip check
+	@touch $@
+
+.venv-ministack/.ready: constraints-ministack.txt
+	@echo "Setting up .venv-ministack ..."
+	@$(MINISTACK_PYTHON) -m venv .venv-ministack
+	@$(SANDBOX_BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r $<
+	@$(SANDBOX_BIN)/python -m pip check
+	@touch $@
+
+# The real OPA judges our embedded engine in the tests. Where there is no Go, those tests are skipped and say so.
+.tools/opa-$(OPA_VERSION):
+	@mkdir -p .tools
+	@if command -v go >/dev/null; then \
+	  echo "Building OPA $(OPA_VERSION) ..." && GOBIN="$(CURDIR)/.tools/bin" go install github.com/open-policy-agent/opa@$(OPA_VERSION) && touch $@; \
+	elif [ "$(REQUIRE_REAL)" = 1 ]; then echo "OPA is built with Go, and there is no go here" >&2; exit 1; \
+	else echo "There is no go here to build OPA with: tests against the real OPA will be skipped"; fi
+
+# PostgreSQL is not used yet; when it is, it is installed here.
+ci-setup: ## Set up everything that a full run needs; fails where something real is missing.
+	@$(MAKE) --no-print-directory REQUIRE_REAL=1 setup setup-sandbox .tools/opa-$(OPA_VERSION)
+
+# --- Trying it ---
+
+demo: setup setup-sandbox ## Run the story on this machine, end to end, and leave nothing behind.
+	@$(BIN)/remit-sandbox demo
+
+sandbox: setup setup-sandbox ## Leave the same running, and tell how to use it from another terminal.
+	@$(BIN)/remit-sandbox up
+
+# --- Checking it ---
+
+format: setup ## Format the Python code, the protos and, where OPA is, the policies.
+	$(BIN)/ruff check --quiet --fix-only .
+	$(BIN)/ruff format .
+	cd protos && ../$(BIN)/buf format --write
+	@! command -v opa >/dev/null || opa fmt --write policies
+
+lint: setup ## Lint Python and the Dockerfile.
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/hadolint Dockerfile
+
+types: setup ## Check types, strictly.
+	$(BIN)/mypy server clients/python tests protos/generate.py $(BENCHMARKS)
+
+layers: setup ## Check who may import whom.
+	$(BIN)/lint-imports --no-logo
+
+# Compares with what the main branch holds, committed: nothing to compare with is no failure.
+define BREAKING
+base=$$(git rev-parse --verify --quiet origin/main || git rev-parse --verify --quiet main || true); \
+if [ -z "$$base" ] || ! git cat-file -e "$$base:protos/buf.yaml"; then echo "skipped: buf breaking (main has no protos to compare with)"; \
+else before=$$(mktemp -d) && trap 'rm -rf "$$before"' EXIT && git archive "$$base" protos | tar -x -C "$$before" && \
+  echo "buf breaking --against main" && cd protos && ../$(BIN)/buf breaking --against "$$before/protos"; fi
+endef
+
+protos: setup ## Generate clients/python/remit/v1 from protos/.
+	$(BIN)/python protos/generate.py
+
+protos-check: setup ## Lint the protos, compare the generated code with them, and refuse changes that break clients.
+	cd protos && ../$(BIN)/buf lint && ../$(BIN)/buf format --diff --exit-code
+	$(BIN)/python protos/generate.py --check
+	@$(BREAKING)
+
+policies: setup .tools/opa-$(OPA_VERSION) ## Check and test the policies with our own commands, and with the real OPA where it is.
+	$(BIN)/remit-server policy check policies
+	$(BIN)/remit-server policy test policies
+	@if command -v opa >/dev/null; then set -ex; \
+	  opa check --strict policies; opa fmt --fail --list policies; opa test policies; \
+	elif [ "$(REQUIRE_REAL)" = 1 ]; then echo "the real opa is missing" >&2; exit 1; \
+	else echo "skipped: opa check, fmt and test (there is no opa here)"; fi
+
+test: setup setup-sandbox .tools/opa-$(OPA_VERSION) lint types layers protos-check policies ## Run every check, then every test. REQUIRE_REAL=1: nothing real may be missing.
+	$(BIN)/pytest -n 2 --dist loadfile $(PYTEST_ARGS)
+
+test-extended: test ## The same, then the laws again with ROUNDS=10 other seeds.
+	@for seed in $$(seq $(ROUNDS)); do $(BIN)/pytest -q -n 2 --hypothesis-seed=$$seed tests/property || exit 1; done
+
+bench: setup ## Measure; prints figures, judges nothing.
+	@for benchmark in $(BENCHMARKS); do $(BIN)/python $$benchmark || exit 1; done
+
+# --- Keeping it ---
+
+lock: .tools/uv/bin/uv ## Write the constraints files anew after a change in pyproject.toml; pins stay unless UPGRADE=--upgrade.
+	$(LOCK) $(UPGRADE) pyproject.toml --all-extras --group dev -o constraints.txt
+	$(LOCK) pyproject.toml --extra server -c constraints.txt -o constraints-server.txt
+	echo "ministack==$(MINISTACK_VERSION)" | $(LOCK) $(UPGRADE) - -o constraints-ministack.txt
+
+LOCK = UV_CUSTOM_COMPILE_COMMAND="make lock" .tools/uv/bin/uv pip compile \
+       --quiet --universal --python-version 3.11 --generate-hashes --no-annotate --no-emit-index-url
+
+.tools/uv/bin/uv:
+	@$(PYTHON) -m venv .tools/uv
+	@.tools/uv/bin/python -m pip install --quiet --disable-pip-version-check uv==$(UV_VERSION)
+
+clean: ## Remove what the targets above made.
+	rm -rf .venv .venv-ministack .tools .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache dist build
