@@ -172,15 +172,15 @@ def test_no_witness_is_wrong_when_conditions_are_evaluated(seed: int) -> None:
     chance = random.Random(seed)  # noqa: S311 - reproducible draws, not secrets
     witnesses = conditioned = 0
 
-    for _ in range(PAIRS // SEEDS // 2):
+    for _ in range(PAIRS // SEEDS // 4):
         issued, ceiling = pair(World(chance, NAMED_HEADS[:1], MEANINGFUL, conditioned=0.6))
         if isinstance(contains(Document.parse(issued), Document.parse(ceiling)), Witness):
             witnesses += 1
             conditioned += any("Condition" in each for each in ceiling["Statement"])
             assert oracle.escape(issued, ceiling, oracle.concrete_views(VALUES)) is None, (issued, ceiling)
 
-    assert witnesses >= PAIRS // SEEDS // 2 * 0.1
-    assert conditioned >= PAIRS // SEEDS // 2 * 0.05
+    assert witnesses >= PAIRS // SEEDS // 4 * 0.1
+    assert conditioned >= PAIRS // SEEDS // 4 * 0.05
 
 
 @pytest.mark.parametrize("seed", range(SEEDS))
@@ -211,7 +211,7 @@ def conditioned_policy(chance: random.Random) -> dict[str, Any]:
         }
         for effect in chance.choice((("Allow",), ("Allow",), ("Allow", "Deny"), ("Allow", "Allow")))
     ]
-    if chance.random() < 0.2:
+    if chance.random() < 0.4:
         del statements[0]["Condition"]
     return {"Version": "2012-10-17", "Statement": statements}
 
