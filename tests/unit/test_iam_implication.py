@@ -10,9 +10,7 @@ def policy(*statements: dict[str, object]) -> Document:
     return Document.parse({"Version": "2012-10-17", "Statement": list(statements)}, authored=True)
 
 
-def allow(
-    condition: object = None, action: str = "s3:ListBucket", resource: str = "arn:aws:s3:::b"
-) -> dict[str, object]:
+def allow(condition: object = None) -> dict[str, object]:
     plain: dict[str, object] = {"Effect": "Allow", "Action": "s3:ListBucket", "Resource": "arn:aws:s3:::b"}
     return plain if condition is None else {**plain, "Condition": condition}
 
