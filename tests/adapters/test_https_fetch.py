@@ -1,3 +1,4 @@
+import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from pathlib import Path
 
@@ -63,6 +64,16 @@ async def test_one_deadline_covers_a_server_that_drips(issuer: HostileIssuer, pa
         await hasty(f"{issuer.url}{path}")
 
     assert issuer.asked == [path]
+
+
+async def test_the_deadline_covers_a_resolver_that_hangs() -> None:
+    async def hanging(host: str, port: int) -> Sequence[str]:
+        del host, port
+        await asyncio.Event().wait()
+        return ()
+
+    with pytest.raises(FetchFailed, match="no whole answer within"):
+        await HttpsFetch(hosts={"idp.example.com"}, resolve=hanging, deadline_seconds=0.05)("https://idp.example.com/k")
 
 
 async def test_a_body_of_200_megabytes_is_left_at_its_bound(issuer: HostileIssuer, fetch: HttpsFetch) -> None:

@@ -14,6 +14,7 @@ from tests.token_forge import (
     ec_key,
     ed_jwk,
     ed_key,
+    forge,
     key_set,
     rsa_jwk,
     rsa_key,
@@ -23,7 +24,7 @@ from tests.token_forge import (
 
 from remit_server.adapters.https_fetch import FetchFailed
 from remit_server.adapters.jwks import MAX_UNKNOWN_KEYS, IssuerKeys
-from remit_server.adapters.token_parsing import TokenRefused
+from remit_server.adapters.token_parsing import TokenRefused, parse_jws
 from remit_server.adapters.verification_keys import MalformedKeySet, key_set_of
 from remit_server.domain.errors import Outage, Reason, Remedy
 
@@ -336,6 +337,13 @@ def test_a_fit_key_serves_the_algorithms_of_its_kind(key: dict[str, Any], algori
 
     assert found.keys["k"].algorithms == algorithms
     assert found.unfit == ()
+
+
+@pytest.mark.parametrize(("algorithm", "signed"), [("RS256", True), ("RS512", False), ("PS256", False)])
+def test_a_key_verifies_only_the_algorithm_that_it_is_published_for(algorithm: str, signed: bool) -> None:
+    jws = parse_jws(forge(algorithm=algorithm))
+
+    assert key_set_of(usual_key_set()).keys["rsa"].signed(jws) is signed
 
 
 def test_two_keys_with_one_id_are_both_left_out() -> None:

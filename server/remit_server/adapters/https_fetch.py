@@ -88,7 +88,7 @@ class HttpsFetch:
                 cookie_jar=aiohttp.DummyCookieJar(),
                 trust_env=False,
                 auto_decompress=False,  # NOTE: a small body must not become a large one
-                timeout=aiohttp.ClientTimeout(total=self.deadline_seconds),
+                timeout=aiohttp.ClientTimeout(total=None),  # the one deadline stands around all of this
             ) as session,
             session.get(url, allow_redirects=False, headers=_HEADERS) as answer,
         ):
