@@ -141,7 +141,8 @@ class IssueCredentials:
         state = GrantState.REVOKING if may_exist else GrantState.FAILED
         record = IssuanceFailed(grant.task_id, grant.grant_id, reason.value, state.value)
         try:
-            await self.ledger.fail(grant.grant_id, record, credentials_may_exist=may_exist)
+            refusal = error if isinstance(error, Denied) and not may_exist else None
+            await self.ledger.fail(grant.grant_id, record, credentials_may_exist=may_exist, refusal=refusal)
         except RemitError:
             _log.exception("the outcome of a grant could not be recorded; the sweeper will take it")
 
