@@ -10,6 +10,7 @@ RUN /opt/remit/bin/pip install --no-cache-dir --no-deps --require-hashes -r cons
 COPY pyproject.toml README.md LICENSE ./
 COPY clients/python clients/python
 COPY server server
+COPY policies policies
 RUN /opt/remit/bin/pip wheel --no-cache-dir --no-deps --wheel-dir /wheels . \
     && /opt/remit/bin/pip install --no-cache-dir --no-deps --no-index /wheels/*.whl \
     && /opt/remit/bin/pip check
