@@ -1,6 +1,6 @@
 """Verifies tokens of the configured issuers: signature, issuer, audience, type, times; nothing is left to a default.
 
-Verifying runs on the event loop: 0.05 to 0.25 ms of CPU for a new token, a few microseconds for one seen before.
+Verifying runs on the event loop: 0.2 to 0.35 ms of CPU for a new token, 5 to 10 microseconds for one seen.
 """
 
 import hashlib
