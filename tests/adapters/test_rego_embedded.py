@@ -10,6 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import uvloop
 from tests.policy_bundles import DENY_ALL, OBEDIENT, YES, asked, bundle_of, told_to
 
 from remit_server.adapters import rego_wire as wire
@@ -108,6 +109,34 @@ async def test_a_worker_that_is_killed_is_an_outage_and_then_replaced(tmp_path: 
 
         assert isinstance(await engine.decide(engine.active, told_to("allow")), Allow)
         assert pid not in engine.pids
+
+
+def test_it_holds_on_the_loop_that_serves(tmp_path: Path) -> None:
+    async def story() -> None:
+        async with engine_on(tmp_path, limits=replace(PATIENT, spares=0)) as engine:
+            (first,) = engine.pids
+            os.kill(first, signal.SIGKILL)
+            with pytest.raises(PolicyUnavailable):
+                await engine.decide(engine.active, told_to("allow"))
+            with pytest.raises(PolicyUnavailable, match="no usable decision"):
+                await engine.decide(engine.active, told_to("eat"))
+
+            assert isinstance(await engine.decide(engine.active, told_to("allow")), Allow)
+            assert first not in engine.pids
+
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(story())
+
+
+async def test_a_worker_found_dead_is_never_asked_again(tmp_path: Path) -> None:
+    async with engine_on(tmp_path, limits=replace(PATIENT, workers=2, spares=0)) as engine:
+        for pid in engine.pids:
+            os.kill(pid, signal.SIGKILL)
+        outcomes = await asyncio.gather(
+            *(engine.decide(engine.active, told_to("allow")) for _ in range(4)), return_exceptions=True
+        )
+
+    assert [type(outcome) for outcome in outcomes] == [PolicyUnavailable, PolicyUnavailable, Allow, Allow]
 
 
 async def test_the_loop_runs_on_while_a_policy_is_evaluated(tmp_path: Path) -> None:

@@ -76,7 +76,8 @@ class RegoProcess:
                 answer, text = await self._receive()
         except TimeoutError:
             raise WorkerLost(f"no answer within {seconds} s") from None
-        except (OSError, EOFError, UnicodeDecodeError) as wrong:
+        # RuntimeError is what uvloop raises on a pipe that is closed already.
+        except (OSError, EOFError, UnicodeDecodeError, RuntimeError) as wrong:
             raise WorkerLost(f"the worker died or broke the protocol ({type(wrong).__name__})") from wrong
         match answer:
             case wire.RESULT:

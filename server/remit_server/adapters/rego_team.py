@@ -6,7 +6,7 @@ import logging
 from collections.abc import Coroutine
 from typing import Any, Final
 
-from remit_server.adapters.rego_process import Program, RegoProcess, WorkerLost
+from remit_server.adapters.rego_process import EvaluationFailed, Program, RegoProcess, WorkerLost
 
 _FIRST_PAUSE: Final = 0.1
 _LONGEST_PAUSE: Final = 5.0
@@ -98,16 +98,18 @@ class RegoTeam:
 
     async def _asked(self, worker: RegoProcess, kind: bytes, payload: str, seconds: float) -> str | None:
         """Returns one worker's answer; puts the worker back, or another one in its place."""
-        healthy = True
+        healthy = False
         try:
-            return await worker.ask(kind, payload, seconds=seconds)
+            answer = await worker.ask(kind, payload, seconds=seconds)
+            healthy = True
+        except EvaluationFailed:
+            healthy = True
+            raise
         except WorkerLost as lost:
-            healthy = False
             _log.warning("a policy worker was lost", extra={"worker_pid": worker.pid, "cause": str(lost)})
             raise
-        except asyncio.CancelledError:
-            healthy = False
-            raise
+        else:
+            return answer
         finally:
             if healthy:
                 self._idle.put_nowait(worker)
