@@ -134,6 +134,34 @@ async def test_narrow_issues_exactly_the_offered_part(gateway: World) -> None:
     assert '"arn:aws:s3:::reports/2026/*"' in issued.grant.session_policy
 
 
+async def test_a_writer_of_resource_policies_is_never_issued_in_a_service_nobody_listed(tmp_path: Path) -> None:
+    generous = entitlement("everything", permission("newservice:PutThingPolicy", "*"))
+    async with world(tmp_path, generous, roles=(role(REPORTS_ROLE, actions=["*"], resources=["*"]),)) as gateway:
+        error = await refusal_of(gateway, gateway.request(permission("newservice:PutThingPolicy", "*")))
+
+        assert error.reason is Reason.NEVER_ISSUABLE
+
+
+async def test_an_intent_of_very_many_pairs_is_an_invalid_request(gateway: World) -> None:
+    actions = [f"s3:GetObject{number}" for number in range(26)]
+    resources = [f"arn:aws:s3:::reports/2026/{number}/*" for number in range(20)]
+
+    error = await refusal_of(gateway, gateway.request(permission(actions, resources)))
+
+    assert isinstance(error, InvalidRequest)
+
+
+async def test_what_does_not_fit_a_session_policy_is_refused_with_a_split_that_does(gateway: World) -> None:
+    many = [permission("s3:GetObject", f"arn:aws:s3:::reports/2026/{n * 2654435761 % 2**32:x}/*") for n in range(50)]
+    error = await refusal_of(gateway, gateway.request(*many))
+    assert isinstance(error, Denied)
+    assert (error.reason, error.remedy) == (Reason.INTENT_TOO_LARGE, Remedy.SPLIT)
+
+    issued = [await gateway.issue(gateway.request(*part)) for part in error.refusal.split]
+
+    assert all(item.grant.size <= 2048 for item in issued)
+
+
 @pytest.mark.parametrize("action", ["iam:*", "IAM:CreateAccessKey", "sts:AssumeRole", "kms:CreateGrant"])
 async def test_what_is_on_the_floor_is_never_issued_even_if_policy_and_role_allow_it(
     tmp_path: Path, action: str

@@ -22,7 +22,7 @@ from remit_server.domain.permission import Permission
 from remit_server.domain.task import Task, TaskId
 
 T = TypeVar("T")
-MAX_EXPANDED = 100
+MAX_PAIRS = 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,8 +101,8 @@ class Hearing:
             permissions += expand(capability, revision.capabilities, path=f"intent.capabilities[{index}]")
         if not permissions:
             raise InvalidRequest([FieldViolation("intent", "needs at least one permission or capability")])
-        if len(permissions) > MAX_EXPANDED:
-            rule = f"stands for more than {MAX_EXPANDED} permissions: ask in several requests"
+        if sum(len(item.actions) * len(item.resources) for item in permissions) > MAX_PAIRS:
+            rule = f"stands for more than {MAX_PAIRS} pairs of an action and a resource: ask in several requests"
             raise InvalidRequest([FieldViolation("intent", rule)])
         text = decision_input(
             known(case.delegation),

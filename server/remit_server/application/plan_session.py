@@ -39,9 +39,11 @@ from remit_server.iam import (
     Counterexample,
     Derived,
     Document,
+    PatternTooComplex,
     TooLarge,
     TooManyOverlapsError,
     Undecided,
+    UnderivableIntent,
     contains_all,
     derive,
     forbidden_action,
@@ -110,6 +112,7 @@ def plan_session(wish: Wish, allow: Allow, ceilings: Ceilings, budget: Budget) -
             _require_no_approval(choice)
             expire_time, task_end_time = _lifetime(wish, choice)
             derived = _derived(intent, choice, expire_time)
+            _keep_off_the_floor(derived, choice, ceilings)
             _prove(derived, intent, choice, ceilings, budget)
             return _plan(derived, choice, ceilings, expire_time, task_end_time)
 
@@ -178,10 +181,10 @@ def _derived(intent: Document, choice: Choice, end: datetime) -> Derived:
     documents = [item.document() for item in choice.entitlements]
     try:
         derived = derive(intent, documents, end=end, source_cidrs=bind.source_cidrs, vpc_ids=bind.vpc_ids)
-    except TooManyOverlapsError as error:
+    except (TooManyOverlapsError, UnderivableIntent, PatternTooComplex) as error:
         raise Denied(
             Reason.INTENT_TOO_LARGE,
-            "the permissions overlap in too many ways to be guarded: use fewer wildcards, or ask in several requests",
+            "the permissions are too many or overlap too much to be guarded: fewer wildcards, or several requests",
             Refusal(remedy=Remedy.SPLIT),
         ) from error
     match derived:
@@ -193,6 +196,14 @@ def _derived(intent: Document, choice: Choice, end: datetime) -> Derived:
             )
         case Derived():
             return derived
+
+
+def _keep_off_the_floor(derived: Derived, choice: Choice, ceilings: Ceilings) -> None:
+    """Refuses what the floor forbids by name in every service: a plain check beside the proof."""
+    for statement in derived.document.statements:
+        forbidden = ceilings.forbidden(choice.role.arn, statement)
+        if forbidden is not None:
+            raise _never(forbidden)
 
 
 def _prove(derived: Derived, intent: Document, choice: Choice, ceilings: Ceilings, budget: Budget) -> None:
@@ -230,14 +241,19 @@ def _refusal(intent: Document, nothing: NoChoice, offered: Sequence[Candidate]) 
     failures = tuple(dict.fromkeys(_failure(item, intent) for item in nothing.stopped))
     forbidden = next(filter(None, map(forbidden_action, intent.statements)), None)
     if forbidden is not None and not offer:
-        message = f"{forbidden} is never issued, whatever policy says: it would outlive or outgrow the task"
-        failure = FailedPermission(forbidden, "*", FORBIDDEN_FLOOR, message)
-        return Denied(Reason.NEVER_ISSUABLE, message, Refusal(remedy=Remedy.GIVE_UP, failures=(failure,)))
+        return _never(forbidden)
     first = failures[0] if failures else None
     message = first.message if first else "policy allowed nothing for this intent"
     advice = "ask for the offered part, or send narrow" if offer else "no part of it can be had"
     remedy = Remedy.NARROW if offer else Remedy.GIVE_UP
     return Denied(Reason.CEILING_EXCEEDED, f"{message}: {advice}", Refusal(remedy, failures, offer))
+
+
+def _never(forbidden: str) -> Denied:
+    """Returns the refusal of what no configuration issues."""
+    message = f"{forbidden} is never issued, whatever policy says: it would outlive or outgrow the task"
+    failure = FailedPermission(forbidden, "*", FORBIDDEN_FLOOR, message)
+    return Denied(Reason.NEVER_ISSUABLE, message, Refusal(remedy=Remedy.GIVE_UP, failures=(failure,)))
 
 
 def _failure(stopped: Counterexample | Undecided, intent: Document) -> FailedPermission:
