@@ -8,10 +8,10 @@ import pytest
 from tests.svid_forge import COPILOT, svid
 from tests.token_forge import ABSENT, ISSUER, HandClock, claims, forge, settings, trusted
 
-from remit_server.adapters.authentication import ActorAuthentication
-from remit_server.adapters.delegation import DelegationVerification
-from remit_server.adapters.oidc import OidcVerifier
-from remit_server.adapters.spiffe import SpiffeVerifier
+from remit_server.adapters.identity.authentication import ActorAuthentication
+from remit_server.adapters.identity.delegation import DelegationVerification
+from remit_server.adapters.identity.oidc import OidcVerifier
+from remit_server.adapters.identity.spiffe import SpiffeVerifier
 from remit_server.config.settings import AgentSettings, IssuerSettings
 from remit_server.domain.errors import Denied, Reason
 from remit_server.domain.identity import Actor, Caller, Delegation

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from remit_server.adapters.bundle import Bundle, read_bundle
+from remit_server.adapters.policy.bundle import Bundle, read_bundle
 from remit_server.domain.decision import DecisionInput, canonical_json
 
 DEFAULT_POLICIES = Path(__file__).parents[1] / "policies"

@@ -9,7 +9,7 @@ from typing import Any
 
 from tests.fake_sts import ACCESS_KEY_ID, SECRET_ACCESS_KEY, FakeRole, FakeSts
 
-from remit_server.adapters.aws_sts import AwsSts
+from remit_server.adapters.aws.sts import AwsSts
 from remit_server.adapters.system_clock import SystemClock
 from remit_server.config.settings import AwsSettings
 from remit_server.domain.credentials import SessionOrder, StsSession

@@ -13,8 +13,8 @@ from typing import Any
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from jwt import get_algorithm_by_name
 
-from remit_server.adapters.jwks import IssuerKeys
-from remit_server.adapters.oidc import OidcVerifier, TrustedIssuer
+from remit_server.adapters.identity.jwks import IssuerKeys
+from remit_server.adapters.identity.oidc import OidcVerifier, TrustedIssuer
 from remit_server.config.settings import IssuerSettings
 from remit_server.domain.secret import Secret
 

@@ -9,15 +9,15 @@ from dataclasses import dataclass
 from datetime import timedelta
 from importlib.metadata import version
 
-from remit_server.adapters.authentication import ActorAuthentication
-from remit_server.adapters.aws_sts import AwsSts
-from remit_server.adapters.bundle import read_bundle
+from remit_server.adapters.aws.sts import AwsSts
 from remit_server.adapters.database.ledger import open_ledger
-from remit_server.adapters.delegation import DelegationVerification
-from remit_server.adapters.jwks import IssuerKeys
-from remit_server.adapters.oidc import OidcVerifier, TrustedIssuer
-from remit_server.adapters.rego_embedded import EmbeddedRego, EngineLimits
-from remit_server.adapters.spiffe import SpiffeVerifier
+from remit_server.adapters.identity.authentication import ActorAuthentication
+from remit_server.adapters.identity.delegation import DelegationVerification
+from remit_server.adapters.identity.jwks import IssuerKeys
+from remit_server.adapters.identity.oidc import OidcVerifier, TrustedIssuer
+from remit_server.adapters.identity.spiffe import SpiffeVerifier
+from remit_server.adapters.policy.bundle import read_bundle
+from remit_server.adapters.rego.embedded import EmbeddedRego, EngineLimits
 from remit_server.adapters.system_clock import SystemClock, system_entropy
 from remit_server.application.admission import Admission, Budget, Rejections
 from remit_server.application.ceilings import Ceilings

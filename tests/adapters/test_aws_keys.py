@@ -11,7 +11,7 @@ from tests.fake_sts import (
 )
 from tests.sts_orders import CLOCK, REPORTS_ARN, calling
 
-from remit_server.adapters.aws_keys import AmbientKeys
+from remit_server.adapters.aws.keys import AmbientKeys
 from remit_server.domain.errors import Outage, Reason
 
 

@@ -9,7 +9,7 @@ from botocore.credentials import Credentials as BotocoreCredentials
 from hypothesis import given
 from hypothesis import strategies as st
 
-from remit_server.adapters.aws_sigv4 import AwsKeys, SigV4
+from remit_server.adapters.aws.sigv4 import AwsKeys, SigV4
 from remit_server.domain.secret import Secret
 
 KEYS = AwsKeys("AKIAIOSFODNN7EXAMPLE", Secret("wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY"))

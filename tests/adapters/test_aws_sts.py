@@ -18,9 +18,9 @@ from tests.fake_sts import (
 )
 from tests.sts_orders import CLOCK, POLICY, REPORTS_ARN, a_role, an_order, calling, settings_for
 
-from remit_server.adapters.aws_keys import AmbientKeys, FixedKeys
-from remit_server.adapters.aws_sts import AwsSts
-from remit_server.adapters.aws_sts_protocol import endpoint
+from remit_server.adapters.aws.keys import AmbientKeys, FixedKeys
+from remit_server.adapters.aws.sts import AwsSts
+from remit_server.adapters.aws.sts_protocol import endpoint
 from remit_server.domain.errors import Denied, Outage, Reason, Remedy
 from remit_server.domain.secret import Secret
 

@@ -21,7 +21,7 @@ from tests.fake_sts import (
 from tests.sts_orders import REPORTS_ARN, calling
 
 from remit_sandbox.certificates import Authority
-from remit_server.adapters.aws_sts_protocol import MAX_ANSWER_BYTES, MalformedAnswer, read_xml
+from remit_server.adapters.aws.sts_protocol import MAX_ANSWER_BYTES, MalformedAnswer, read_xml
 from remit_server.domain.errors import Outage, Reason
 
 

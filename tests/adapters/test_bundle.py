@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 from tests.policy_bundles import DENY_ALL, ENTITLEMENT, written
 
-from remit_server.adapters import bundle_files
-from remit_server.adapters.bundle import read_bundle, revision_of, stamp
-from remit_server.adapters.findings import BundleRefused, Finding
+from remit_server.adapters.policy import bundle_files
+from remit_server.adapters.policy.bundle import read_bundle, revision_of, stamp
+from remit_server.adapters.policy.findings import BundleRefused, Finding
 from remit_server.domain.capability import ParameterKind
 
 RULES = {"remit/issue/issue.rego": DENY_ALL}

@@ -5,8 +5,8 @@ from typing import Any
 import pytest
 from tests.token_forge import ABSENT, settings
 
-from remit_server.adapters.claim_profiles import REGISTERED, read_holder
-from remit_server.adapters.token_parsing import TokenRefused
+from remit_server.adapters.identity.claim_profiles import REGISTERED, read_holder
+from remit_server.adapters.identity.token_parsing import TokenRefused
 from remit_server.config.settings import Binding, ClaimProfile, IssuerSettings
 
 TENANT = "72f988bf-86f1-41af-91ab-2d7cd011db47"

@@ -7,7 +7,7 @@ from tests.hostile_issuer import HostileIssuer, hostile_issuer
 from tests.token_forge import usual_key_set
 
 from remit_sandbox.certificates import Authority
-from remit_server.adapters.https_fetch import FetchFailed, HttpsFetch
+from remit_server.adapters.identity.https_fetch import FetchFailed, HttpsFetch
 
 LOOPBACK = frozenset({"127.0.0.1"})
 

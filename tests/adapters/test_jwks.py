@@ -22,10 +22,10 @@ from tests.token_forge import (
     usual_key_set,
 )
 
-from remit_server.adapters.https_fetch import FetchFailed
-from remit_server.adapters.jwks import MAX_UNKNOWN_KEYS, IssuerKeys
-from remit_server.adapters.token_parsing import TokenRefused, parse_jws
-from remit_server.adapters.verification_keys import MalformedKeySet, key_set_of
+from remit_server.adapters.identity.https_fetch import FetchFailed
+from remit_server.adapters.identity.jwks import MAX_UNKNOWN_KEYS, IssuerKeys
+from remit_server.adapters.identity.token_parsing import TokenRefused, parse_jws
+from remit_server.adapters.identity.verification_keys import MalformedKeySet, key_set_of
 from remit_server.domain.errors import Outage, Reason, Remedy
 
 KEYS_URL = f"{ISSUER}/keys"

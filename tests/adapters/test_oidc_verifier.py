@@ -21,9 +21,9 @@ from tests.token_forge import (
     verifier,
 )
 
-from remit_server.adapters.jwks import IssuerKeys
-from remit_server.adapters.oidc import OidcVerifier, TrustedIssuer
-from remit_server.adapters.token_parsing import TokenRefused
+from remit_server.adapters.identity.jwks import IssuerKeys
+from remit_server.adapters.identity.oidc import OidcVerifier, TrustedIssuer
+from remit_server.adapters.identity.token_parsing import TokenRefused
 from remit_server.config.identity_rules import InvalidSettings
 from remit_server.config.settings import ClaimProfile
 from remit_server.domain.errors import Outage, Reason, Remedy

@@ -5,7 +5,7 @@ import random
 import pytest
 from tests.real_opa import opa_answers
 
-from remit_server.adapters.rego_builtins import glob_match, lower, regex_match
+from remit_server.adapters.rego.builtins import glob_match, lower, regex_match
 
 GLOBS: list[tuple[str, list[str] | None, str, bool]] = [
     ("a:*", [":"], "a:b", True),

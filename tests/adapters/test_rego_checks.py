@@ -5,8 +5,8 @@ import json
 import pytest
 import regorus  # the engine itself: the checks read its syntax tree
 
-from remit_server.adapters.rego_checks import BUILTINS, text_findings, tree_findings
-from remit_server.adapters.rego_checks import tests_of as listed_tests
+from remit_server.adapters.rego.checks import BUILTINS, text_findings, tree_findings
+from remit_server.adapters.rego.checks import tests_of as listed_tests
 
 HEAD = "package remit.issue\n\nimport data.remit.lib.http\nimport data.remit.lib.http as web\n\ndecision := {}\n\n"
 LIBRARY = "package remit.lib.http\n\nsend(x) := x\n"

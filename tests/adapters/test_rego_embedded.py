@@ -13,11 +13,11 @@ import pytest
 import uvloop
 from tests.policy_bundles import DENY_ALL, OBEDIENT, YES, asked, bundle_of, told_to
 
-from remit_server.adapters import rego_wire as wire
-from remit_server.adapters.findings import BundleRefused
-from remit_server.adapters.policy_decision import PolicyUnavailable
-from remit_server.adapters.rego_embedded import EmbeddedRego, EngineLimits, check_bundle
-from remit_server.adapters.rego_process import EvaluationFailed, Program, RegoProcess, WorkerLost
+from remit_server.adapters.policy.decision import PolicyUnavailable
+from remit_server.adapters.policy.findings import BundleRefused
+from remit_server.adapters.rego import wire
+from remit_server.adapters.rego.embedded import EmbeddedRego, EngineLimits, check_bundle
+from remit_server.adapters.rego.process import EvaluationFailed, Program, RegoProcess, WorkerLost
 from remit_server.application.ports import Policy, Revision
 from remit_server.domain.decision import Allow, DecisionInput, Deny
 from remit_server.domain.errors import Outage, Reason

@@ -6,9 +6,9 @@ import pytest
 from tests.policy_bundles import DENY_ALL, written
 from typer.testing import CliRunner
 
-from remit_server.adapters.bundle import read_bundle
-from remit_server.adapters.findings import BundleRefused
-from remit_server.adapters.rego_testing import Outcome, Verdict, run_tests
+from remit_server.adapters.policy.bundle import read_bundle
+from remit_server.adapters.policy.findings import BundleRefused
+from remit_server.adapters.rego.testing import Outcome, Verdict, run_tests
 from remit_server.cli.policy import app
 
 TESTS = """package remit.issue_test

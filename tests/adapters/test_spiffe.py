@@ -9,8 +9,8 @@ from tests.svid_forge import COPILOT, key_usage, svid, uris
 from tests.token_forge import NOON, HandClock, thumbprint
 
 from remit_sandbox.certificates import Authority
-from remit_server.adapters.spiffe import SpiffeVerifier, certificate_thumbprint
-from remit_server.adapters.token_parsing import TokenRefused
+from remit_server.adapters.identity.spiffe import SpiffeVerifier, certificate_thumbprint
+from remit_server.adapters.identity.token_parsing import TokenRefused
 from remit_server.domain.errors import Remedy
 from remit_server.domain.spiffe_id import is_trust_domain, spiffe_id_of
 

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from remit_server.adapters.token_bucket import TokenBuckets
+from remit_server.adapters.aws.token_bucket import TokenBuckets
 
 
 class Time:

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.token_forge import ABSENT, NOW, b64, claims, forge, sign, user_token
 
-from remit_server.adapters.token_parsing import (
+from remit_server.adapters.identity.token_parsing import (
     MAX_TOKEN_CHARACTERS,
     TokenRefused,
     canonical_base64url,

@@ -21,8 +21,8 @@ from tests.fake_sts import (
 from tests.fake_sts_rules import check_names, tags_of
 from tests.sts_orders import CLOCK, POLICY, REPORTS_ARN, a_role, an_order, calling
 
-from remit_server.adapters.aws_sigv4 import AwsKeys, SigV4
-from remit_server.adapters.aws_sts_protocol import assume_role_body
+from remit_server.adapters.aws.sigv4 import AwsKeys, SigV4
+from remit_server.adapters.aws.sts_protocol import assume_role_body
 from remit_server.domain.credentials import SessionOrder
 from remit_server.domain.errors import Denied, Outage, Reason, Remedy
 from remit_server.domain.identity import Actor, ActorKind, Principal

@@ -39,12 +39,12 @@ from tests.token_forge import (
 
 from remit_sandbox.certificates import Authority
 from remit_sandbox.issuer import LocalIssuer
-from remit_server.adapters.authentication import ActorAuthentication
-from remit_server.adapters.delegation import DelegationVerification
-from remit_server.adapters.jwks import IssuerKeys
-from remit_server.adapters.oidc import OidcVerifier, TrustedIssuer
-from remit_server.adapters.spiffe import SpiffeVerifier
-from remit_server.adapters.token_parsing import TokenRefused
+from remit_server.adapters.identity.authentication import ActorAuthentication
+from remit_server.adapters.identity.delegation import DelegationVerification
+from remit_server.adapters.identity.jwks import IssuerKeys
+from remit_server.adapters.identity.oidc import OidcVerifier, TrustedIssuer
+from remit_server.adapters.identity.spiffe import SpiffeVerifier
+from remit_server.adapters.identity.token_parsing import TokenRefused
 from remit_server.config.identity_rules import InvalidSettings
 from remit_server.domain.errors import Denied, Outage, Reason
 from remit_server.domain.identity import Caller

@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from remit_server.adapters.token_parsing import TokenRefused, parse_jws
-from remit_server.adapters.verification_keys import KeySet, MalformedKeySet, key_set_of
+from remit_server.adapters.identity.token_parsing import TokenRefused, parse_jws
+from remit_server.adapters.identity.verification_keys import KeySet, MalformedKeySet, key_set_of
 
 VECTORS = Path(__file__).parents[3] / "shared" / "vectors" / "wycheproof" / "json_web_signature_test.json"
 

@@ -12,7 +12,7 @@ from tests.sts_orders import CEILING, an_order
 from remit_sandbox.aws_client import AwsKeys
 from remit_sandbox.local_aws import LocalAws
 from remit_sandbox.sample_account import SampleAccount
-from remit_server.adapters.aws_sts import AwsSts
+from remit_server.adapters.aws.sts import AwsSts
 from remit_server.adapters.system_clock import SystemClock
 from remit_server.config.settings import AwsSettings
 from remit_server.domain.credentials import SessionOrder

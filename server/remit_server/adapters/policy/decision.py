@@ -4,7 +4,7 @@ import re
 from datetime import timedelta
 from typing import Any, Final
 
-from remit_server.adapters.entitlement_json import entitlement
+from remit_server.adapters.policy.entitlement_json import entitlement
 from remit_server.adapters.strict_fields import TEXT, Malformed, Where, items, members, text
 from remit_server.adapters.strict_json import MalformedJson, strict_json
 from remit_server.domain.decision import Allow, Decision, Deny, PolicyReason

@@ -1,9 +1,9 @@
-"""The process in which Rego is evaluated: `python -I -m remit_server.adapters.rego_worker MEMORY_BYTES`.
+"""The process in which Rego is evaluated: `python -I -m remit_server.adapters.rego.worker MEMORY_BYTES`.
 
 It can crash, hang or eat its memory and takes nothing with it: the engine holds the interpreter while it evaluates,
 aborts when an allocation fails, and panics with what is no Exception. The parent kills it at the deadline; the kernel
 does so by an alarm if the parent is gone. It knows no secret, opens nothing, and speaks frames of JSON text over its
-two pipes (`rego_wire`).
+two pipes (`wire.py`).
 """
 
 import json
@@ -14,9 +14,9 @@ import sys
 from dataclasses import astuple
 from typing import Any, BinaryIO, Final, NoReturn
 
-from remit_server.adapters import rego_wire as wire
-from remit_server.adapters.rego_builtins import glob_match, lower, regex_match
-from remit_server.adapters.rego_checks import ADMIN_ENTRYPOINT, ENTRYPOINT, tests_of, tree_advice, tree_findings
+from remit_server.adapters.rego import wire
+from remit_server.adapters.rego.builtins import glob_match, lower, regex_match
+from remit_server.adapters.rego.checks import ADMIN_ENTRYPOINT, ENTRYPOINT, tests_of, tree_advice, tree_findings
 
 MAX_MESSAGE: Final = 2_000
 _ENTRYPOINTS: Final = {wire.ISSUE: ENTRYPOINT, wire.ADMIN: ADMIN_ENTRYPOINT}

@@ -13,7 +13,7 @@ from typing import Final, TypeVar
 from cryptography import x509
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
-from remit_server.adapters.token_parsing import TokenRefused
+from remit_server.adapters.identity.token_parsing import TokenRefused
 from remit_server.application.ports import Clock
 from remit_server.domain.errors import Remedy
 from remit_server.domain.spiffe_id import SpiffeId, spiffe_id_of

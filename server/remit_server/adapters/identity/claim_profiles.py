@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from remit_server.adapters.claim_values import (
+from remit_server.adapters.identity.claim_values import (
     flag_claim,
     kept_value,
     list_claim,
@@ -17,7 +17,7 @@ from remit_server.adapters.claim_values import (
     optional_text,
     text_claim,
 )
-from remit_server.adapters.token_parsing import TokenRefused
+from remit_server.adapters.identity.token_parsing import TokenRefused
 from remit_server.config.identity_rules import entra_tenant
 from remit_server.config.settings import ClaimProfile, IssuerSettings
 

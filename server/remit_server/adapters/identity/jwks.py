@@ -8,10 +8,15 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Final
 
-from remit_server.adapters.https_fetch import Fetch, FetchFailed, HttpsFetch
+from remit_server.adapters.identity.https_fetch import Fetch, FetchFailed, HttpsFetch
+from remit_server.adapters.identity.token_parsing import TokenRefused, bounded_json
+from remit_server.adapters.identity.verification_keys import (
+    MAX_KEY_SET_BYTES,
+    MalformedKeySet,
+    VerificationKey,
+    key_set_of,
+)
 from remit_server.adapters.strict_json import MalformedJson
-from remit_server.adapters.token_parsing import TokenRefused, bounded_json
-from remit_server.adapters.verification_keys import MAX_KEY_SET_BYTES, MalformedKeySet, VerificationKey, key_set_of
 from remit_server.application.ports import Clock
 from remit_server.config.identity_rules import url_mistake
 from remit_server.config.settings import IssuerSettings

@@ -11,9 +11,9 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Final, Protocol
 
-from remit_server.adapters.claim_profiles import TokenHolder, read_holder
-from remit_server.adapters.token_parsing import TokenRefused, UnverifiedToken, parse_token
-from remit_server.adapters.verification_keys import VerificationKey
+from remit_server.adapters.identity.claim_profiles import TokenHolder, read_holder
+from remit_server.adapters.identity.token_parsing import TokenRefused, UnverifiedToken, parse_token
+from remit_server.adapters.identity.verification_keys import VerificationKey
 from remit_server.application.ports import Clock
 from remit_server.config.settings import IssuerSettings
 from remit_server.domain.errors import Remedy

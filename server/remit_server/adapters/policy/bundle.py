@@ -13,9 +13,9 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any, Final
 
-from remit_server.adapters.bundle_files import read_files
-from remit_server.adapters.findings import BundleRefused, Finding
-from remit_server.adapters.policy_catalogue import read_catalogue
+from remit_server.adapters.policy.bundle_files import read_files
+from remit_server.adapters.policy.catalogue import read_catalogue
+from remit_server.adapters.policy.findings import BundleRefused, Finding
 from remit_server.adapters.strict_json import MalformedJson, strict_json
 from remit_server.adapters.strict_yaml import MalformedYaml, strict_yaml
 from remit_server.domain.capability import CapabilityTemplate

@@ -7,8 +7,8 @@ import sys
 from dataclasses import dataclass
 from typing import Final
 
-from remit_server.adapters import rego_wire as wire
-from remit_server.adapters.findings import BundleRefused, Finding
+from remit_server.adapters.policy.findings import BundleRefused, Finding
+from remit_server.adapters.rego import wire
 
 LOAD_SECONDS: Final = 60.0
 
@@ -44,7 +44,7 @@ class RegoProcess:
         Raises BundleRefused with the file that the engine does not take, WorkerLost when the process fails.
         """
         process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-I", "-m", "remit_server.adapters.rego_worker", str(program.memory_bytes)),
+            *(sys.executable, "-I", "-m", "remit_server.adapters.rego.worker", str(program.memory_bytes)),
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.DEVNULL,  # a panic prints what it was evaluating

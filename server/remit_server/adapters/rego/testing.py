@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
-from remit_server.adapters import rego_wire as wire
-from remit_server.adapters.bundle import Bundle
-from remit_server.adapters.findings import BundleRefused
-from remit_server.adapters.rego_checks import text_findings
-from remit_server.adapters.rego_process import LOAD_SECONDS, EvaluationFailed, Program, RegoProcess, WorkerLost
+from remit_server.adapters.policy.bundle import Bundle
+from remit_server.adapters.policy.findings import BundleRefused
+from remit_server.adapters.rego import wire
+from remit_server.adapters.rego.checks import text_findings
+from remit_server.adapters.rego.process import LOAD_SECONDS, EvaluationFailed, Program, RegoProcess, WorkerLost
 
 MEMORY_BYTES: Final = 512 << 20
 TEST_SECONDS: Final = 10.0

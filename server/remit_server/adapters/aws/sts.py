@@ -13,9 +13,9 @@ from urllib.parse import urlsplit
 
 import aiohttp
 
-from remit_server.adapters.aws_keys import KeySource, keys_from
-from remit_server.adapters.aws_sigv4 import AwsKeys, SigV4
-from remit_server.adapters.aws_sts_failures import (
+from remit_server.adapters.aws.keys import KeySource, keys_from
+from remit_server.adapters.aws.sigv4 import AwsKeys, SigV4
+from remit_server.adapters.aws.sts_failures import (
     Failure,
     Kind,
     StsFailed,
@@ -25,7 +25,7 @@ from remit_server.adapters.aws_sts_failures import (
     not_trusted,
     refused,
 )
-from remit_server.adapters.aws_sts_protocol import (
+from remit_server.adapters.aws.sts_protocol import (
     MAX_ANSWER_BYTES,
     MalformedAnswer,
     assume_role_body,
@@ -33,7 +33,7 @@ from remit_server.adapters.aws_sts_protocol import (
     error_code,
     session_from,
 )
-from remit_server.adapters.token_bucket import TokenBuckets
+from remit_server.adapters.aws.token_bucket import TokenBuckets
 from remit_server.application.ports import Clock
 from remit_server.config.settings import AwsSettings
 from remit_server.domain.credentials import SessionOrder, StsSession

@@ -4,9 +4,9 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
-from remit_server.adapters.capability_json import capability
-from remit_server.adapters.entitlement_json import DECIDED, ENTITLEMENT_ID, ROLE_ARN, entitlement
-from remit_server.adapters.findings import Finding
+from remit_server.adapters.policy.capability_json import capability
+from remit_server.adapters.policy.entitlement_json import DECIDED, ENTITLEMENT_ID, ROLE_ARN, entitlement
+from remit_server.adapters.policy.findings import Finding
 from remit_server.adapters.strict_fields import TEXT, Malformed, Where, items, mapping, members, text, texts
 from remit_server.domain.capability import CapabilityTemplate
 

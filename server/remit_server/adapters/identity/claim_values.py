@@ -4,7 +4,7 @@ import unicodedata
 from collections.abc import Mapping
 from typing import Any, Final
 
-from remit_server.adapters.token_parsing import TokenRefused
+from remit_server.adapters.identity.token_parsing import TokenRefused
 from remit_server.config.identity_rules import is_plain_text
 
 _LONGEST_EMAIL: Final = 320

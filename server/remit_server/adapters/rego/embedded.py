@@ -4,13 +4,13 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Final
 
-from remit_server.adapters import rego_wire as wire
-from remit_server.adapters.bundle import Bundle
-from remit_server.adapters.findings import BundleRefused, Finding
-from remit_server.adapters.policy_decision import PolicyUnavailable, decision_of
-from remit_server.adapters.rego_checks import ADMIN_ENTRYPOINT, ENTRYPOINT, text_findings
-from remit_server.adapters.rego_process import EvaluationFailed, Program, WorkerLost, check_rules
-from remit_server.adapters.rego_team import RegoTeam, TeamBusy
+from remit_server.adapters.policy.bundle import Bundle
+from remit_server.adapters.policy.decision import PolicyUnavailable, decision_of
+from remit_server.adapters.policy.findings import BundleRefused, Finding
+from remit_server.adapters.rego import wire
+from remit_server.adapters.rego.checks import ADMIN_ENTRYPOINT, ENTRYPOINT, text_findings
+from remit_server.adapters.rego.process import EvaluationFailed, Program, WorkerLost, check_rules
+from remit_server.adapters.rego.team import RegoTeam, TeamBusy
 from remit_server.application.ports import Revision
 from remit_server.domain.decision import Decision, DecisionInput, Deny, canonical_json
 from remit_server.domain.errors import Outage, Reason

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from remit_server.adapters.oidc import VerifiedToken
+from remit_server.adapters.identity.oidc import VerifiedToken
 from remit_server.config.identity_rules import is_claim_name
 from remit_server.config.settings import Binding
 from remit_server.domain.identity import Actor, ActorKind

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
-from remit_server.adapters.findings import BundleRefused, Finding
+from remit_server.adapters.policy.findings import BundleRefused, Finding
 
 MAX_FILES: Final = 2_000
 MAX_FILE_BYTES: Final = 32 * 1024 * 1024

@@ -2,9 +2,9 @@
 
 from collections.abc import Sequence
 
-from remit_server.adapters.oidc import OidcVerifier, VerifiedToken
-from remit_server.adapters.spiffe import SpiffeVerifier
-from remit_server.adapters.token_parsing import TokenRefused
+from remit_server.adapters.identity.oidc import OidcVerifier, VerifiedToken
+from remit_server.adapters.identity.spiffe import SpiffeVerifier
+from remit_server.adapters.identity.token_parsing import TokenRefused
 from remit_server.config.identity_rules import is_plain_text
 from remit_server.config.settings import AgentSettings
 from remit_server.domain.errors import Denied, Reason, Refusal, Remedy

@@ -5,7 +5,7 @@ import logging
 from collections.abc import Callable
 from typing import Any, Final, Protocol
 
-from remit_server.adapters.aws_sigv4 import AwsKeys
+from remit_server.adapters.aws.sigv4 import AwsKeys
 from remit_server.config.settings import AwsSettings
 from remit_server.domain.errors import Outage, Reason
 from remit_server.domain.secret import Secret

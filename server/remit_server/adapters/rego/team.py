@@ -6,7 +6,7 @@ import logging
 from collections.abc import Coroutine
 from typing import Any, Final
 
-from remit_server.adapters.rego_process import EvaluationFailed, Program, RegoProcess, WorkerLost
+from remit_server.adapters.rego.process import EvaluationFailed, Program, RegoProcess, WorkerLost
 
 _FIRST_PAUSE: Final = 0.1
 _LONGEST_PAUSE: Final = 5.0

@@ -8,8 +8,8 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
-from remit_server.adapters.findings import Finding
-from remit_server.adapters.rego_syntax import Reference, Rule, rules_of
+from remit_server.adapters.policy.findings import Finding
+from remit_server.adapters.rego.syntax import Reference, Rule, rules_of
 
 ENTRYPOINT: Final = "data.remit.issue.decision"
 ADMIN_ENTRYPOINT: Final = "data.remit.admin.decision"

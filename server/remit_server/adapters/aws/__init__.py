@@ -1,0 +1,1 @@
+"""AWS STS: asked for sessions, never without a session policy."""

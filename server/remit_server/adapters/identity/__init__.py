@@ -1,0 +1,1 @@
+"""Who asks and for whom: OIDC tokens, key sets, SPIFFE certificates, and who may present whose token."""

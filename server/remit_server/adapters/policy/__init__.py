@@ -1,0 +1,1 @@
+"""Policy bundles as they lie on disk, and the strict reading of what they decide."""

@@ -1,0 +1,1 @@
+"""Rego, evaluated in worker processes that can be killed; nothing to install."""
