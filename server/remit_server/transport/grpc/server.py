@@ -20,6 +20,7 @@ from remit_server.transport.grpc.interceptor import Guard
 MAX_MESSAGE = 64 * 1024
 MAX_METADATA = 24 * 1024
 STREAMS_PER_CONNECTION = 128
+LEAST_PENDING = 1024  # calls that wait to be looked at; past it grpc drops some at random, as CANCELLED
 SERVICE: Any = credential_service_pb2.DESCRIPTOR.services_by_name["CredentialService"]
 HEALTH: Any = health_pb2.DESCRIPTOR.services_by_name["Health"]
 
@@ -74,13 +75,14 @@ class GrpcServer:
 
 def _options(concurrent_calls: int) -> Sequence[tuple[str, int]]:
     """Returns the channel arguments, each set on purpose: overload is RESOURCE_EXHAUSTED, never a silent cancel."""
+    pending = max(concurrent_calls * 2, LEAST_PENDING)
     return [
         ("grpc.max_receive_message_length", MAX_MESSAGE),
         ("grpc.max_metadata_size", MAX_METADATA),
         ("grpc.absolute_max_metadata_size", MAX_METADATA),
         ("grpc.max_concurrent_streams", STREAMS_PER_CONNECTION),
-        ("grpc.server.max_pending_requests", concurrent_calls * 2),
-        ("grpc.server.max_pending_requests_hard_limit", concurrent_calls * 4),
+        ("grpc.server.max_pending_requests", pending),
+        ("grpc.server.max_pending_requests_hard_limit", pending * 2),
         ("grpc.server_handshake_timeout_ms", 10_000),
         ("grpc.http2.min_ping_interval_without_data_ms", 20_000),
         ("grpc.http2.max_ping_strikes", 3),
