@@ -17,13 +17,13 @@ from tests.policy_bundles import DEFAULT_POLICIES, ENTITLEMENT, NO, YES, merged,
 from tests.real_opa import opa_answers, run_opa
 
 from remit_sandbox.sample_account import role_policies
-from remit_server.adapters.bundle import Bundle, read_bundle
-from remit_server.adapters.entitlement_json import permissions
-from remit_server.adapters.policy_decision import PolicyUnavailable, decision_of
-from remit_server.adapters.rego_embedded import EmbeddedRego, EngineLimits, check_bundle
-from remit_server.adapters.rego_process import Program, RegoProcess
-from remit_server.adapters.rego_testing import Verdict, run_tests
-from remit_server.adapters.rego_wire import ADMIN, ISSUE, QUERY
+from remit_server.adapters.policy.bundle import Bundle, read_bundle
+from remit_server.adapters.policy.decision import PolicyUnavailable, decision_of
+from remit_server.adapters.policy.entitlement_json import permissions
+from remit_server.adapters.rego.embedded import EmbeddedRego, EngineLimits, check_bundle
+from remit_server.adapters.rego.process import Program, RegoProcess
+from remit_server.adapters.rego.testing import Verdict, run_tests
+from remit_server.adapters.rego.wire import ADMIN, ISSUE, QUERY
 from remit_server.adapters.strict_yaml import strict_yaml
 from remit_server.domain.capability import expand
 from remit_server.domain.decision import Allow, Decision, DecisionInput, Deny, canonical_json

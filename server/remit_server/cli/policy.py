@@ -9,8 +9,8 @@ import typer
 from remit_server.cli.output import CANNOT_START, WRONG, complain
 
 if TYPE_CHECKING:  # the rest is imported by the command that needs it, so that `--help` answers at once
-    from remit_server.adapters.findings import BundleRefused
-    from remit_server.adapters.rego_testing import Outcome
+    from remit_server.adapters.policy.findings import BundleRefused
+    from remit_server.adapters.rego.testing import Outcome
 
 app = typer.Typer(name="policy", help="Check and test a policy bundle.", no_args_is_help=True)
 
@@ -26,9 +26,9 @@ def run_policy_tests(
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Names the tests that passed, too.")] = False,
 ) -> None:
     """Runs every rule named test_*; ends with 1 when one is not true."""
-    from remit_server.adapters.bundle import read_bundle
-    from remit_server.adapters.findings import BundleRefused
-    from remit_server.adapters.rego_testing import Verdict, run_tests
+    from remit_server.adapters.policy.bundle import read_bundle
+    from remit_server.adapters.policy.findings import BundleRefused
+    from remit_server.adapters.rego.testing import Verdict, run_tests
 
     try:
         outcomes = asyncio.run(run_tests(read_bundle(bundle, stamped=False)))
@@ -49,9 +49,9 @@ def run_policy_tests(
 @app.command("check")
 def check_policy(bundle: BundleFolder = DEFAULT_BUNDLE) -> None:
     """Does everything the gateway does before it decides by a bundle; ends with 1 when it would refuse it."""
-    from remit_server.adapters.bundle import Bundle, read_bundle
-    from remit_server.adapters.findings import BundleRefused, Finding
-    from remit_server.adapters.rego_embedded import EmbeddedRego, check_bundle
+    from remit_server.adapters.policy.bundle import Bundle, read_bundle
+    from remit_server.adapters.policy.findings import BundleRefused, Finding
+    from remit_server.adapters.rego.embedded import EmbeddedRego, check_bundle
 
     async def started(read: Bundle) -> tuple[Finding, ...]:
         advice = await check_bundle(read)
@@ -72,8 +72,8 @@ def check_policy(bundle: BundleFolder = DEFAULT_BUNDLE) -> None:
 @app.command("stamp")
 def stamp_policy(bundle: BundleFolder = DEFAULT_BUNDLE) -> None:
     """Writes the revision of the files into .manifest, after every intended change to them."""
-    from remit_server.adapters.bundle import read_bundle, stamp
-    from remit_server.adapters.findings import BundleRefused
+    from remit_server.adapters.policy.bundle import read_bundle, stamp
+    from remit_server.adapters.policy.findings import BundleRefused
 
     try:
         revision = stamp(bundle)

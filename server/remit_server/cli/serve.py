@@ -21,8 +21,8 @@ def serve(config: Annotated[Path, typer.Option("--config", help="The configurati
     import uvloop
 
     from remit_server.adapters.database.engine import DatabaseRefused
-    from remit_server.adapters.findings import BundleRefused
     from remit_server.adapters.logs import configure_logs
+    from remit_server.adapters.policy.findings import BundleRefused
     from remit_server.config.loading import ConfigurationError, load
     from remit_server.domain.errors import RemitError
 
