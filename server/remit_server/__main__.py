@@ -1,10 +1,14 @@
 """The entry point of `remit-server`."""
 
-from remit_server.cli import app
+import sys
 
 
 def main() -> None:
-    """Runs the command line."""
+    """Runs the command line; says what to install where only the client is."""
+    try:
+        from remit_server.cli import app  # noqa: PLC0415 - the client alone does not bring what this needs
+    except ModuleNotFoundError as error:
+        sys.exit(f"the gateway is not installed here ({error.name} is missing): pip install 'remit[server]'")
     app()
 
 
