@@ -11,10 +11,10 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from tests.property import iam_oracle as oracle
 
-from remit_server.iam.containment import contains
-from remit_server.iam.document import Document
-from remit_server.iam.pattern import Pattern, PatternTooComplex
-from remit_server.iam.verdict import Counterexample, Undecided, Witness
+from remit_server.iam.containment.proving import contains
+from remit_server.iam.containment.verdict import Counterexample, Undecided, Witness
+from remit_server.iam.language.document import Document
+from remit_server.iam.language.pattern import Pattern, PatternTooComplex
 
 PAIRS = int(os.environ.get("REMIT_DIFFERENTIAL_PAIRS", "2000"))
 SEEDS = 8

@@ -30,8 +30,8 @@ from remit_server.iam import (
     narrow,
     narrow_all,
 )
-from remit_server.iam.compaction import ranked_forms
-from remit_server.iam.dense import dense
+from remit_server.iam.issuing.compaction import ranked_forms
+from remit_server.iam.issuing.dense import dense
 
 ACTIONS = ("s3:GetObject", "s3:GetObjectAcl", "s3:PutObject", "s3:ListBucket", "sqs:SendMessage")
 ACTION_PATTERNS = (*ACTIONS, "s3:Get*", "s3:*Object", "S3:*", "s3:?utObject", "sqs:*")

@@ -6,7 +6,7 @@ from itertools import permutations
 import pytest
 
 from remit_server.iam import Document, Effect, Witness, compact, contains, guarded, split, time_bound
-from remit_server.iam.compaction import LIMIT
+from remit_server.iam.issuing.compaction import LIMIT
 
 END = datetime(2030, 1, 1, tzinfo=UTC)
 

@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
-from remit_server.iam.containment import contains, contains_all
-from remit_server.iam.document import Document
-from remit_server.iam.verdict import Budget, Counterexample, Undecided, Witness
+from remit_server.iam.containment.proving import contains, contains_all
+from remit_server.iam.containment.verdict import Budget, Counterexample, Undecided, Witness
+from remit_server.iam.language.document import Document
 
 ONE_DAY = {"Condition": {"StringEquals": {"aws:PrincipalTag/day": "monday"}}}
 

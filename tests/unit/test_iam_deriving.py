@@ -25,7 +25,7 @@ from remit_server.iam import (
     evaluate,
     floor,
 )
-from remit_server.iam.compaction import LIMIT
+from remit_server.iam.issuing.compaction import LIMIT
 
 END = datetime(2026, 11, 23, 13, 0, tzinfo=UTC)
 NOW = {"aws:CurrentTime": "2026-11-23T12:59:59Z"}

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from remit_server.iam.condition import Condition
-from remit_server.iam.document import Document, Effect, MalformedPolicy, Statement
+from remit_server.iam.language.condition import Condition
+from remit_server.iam.language.document import Document, Effect, MalformedPolicy, Statement
 
 ALLOW: dict[str, Any] = {"Effect": "Allow", "Action": "s3:GetObject", "Resource": "arn:aws:s3:::reports/*"}
 

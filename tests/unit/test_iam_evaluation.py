@@ -15,7 +15,7 @@ from remit_server.iam import (
     evaluate,
     guarded,
 )
-from remit_server.iam.operators import Context, holds
+from remit_server.iam.evaluation.operators import Context, holds
 
 KEY = "arn:aws:kms:eu-central-1:111122223333:key/k"
 VIA_S3 = {"kms:ViaService": "s3.eu-central-1.amazonaws.com"}

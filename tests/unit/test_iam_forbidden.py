@@ -3,7 +3,7 @@
 import pytest
 
 from remit_server.iam import Counterexample, Document, Witness, contains, floor, forbidden_action, outlives_task
-from remit_server.iam.forbidden import LASTING, NEVER
+from remit_server.iam.issuing.forbidden import LASTING, NEVER
 
 
 def allowing(actions: object, element: str = "Action") -> Document:

@@ -16,8 +16,8 @@ from remit_server.iam import (
     guarded,
     time_bound,
 )
-from remit_server.iam.guards import DIRECT_CALL, is_bound
-from remit_server.iam.negation import negated
+from remit_server.iam.issuing.guards import DIRECT_CALL, is_bound
+from remit_server.iam.language.negation import negated
 
 VIA = {"BoolIfExists": {"aws:ViaAWSService": "false"}}
 

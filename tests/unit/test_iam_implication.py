@@ -3,7 +3,7 @@
 import pytest
 
 from remit_server.iam import Condition, Counterexample, Document, Witness, contains
-from remit_server.iam.implication import implies
+from remit_server.iam.containment.implication import implies
 
 
 def policy(*statements: dict[str, object]) -> Document:

@@ -2,8 +2,8 @@
 
 import pytest
 
-from remit_server.iam.arn import ActionPattern, MalformedPattern, ResourcePattern
-from remit_server.iam.pattern import Pattern, PatternTooComplex
+from remit_server.iam.language.arn import ActionPattern, MalformedPattern, ResourcePattern
+from remit_server.iam.language.pattern import Pattern, PatternTooComplex
 
 
 @pytest.mark.parametrize(

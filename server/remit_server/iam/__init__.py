@@ -1,12 +1,8 @@
 """The IAM policy algebra: what may be issued, proven without trusting whoever decided it."""
 
-from remit_server.iam.arn import ActionPattern, MalformedPattern, ResourcePattern
-from remit_server.iam.compaction import Compacted, compact, split
-from remit_server.iam.condition import Condition, MalformedCondition
-from remit_server.iam.containment import contains, contains_all
-from remit_server.iam.deriving import Covering, Derived, TooLarge, UnderivableIntent, conditioned, derive
-from remit_server.iam.document import Document, Effect, MalformedPolicy, Statement
-from remit_server.iam.evaluation import (
+from remit_server.iam.containment.proving import contains, contains_all
+from remit_server.iam.containment.verdict import Budget, Counterexample, Cover, Undecided, Witness
+from remit_server.iam.evaluation.evaluating import (
     Allowed,
     ExplicitDeny,
     ImplicitDeny,
@@ -16,11 +12,15 @@ from remit_server.iam.evaluation import (
     ResourcePolicy,
     evaluate,
 )
-from remit_server.iam.forbidden import floor, forbidden_action, outlives_task
-from remit_server.iam.guards import TooManyOverlapsError, bound_to, guarded, time_bound
-from remit_server.iam.narrowing import narrow, narrow_all
-from remit_server.iam.pattern import Pattern, PatternTooComplex
-from remit_server.iam.verdict import Budget, Counterexample, Cover, Undecided, Witness
+from remit_server.iam.issuing.compaction import Compacted, compact, split
+from remit_server.iam.issuing.deriving import Covering, Derived, TooLarge, UnderivableIntent, conditioned, derive
+from remit_server.iam.issuing.forbidden import floor, forbidden_action, outlives_task
+from remit_server.iam.issuing.guards import TooManyOverlapsError, bound_to, guarded, time_bound
+from remit_server.iam.issuing.narrowing import narrow, narrow_all
+from remit_server.iam.language.arn import ActionPattern, MalformedPattern, ResourcePattern
+from remit_server.iam.language.condition import Condition, MalformedCondition
+from remit_server.iam.language.document import Document, Effect, MalformedPolicy, Statement
+from remit_server.iam.language.pattern import Pattern, PatternTooComplex
 
 __all__ = [
     "ActionPattern",

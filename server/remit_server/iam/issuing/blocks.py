@@ -4,8 +4,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Protocol, Self, TypeVar
 
-from remit_server.iam.arn import ActionPattern, ResourcePattern
-from remit_server.iam.document import Statement
+from remit_server.iam.language.arn import ActionPattern, ResourcePattern
+from remit_server.iam.language.document import Statement
 
 
 class _Including(Protocol):

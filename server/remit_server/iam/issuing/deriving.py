@@ -5,17 +5,17 @@ from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
 
-from remit_server.iam.automaton import VARIABLE
-from remit_server.iam.compaction import LIMIT, Form, is_same, ranked_forms, split
-from remit_server.iam.condition import Condition
-from remit_server.iam.conjunction import by_value, conjoined
-from remit_server.iam.containment import contains
-from remit_server.iam.dense import dense
-from remit_server.iam.document import Document, Effect, Statement
-from remit_server.iam.guards import bound_to, time_bound
-from remit_server.iam.implication import implies
-from remit_server.iam.merging import Fact, facts_of
-from remit_server.iam.verdict import Witness
+from remit_server.iam.containment.implication import implies
+from remit_server.iam.containment.proving import contains
+from remit_server.iam.containment.verdict import Witness
+from remit_server.iam.issuing.compaction import LIMIT, Form, is_same, ranked_forms, split
+from remit_server.iam.issuing.dense import dense
+from remit_server.iam.issuing.guards import bound_to, time_bound
+from remit_server.iam.issuing.merging import Fact, facts_of
+from remit_server.iam.language.automaton import VARIABLE
+from remit_server.iam.language.condition import Condition
+from remit_server.iam.language.conjunction import by_value, conjoined
+from remit_server.iam.language.document import Document, Effect, Statement
 
 _MOST_PARTS = 500
 

@@ -11,12 +11,12 @@ from collections.abc import Collection, Iterable, Sequence
 from datetime import UTC, datetime
 from itertools import combinations
 
-from remit_server.iam.arn import ActionPattern, ResourcePattern
-from remit_server.iam.blocks import Block, blocks_of, overlapping, pruned
-from remit_server.iam.condition import Condition
-from remit_server.iam.conjunction import canonical
-from remit_server.iam.document import Document, Effect, Statement
-from remit_server.iam.negation import negated
+from remit_server.iam.issuing.blocks import Block, blocks_of, overlapping, pruned
+from remit_server.iam.language.arn import ActionPattern, ResourcePattern
+from remit_server.iam.language.condition import Condition
+from remit_server.iam.language.conjunction import canonical
+from remit_server.iam.language.document import Document, Effect, Statement
+from remit_server.iam.language.negation import negated
 
 DIRECT_CALL = Condition("BoolIfExists", "aws:ViaAWSService", ("false",))
 """Holds for calls the session makes itself; services calling on its behalf stay bounded by the Allows."""

@@ -7,10 +7,10 @@ a `NotAction` or `NotResource` list. Answers yes only when proven; everything el
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from remit_server.iam.arn import ActionPattern, ResourcePattern
-from remit_server.iam.condition import Condition
-from remit_server.iam.document import Concerned, Document, Effect, Numbered, Statement
-from remit_server.iam.verdict import Cover
+from remit_server.iam.containment.verdict import Cover
+from remit_server.iam.language.arn import ActionPattern, ResourcePattern
+from remit_server.iam.language.condition import Condition
+from remit_server.iam.language.document import Concerned, Document, Effect, Numbered, Statement
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,6 @@
 """The negated form of a condition, which an exact guard denies."""
 
-from remit_server.iam.condition import Condition
+from remit_server.iam.language.condition import Condition
 
 _OPPOSITES = {
     "StringEquals": "StringNotEquals",

@@ -5,10 +5,10 @@ from dataclasses import dataclass
 from itertools import product
 from typing import TypeVar
 
-from remit_server.iam.arn import ActionPattern, ResourcePattern
-from remit_server.iam.condition import Condition
-from remit_server.iam.conjunction import by_value, canonical, united, widest
-from remit_server.iam.document import Document, Effect, Statement
+from remit_server.iam.language.arn import ActionPattern, ResourcePattern
+from remit_server.iam.language.condition import Condition
+from remit_server.iam.language.conjunction import by_value, canonical, united, widest
+from remit_server.iam.language.document import Document, Effect, Statement
 
 _Key = TypeVar("_Key")
 _Value = TypeVar("_Value")

@@ -9,11 +9,11 @@ get no more than in the plain form, and less where a resource policy would have 
 from collections.abc import Sequence
 from itertools import combinations
 
-from remit_server.iam.arn import ResourcePattern
-from remit_server.iam.blocks import overlapping, pruned
-from remit_server.iam.document import Effect, Statement
-from remit_server.iam.guards import DIRECT_CALL, guarded
-from remit_server.iam.negation import negated
+from remit_server.iam.issuing.blocks import overlapping, pruned
+from remit_server.iam.issuing.guards import DIRECT_CALL, guarded
+from remit_server.iam.language.arn import ResourcePattern
+from remit_server.iam.language.document import Effect, Statement
+from remit_server.iam.language.negation import negated
 
 _EVERY_RESOURCE = (ResourcePattern.parse("*"),)
 _TAKEN_BACK = frozenset({("StringLike", "s3:prefix"), ("StringEquals", "s3:prefix")})

@@ -3,13 +3,13 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
-from remit_server.iam.condition import Condition
-from remit_server.iam.conjunction import by_value
-from remit_server.iam.containment import contains
-from remit_server.iam.document import Document, Effect, Statement
-from remit_server.iam.guards import guarded, is_bound
-from remit_server.iam.merging import merged, taken_apart
-from remit_server.iam.verdict import Witness
+from remit_server.iam.containment.proving import contains
+from remit_server.iam.containment.verdict import Witness
+from remit_server.iam.issuing.guards import guarded, is_bound
+from remit_server.iam.issuing.merging import merged, taken_apart
+from remit_server.iam.language.condition import Condition
+from remit_server.iam.language.conjunction import by_value
+from remit_server.iam.language.document import Document, Effect, Statement
 
 LIMIT = 2048
 """Characters that STS takes as session policies. Source: STS API reference, AssumeRole, `Policy`."""

@@ -4,10 +4,10 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain, count, product
 
-from remit_server.iam.arn import ActionPattern, ResourcePattern
-from remit_server.iam.automaton import Machine, Steps, walk
-from remit_server.iam.pattern import Pattern
-from remit_server.iam.rules import Rule
+from remit_server.iam.containment.rules import Rule
+from remit_server.iam.language.arn import ActionPattern, ResourcePattern
+from remit_server.iam.language.automaton import Machine, Steps, walk
+from remit_server.iam.language.pattern import Pattern
 
 _SERVICES = ("anyservice",)
 _REGIONS = ("us-east-1", "eu-west-1")

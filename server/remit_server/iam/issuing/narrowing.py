@@ -3,11 +3,11 @@
 from collections.abc import Iterator, Sequence
 from itertools import product
 
-from remit_server.iam.arn import ActionPattern, ResourcePattern
-from remit_server.iam.conjunction import conjoined
-from remit_server.iam.document import Document, Effect, Statement
-from remit_server.iam.merging import Fact, distinct, facts_of, grouped
-from remit_server.iam.pattern import PatternTooComplex
+from remit_server.iam.issuing.merging import Fact, distinct, facts_of, grouped
+from remit_server.iam.language.arn import ActionPattern, ResourcePattern
+from remit_server.iam.language.conjunction import conjoined
+from remit_server.iam.language.document import Document, Effect, Statement
+from remit_server.iam.language.pattern import PatternTooComplex
 
 
 def narrow(intent: Document, ceiling: Document) -> Document:

@@ -6,8 +6,8 @@ import operator
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 
-from remit_server.iam.condition import Condition
-from remit_server.iam.pattern import Pattern
+from remit_server.iam.language.condition import Condition
+from remit_server.iam.language.pattern import Pattern
 
 Context = Mapping[str, str | tuple[str, ...]]
 """Condition keys (case does not matter) and their values; a key without values counts as absent."""

@@ -3,11 +3,11 @@
 from collections.abc import Sequence
 from dataclasses import replace
 
-from remit_server.iam.document import Document
-from remit_server.iam.exact import decide
-from remit_server.iam.fast import settle
-from remit_server.iam.implication import WrittenOut, written_out
-from remit_server.iam.verdict import Budget, Counterexample, Cover, Undecided, Witness
+from remit_server.iam.containment.exact import decide
+from remit_server.iam.containment.fast import settle
+from remit_server.iam.containment.implication import WrittenOut, written_out
+from remit_server.iam.containment.verdict import Budget, Counterexample, Cover, Undecided, Witness
+from remit_server.iam.language.document import Document
 
 DEFAULT_BUDGET = Budget()
 

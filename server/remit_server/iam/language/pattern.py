@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 
-from remit_server.iam.automaton import (
+from remit_server.iam.language.automaton import (
     ANY,
     VARIABLE,
     BudgetError,

@@ -3,8 +3,8 @@
 import re
 from dataclasses import dataclass, field
 
-from remit_server.iam.automaton import VARIABLE
-from remit_server.iam.pattern import Pattern
+from remit_server.iam.language.automaton import VARIABLE
+from remit_server.iam.language.pattern import Pattern
 
 MAX_ACTION = 128
 MAX_RESOURCE = 1600

@@ -4,9 +4,9 @@ import ipaddress
 import math
 from collections.abc import Iterable, Sequence
 
-from remit_server.iam.automaton import VARIABLE
-from remit_server.iam.condition import Condition
-from remit_server.iam.pattern import Pattern, PatternTooComplex
+from remit_server.iam.language.automaton import VARIABLE
+from remit_server.iam.language.condition import Condition
+from remit_server.iam.language.pattern import Pattern, PatternTooComplex
 
 _LIKE = "StringLike"
 _IP = "IpAddress"

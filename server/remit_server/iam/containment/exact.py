@@ -10,14 +10,14 @@ from dataclasses import dataclass, field
 from functools import reduce
 from operator import or_
 
-from remit_server.iam.arn import ActionPattern, ResourcePattern
-from remit_server.iam.automaton import BudgetError, Steps
-from remit_server.iam.condition import Condition
-from remit_server.iam.document import Document, Effect
-from remit_server.iam.examples import Example, actions, resources
-from remit_server.iam.fast import Atom
-from remit_server.iam.rules import Rule, atoms_of, depends_on_reading, rules_of
-from remit_server.iam.verdict import Budget, Counterexample, Cover, Undecided
+from remit_server.iam.containment.examples import Example, actions, resources
+from remit_server.iam.containment.fast import Atom
+from remit_server.iam.containment.rules import Rule, atoms_of, depends_on_reading, rules_of
+from remit_server.iam.containment.verdict import Budget, Counterexample, Cover, Undecided
+from remit_server.iam.language.arn import ActionPattern, ResourcePattern
+from remit_server.iam.language.automaton import BudgetError, Steps
+from remit_server.iam.language.condition import Condition
+from remit_server.iam.language.document import Document, Effect
 
 _EVERY_ACTION = ActionPattern.parse("*")
 _EVERY_RESOURCE = ResourcePattern.parse("*")

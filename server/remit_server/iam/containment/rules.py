@@ -3,9 +3,9 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from remit_server.iam.arn import ActionPattern, ResourcePattern
-from remit_server.iam.condition import Condition
-from remit_server.iam.document import Document, Effect, Statement
+from remit_server.iam.language.arn import ActionPattern, ResourcePattern
+from remit_server.iam.language.condition import Condition
+from remit_server.iam.language.document import Document, Effect, Statement
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,13 +9,13 @@ import ipaddress
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from remit_server.iam.arn import ActionPattern, ResourcePattern
-from remit_server.iam.automaton import VARIABLE
-from remit_server.iam.condition import Condition
-from remit_server.iam.conjunction import by_value, conjoined
-from remit_server.iam.document import Document, Effect, Statement
-from remit_server.iam.negation import negated
-from remit_server.iam.pattern import Pattern
+from remit_server.iam.language.arn import ActionPattern, ResourcePattern
+from remit_server.iam.language.automaton import VARIABLE
+from remit_server.iam.language.condition import Condition
+from remit_server.iam.language.conjunction import by_value, conjoined
+from remit_server.iam.language.document import Document, Effect, Statement
+from remit_server.iam.language.negation import negated
+from remit_server.iam.language.pattern import Pattern
 
 _MOST_STATEMENTS = 400
 _SINGLE_VALUED = frozenset({"s3:prefix"})

@@ -10,9 +10,9 @@ privilege escalation paths known from practice (role chains, PassRole, resource 
 from collections.abc import Collection, Iterable, Iterator
 from typing import Final
 
-from remit_server.iam.arn import ActionPattern, ResourcePattern
-from remit_server.iam.document import Document, Effect, Statement
-from remit_server.iam.pattern import Pattern
+from remit_server.iam.language.arn import ActionPattern, ResourcePattern
+from remit_server.iam.language.document import Document, Effect, Statement
+from remit_server.iam.language.pattern import Pattern
 
 HARMLESS: Final = ("sts:GetCallerIdentity",)
 """Exempt from NEVER: AWS answers it to everyone, and only with who asks."""

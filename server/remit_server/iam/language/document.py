@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from hashlib import sha256
 
-from remit_server.iam.arn import ActionPattern, ResourcePattern
-from remit_server.iam.condition import Condition
+from remit_server.iam.language.arn import ActionPattern, ResourcePattern
+from remit_server.iam.language.condition import Condition
 
 VERSION = "2012-10-17"
 # Past this many remembered look-ups a document answers without remembering: callers choose the actions.
@@ -143,7 +143,7 @@ class Document:
     @classmethod
     def parse(cls, source: "Mapping[str, object] | str | bytes", *, authored: bool = False) -> "Document":
         """Reads a policy strictly; `authored` admits policy variables. Raises MalformedPolicy."""
-        from remit_server.iam.parsing import parsed  # noqa: PLC0415 - parsing builds these values
+        from remit_server.iam.language.parsing import parsed  # noqa: PLC0415 - parsing builds these values
 
         return cls(parsed(source, authored=authored))
 

@@ -8,9 +8,9 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from remit_server.iam.condition import Condition
-from remit_server.iam.document import Document, Effect, Statement
-from remit_server.iam.operators import Context, holds
+from remit_server.iam.evaluation.operators import Context, holds
+from remit_server.iam.language.condition import Condition
+from remit_server.iam.language.document import Document, Effect, Statement
 
 
 class Naming(StrEnum):

@@ -1,0 +1,1 @@
+"""What a policy says: patterns, ARNs, conditions, statements and documents, and how they are read."""
