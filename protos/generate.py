@@ -6,7 +6,7 @@ The generated modules must not depend on `buf/validate/validate.proto`: register
 descriptor pool, or shipping a `buf` package, would collide with an application's own copy. So the import is taken out
 of every file descriptor before code is generated. The rules themselves stay: they are options, and the option bytes of
 an unregistered extension are kept as unknown fields, which is where protovalidate reads them
-(docs/decisions/0001-generated-code-without-buf-validate.md).
+(docs/decisions/generated-code.md).
 """
 
 import argparse
