@@ -3,6 +3,7 @@
 import statistics
 import time
 from collections.abc import Callable
+from functools import partial
 
 from remit.v1.credential_service_pb2 import IssueCredentialsRequest
 from remit.v1.types_pb2 import Capability, Permission, TaskIntent
@@ -16,7 +17,7 @@ def main() -> None:
     requests = {"valid, 1.7 KB": valid_request(), "60 KB of broken rules": hostile_request()}
     report("calibration: sum(range(1000))", lambda: sum(range(1000)))
     for name, request in requests.items():
-        report(f"violations({name})", lambda request=request: violations(request))
+        report(f"violations({name})", partial(violations, request))
 
 
 def valid_request() -> IssueCredentialsRequest:
