@@ -3,16 +3,20 @@
 import asyncio
 import shutil
 import signal
+import sys
 import tempfile
 from pathlib import Path
 from typing import Annotated
 
 import typer
 from rich.console import Console
+from rich.text import Text
 
+from remit_sandbox.background import BackgroundSandbox, sandbox_in_background
 from remit_sandbox.errors import SandboxError
 from remit_sandbox.guide import print_guide
-from remit_sandbox.sandbox import Sandbox, running_sandbox
+from remit_sandbox.local_aws import find_interpreter
+from remit_sandbox.sandbox import running_sandbox
 from remit_sandbox.stage import CameOutDifferently, Stage
 from remit_sandbox.story import Story
 
@@ -22,58 +26,76 @@ app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,  # NOTE: pretty tracebacks show local variables, secrets among them
 )
+WIDEST = 120
 _FAILED = 1
+_INTERRUPTED = 130
 
 
 @app.command()
 def demo() -> None:
     """Tell the story on real parts; exit 0 only if every step came out as told."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     console = _console()
-    folder = Path(tempfile.mkdtemp(prefix="remit-demo-"))
+    folder: Path | None = None
     try:
-        asyncio.run(_told(Stage(console), folder))
+        find_interpreter()  # the one part that may be missing: better known before anything is made
+        folder = Path(tempfile.mkdtemp(prefix="remit-demo-"))
+        _tell(Stage(console), folder)
     except (SandboxError, CameOutDifferently) as error:
-        console.print(f"\n[red]The demo stopped:[/red] {error}\nIts files are kept in {folder}", soft_wrap=True)
+        _complain(console, "The demo stopped", error)
+        if folder is not None:
+            console.print(f"Its files are kept in {folder}", soft_wrap=True)
+            folder = None
         raise typer.Exit(_FAILED) from error
-    shutil.rmtree(folder)
+    except KeyboardInterrupt:
+        console.print("\nInterrupted; every process has been ended.")
+        raise typer.Exit(_INTERRUPTED) from None
+    finally:
+        if folder is not None:
+            shutil.rmtree(folder)
 
 
 def _console() -> Console:
-    """Returns the console: the terminal's width, or lines of 120 where there is no terminal."""
+    """Returns the console: the terminal's width up to 120, and lines of 120 where there is no terminal."""
+    if hasattr(sys.stdout, "reconfigure"):
+        sys.stdout.reconfigure(errors="replace")  # a ✓ that a terminal cannot show is no reason to fail
     console = Console(highlight=False)
-    return console if console.is_terminal else Console(highlight=False, width=120)
+    return Console(highlight=False, width=min(console.width, WIDEST) if console.is_terminal else WIDEST)
 
 
-async def _told(stage: Stage, folder: Path) -> None:
-    """Runs the sandbox around the story. The story itself is plain synchronous code, so it has a thread of its own."""
-    loop = asyncio.get_running_loop()
-    with stage.console.status("starting: authority, OIDC issuer, local AWS, gateway …"):
-        running = running_sandbox(folder)
-        sandbox = await running.__aenter__()
+def _complain(console: Console, what: str, error: Exception) -> None:
+    """Says what failed; the error's own text is never read as markup."""
+    console.print(Text.assemble((f"\n{what}: ", "red"), str(error)), soft_wrap=True)
+
+
+def _tell(stage: Stage, folder: Path) -> None:
+    """Tells the story on a sandbox of its own."""
+    starting = stage.console.status("starting: authority, OIDC issuer, local AWS, gateway …")
+    starting.start()
     try:
-        _introduce(stage, sandbox)
-
-        def name_session(arn: str) -> None:
-            asyncio.run_coroutine_threadsafe(sandbox.aws.let_partner_name(arn), loop).result()
-
-        await asyncio.to_thread(Story(sandbox, stage, name_session).tell)
+        with sandbox_in_background(folder) as background:
+            starting.stop()
+            _introduce(stage, background)
+            aws = background.sandbox.aws
+            Story(background.sandbox, stage, lambda arn: background.run(aws.let_partner_name(arn))).tell()
     finally:
-        await running.__aexit__(None, None, None)
+        starting.stop()
     stage.console.print(f"\n[green]All {stage.steps} steps came out as told.[/green] Every process has been ended.")
 
 
-def _introduce(stage: Stage, sandbox: Sandbox) -> None:
+def _introduce(stage: Stage, background: BackgroundSandbox) -> None:
     """Says what is running."""
+    sandbox = background.sandbox
     stage.console.rule("[bold]Remit: cloud credentials for one task of one agent", align="left")
     stage.table(
-        "part",
-        "where",
+        "on this machine",
+        "",
         rows=[
-            ("gateway (gRPC, mTLS)", sandbox.mtls),
-            ("gateway (gRPC, bearer)", sandbox.bearer),
+            ("gateway (gRPC over TLS)", sandbox.mtls),
             ("OIDC issuer", sandbox.issuer.url),
-            ("AWS", f"{sandbox.aws.endpoint_url} (ministack, enforcing policies)"),
-            ("policy", "policies/, embedded Rego in a worker process"),
+            ("AWS", f"{sandbox.aws.endpoint_url} (ministack, which enforces policies)"),
+            ("policy", "the default one, by embedded Rego"),
+            ("audit trail", "one SQLite database"),
         ],
     )
 
@@ -89,7 +111,7 @@ def up(
     try:
         asyncio.run(_up(console, folder.absolute()))
     except SandboxError as error:
-        console.print(f"[red]The sandbox did not start:[/red] {error}", soft_wrap=True)
+        _complain(console, "The sandbox did not start", error)
         raise typer.Exit(_FAILED) from error
 
 
@@ -102,7 +124,7 @@ async def _up(console: Console, folder: Path) -> None:
     async with running_sandbox(folder) as sandbox:
         print_guide(console, sandbox)
         await stop.wait()
-        console.print("ending every process …")
+        console.print("Ending every process …")
 
 
 def main() -> None:

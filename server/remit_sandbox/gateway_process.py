@@ -17,6 +17,7 @@ from remit_sandbox.private_files import write_private
 
 START_SECONDS = 60.0
 STOP_SECONDS = 30.0
+LAST_LINES = 20
 _PASSED_ON = ("PATH", "HOME", "LANG", "LC_ALL", "TZ")
 
 
@@ -42,6 +43,11 @@ class GatewayProcess:
             )
         return cls(process, log_path)
 
+    @property
+    def process_id(self) -> int:
+        """The id of the gateway's process."""
+        return self._process.pid
+
     async def serving(self, address: str, roots: bytes, agent: KeyPair) -> None:
         """Returns once the gateway's own health check says SERVING; raises SandboxError when it ends or takes 60 s."""
         credentials = grpc.ssl_channel_credentials(
@@ -49,13 +55,16 @@ class GatewayProcess:
         )
         ended = asyncio.create_task(self._process.wait())
         answer = asyncio.create_task(_healthy(address, credentials))
-        done, waiting = await asyncio.wait({ended, answer}, timeout=START_SECONDS, return_when=asyncio.FIRST_COMPLETED)
-        for task in waiting:
-            task.cancel()
-        if answer not in done:
-            last = self.log_path.read_text(encoding="utf-8").strip().splitlines()[-3:]
-            raise SandboxError(f"the gateway did not start: {' '.join(last)} (all of it: {self.log_path})")
-        await answer
+        try:
+            await asyncio.wait({ended, answer}, timeout=START_SECONDS, return_when=asyncio.FIRST_COMPLETED)
+            served = answer.done() and answer.exception() is None
+        finally:
+            ended.cancel()
+            answer.cancel()
+        if not served:
+            last = self.log_path.read_text(encoding="utf-8").strip().splitlines()[-LAST_LINES:]
+            told = "\n".join(f"  {line}" for line in last) or "  it said nothing"
+            raise SandboxError(f"the gateway does not serve at {address}. The end of {self.log_path}:\n{told}")
 
     async def stop(self) -> None:
         """Asks the gateway to stop, and ends it when it does not within 30 s; may be repeated."""

@@ -1,5 +1,6 @@
 """What `remit-sandbox up` prints: how to use the running sandbox from another terminal, in lines that can be pasted."""
 
+import shlex
 import shutil
 import sys
 from pathlib import Path
@@ -10,27 +11,31 @@ from rich.markup import escape
 from remit_sandbox.private_files import write_private
 from remit_sandbox.sandbox import Sandbox
 
-_SCRIPT = '''"""Asks the sandbox for credentials to read s3://reports/2026/q3/ for alice, and prints them for a
-shell."""
+LAST_LINE = "Ctrl-C ends everything."
+_SCRIPT = '''"""Asks the sandbox for credentials to read s3://reports/2026/q3/ for alice; prints them for a shell."""
 
 import sys
 
 import remit
 
 gateway = remit.Gateway({address!r}, ca_file={ca!r}, certificate_file={certificate!r}, key_file={key!r})
-task = gateway.task(
+block = gateway.task(
     "summarise Q3",
     subject_token=sys.argv[1],
     allow=[
         remit.Capability("s3.read_prefix", bucket="reports", prefix="2026/q3/"),
         remit.Capability("s3.list_prefix", bucket="reports", prefix="2026/q3/"),
     ],
-).__enter__()  # not ended here: the credentials work until their time guard
+)
+try:
+    task = block.__enter__()  # never left, so not ended: the credentials work until their time guard
+except remit.RemitError as error:
+    sys.exit(str(error))
 credentials = task.credentials()
 print(f"export AWS_ACCESS_KEY_ID={{credentials.access_key_id}}")
 print(f"export AWS_SECRET_ACCESS_KEY={{credentials.secret_access_key}}")
 print(f"export AWS_SESSION_TOKEN={{credentials.session_token}}")
-print(f"export AWS_ENDPOINT_URL={endpoint} AWS_REGION={region}")
+print("export AWS_ENDPOINT_URL={endpoint} AWS_REGION={region} AWS_DEFAULT_REGION={region}")
 '''
 
 
@@ -51,7 +56,7 @@ def write_script(sandbox: Sandbox) -> Path:
 def token_command(sandbox: Sandbox) -> str:
     """Returns the line that signs alice in to the copilot and keeps her token in TOKEN."""
     return (
-        f"TOKEN=$(curl -s --cacert {sandbox.authority.bundle_path} -u sandbox:{sandbox.issuer.password} "
+        f"TOKEN=$(curl -sSf --cacert {_quoted(sandbox.authority.bundle_path)} -u sandbox:{sandbox.issuer.password} "
         f"-H 'Accept: text/plain' -d user=alice -d client_id=copilot {sandbox.issuer.url}/token)"
     )
 
@@ -67,35 +72,46 @@ def buf_curl_command(sandbox: Sandbox) -> str:
         '[{"name":"s3.read_prefix","parameters":{"bucket":"reports","prefix":"2026/q3/"}}]}}'
     )
     return (
-        f"{program} curl --schema {protos} --protocol grpc --cacert {sandbox.authority.bundle_path} "
-        f"--cert {pair.certificate_path} --key {pair.key_path} -d '{body}' "
+        f"{_quoted(program)} curl --schema {_quoted(protos)} --protocol grpc "
+        f"--cacert {_quoted(sandbox.authority.bundle_path)} "
+        f"--cert {_quoted(pair.certificate_path)} --key {_quoted(pair.key_path)} -d '{body}' "
         f"https://{sandbox.mtls}/remit.v1.CredentialService/PreviewCredentials"
     )
 
 
 def print_guide(console: Console, sandbox: Sandbox) -> None:
     """Prints the guide; the lines are never wrapped, so that they can be pasted."""
-    script = write_script(sandbox)
-    python = sys.executable
-    verify = f"{python} -m remit_server audit verify --database {sandbox.database}"
+    python, script = _quoted(sys.executable), _quoted(write_script(sandbox))
+    audit, database = f"{python} -m remit_server audit", f"--database {_quoted(sandbox.database)}"
     chapters = (
         ("1. sign alice in to the copilot (her token stays in this shell)", [token_command(sandbox)]),
         (
-            "2. credentials for one task, by the client, in the environment of the aws CLI",
+            "2. credentials for one task, in the environment that the aws CLI and boto3 read",
             [
                 f'eval "$({python} {script} "$TOKEN")"',
                 "aws s3 cp s3://reports/2026/q3/summary.md -",
-                "aws s3 cp s3://reports/2026/q2/summary.md -   # refused by AWS",
+                "aws s3 cp s3://reports/2026/q2/summary.md -   # AWS refuses",
             ],
         ),
         ("3. what would be issued, by buf curl", [buf_curl_command(sandbox)]),
-        ("4. what happened", [verify.replace(" verify ", " list "), verify]),
+        ("4. what happened", [f"{audit} list {database}", f"{audit} verify {database}"]),
     )
     console.rule("[bold]The sandbox is running", align="left")
-    console.print(f"gateway {sandbox.mtls} (mTLS) and {sandbox.bearer} (bearer), configured by {sandbox.config}")
-    console.print(f"issuer {sandbox.issuer.url}, AWS {sandbox.aws.endpoint_url}; logs and keys in {sandbox.folder}")
+    for label, text in (
+        ("gateway", f"{sandbox.mtls} (mTLS), {sandbox.bearer} (bearer)"),
+        ("issuer", sandbox.issuer.url),
+        ("AWS", f"{sandbox.aws.endpoint_url} (ministack)"),
+        ("files", f"{sandbox.folder} (remit.toml, keys, logs, the ledger)"),
+    ):
+        console.print(f"{label:<9}{escape(text)}", soft_wrap=True)
+    console.print("\nLines for another terminal:")
     for title, lines in chapters:
         console.print(f"\n[bold]{escape(title)}")
         for line in lines:
             console.out(f"  {line}", highlight=False)
-    console.print("\nCtrl-C ends everything.")
+    console.print(f"\n{LAST_LINE}")
+
+
+def _quoted(value: object) -> str:
+    """Returns a word of a command line as a shell takes it."""
+    return shlex.quote(str(value))

@@ -11,7 +11,7 @@ from remit_sandbox.certificates import Authority, KeyPair
 from remit_sandbox.configuration import AGENTS, write_configuration
 from remit_sandbox.gateway_process import GatewayProcess
 from remit_sandbox.issuer import LocalIssuer
-from remit_sandbox.local_aws import LocalAws
+from remit_sandbox.local_aws import LocalAws, find_interpreter
 from remit_sandbox.private_files import private_folder
 from remit_sandbox.sample_account import SampleAccount
 
@@ -41,6 +41,7 @@ async def running_sandbox(folder: Path, *, mtls_port: int = 0, bearer_port: int 
 
     Ports are free ones unless given. Raises SandboxError with what to do when a part cannot start.
     """
+    find_interpreter()  # the one part that may be missing: better known before anything is made
     folder = await asyncio.to_thread(private_folder, folder)
     authority = Authority.create(folder)
     server = authority.issue_server(["localhost", HOST])

@@ -16,6 +16,7 @@ import remit
 from remit_sandbox.aws_client import AwsKeys
 from remit_sandbox.sandbox import Sandbox
 from remit_sandbox.stage import Stage, expect
+from remit_sandbox.wording import policy_in_words, record_in_words
 from remit_server.adapters.database.audit_log import AuditLog, verify
 from remit_server.adapters.database.engine import open_for_reading
 from remit_server.domain.audit import ChainBroken, ChainedEvent, ChainIntact
@@ -77,28 +78,31 @@ class Story:
         stage = self.stage
         stage.chapter(
             "1. A copilot works for alice: “summarise Q3”",
-            "It presents alice's token and its own certificate, and asks to read s3://reports/2026/q3/*.",
+            "It presents her token and its own certificate, and asks to read s3://reports/2026/q3/*.",
         )
         token = self._token("alice", "copilot")
         with copilot.task("summarise Q3", subject_token=token, allow=[Q3, LIST_Q3]) as task:
             s3 = self._client(task, "s3")
+            grant = task.grant
             with stage.step("policy decides, containment is proven, it is recorded, and AWS STS gives credentials"):
-                expect(task.grant.entitlements == ("reports-reader",), f"entitlements {task.grant.entitlements}")
-            stage.say(f"grant {task.grant.name}, until {task.grant.expire_time:%H:%M:%S} UTC")
-            stage.show(
-                f"the session policy AWS enforces: {len(task.grant.session_policy)} of 2,048 characters",
-                "\n".join(json.dumps(item) for item in json.loads(task.grant.session_policy)["Statement"]),
+                expect(grant.entitlements == ("reports-reader",), f"entitlements {grant.entitlements}")
+            stage.say(
+                f"entitlement {grant.entitlements[0]}, until {grant.expire_time:%H:%M:%S} UTC, under this "
+                f"session policy ({len(grant.session_policy)} of 2,048 characters):",
+                *(f"· {line}" for line in policy_in_words(grant.session_policy)),
             )
-            with stage.step("boto3 reads s3://reports/2026/q3/summary.md with them"):
+            with stage.step("boto3 reads s3://reports/2026/q3/summary.md with them") as outcome:
                 text = s3.get_object(Bucket="reports", Key="2026/q3/summary.md")["Body"].read().decode()
                 expect(text.startswith("# Q3"), "the object is not the one that was asked for")
-            stage.say(text.splitlines()[1])
+                outcome.append(f"“{text.splitlines()[1]}”")
             self._aws_says_no(task, s3)
 
     def _aws_says_no(self, task: remit.Task, s3: Any) -> None:
         """With the very same credentials, AWS itself refuses what the task did not ask for."""
         stage = self.stage
-        stage.chapter("2. The same credentials, beyond the task", "Nothing of ours stands in between: AWS refuses.")
+        stage.chapter(
+            "2. The same credentials, beyond the task", "Nothing of Remit's stands in between: AWS itself refuses."
+        )
         stage.aws_refuses(
             "another prefix: s3://reports/2026/q2/summary.md",
             lambda: s3.get_object(Bucket="reports", Key="2026/q2/summary.md"),
@@ -113,7 +117,7 @@ class Story:
         stage.aws_refuses("sts:AssumeRole", lambda: sts.assume_role(RoleArn=role, RoleSessionName="another"))
         self.name_session(self.sandbox.account.session_arn("remit-reports", task.id))
         stage.aws_refuses(
-            "a partner's bucket whose policy names this very session (an Allow-only session policy would let it in)",
+            "a partner's bucket whose policy names this very session (Allows alone would not stop it)",
             lambda: s3.get_object(Bucket="partner-drop", Key="inbox/price-list.csv"),
         )
 
@@ -123,27 +127,27 @@ class Story:
         stage.chapter("3. It asks for the whole bucket", "A refusal says what to ask for instead.")
         token = self._token("alice", "copilot")
         error = stage.remit_refuses(
-            "s3:GetObject on s3://reports/*: more than alice may hand over",
+            "s3:GetObject on s3://reports/*",
             lambda: copilot.task("summarise Q3", subject_token=token, allow=ALL_REPORTS).__enter__(),
             "CEILING_EXCEEDED",
         )
-        with stage.step(
-            "the refusal names the failing permission, the rule, the remedy, and the part it could have had"
-        ):
+        with stage.step("it names the failing permission, the rule, the remedy, and the part that could be had"):
             expect(isinstance(error, remit.Refused), "it is no refusal")
             assert isinstance(error, remit.Refused)  # noqa: S101 - for the type checker: `expect` has raised
             expect(error.failures and error.failures[0].rule == "entitlements", "the rule is not named")
             expect(error.remedy is remit.Remedy.NARROW, f"the remedy is {error.remedy}")
             expect([item.resources for item in error.offer] == [OFFERED], f"the offer is {error.offer}")
+        stage.say(
+            *(f"failed: {item.action} on {item.resource}, by {item.rule}" for item in error.failures),
+            *(f"remedy: {error.remedy}, to {item}" for item in error.offer),
+        )
         with copilot.task("summarise 2026", subject_token=token, allow=ALL_REPORTS, narrow=True) as task:
             s3 = self._client(task, "s3")
             with stage.step("narrow=True gets exactly that part"):
                 expect(_allowed(task.grant.session_policy) == OFFERED, "it got something else")
-            with stage.step("… the second quarter can be read"):
+            with stage.step("the second quarter, which it had no access to before, can now be read"):
                 s3.get_object(Bucket="reports", Key="2026/q2/summary.md")["Body"].read()
-            stage.aws_refuses(
-                "… and the salaries cannot", lambda: s3.get_object(Bucket="reports", Key="hr/salaries.csv")
-            )
+            stage.aws_refuses("the salaries still", lambda: s3.get_object(Bucket="reports", Key="hr/salaries.csv"))
 
     def _never(self, copilot: remit.Gateway) -> None:
         """What no way of asking leads to."""
@@ -155,11 +159,11 @@ class Story:
             by.task("tidy up", subject_token=of, allow=allow).__enter__()
 
         stage.remit_refuses(
-            "deleting on production: refused by policy",
+            "deleting on production",
             lambda: ask(remit.Capability("s3.delete_object", bucket="production", key="orders/2026-11-23.parquet")),
             "POLICY_DENIED",
         )
-        stage.remit_refuses("iam:*: never issuable", lambda: ask(remit.Permission("iam:*", "*")), "NEVER_ISSUABLE")
+        stage.remit_refuses("iam:*", lambda: ask(remit.Permission("iam:*", "*")), "NEVER_ISSUABLE")
         stage.remit_refuses(
             "a wildcard in a capability's bucket name",
             lambda: ask(remit.Capability("s3.read_prefix", bucket="*", prefix="2026/q3/")),
@@ -180,32 +184,32 @@ class Story:
         stage = self.stage
         stage.chapter(
             f"5. A task of {SHORT_TASK_SECONDS} seconds",
-            "STS gives nothing under 900 s, so the session policy itself ends the credentials.",
+            "STS gives nothing under 900 s: the session policy itself ends these credentials.",
         )
         token = self._token("alice", "copilot")
         with copilot.task("one quick look", subject_token=token, allow=Q3, duration=SHORT_TASK_SECONDS) as task:
             s3 = self._stolen(task.credentials())
-            with stage.step("inside its time it reads"):
+            with stage.step(f"until {task.grant.expire_time:%H:%M:%S} UTC they read"):
                 s3.get_object(Bucket="reports", Key="2026/q3/summary.md")["Body"].read()
             left = (task.grant.expire_time - datetime.now(UTC)).total_seconds()
             with stage.console.status(f"waiting {left:.0f} s for the end of the task …"):
                 time.sleep(max(left, 0) + 1)
             stage.aws_refuses(
-                f"after {task.grant.expire_time:%H:%M:%S} UTC AWS refuses the same call",
+                f"at {datetime.now(UTC):%H:%M:%S} UTC the same keys, the same call",
                 lambda: s3.get_object(Bucket="reports", Key="2026/q3/summary.md"),
             )
 
     def _ended(self, copilot: remit.Gateway) -> None:
         """A task that is over gets nothing more."""
         stage = self.stage
-        stage.chapter("6. The task is over", "Leaving the `with` block ends the task.")
+        stage.chapter("6. The task is over", "Leaving the `with` block has ended it.")
         token = self._token("alice", "copilot")
         with copilot.task("a last look", subject_token=token, allow=Q3) as task:
             task_id = task.id
         ended = task.end()
-        with stage.step("the answer says until when credentials already out still work: their time guard"):
+        with stage.step("the answer says until when the credentials that are out still work") as outcome:
             expect(ended.credentials_until is not None, "it does not say")
-        stage.say(f"ended {ended.end_time:%H:%M:%S}, credentials until {ended.credentials_until:%H:%M:%S} UTC")
+            outcome.append(f"{ended.credentials_until:%H:%M:%S} UTC, by their time guard")
         stage.remit_refuses(
             "new credentials for that task",
             lambda: copilot.task("again", subject_token=token, allow=Q3, task_id=task_id).__enter__(),
@@ -217,16 +221,16 @@ class Story:
         stage = self.stage
         stage.chapter("7. The audit trail", "One hash chain; each record was on disk before its answer was given.")
         events = asyncio.run(_events(self.sandbox.database))
-        stage.table("#", "time", "what", "about", rows=[_row(event) for event in events])
+        stage.table("#", "time", "what", "for whom", "and", rows=[record_in_words(event) for event in events])
         with stage.step(f"the chain of {len(events)} records verifies"):
             expect(isinstance(verify(self.sandbox.database), ChainIntact), "it does not")
         place = next(event.sequence for event in events if event.kind == "grant_authorized")
         copy = _copy_with_one_byte_changed(self.sandbox.database, place)
-        with stage.step(f"one byte is changed in a copy: verifying names record {place}"):
+        with stage.step(f"one byte of record {place} is changed in a copy: verifying names it") as outcome:
             verdict = verify(copy)
             expect(isinstance(verdict, ChainBroken) and verdict.sequence == place, f"it says {verdict}")
             assert isinstance(verdict, ChainBroken)  # noqa: S101 - for the type checker: `expect` has raised
-        stage.say(f"record {verdict.sequence}: {verdict.what}")
+            outcome.append(f"record {verdict.sequence}: {verdict.what}")
 
 
 def _allowed(session_policy: str) -> tuple[str, ...]:
@@ -242,14 +246,6 @@ async def _events(database: Path) -> list[ChainedEvent]:
         return [event async for event in AuditLog(opened).events()]
     finally:
         await opened.close()
-
-
-def _row(event: ChainedEvent) -> tuple[str, str, str, str]:
-    """Returns one line of the trail."""
-    body = json.loads(event.body_text)
-    about = body.get("message") or body.get("grant_id") or body.get("task_id") or body.get("policy_revision", "")[:16]
-    reason = f"{body['reason']}: " if body.get("reason") else ""
-    return str(event.sequence), f"{event.time:%H:%M:%S}", event.kind, f"{reason}{about}"
 
 
 def _copy_with_one_byte_changed(database: Path, sequence: int) -> Path:
