@@ -3,6 +3,7 @@
 import hashlib
 import re
 import shutil
+import socket
 import subprocess
 import sys
 import tomllib
@@ -13,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from pytest_socket import SocketConnectBlockedError
 
 ROOT = Path(__file__).resolve().parents[2]
 APACHE_2_0 = "cfc7749b96f63bd31c3c42b5c471bf756814053e847c10f3eb003417bc523d30"
@@ -56,6 +58,11 @@ def test_no_committed_file_names_a_package_registry_or_a_place_on_somebodys_mach
 )
 def test_such_a_line_would_be_found(line: str) -> None:
     assert SIGNPOST.search(line)
+
+
+def test_no_test_reaches_beyond_this_machine() -> None:
+    with socket.socket() as outward, pytest.raises(SocketConnectBlockedError):
+        outward.connect(("192.0.2.1", 443))  # a documentation address (RFC 5737): nobody is there
 
 
 def test_the_license_is_the_plain_apache_2_0_text() -> None:
