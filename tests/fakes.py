@@ -81,7 +81,7 @@ class FakeIdentity:
 class ScriptedPolicy:
     """Answers what a test says: decisions are needed that a sane policy never gives."""
 
-    def __init__(self, answer: Decision | Exception, capabilities: Mapping[str, CapabilityTemplate]) -> None:
+    def __init__(self, answer: Decision | BaseException, capabilities: Mapping[str, CapabilityTemplate]) -> None:
         self.answer = answer
         self.questions: list[dict[str, Any]] = []
         self.active = Revision("5" * 64, capabilities)
@@ -89,7 +89,7 @@ class ScriptedPolicy:
     async def decide(self, revision: Revision, question: DecisionInput, /) -> Decision:
         assert revision is self.active
         self.questions.append(json.loads(question.text))
-        if isinstance(self.answer, Exception):
+        if isinstance(self.answer, BaseException):
             raise self.answer
         return self.answer
 

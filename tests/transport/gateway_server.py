@@ -18,6 +18,7 @@ from remit.v1.types_pb2 import Permission, Refusal, TaskIntent
 from remit_sandbox.certificates import Authority
 from remit_server.config.settings import ListenerSettings
 from remit_server.transport.grpc.credential_service import CredentialService
+from remit_server.transport.grpc.interceptor import READ_WITHIN
 from remit_server.transport.grpc.server import GrpcServer
 
 if TYPE_CHECKING:
@@ -38,12 +39,14 @@ class Served:
 
 
 @asynccontextmanager
-async def served(world: World, folder: Path, *, concurrent_calls: int = 64) -> AsyncIterator[Served]:
+async def served(
+    world: World, folder: Path, *, concurrent_calls: int = 64, read_within: timedelta = READ_WITHIN
+) -> AsyncIterator[Served]:
     """Serves the world on a bearer listener on loopback."""
     authority = Authority.create(folder / "tls")
     pair = authority.issue_server(["localhost", "127.0.0.1"])
     service = CredentialService(world.issue, world.preview, world.end, world.rejections.count)
-    server = GrpcServer(service, world.rejections.count, concurrent_calls=concurrent_calls)
+    server = GrpcServer(service, world.rejections.count, concurrent_calls=concurrent_calls, read_within=read_within)
     address = server.listen(ListenerSettings("127.0.0.1:0", pair.certificate_path, pair.key_path))
     roots = authority.bundle_path.read_bytes()
     await server.start()

@@ -1,28 +1,39 @@
 """The one interceptor: an allow-list of methods, a whole message or none, and every failure as a clean status."""
 
+import asyncio
 import logging
-from collections.abc import Awaitable, Callable
-from typing import Any, NoReturn, TypeAlias
+from collections.abc import AsyncIterator, Awaitable, Callable
+from datetime import timedelta
+from typing import Any, Final, NoReturn, TypeAlias, cast
 
 import grpc
-from google.protobuf.message import Message
+from google.protobuf.message import DecodeError, Message
 
-from remit_server.domain.errors import InvalidRequest, Outage, Reason, RemitError
+from remit_server.domain.errors import FieldViolation, InvalidRequest, Outage, Reason, RemitError
 from remit_server.transport.grpc.caller import peer_of
 from remit_server.transport.grpc.status import DETAILS_KEY, code_of, status_of
 from remit_server.transport.grpc.validation import violations
 
 Context = grpc.aio.ServicerContext[Any, Any]
 Handler: TypeAlias = "grpc.RpcMethodHandler[Any, Any] | None"
+READ_WITHIN: Final = timedelta(seconds=5)
+# NOTE: none of these is a failure of the method: the first is a caller who hung up, the others end the process.
+_PASSED_ON: Final = (asyncio.CancelledError, KeyboardInterrupt, SystemExit, GeneratorExit)
 _log = logging.getLogger(__name__)
 
 
 class Guard(grpc.aio.ServerInterceptor):
-    """Stands before every method. `reject` counts a caller who failed before anybody knew who it was."""
+    """Stands before every method. `reject` counts a caller who failed before anybody knew who it was.
 
-    def __init__(self, methods: frozenset[str], reject: Callable[[str, Reason], None]) -> None:
+    A caller has `read_within` to send its message: until then it holds one of the server's places for nothing.
+    """
+
+    def __init__(
+        self, methods: frozenset[str], reject: Callable[[str, Reason], None], *, read_within: timedelta = READ_WITHIN
+    ) -> None:
         self._methods = methods
         self._reject = reject
+        self._read_within = read_within.total_seconds()
 
     async def intercept_service(
         self,
@@ -34,49 +45,82 @@ class Guard(grpc.aio.ServerInterceptor):
             return grpc.unary_unary_rpc_method_handler(_unimplemented)
         handler = await continuation(handler_call_details)
         if handler is None or handler.unary_unary is None:
-            # Health's Watch and reflection are streams of the library's own; they take no message of ours.
-            return handler
-        return grpc.unary_unary_rpc_method_handler(
-            self._guarded(handler.unary_unary),
-            request_deserializer=handler.request_deserializer,
-            response_serializer=handler.response_serializer,
+            return handler  # reflection, where it is switched on: a stream of the library's own
+        # NOTE: to the caller this is the same method. As a stream of one the message is read here, within a time, and
+        # not by the library, which waits for it for as long as the caller likes (8-threats.md G6).
+        return grpc.stream_unary_rpc_method_handler(
+            self._guarded(handler), response_serializer=handler.response_serializer
         )
 
-    def _guarded(self, method: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
-        """Wraps a method: validates its message and answers its failures."""
+    def _guarded(self, handler: "grpc.RpcMethodHandler[Any, Any]") -> Callable[[Any, Any], Any]:
+        """Wraps a method: reads and validates its message and answers its failures."""
+        method: Callable[[Message, Context], Awaitable[Message]] = cast("Any", handler.unary_unary)
 
-        async def guarded(request: Message, context: Context) -> Message:
+        async def guarded(messages: AsyncIterator[bytes], context: Context) -> Message:
             try:
-                self._whole(request, context)
-                answer: Message = await method(request, context)
-            except grpc.aio.AbortError:
+                request = self._whole(await self._one(messages, context), handler, context)
+                answer = await method(request, context)
+            except (grpc.aio.AbortError, *_PASSED_ON):
                 raise
-            except Exception as error:  # noqa: BLE001 - whatever it is, the caller gets a clean status
+            except BaseException as error:  # noqa: BLE001 - a panic of a library is no Exception; it gets a clean status
                 return await _abort(context, error)
             return answer
 
         return guarded
 
-    def _whole(self, request: Message, context: Context) -> None:
-        """Refuses a message that breaks a rule of its proto or holds what its proto does not define."""
+    async def _one(self, messages: AsyncIterator[bytes], context: Context) -> bytes:
+        """Returns the call's one message; raises InvalidRequest for none or two, and when it does not come in time."""
+        try:
+            async with asyncio.timeout(self._read_within):
+                raw = [message async for message in _first_two(messages)]
+        except TimeoutError:
+            raise self._refused(context, f"did not come within {self._read_within:g} seconds") from None
+        if len(raw) != 1:
+            raise self._refused(context, "must be one message")
+        return raw[0]
+
+    def _whole(self, raw: bytes, handler: "grpc.RpcMethodHandler[Any, Any]", context: Context) -> Message:
+        """Returns the message; refuses one that breaks a rule of its proto or holds what its proto does not define."""
+        try:
+            request: Message = handler.request_deserializer(raw)  # type: ignore[misc]
+        except DecodeError:
+            raise self._refused(context, "is not a message of this method") from None
         broken = violations(request)
         if broken:
             self._reject(peer_of(context), Reason.INVALID_REQUEST)
             raise InvalidRequest(broken)
+        return request
+
+    def _refused(self, context: Context, rule: str) -> InvalidRequest:
+        """Counts the call and returns its failure."""
+        self._reject(peer_of(context), Reason.INVALID_REQUEST)
+        return InvalidRequest([FieldViolation("the request", rule)])
 
 
-async def _abort(context: Context, error: Exception) -> NoReturn:
+async def _first_two(messages: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    """Yields at most two messages: a caller who sends more has said enough."""
+    count = 0
+    async for message in messages:
+        yield message
+        count += 1
+        if count > 1:
+            return
+
+
+async def _abort(context: Context, error: BaseException) -> NoReturn:
     """Ends the call with the error's status; the cause goes to the log, never to the caller."""
     match error:
-        case RemitError():
-            told = error
+        case Outage():
+            told: RemitError = error
             if error.__cause__ is not None:
                 _log.warning("%s: %s", error.reason.value, error.message, exc_info=error.__cause__)
+        case RemitError():
+            told = error  # NOTE: no log: a no is on record, and a stranger must not be able to fill the log with it
         case _:
             told = Outage(Reason.INTERNAL, "internal error")
             _log.error("an unexpected failure was answered as INTERNAL", exc_info=error)
-    details = ((DETAILS_KEY, status_of(told).SerializeToString()),)
-    await context.abort(code_of(told.reason), told.message, details)
+    status = status_of(told)
+    await context.abort(code_of(told.reason), status.message, ((DETAILS_KEY, status.SerializeToString()),))
 
 
 async def _unimplemented(_request: bytes, context: Context) -> bytes:

@@ -15,7 +15,7 @@ from remit.v1.credential_service_pb2_grpc import add_CredentialServiceServicer_t
 from remit_server.config.settings import ListenerSettings
 from remit_server.domain.errors import Reason
 from remit_server.transport.grpc.credential_service import CredentialService
-from remit_server.transport.grpc.interceptor import Guard
+from remit_server.transport.grpc.interceptor import READ_WITHIN, Guard
 
 MAX_MESSAGE = 64 * 1024
 MAX_METADATA = 24 * 1024
@@ -35,21 +35,23 @@ class GrpcServer:
         *,
         concurrent_calls: int,
         with_reflection: bool = False,
+        read_within: timedelta = READ_WITHIN,
     ) -> None:
-        services = [SERVICE, HEALTH]
-        methods = {f"/{item.full_name}/{method.name}" for item in services for method in item.methods}
+        methods = {f"/{SERVICE.full_name}/{method.name}" for method in SERVICE.methods}
+        # NOTE: not its Watch, a stream without end: strangers could take every place with it.
+        methods.add(f"/{HEALTH.full_name}/Check")
         if with_reflection:
             methods.add(f"/{reflection.SERVICE_NAME}/ServerReflectionInfo")
         self._health = health_aio.HealthServicer()
         self._server = grpc.aio.server(
-            interceptors=[Guard(frozenset(methods), reject)],
+            interceptors=[Guard(frozenset(methods), reject, read_within=read_within)],
             maximum_concurrent_rpcs=concurrent_calls,
             options=_options(concurrent_calls),
         )
         add_CredentialServiceServicer_to_server(service, self._server)
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
         if with_reflection:
-            names = (*(item.full_name for item in services), reflection.SERVICE_NAME)
+            names = (SERVICE.full_name, HEALTH.full_name, reflection.SERVICE_NAME)
             reflection.enable_server_reflection(names, self._server)
 
     def listen(self, listener: ListenerSettings) -> str:
@@ -86,6 +88,9 @@ def _options(concurrent_calls: int) -> Sequence[tuple[str, int]]:
         ("grpc.server_handshake_timeout_ms", 10_000),
         ("grpc.http2.min_ping_interval_without_data_ms", 20_000),
         ("grpc.http2.max_ping_strikes", 3),
+        # NOTE: the handshake checks a client certificate's authority only once, so no connection lives for ever.
+        ("grpc.max_connection_age_ms", 600_000),
+        ("grpc.max_connection_age_grace_ms", 60_000),
         ("grpc.keepalive_time_ms", 60_000),
         ("grpc.keepalive_timeout_ms", 20_000),
         ("grpc.so_reuseport", 0),

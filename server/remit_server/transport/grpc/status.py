@@ -14,8 +14,12 @@ from remit_server.domain.permission import Permission
 
 DOMAIN = "remit.dev"
 DETAILS_KEY = "grpc-status-details-bin"
-# gRPC peers refuse trailing metadata over 8 KiB by default; the refusal's offer is left out before the call is lost.
+# NOTE: gRPC peers refuse trailing metadata over 8 KiB by default, and the caller then sees no reason at all. A message
+# stands in it twice: in the details, and percent-encoded, up to three times as long, in `grpc-message`.
 MOST_DETAIL_BYTES = 7168
+MOST_MESSAGE_BYTES = 768
+MOST_VIOLATIONS = 16
+MOST_RULE_CHARACTERS = 160
 
 _CODES: dict[Reason, grpc.StatusCode] = {
     Reason.INVALID_REQUEST: grpc.StatusCode.INVALID_ARGUMENT,
@@ -46,28 +50,40 @@ def code_of(reason: Reason) -> grpc.StatusCode:
 
 
 def status_of(error: RemitError) -> Status:
-    """Returns the whole status of a failure; never larger than a peer's metadata limit."""
-    status = _status(error, refusal_message(error))
-    if status.ByteSize() > MOST_DETAIL_BYTES:
-        status = _status(error, types_pb2.Refusal(remedy=remedy_value(error.remedy)))
-    return status
+    """Returns the whole status of a failure, cut to what every peer takes: the offer goes first, the reason never."""
+    message, full = _cut(error.message), refusal_message(error)
+    without_offer = types_pb2.Refusal(remedy=full.remedy, failures=full.failures)
+    for refusal in (full, without_offer):
+        status = _status(error, message, refusal)
+        if status.ByteSize() + 3 * len(message.encode()) <= MOST_DETAIL_BYTES:
+            return status
+    return _status(error, message, types_pb2.Refusal(remedy=full.remedy))
 
 
-def _status(error: RemitError, refusal: types_pb2.Refusal) -> Status:
+def _cut(message: str) -> str:
+    """Returns a sentence, or its beginning when it is too long to be sent."""
+    raw = message.encode()
+    return message if len(raw) <= MOST_MESSAGE_BYTES else f"{raw[:MOST_MESSAGE_BYTES].decode(errors='ignore')} ..."
+
+
+def _status(error: RemitError, message: str, refusal: types_pb2.Refusal) -> Status:
     """Puts a status together from its details."""
     info = ErrorInfo(reason=error.reason.value, domain=DOMAIN, metadata={"remedy": error.remedy.value})
     details: list[Message] = [info, *_particulars(error)]
     if not isinstance(error, InvalidRequest):
         details.append(refusal)
     code: int = _CODES[error.reason].value[0]
-    return Status(code=code, message=error.message, details=[_packed(detail) for detail in details])
+    return Status(code=code, message=message, details=[_packed(detail) for detail in details])
 
 
 def _particulars(error: RemitError) -> list[Message]:
     """Returns the standard details of a failure's kind."""
     match error:
         case InvalidRequest():
-            fields = [BadRequest.FieldViolation(field=item.path, description=item.rule) for item in error.violations]
+            fields = [
+                BadRequest.FieldViolation(field=item.path, description=item.rule[:MOST_RULE_CHARACTERS])
+                for item in error.violations[:MOST_VIOLATIONS]
+            ]
             return [BadRequest(field_violations=fields)]
         case Outage(retry_after=delay) if delay is not None:
             info = RetryInfo()
