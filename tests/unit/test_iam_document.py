@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from remit_server.iam.language.condition import Condition
-from remit_server.iam.language.document import Document, Effect, MalformedPolicy, Statement
+from remit_server.iam.language.document import Document
+from remit_server.iam.language.statement import Effect, MalformedPolicy, Statement
 
 ALLOW: dict[str, Any] = {"Effect": "Allow", "Action": "s3:GetObject", "Resource": "arn:aws:s3:::reports/*"}
 
@@ -136,6 +137,21 @@ def test_a_refusal_never_repeats_what_was_written() -> None:
         Document.parse(policy({**ALLOW, "Action": "canary-7f3a"}))
 
     assert "canary" not in str(raised.value)
+
+
+def test_the_text_is_what_a_json_library_writes_whatever_the_values_hold() -> None:
+    values = ['"quoted"', "back\\slash", "\u00e9", "a/b", " "]
+    statement = {
+        "NotAction": ["s3:GetObject", "s3:PutObject"],
+        "Condition": {"StringEquals": {"aws:x": sorted(values), "aws:y": "1"}, "StringLike": {"aws:x": "a*"}},
+        "Effect": "Deny",
+        "NotResource": 'arn:aws:s3:::a/"b"',
+    }
+    policy = {"Statement": [statement], "Version": "2012-10-17"}
+
+    text = Document.parse(policy).text
+
+    assert text == json.dumps(policy, separators=(",", ":"), ensure_ascii=False)
 
 
 def test_the_text_is_canonical_compact_json_without_sids() -> None:

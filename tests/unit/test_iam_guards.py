@@ -1,5 +1,6 @@
 """Guards: what each kind of Allow is answered with, and the bounds in time and place."""
 
+import json
 from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
@@ -16,7 +17,8 @@ from remit_server.iam import (
     guarded,
     time_bound,
 )
-from remit_server.iam.issuing.guards import DIRECT_CALL, is_bound
+from remit_server.iam.issuing.cells import DIRECT_CALL
+from remit_server.iam.issuing.guards import is_bound
 from remit_server.iam.language.negation import negated
 
 VIA = {"BoolIfExists": {"aws:ViaAWSService": "false"}}
@@ -31,7 +33,7 @@ def allow(actions: object, resources: object, **more: object) -> dict[str, objec
 
 
 def guards_of(*allows: dict[str, object]) -> list[dict[str, object]]:
-    return [guard.element for guard in guarded(policy(*allows).statements)[0]]
+    return [json.loads(guard.text) for guard in guarded(policy(*allows).statements)[0]]
 
 
 def test_one_allow_is_guarded_by_its_actions_and_its_resources() -> None:
@@ -203,7 +205,7 @@ def test_a_condition_has_this_opposite(
 def test_the_end_is_written_in_utc_and_cut_to_the_second() -> None:
     end = datetime(2026, 3, 1, 13, 30, 59, 999_999, tzinfo=timezone(timedelta(hours=1)))
 
-    assert time_bound(end).element == {
+    assert json.loads(time_bound(end).text) == {
         "Effect": "Deny",
         "Action": "*",
         "Resource": "*",
@@ -219,7 +221,7 @@ def test_an_end_without_a_zone_is_refused() -> None:
 def test_a_network_bound_denies_direct_calls_from_elsewhere() -> None:
     bound = bound_to(source_cidrs=["203.0.113.0/24", "10.1.0.0/16", "10.1.0.0/16"])
 
-    assert bound.element["Condition"] == {
+    assert json.loads(bound.text)["Condition"] == {
         **VIA,
         "NotIpAddressIfExists": {"aws:SourceIp": ["10.1.0.0/16", "203.0.113.0/24"]},
     }

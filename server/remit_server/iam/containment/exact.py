@@ -17,7 +17,8 @@ from remit_server.iam.containment.verdict import Budget, Counterexample, Cover, 
 from remit_server.iam.language.arn import ActionPattern, ResourcePattern
 from remit_server.iam.language.automaton import BudgetError, Steps
 from remit_server.iam.language.condition import Condition
-from remit_server.iam.language.document import Document, Effect
+from remit_server.iam.language.document import Document
+from remit_server.iam.language.statement import Effect
 
 _EVERY_ACTION = ActionPattern.parse("*")
 _EVERY_RESOURCE = ResourcePattern.parse("*")

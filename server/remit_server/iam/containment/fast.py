@@ -7,10 +7,12 @@ a `NotAction` or `NotResource` list. Answers yes only when proven; everything el
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from remit_server.iam.containment.implication import implied
 from remit_server.iam.containment.verdict import Cover
 from remit_server.iam.language.arn import ActionPattern, ResourcePattern
-from remit_server.iam.language.condition import Condition
-from remit_server.iam.language.document import Concerned, Document, Effect, Numbered, Statement
+from remit_server.iam.language.document import Document
+from remit_server.iam.language.index import Concerned, Numbered
+from remit_server.iam.language.statement import Effect, Statement
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,56 +39,57 @@ class Atom:
         return f"all but {', '.join(resource.text for resource in self.statement.resources)}"
 
 
-def settle(issued: Document, ceiling: Document) -> tuple[list[Cover], list[Atom]]:
-    """Returns the atoms of all issued Allows that are proven, with their proof, and those that are not."""
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """Holds the proofs of the atoms that are proven, and the atoms that are not."""
+
+    covers: list[Cover]
+    pending: list[Atom]
+
+
+def settle(issued: Document, ceiling: Document) -> Settled:
+    """Looks at all atoms of the issued Allows."""
     covers: list[Cover] = []
     pending: list[Atom] = []
     repeated = [each for each in issued.statements if each.effect is Effect.DENY]
     for number, statement in enumerate(issued.statements):
         if statement.effect is Effect.DENY:
             continue
-        conditions = frozenset(statement.conditions)
         for action in (None,) if statement.not_action else statement.actions:
             reach = ceiling.concerned(action) if action else _concerned_by_rest(statement, ceiling)
             # A Deny that the issued document repeats as it is takes nothing away from the proof.
             denies = [each for each in reach.denies if each.statement not in repeated]
             for resource in (None,) if statement.not_resource else statement.resources:
+                covered_by = _covering(statement, resource, reach, denies)
                 atom = Atom(number, statement, action, resource)
-                covered_by = _covering(atom, conditions, reach.allows, denies)
                 if covered_by is None:
                     pending.append(atom)
                 else:
                     covers.append(Cover(number, atom.action_text, atom.resource_text, (covered_by,)))
-    return covers, pending
+    return Settled(covers, pending)
 
 
 def _covering(
-    atom: Atom, conditions: frozenset[Condition], allows: Sequence[Numbered], denies: Sequence[Numbered]
+    statement: Statement, resource: ResourcePattern | None, reach: Concerned, denies: Sequence[Numbered]
 ) -> int | None:
-    """Returns the number of a ceiling Allow that holds the atom, None when there is none or a Deny may touch it.
+    """Returns the number of a ceiling Allow that holds the part, None when there is none or a Deny may touch it.
 
-    An Allow counts only with conditions that the issued statement carries too.
+    An Allow counts only when each of its conditions is one of the issued statement's, or implied by one.
     """
-    resource = atom.resource
     if resource is None:
-        if not all(_spares_rest(atom.statement, each.statement) for each in denies):
+        if not all(_spares_rest(statement, each.statement) for each in denies):
             return None
-        holding = (each for each in allows if _holds_rest(atom.statement, each.statement))
-        return next((each.number for each in holding if conditions.issuperset(each.statement.conditions)), None)
-    if any(each.statement.touches_resource(resource) for each in denies):
-        return None
-    text = resource.text
-    for each in allows:
-        if text.startswith(each.leads):
-            statement = each.statement
-            if conditions.issuperset(statement.conditions) and statement.holds_resource(resource):
-                return each.number
-    return None
+        holding = [each for each in reach.allows if _holds_rest(statement, each.statement)]
+    else:
+        if any(each.statement.touches_resource(resource) for each in denies):
+            return None
+        holding = [each for each in reach.allows_on(resource) if each.statement.holds_resource(resource)]
+    return next((each.number for each in holding if implied(statement.conditions, each.statement.conditions)), None)
 
 
 def _concerned_by_rest(statement: Statement, ceiling: Document) -> Concerned:
     """Does for `NotAction` what `Document.concerned` does for one pattern."""
-    every = ceiling.numbered
+    every = ceiling.index.every
     return Concerned(
         allows=tuple(each for each in every.allows if _holds_other_actions(statement, each.statement)),
         denies=tuple(each for each in every.denies if not _spares_other_actions(statement, each.statement)),

@@ -13,9 +13,10 @@ from remit_server.iam.language.arn import ActionPattern, ResourcePattern
 from remit_server.iam.language.automaton import VARIABLE
 from remit_server.iam.language.condition import Condition
 from remit_server.iam.language.conjunction import by_value, conjoined
-from remit_server.iam.language.document import Document, Effect, Statement
+from remit_server.iam.language.document import Document
 from remit_server.iam.language.negation import negated
 from remit_server.iam.language.pattern import Pattern
+from remit_server.iam.language.statement import Effect, Statement
 
 _MOST_STATEMENTS = 400
 _SINGLE_VALUED = frozenset({"s3:prefix"})
@@ -52,6 +53,11 @@ def written_out(issued: Document, ceiling: Document) -> WrittenOut | None:
         Document(tuple(piece for _, piece in allowed)),
         tuple(number for number, _ in allowed),
     )
+
+
+def implied(conditions: Sequence[Condition], others: Iterable[Condition]) -> bool:
+    """Says whether each of the others holds wherever all the conditions do; True only when proven."""
+    return all(other in conditions or any(implies(one, other) for one in conditions) for other in others)
 
 
 def implies(condition: Condition, other: Condition) -> bool:

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 
 from remit_server.iam.language.arn import ActionPattern, ResourcePattern
 from remit_server.iam.language.condition import Condition
-from remit_server.iam.language.document import Document, Effect, Statement
+from remit_server.iam.language.document import Document
+from remit_server.iam.language.statement import Effect, Statement
 
 
 @dataclass(frozen=True, slots=True)

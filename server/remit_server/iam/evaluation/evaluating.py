@@ -10,7 +10,8 @@ from enum import StrEnum
 
 from remit_server.iam.evaluation.operators import Context, holds
 from remit_server.iam.language.condition import Condition
-from remit_server.iam.language.document import Document, Effect, Statement
+from remit_server.iam.language.document import Document
+from remit_server.iam.language.statement import Effect, Statement
 
 
 class Naming(StrEnum):

@@ -5,10 +5,13 @@ from dataclasses import dataclass
 from typing import Protocol, Self, TypeVar
 
 from remit_server.iam.language.arn import ActionPattern, ResourcePattern
-from remit_server.iam.language.document import Statement
+from remit_server.iam.language.statement import Statement
 
 
 class _Including(Protocol):
+    @property
+    def is_literal(self) -> bool: ...
+
     def includes(self, other: Self, /) -> bool: ...
 
 
@@ -66,8 +69,9 @@ def pruned(patterns: Iterable[AnyPattern]) -> tuple[AnyPattern, ...]:
     distinct = tuple(dict.fromkeys(patterns))
     if len(distinct) == 1:
         return distinct
-    kept: list[AnyPattern] = []
-    for pattern in sorted(distinct, key=lambda one: (len(str(one)), str(one))):
-        if not any(other.includes(pattern) for other in kept):
-            kept = [*(other for other in kept if not pattern.includes(other)), pattern]
-    return tuple(sorted(kept, key=str))
+    wild: list[AnyPattern] = []
+    for pattern in sorted((one for one in distinct if not one.is_literal), key=lambda one: (len(str(one)), str(one))):
+        if not any(other.includes(pattern) for other in wild):
+            wild = [*(other for other in wild if not pattern.includes(other)), pattern]
+    literal = [one for one in distinct if one.is_literal and not any(other.includes(one) for other in wild)]
+    return tuple(sorted([*wild, *literal], key=str))

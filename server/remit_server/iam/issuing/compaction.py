@@ -9,7 +9,8 @@ from remit_server.iam.issuing.guards import guarded, is_bound
 from remit_server.iam.issuing.merging import merged, taken_apart
 from remit_server.iam.language.condition import Condition
 from remit_server.iam.language.conjunction import by_value
-from remit_server.iam.language.document import Document, Effect, Statement
+from remit_server.iam.language.document import Document
+from remit_server.iam.language.statement import Effect, Statement
 
 LIMIT = 2048
 """Characters that STS takes as session policies. Source: STS API reference, AssumeRole, `Policy`."""
@@ -40,37 +41,50 @@ def compact(document: Document, limit: int = LIMIT) -> Compacted:
     others = [each for each in denies if not is_bound(each)]
     guard = bool(others) and set(others) == set(guarded(allows)[0])
     for form in ranked_forms(allows, [*others, *bounds] if not guard else bounds, guard=guard):
-        if is_same(form.allows, allows):
+        if is_same(form, allows):
             return _measured(form.document, limit)
     return _measured(document, limit)
 
 
 @dataclass(frozen=True, slots=True)
 class Form:
-    """One way to write Allows, not yet proven equal, in the document it makes with its Denies."""
+    """One way to write Allows, in the document it makes with its Denies.
+
+    `by_construction` says that the Allows hold just the facts of the given ones; else they are not yet proven equal.
+    """
 
     allows: tuple[Statement, ...]
     document: Document
     unguarded: tuple[Condition, ...]
+    by_construction: bool
 
 
 def ranked_forms(allows: Sequence[Statement], also: Sequence[Statement], *, guard: bool = True) -> list[Form]:
-    """Lists ways to write the Allows (the given one among them), best first: most guarded, then shortest.
+    """Lists ways to write the Allows, best first: most guarded, then shortest. `also` ends each document.
 
-    Unguarded conditions count first, because a form with fewer guards is shorter. `also` ends each document.
+    Unguarded conditions count first, because a form with fewer guards is shorter. The Allows as they are given are
+    among them where they could be better than merged ones: in larger pieces, guarded more fully, or surely equal.
     """
+    given = tuple(allows)
+    facts = set(taken_apart(given))
+    single = all(len(each.actions) == len(each.resources) == 1 for each in given)
     forms: list[Form] = []
-    for statements in dict.fromkeys([*merged(allows), tuple(allows)]):
+    for statements in (*merged(given), given):
+        if any(form.allows == statements for form in forms):
+            continue
+        if statements is given and single and all(form.by_construction and not form.unguarded for form in forms):
+            break
         guards, unguarded = guarded(statements) if guard else ((), ())
-        forms.append(Form(statements, Document((*statements, *guards, *also)), unguarded))
-    return sorted(forms, key=lambda form: (len(form.unguarded), len(form.document.text)))
+        document = Document((*statements, *guards, *also))
+        forms.append(Form(statements, document, unguarded, set(taken_apart(statements)) == facts))
+    return sorted(forms, key=lambda form: (len(form.unguarded), len(form.document.text))) if len(forms) > 1 else forms
 
 
-def is_same(form: Sequence[Statement], allows: Sequence[Statement]) -> bool:
-    """Says whether both are proven to allow the same: each contains the other."""
-    if tuple(form) == tuple(allows):
+def is_same(form: Form, allows: Sequence[Statement]) -> bool:
+    """Says whether the form is known to allow the same as the Allows it was made of: each contains the other."""
+    if form.by_construction:
         return True
-    one, other = taken_apart(form), taken_apart(allows)
+    one, other = (Document(tuple(fact.statement for fact in taken_apart(each))) for each in (form.allows, allows))
     return isinstance(contains(one, other), Witness) and isinstance(contains(other, one), Witness)
 
 

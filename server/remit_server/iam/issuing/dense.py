@@ -10,12 +10,12 @@ from collections.abc import Sequence
 from itertools import combinations
 
 from remit_server.iam.issuing.blocks import overlapping, pruned
-from remit_server.iam.issuing.guards import DIRECT_CALL, guarded
+from remit_server.iam.issuing.cells import DIRECT_CALL, EVERY_RESOURCE
+from remit_server.iam.issuing.guards import guarded
 from remit_server.iam.language.arn import ResourcePattern
-from remit_server.iam.language.document import Effect, Statement
 from remit_server.iam.language.negation import negated
+from remit_server.iam.language.statement import Effect, Statement
 
-_EVERY_RESOURCE = (ResourcePattern.parse("*"),)
 _TAKEN_BACK = frozenset({("StringLike", "s3:prefix"), ("StringEquals", "s3:prefix")})
 _CALLED_BY_SERVICES = frozenset({"*", "kms"})
 
@@ -31,7 +31,7 @@ def dense(allows: Sequence[Statement]) -> tuple[Statement, ...] | None:
     if any(action.service in _CALLED_BY_SERVICES for statement in allows for action in statement.actions):
         return None
     named = pruned(action for statement in allows for action in statement.actions)
-    nothing_else = Statement(Effect.DENY, named, _EVERY_RESOURCE, (DIRECT_CALL,), not_action=True)
+    nothing_else = Statement(Effect.DENY, named, EVERY_RESOURCE, (DIRECT_CALL,), not_action=True)
     return (
         *(_widened(statement) for statement in allows),
         nothing_else,
@@ -50,7 +50,7 @@ def _taking_back(statement: Statement) -> list[Statement]:
         denials.append(Statement(Effect.DENY, statement.actions, statement.resources, not_resource=True))
     if _is_taken_back(statement):
         opposite = negated(statement.conditions[0]) or ()
-        return [*denials, Statement(Effect.DENY, statement.actions, _EVERY_RESOURCE, opposite)]
+        return [*denials, Statement(Effect.DENY, statement.actions, EVERY_RESOURCE, opposite)]
     conditional = [guard for guard in guarded([statement])[0] if len(guard.conditions) > 1]
     return [*denials, *conditional]
 

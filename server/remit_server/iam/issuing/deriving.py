@@ -15,7 +15,8 @@ from remit_server.iam.issuing.merging import Fact, facts_of
 from remit_server.iam.language.automaton import VARIABLE
 from remit_server.iam.language.condition import Condition
 from remit_server.iam.language.conjunction import by_value, conjoined
-from remit_server.iam.language.document import Document, Effect, Statement
+from remit_server.iam.language.document import Document
+from remit_server.iam.language.statement import Effect, Statement
 
 _MOST_PARTS = 500
 
@@ -81,7 +82,7 @@ def derive(
     text, unguarded = _shortest([fact.statement for fact, _ in covered], bounds, limit)
     if len(text) > limit:
         return TooLarge(len(text), split(intent, limit, size=partial(_size, entitlements, bounds, limit)))
-    document = Document.parse(text, authored=any(_has_variable(each) for each in entitlements))
+    document = Document.parse(text, authored=VARIABLE in text and any(map(_has_variable, entitlements)))
     covers = tuple(dict.fromkeys(covering for _, covering in covered))
     return Derived(document, text, document.sha256, len(text), unguarded, covers)
 
@@ -126,7 +127,7 @@ def _shortest(
     if _least(forms[0]) > limit:
         return over
     for form in forms:
-        if len(form.document.text) <= limit and is_same(form.allows, allows):
+        if len(form.document.text) <= limit and is_same(form, allows):
             return form.document.text, form.unguarded
     for form in forms:
         statements = dense(form.allows)
@@ -165,8 +166,8 @@ def _conditioned(fact: Fact, entitlements: Sequence[Document]) -> tuple[Fact, Co
     """Adds the conditions of the covering statement that adds least; none where no single statement covers."""
     best: tuple[int, tuple[Condition, ...], Covering] | None = None
     for number, entitlement in enumerate(entitlements):
-        for each in entitlement.concerned(fact.action).allows:
-            if not (fact.resource.text.startswith(each.leads) and each.statement.holds_resource(fact.resource)):
+        for each in entitlement.concerned(fact.action).allows_on(fact.resource):
+            if not each.statement.holds_resource(fact.resource):
                 continue
             missing = _missing(fact, each.statement)
             conditions = conjoined(fact.conditions, missing) if missing else fact.conditions

@@ -11,8 +11,9 @@ from collections.abc import Collection, Iterable, Iterator
 from typing import Final
 
 from remit_server.iam.language.arn import ActionPattern, ResourcePattern
-from remit_server.iam.language.document import Document, Effect, Statement
+from remit_server.iam.language.document import Document
 from remit_server.iam.language.pattern import Pattern
+from remit_server.iam.language.statement import Effect, Statement
 
 HARMLESS: Final = ("sts:GetCallerIdentity",)
 """Exempt from NEVER: AWS answers it to everyone, and only with who asks."""

@@ -8,7 +8,7 @@ from typing import TypeVar
 from remit_server.iam.language.arn import ActionPattern, ResourcePattern
 from remit_server.iam.language.condition import Condition
 from remit_server.iam.language.conjunction import by_value, canonical, united, widest
-from remit_server.iam.language.document import Document, Effect, Statement
+from remit_server.iam.language.statement import Effect, Statement
 
 _Key = TypeVar("_Key")
 _Value = TypeVar("_Value")
@@ -25,10 +25,12 @@ class Fact:
 
     def covers(self, other: "Fact") -> bool:
         """Says whether everything the other allows, this allows too."""
+        if not other.resource.text.startswith(self.resource.lead):
+            return False
         return (
-            set(self.conditions) <= set(other.conditions)
-            and self.resource.includes(other.resource)
+            (self.conditions == other.conditions or set(self.conditions) <= set(other.conditions))
             and self.action.includes(other.action)
+            and self.resource.includes(other.resource)
         )
 
     @property
@@ -46,15 +48,13 @@ def facts_of(allows: Iterable[Statement]) -> list[Fact]:
     ]
 
 
-def taken_apart(allows: Iterable[Statement]) -> Document:
-    """Writes Allows as facts with one value per condition: there, two ways to say the same look the same."""
-    return Document(
-        tuple(
-            Fact(fact.action, fact.resource, conditions).statement
-            for fact in facts_of(allows)
-            for conditions in by_value(fact.conditions)
-        )
-    )
+def taken_apart(allows: Iterable[Statement]) -> list[Fact]:
+    """Takes Allows apart into facts with one value per condition: there, two ways to say the same look the same."""
+    return [
+        fact if conditions is fact.conditions else Fact(fact.action, fact.resource, conditions)
+        for fact in facts_of(allows)
+        for conditions in by_value(fact.conditions)
+    ]
 
 
 def merged(allows: Iterable[Statement]) -> tuple[tuple[Statement, ...], ...]:
@@ -69,7 +69,7 @@ def merged(allows: Iterable[Statement]) -> tuple[tuple[Statement, ...], ...]:
 def distinct(facts: Sequence[Fact]) -> list[Fact]:
     """Drops facts that another one covers (only equal ones when there are very many)."""
     facts = list(dict.fromkeys(facts))
-    if len(facts) > _MOST_COMPARED:
+    if len(facts) == 1 or len(facts) > _MOST_COMPARED:
         return facts
     kept: list[Fact] = []
     for fact in facts:

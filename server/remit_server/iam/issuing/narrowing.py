@@ -6,8 +6,9 @@ from itertools import product
 from remit_server.iam.issuing.merging import Fact, distinct, facts_of, grouped
 from remit_server.iam.language.arn import ActionPattern, ResourcePattern
 from remit_server.iam.language.conjunction import conjoined
-from remit_server.iam.language.document import Document, Effect, Statement
+from remit_server.iam.language.document import Document
 from remit_server.iam.language.pattern import PatternTooComplex
+from remit_server.iam.language.statement import Effect, Statement
 
 
 def narrow(intent: Document, ceiling: Document) -> Document:

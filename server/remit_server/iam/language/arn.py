@@ -2,6 +2,7 @@
 
 import re
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 from remit_server.iam.language.automaton import VARIABLE
 from remit_server.iam.language.pattern import Pattern
@@ -9,6 +10,9 @@ from remit_server.iam.language.pattern import Pattern
 MAX_ACTION = 128
 MAX_RESOURCE = 1600
 _SEGMENTS = 6
+# Patterns are values: texts seen again are not read again. Both bounds together bound the memory, whoever writes.
+_REMEMBERED = 4096
+_REMEMBERED_LENGTH = 256
 # Fixed expressions on bounded text, each matched whole; nothing a caller writes becomes an expression.
 _ACTION = re.compile(r"[A-Za-z0-9-]{1,64}:[A-Za-z0-9*?]{1,64}")
 _LITERAL_SEGMENT = re.compile(r"[a-z0-9-]{1,64}")
@@ -37,15 +41,15 @@ class ActionPattern:
 
         Non-ASCII letters are refused before lower-casing: U+017F and U+212A fold to `s` and `k`.
         """
-        if text == "*":
-            return cls("*", "*", _ANYTHING)
-        if len(text) > MAX_ACTION or not _ACTION.fullmatch(text):
-            raise MalformedPattern("an action is service:Name in ASCII letters and digits, * and ? in the name only")
-        service, _, name = text.lower().partition(":")
-        return cls(text, service, Pattern(name))
+        if len(text) > MAX_ACTION:
+            raise MalformedPattern(_ACTION_RULE)
+        return _action(text)
 
     def __str__(self) -> str:
         return self.text
+
+    def __hash__(self) -> int:
+        return hash((self.service, self.name.text))
 
     @property
     def is_literal(self) -> bool:
@@ -86,13 +90,28 @@ class ResourcePattern:
     """Holds `*`, or an ARN of exactly six segments whose wildcards never cross the first five colons.
 
     Partition and service are literal; region and account are literal, empty or `*`; `name`, the sixth segment,
-    is a wildcard text and alone may hold policy variables. In the universal `*` all head segments are `*`.
+    is a wildcard text and alone may hold policy variables. `is_universal` is `*` alone, which also matches the
+    resource `*` of actions that name none; all its head segments are `*`. `lead` is the text before the first
+    wildcard or variable: what the pattern includes begins with it.
     """
 
     text: str
     head: tuple[str, str, str, str] = field(compare=False, repr=False)
     name: Pattern = field(compare=False, repr=False)
-    starred_head: bool = field(compare=False, repr=False)
+    starred_head: bool = field(init=False, compare=False, repr=False)
+    is_universal: bool = field(init=False, compare=False, repr=False)
+    lead: str = field(init=False, compare=False, repr=False)
+
+    def __post_init__(self) -> None:
+        text, starred = self.text, "*" in self.head
+        put = object.__setattr__
+        put(self, "starred_head", starred)
+        put(self, "is_universal", text == "*")
+        put(
+            self,
+            "lead",
+            text.partition("*")[0] if starred else text[: len(text) - len(self.name.text) + len(self.name.head)],
+        )
 
     @classmethod
     def parse(cls, text: str, *, authored: bool = False) -> "ResourcePattern":
@@ -100,42 +119,22 @@ class ResourcePattern:
 
         Short ARNs are refused: to AWS their missing segments are wildcards. Raises MalformedPattern.
         """
-        if text == "*":
-            return cls("*", ("*", "*", "*", "*"), _ANYTHING, starred_head=True)
         if len(text) > MAX_RESOURCE or not _PRINTABLE.fullmatch(text):
             raise MalformedPattern("a resource is printable ASCII of bounded length without outer spaces")
         if VARIABLE in text and not authored:
             raise MalformedPattern("a policy variable is only allowed in what the security team authored")
-        partition, service, region, account, name = _segments(text)
-        if not (_LITERAL_SEGMENT.fullmatch(partition) and _LITERAL_SEGMENT.fullmatch(service)):
-            raise MalformedPattern("the partition and the service of an ARN are literal")
-        for segment in (region, account):
-            if segment not in ("", "*") and not _LITERAL_SEGMENT.fullmatch(segment):
-                raise MalformedPattern("the region and the account of an ARN are literal, empty or *")
-        try:
-            pattern = Pattern(name)
-        except ValueError as error:
-            raise MalformedPattern("a policy variable is not closed") from error
-        return cls._of((partition, service, region, account), pattern)
+        return _known_resource(text) if len(text) <= _REMEMBERED_LENGTH else _resource(text)
 
     @classmethod
-    def _of(cls, head: tuple[str, str, str, str], name: Pattern) -> "ResourcePattern":
-        return cls(":".join(("arn", *head, name.text)), head, name, starred_head="*" in head)
+    def of(cls, head: tuple[str, str, str, str], name: Pattern) -> "ResourcePattern":
+        """Puts an ARN together from head segments and a sixth segment that follow the grammar already."""
+        return cls(":".join(("arn", *head, name.text)), head, name)
 
     def __str__(self) -> str:
         return self.text
 
-    @property
-    def lead(self) -> str:
-        """The text before its first wildcard or variable; what it includes begins with it."""
-        if not self.starred_head:
-            return self.text[: len(self.text) - len(self.name.text) + len(self.name.head)]
-        return self.text.partition("*")[0]
-
-    @property
-    def is_universal(self) -> bool:
-        """Whether it is `*`, which also matches the resource `*` of actions that name none."""
-        return self.text == "*"
+    def __hash__(self) -> int:
+        return hash(self.text)
 
     @property
     def is_literal(self) -> bool:
@@ -154,7 +153,7 @@ class ResourcePattern:
 
     def widened(self) -> "ResourcePattern":
         """Returns the pattern with each policy variable replaced by `*`: the most it can mean."""
-        return ResourcePattern._of(self.head, self.name.widened()) if self.has_variables else self
+        return ResourcePattern.of(self.head, self.name.widened()) if self.has_variables else self
 
     def matches(self, resource: str) -> bool:
         """Tells whether the concrete resource (an ARN, or `*`) is one of these; variables match nothing."""
@@ -179,6 +178,8 @@ class ResourcePattern:
         """
         if self.is_universal:
             return True
+        if not other.text.startswith(self.lead):
+            return False
         return not other.is_universal and self.holds_head_of(other) and self.name.includes(other.name)
 
     def meets_by_segment(self, other: "ResourcePattern") -> bool:
@@ -220,7 +221,7 @@ class ResourcePattern:
         region = theirs[2] if mine[2] == "*" else mine[2]
         account = theirs[3] if mine[3] == "*" else mine[3]
         head = (mine[0], mine[1], region, account)
-        return tuple(ResourcePattern._of(head, name) for name in self.name.intersect(other.name))
+        return tuple(ResourcePattern.of(head, name) for name in self.name.intersect(other.name))
 
 
 def _segments(text: str) -> tuple[str, str, str, str, str]:
@@ -232,3 +233,34 @@ def _segments(text: str) -> tuple[str, str, str, str, str]:
 
 
 _ANYTHING = Pattern("*")
+_EVERY_RESOURCE = ResourcePattern("*", ("*", "*", "*", "*"), _ANYTHING)
+_ACTION_RULE = "an action is service:Name in ASCII letters and digits, * and ? in the name only"
+
+
+@lru_cache(_REMEMBERED)
+def _action(text: str) -> ActionPattern:
+    if text == "*":
+        return ActionPattern("*", "*", _ANYTHING)
+    if not _ACTION.fullmatch(text):
+        raise MalformedPattern(_ACTION_RULE)
+    service, _, name = text.lower().partition(":")
+    return ActionPattern(text, service, Pattern(name))
+
+
+def _resource(text: str) -> ResourcePattern:
+    if text == "*":
+        return _EVERY_RESOURCE
+    partition, service, region, account, name = _segments(text)
+    if not (_LITERAL_SEGMENT.fullmatch(partition) and _LITERAL_SEGMENT.fullmatch(service)):
+        raise MalformedPattern("the partition and the service of an ARN are literal")
+    for segment in (region, account):
+        if segment not in ("", "*") and not _LITERAL_SEGMENT.fullmatch(segment):
+            raise MalformedPattern("the region and the account of an ARN are literal, empty or *")
+    try:
+        pattern = Pattern(name)
+    except ValueError as error:
+        raise MalformedPattern("a policy variable is not closed") from error
+    return ResourcePattern.of((partition, service, region, account), pattern)
+
+
+_known_resource = lru_cache(_REMEMBERED)(_resource)

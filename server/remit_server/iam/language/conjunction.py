@@ -35,6 +35,9 @@ def conjoined(some: Sequence[Condition], others: Sequence[Condition]) -> tuple[C
 
 def canonical(conditions: Iterable[Condition]) -> tuple[Condition, ...]:
     """Puts conditions in one order, so that equal conditions compare equal."""
+    conditions = tuple(conditions)
+    if len(conditions) <= 1:
+        return conditions
     return tuple(sorted(set(conditions), key=lambda one: (one.operator, one.folded_key, one.values)))
 
 
@@ -67,11 +70,12 @@ def widest(conditions: Sequence[Condition]) -> tuple[Condition, ...]:
 def by_value(conditions: Sequence[Condition]) -> list[tuple[Condition, ...]]:
     """Takes conditions apart into alternatives with one value each: together they hold where the given ones do.
 
-    Returns the conditions as they are where there would be very many alternatives.
+    Returns the conditions as they are where each has one value, or where there would be very many alternatives.
     """
-    alternatives: list[tuple[Condition, ...]] = [()]
-    if math.prod(len(condition.values) for condition in conditions) > _MOST_ALTERNATIVES:
+    combinations = math.prod(len(condition.values) for condition in conditions)
+    if combinations == 1 or combinations > _MOST_ALTERNATIVES:
         return [tuple(conditions)]
+    alternatives: list[tuple[Condition, ...]] = [()]
     for condition in conditions:
         qualifier, base = _taken_apart(condition.operator)
         values = condition.values if qualifier != _ALL and base in _UNITABLE else (None,)

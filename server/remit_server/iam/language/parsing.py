@@ -7,7 +7,8 @@ from typing import NoReturn, TypeVar
 from remit_server.iam.language.arn import ActionPattern, MalformedPattern, ResourcePattern
 from remit_server.iam.language.automaton import VARIABLE
 from remit_server.iam.language.condition import MAX_VALUES, Condition, MalformedCondition
-from remit_server.iam.language.document import VERSION, Effect, MalformedPolicy, Statement
+from remit_server.iam.language.document import VERSION
+from remit_server.iam.language.statement import Effect, MalformedPolicy, Statement
 
 MAX_BYTES = 131_072
 MAX_DEPTH = 8

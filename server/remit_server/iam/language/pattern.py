@@ -55,6 +55,9 @@ class Pattern:
         put(self, "has_variables", has_variables)
         put(self, "_machine", None)
 
+    def __hash__(self) -> int:
+        return hash(self.text)
+
     @property
     def machine(self) -> Machine:
         """The automaton of the pattern, built when first asked for."""

@@ -1,0 +1,105 @@
+"""Statements of one document, arranged so that a question about a few of them does not go through all.
+
+Threads may share an index: what is worked out late is put in place whole, and twice the same at worst.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+
+from remit_server.iam.language.arn import ActionPattern, ResourcePattern
+from remit_server.iam.language.statement import Effect, Statement
+
+# How many answers an index remembers before it forgets them all: callers choose the actions.
+_REMEMBERED = 4096
+
+
+@dataclass(frozen=True, slots=True)
+class Numbered:
+    """Holds a statement with its number in its document."""
+
+    number: int
+    statement: Statement
+
+
+@dataclass(frozen=True, slots=True)
+class Concerned:
+    """Holds the Allows about a whole action and the Denies that may touch it."""
+
+    allows: tuple[Numbered, ...]
+    denies: tuple[Numbered, ...]
+    _by_lead: "dict[int, dict[str, list[Numbered]]] | None" = field(default=None, init=False, compare=False, repr=False)
+
+    def allows_on(self, resource: ResourcePattern) -> Sequence[Numbered]:
+        """Returns, in their order, the Allows that may hold the whole resource; no other one does.
+
+        What holds a resource is the same text up to its first wildcard.
+        """
+        by_lead = self._by_lead
+        if by_lead is None:
+            by_lead = _by_lead(self.allows)
+            object.__setattr__(self, "_by_lead", by_lead)
+        text = resource.text
+        found: list[Numbered] = []
+        for length, leads in by_lead.items():
+            found += leads.get(text[:length], ())
+        return found if len(found) <= 1 else sorted(found, key=_number)
+
+
+def _by_lead(allows: Iterable[Numbered]) -> dict[int, dict[str, list[Numbered]]]:
+    """Files each statement under the leads of its resources, by their length."""
+    by_lead: dict[int, dict[str, list[Numbered]]] = {}
+    for each in allows:
+        for lead in each.statement.leads:
+            by_lead.setdefault(len(lead), {}).setdefault(lead, []).append(each)
+    return by_lead
+
+
+def _number(each: Numbered) -> int:
+    return each.number
+
+
+class Index:
+    """Finds the statements that an action concerns, and remembers what it was asked."""
+
+    __slots__ = ("_about", "_answers", "_general", "every")
+
+    def __init__(self, statements: Iterable[Statement]) -> None:
+        numbered = [Numbered(number, statement) for number, statement in enumerate(statements)]
+        self.every = _by_effect(numbered)
+        self._general: list[Numbered] = []
+        self._about: dict[str, list[Numbered]] = {}
+        self._answers: dict[ActionPattern, Concerned] = {}
+        for each in numbered:
+            services = {action.service for action in each.statement.actions}
+            if each.statement.not_action or "*" in services:
+                self._general.append(each)
+                continue
+            for service in services:
+                self._about.setdefault(service, []).append(each)
+
+    def concerned(self, action: ActionPattern) -> Concerned:
+        """Returns the Allows that hold every action of the pattern and the Denies that may touch one."""
+        answer = self._answers.get(action)
+        if answer is None:
+            among = self._among(action.service)
+            answer = Concerned(
+                allows=tuple(each for each in among.allows if each.statement.holds_action(action)),
+                denies=tuple(each for each in among.denies if each.statement.touches_action(action)),
+            )
+            if len(self._answers) >= _REMEMBERED:
+                self._answers.clear()
+            self._answers[action] = answer
+        return answer
+
+    def _among(self, service: str) -> Concerned:
+        if service == "*":
+            return self.every
+        return _by_effect(sorted([*self._general, *self._about.get(service, ())], key=_number))
+
+
+def _by_effect(among: Iterable[Numbered]) -> Concerned:
+    allows: list[Numbered] = []
+    denies: list[Numbered] = []
+    for each in among:
+        (allows if each.statement.effect is Effect.ALLOW else denies).append(each)
+    return Concerned(tuple(allows), tuple(denies))
