@@ -101,11 +101,15 @@ def largest_part(intent: Document, offered: Sequence[Candidate]) -> Document:
 
 def union(entitlements: Sequence[Entitlement]) -> Document:
     """Returns the permissions of all the entitlements as one document."""
+    if len(entitlements) == 1:
+        return entitlements[0].document()
     return Document(tuple(statement for item in entitlements for statement in item.document().statements))
 
 
 def _fewest(intent: Document, candidate: Candidate, budget: Budget) -> tuple[Entitlement, ...]:
     """Returns the fewest entitlements that cover the intent, those without approval first."""
+    if len(candidate.entitlements) == 1:
+        return candidate.entitlements  # the verdict was about this one
     free = tuple(item for item in candidate.entitlements if item.approval is None)
     for chosen in islice(_ever_more(free, candidate.entitlements), MOST_COMBINATIONS):
         documents = [item.document() for item in chosen]

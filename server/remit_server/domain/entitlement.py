@@ -59,10 +59,15 @@ class Entitlement:
     approval: ApprovalRule | None = None
     bind: Bind | None = None
     offline_renewal: bool = False
+    _document: Document | None = field(default=None, init=False, compare=False, repr=False)
 
     def document(self) -> Document:
-        """Returns its permissions as one document."""
-        return as_document(self.permissions)
+        """Returns its permissions as one document: the same one each time, with what it has been asked."""
+        document = self._document
+        if document is None:
+            document = as_document(self.permissions)
+            object.__setattr__(self, "_document", document)
+        return document
 
 
 @dataclass(frozen=True, slots=True)

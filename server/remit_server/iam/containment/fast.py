@@ -51,14 +51,13 @@ def settle(issued: Document, ceiling: Document) -> Settled:
     """Looks at all atoms of the issued Allows."""
     covers: list[Cover] = []
     pending: list[Atom] = []
-    repeated = [each for each in issued.statements if each.effect is Effect.DENY]
     for number, statement in enumerate(issued.statements):
         if statement.effect is Effect.DENY:
             continue
         for action in (None,) if statement.not_action else statement.actions:
             reach = ceiling.concerned(action) if action else _concerned_by_rest(statement, ceiling)
             # A Deny that the issued document repeats as it is takes nothing away from the proof.
-            denies = [each for each in reach.denies if each.statement not in repeated]
+            denies = [each for each in reach.denies if each.statement not in issued.statements]
             for resource in (None,) if statement.not_resource else statement.resources:
                 covered_by = _covering(statement, resource, reach, denies)
                 atom = Atom(number, statement, action, resource)

@@ -27,7 +27,7 @@ def contains(
         return Undecided(f"the permissions have more than {budget.parts} pairs of an action and a resource")
     settled = settle(issued, ceiling)
     if not settled.pending:
-        return Witness(tuple(settled.covers), ceiling.sha256, issued.sha256)
+        return Witness(tuple(settled.covers), ceiling, issued)
     written = written_out(issued, ceiling)
     if written is None or _parts(written.issued) > budget.parts:
         return _exactly(settled, issued, ceiling, budget)
@@ -50,7 +50,7 @@ def _exactly(
     if not isinstance(rest, list):
         return rest
     covers = sorted((*settled.covers, *rest), key=lambda cover: cover.statement)
-    return Witness(tuple(covers), ceiling.sha256, issued.sha256)
+    return Witness(tuple(covers), ceiling, issued)
 
 
 def _renumbered(
@@ -59,7 +59,7 @@ def _renumbered(
     """Says the same about the documents as they were before they were written out."""
     match found:
         case Witness(covers=covers):
-            return Witness(tuple(_original(cover, written) for cover in covers), ceiling.sha256, issued.sha256)
+            return Witness(tuple(_original(cover, written) for cover in covers), ceiling, issued)
         case Counterexample(statement=number):
             return replace(found, statement=written.issued_numbers[number])
         case Undecided():

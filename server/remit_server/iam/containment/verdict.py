@@ -1,6 +1,8 @@
 """What a containment proof answers, as frozen values; only a Witness lets anything be issued."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+
+from remit_server.iam.language.document import Document
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,8 +36,18 @@ class Witness:
     """Says that all the document allows is allowed by the ceiling, and why, for exactly these two texts."""
 
     covers: tuple[Cover, ...]
-    ceiling_sha256: str
-    document_sha256: str
+    ceiling: Document = field(repr=False)
+    document: Document = field(repr=False)
+
+    @property
+    def ceiling_sha256(self) -> str:
+        """The SHA-256 of the ceiling's text."""
+        return self.ceiling.sha256
+
+    @property
+    def document_sha256(self) -> str:
+        """The SHA-256 of the document's text."""
+        return self.document.sha256
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from remit_server.iam.containment.proving import contains
 from remit_server.iam.containment.verdict import Witness
 from remit_server.iam.issuing.guards import guarded, is_bound
-from remit_server.iam.issuing.merging import merged, taken_apart
+from remit_server.iam.issuing.merging import facts_of, merged, taken_apart
 from remit_server.iam.language.condition import Condition
 from remit_server.iam.language.conjunction import by_value
 from remit_server.iam.language.document import Document
@@ -66,17 +66,18 @@ def ranked_forms(allows: Sequence[Statement], also: Sequence[Statement], *, guar
     among them where they could be better than merged ones: in larger pieces, guarded more fully, or surely equal.
     """
     given = tuple(allows)
-    facts = set(taken_apart(given))
+    facts = facts_of(given)
+    pieces = set(taken_apart(facts))
     single = all(len(each.actions) == len(each.resources) == 1 for each in given)
     forms: list[Form] = []
-    for statements in (*merged(given), given):
+    for statements in (*merged(facts), given):
         if any(form.allows == statements for form in forms):
             continue
         if statements is given and single and all(form.by_construction and not form.unguarded for form in forms):
             break
         guards, unguarded = guarded(statements) if guard else ((), ())
         document = Document((*statements, *guards, *also))
-        forms.append(Form(statements, document, unguarded, set(taken_apart(statements)) == facts))
+        forms.append(Form(statements, document, unguarded, set(taken_apart(facts_of(statements))) == pieces))
     return sorted(forms, key=lambda form: (len(form.unguarded), len(form.document.text))) if len(forms) > 1 else forms
 
 
@@ -84,7 +85,9 @@ def is_same(form: Form, allows: Sequence[Statement]) -> bool:
     """Says whether the form is known to allow the same as the Allows it was made of: each contains the other."""
     if form.by_construction:
         return True
-    one, other = (Document(tuple(fact.statement for fact in taken_apart(each))) for each in (form.allows, allows))
+    one, other = (
+        Document(tuple(fact.statement for fact in taken_apart(facts_of(each)))) for each in (form.allows, allows)
+    )
     return isinstance(contains(one, other), Witness) and isinstance(contains(other, one), Witness)
 
 

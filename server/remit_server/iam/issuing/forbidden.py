@@ -7,7 +7,8 @@ Source: AWS Service Authorization Reference, actions of access level "Permission
 privilege escalation paths known from practice (role chains, PassRole, resource policies, federation tokens).
 """
 
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable
+from functools import lru_cache
 from typing import Final
 
 from remit_server.iam.language.arn import ActionPattern, ResourcePattern
@@ -139,7 +140,7 @@ def floor(extra: Iterable[str] = (), reopened: Collection[str] = ()) -> Document
     `extra` adds action patterns; `reopened` takes patterns of LASTING, spelled as there, out again.
     Raises ValueError when a pattern cannot be read or may not be re-opened.
     """
-    forbidden = tuple(ActionPattern.parse(text) for text in _forbidden(extra, reopened))
+    forbidden = _patterns(tuple(extra), frozenset(reopened))
     harmless = tuple(ActionPattern.parse(text) for text in HARMLESS)
     return Document(
         (
@@ -156,15 +157,16 @@ def forbidden_action(statement: Statement, extra: Iterable[str] = (), reopened: 
     """
     if statement.effect is Effect.DENY:
         return None
+    forbidden = _patterns(tuple(extra), frozenset(reopened))
+    if statement.not_action:
+        return next((pattern.text for pattern in forbidden if statement.touches_action(pattern)), None)
     touching = [action for action in statement.actions if not _is_harmless(action)]
-    for text in _forbidden(extra, reopened):
-        pattern = ActionPattern.parse(text)
-        if statement.not_action and statement.touches_action(pattern):
-            return text
-        if not statement.not_action and any(pattern.overlaps(action) for action in touching):
-            return text
-    writes_policy = not statement.not_action and any(_IN_ANY_SERVICE.overlaps(action.name) for action in touching)
-    return "*:Put*Policy" if writes_policy else None
+    services = {action.service for action in touching}
+    for pattern in forbidden:
+        near = pattern.service in services or "*" in services or pattern.service == "*"
+        if near and any(pattern.overlaps(action) for action in touching):
+            return pattern.text
+    return "*:Put*Policy" if any(_IN_ANY_SERVICE.overlaps(action.name) for action in touching) else None
 
 
 def outlives_task(document: Document, reopened: Collection[str]) -> bool:
@@ -178,12 +180,13 @@ def outlives_task(document: Document, reopened: Collection[str]) -> bool:
     )
 
 
-def _forbidden(extra: Iterable[str], reopened: Collection[str]) -> Iterator[str]:
+@lru_cache(256)
+def _patterns(extra: tuple[str, ...], reopened: frozenset[str]) -> tuple[ActionPattern, ...]:
+    """Returns the floor's patterns, in their order; configurations are few, so each is read once."""
     if unknown := set(reopened) - set(LASTING):
         raise ValueError(f"Only these can be re-opened, by name: {', '.join(LASTING)}; not {sorted(unknown)}.")
-    yield from NEVER
-    yield from (text for text in LASTING if text not in reopened)
-    yield from extra
+    lasting = (text for text in LASTING if text not in reopened)
+    return tuple(ActionPattern.parse(text) for text in (*NEVER, *lasting, *extra))
 
 
 def _is_harmless(action: ActionPattern) -> bool:

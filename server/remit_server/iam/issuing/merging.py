@@ -48,21 +48,21 @@ def facts_of(allows: Iterable[Statement]) -> list[Fact]:
     ]
 
 
-def taken_apart(allows: Iterable[Statement]) -> list[Fact]:
-    """Takes Allows apart into facts with one value per condition: there, two ways to say the same look the same."""
+def taken_apart(facts: Iterable[Fact]) -> list[Fact]:
+    """Takes facts apart into one value per condition: there, two ways to say the same look the same."""
     return [
         fact if conditions is fact.conditions else Fact(fact.action, fact.resource, conditions)
-        for fact in facts_of(allows)
+        for fact in facts
         for conditions in by_value(fact.conditions)
     ]
 
 
-def merged(allows: Iterable[Statement]) -> tuple[tuple[Statement, ...], ...]:
-    """Rewrites Allows in two ways that allow the same: grouped by action first, and by resource first.
+def merged(facts: Iterable[Fact]) -> tuple[tuple[Statement, ...], ...]:
+    """Writes facts as Allows in two ways that allow the same: grouped by action first, and by resource first.
 
-    The result does not depend on the order of the Allows.
+    The result does not depend on the order of the facts.
     """
-    facts = distinct(_united(sorted(facts_of(allows), key=_order)))
+    facts = distinct(_united(sorted(facts, key=_order)))
     return grouped(facts), _grouped_by_resource(facts)
 
 

@@ -94,7 +94,7 @@ _JSON = json.JSONDecoder(
 def _known(path: str, element: object, names: frozenset[str]) -> None:
     if not isinstance(element, Mapping):
         raise MalformedPolicy(path, "an object is expected here")
-    if any(not isinstance(name, str) or name not in names for name in element):
+    if not names.issuperset(element):
         raise MalformedPolicy(path, f"only these elements are known: {', '.join(sorted(names))}")
 
 
@@ -142,7 +142,9 @@ def _each(path: str, value: object, parse: Callable[[str], _Parsed]) -> tuple[_P
 
 
 def _strings(path: str, value: object) -> list[str]:
-    listed = [value] if isinstance(value, str) else value
+    if isinstance(value, str):
+        return [value]
+    listed = value
     if not isinstance(listed, list | tuple) or not listed:
         raise MalformedPolicy(path, "a string or a list of strings, never empty, is expected here")
     if len(listed) > MAX_VALUES:
