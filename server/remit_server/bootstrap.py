@@ -61,16 +61,18 @@ async def running_gateway(settings: Settings) -> AsyncIterator[Gateway]:
         await ledger.record(
             GatewayStarted(version("remit"), settings.digest, settings.ceilings_digest, policy.active.digest)
         )
+        await _sweeping(stack, Sweep(ledger, rejections, clock))
         server = GrpcServer(
             service,
             rejections.count,
             concurrent_calls=settings.limits.concurrent_calls,
             with_reflection=settings.reflection,
         )
-        addresses = tuple(server.listen(listener) for listener in settings.listeners)
-        await _sweeping(stack, Sweep(ledger, rejections, clock))
-        await server.start()
+        # At a stop: first the server with its calls, then what goes on after callers have hung up.
+        stack.push_async_callback(service.issue.settled)
         stack.push_async_callback(server.stop, GRACE)
+        addresses = tuple(server.listen(listener) for listener in settings.listeners)
+        await server.start()
         yield Gateway(addresses, policy.active.digest)
 
 

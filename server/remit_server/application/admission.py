@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 
 from remit_server.application.ports import Authenticate, Clock, Ledger
 from remit_server.domain.audit import CallersRejected
-from remit_server.domain.errors import Outage, Reason, RemitError
+from remit_server.domain.errors import Outage, Reason, told_of
 from remit_server.domain.identity import Actor, Caller
 
 MAX_COUNTED = 1024
@@ -89,7 +89,7 @@ class Admission:
         try:
             actor = await self.authenticate(caller)
             budget.spend(actor)
-        except RemitError as error:
-            self.rejections.count(caller.peer, error.reason)
+        except Exception as error:
+            self.rejections.count(caller.peer, told_of(error).reason)
             raise
         return actor

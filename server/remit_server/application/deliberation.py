@@ -2,8 +2,10 @@
 
 import asyncio
 from collections import Counter
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 from remit_server.application.ceilings import Ceilings
 from remit_server.application.choosing import EXACT, FAST
@@ -12,11 +14,13 @@ from remit_server.application.plan_session import Plan, Undetermined, Wish, plan
 from remit_server.domain.decision import Allow
 from remit_server.domain.errors import Outage, Reason
 from remit_server.domain.identity import Actor
+from remit_server.domain.permission import Permission, is_within
 
+T = TypeVar("T")
 THREADS = 2
 WAITING_PER_ACTOR = 8
 WAITING = 64
-SMALL = 24
+SMALL_PAIRS, SMALL_CHARACTERS, SMALL_WILDCARDS = 24, 1536, 48
 
 
 @dataclass(slots=True)
@@ -32,22 +36,24 @@ class Deliberation:
 
     async def __call__(self, wish: Wish, allow: Allow, actor: Actor) -> Plan:
         """Returns the plan; raises what `plan_session` raises, or Outage(OVERLOADED) when too many hard cases wait."""
-        if not wish.narrowed and _is_small(wish):
+        if not wish.narrowed and is_small(wish.permissions):
             try:
                 return plan_session(wish, allow, self.ceilings, FAST)
             except Undetermined:
                 pass
-        return await self._beside_the_loop(wish, allow, actor.actor_id)
+        return await self.beside_the_loop(actor.actor_id, plan_session, wish, allow, self.ceilings, EXACT)
 
-    async def _beside_the_loop(self, wish: Wish, allow: Allow, actor_id: str) -> Plan:
-        """Plans in a thread when it is the actor's turn."""
+    async def beside_the_loop(self, actor_id: str, work: Callable[..., T], *values: object) -> T:
+        """Returns what the work returns, done in a thread when it is the actor's turn.
+
+        Raises what the work raises, or Outage(OVERLOADED) when too many wait.
+        """
         if self._waiting[actor_id] >= WAITING_PER_ACTOR or self._waiting.total() >= WAITING:
             raise Outage(Reason.OVERLOADED, "too many intents with wildcards are being proven: ask again in a second")
         self._waiting[actor_id] += 1
         try:
             async with self._turns(actor_id, "planning"):
-                loop = asyncio.get_running_loop()
-                return await loop.run_in_executor(self._threads, plan_session, wish, allow, self.ceilings, EXACT)
+                return await _finished(self._threads.submit(work, *values))
         finally:
             self._waiting[actor_id] -= 1
             self._waiting += Counter()  # drops actors that have none waiting
@@ -57,6 +63,19 @@ class Deliberation:
         self._threads.shutdown(wait=False, cancel_futures=True)
 
 
-def _is_small(wish: Wish) -> bool:
+async def _finished(work: Future[T]) -> T:
+    """Returns the outcome of a thread's work; when the caller hangs up, waits for its end all the same."""
+    try:
+        return await asyncio.wrap_future(work)
+    except asyncio.CancelledError:
+        # NOTE: a thread cannot be interrupted. Until it is done it is this actor's turn: who calls and hangs up, again
+        # and again, would else have every thread.
+        if not work.cancel():
+            await asyncio.gather(asyncio.wrap_future(work), return_exceptions=True)
+        raise
+
+
+def is_small(permissions: Sequence[Permission]) -> bool:
     """Says whether planning is a matter of a few milliseconds at the most, whatever the patterns are."""
-    return sum(len(item.actions) * len(item.resources) for item in wish.permissions) <= SMALL
+    pairs = sum(len(item.actions) * len(item.resources) for item in permissions)
+    return pairs <= SMALL_PAIRS and is_within(permissions, characters=SMALL_CHARACTERS, wildcards=SMALL_WILDCARDS)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from remit_server.application.admission import Admission, Budget
 from remit_server.application.ports import Clock, EndedTask, Ledger
 from remit_server.domain.audit import RequestRefused, Who
-from remit_server.domain.errors import RemitError
+from remit_server.domain.errors import told_of
 from remit_server.domain.identity import Caller
 from remit_server.domain.task import TaskId
 
@@ -29,8 +29,8 @@ class EndTask:
         actor = await self.admit(caller, self.budget)
         try:
             return await self.ledger.end_task(task_id, actor, self.clock.now())
-        except RemitError as error:
-            who = Who(actor_id=actor.actor_id, peer=caller.peer)
-            record = RequestRefused(who, "", METHOD, error.reason.value, error.message, task_id)
+        except Exception as error:
+            who, told = Who(actor_id=actor.actor_id, peer=caller.peer), told_of(error)
+            record = RequestRefused(who, "", METHOD, told.reason.value, told.message, task_id)
             await self.ledger.refuse(None, None, record)
             raise

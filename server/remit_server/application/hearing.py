@@ -18,11 +18,12 @@ from remit_server.domain.decision import Allow, DecisionInput, Deny, decision_in
 from remit_server.domain.entitlement import DEFAULT_CREDENTIAL_LIFETIME, MIN_CREDENTIAL_LIFETIME
 from remit_server.domain.errors import Denied, FieldViolation, InvalidRequest, Reason, Refusal
 from remit_server.domain.identity import Actor, Delegation
-from remit_server.domain.permission import Permission
+from remit_server.domain.permission import Permission, is_within
 from remit_server.domain.task import Task, TaskId
 
 T = TypeVar("T")
 MAX_PAIRS = 500
+MAX_CHARACTERS, MAX_WILDCARDS = 16_384, 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +104,9 @@ class Hearing:
             raise InvalidRequest([FieldViolation("intent", "needs at least one permission or capability")])
         if sum(len(item.actions) * len(item.resources) for item in permissions) > MAX_PAIRS:
             rule = f"stands for more than {MAX_PAIRS} pairs of an action and a resource: ask in several requests"
+            raise InvalidRequest([FieldViolation("intent", rule)])
+        if not is_within(permissions, characters=MAX_CHARACTERS, wildcards=MAX_WILDCARDS):
+            rule = f"has over {MAX_WILDCARDS} wildcards or {MAX_CHARACTERS} characters: ask in several requests"
             raise InvalidRequest([FieldViolation("intent", rule)])
         text = decision_input(
             known(case.delegation),

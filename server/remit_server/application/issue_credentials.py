@@ -16,7 +16,7 @@ from remit_server.application.ports import AssumeRole, Clock, Entropy, Ledger, R
 from remit_server.application.refusals import refusal_record
 from remit_server.application.requests import IssueRequest, request_key
 from remit_server.domain.audit import CredentialsIssued, IssuanceFailed
-from remit_server.domain.credentials import Credentials
+from remit_server.domain.credentials import Credentials, StsSession
 from remit_server.domain.errors import Denied, FieldViolation, InvalidRequest, Outage, Reason, RemitError
 from remit_server.domain.grant import Grant, GrantState
 from remit_server.domain.task import TASK_ID_BYTES, GrantId, opaque_id
@@ -59,14 +59,15 @@ class IssueCredentials:
                 key = request_key(request, known(case.delegation))
                 before = await self._remembered(key)
                 if before is not None and not before.may_be_tried_again:
-                    grant, repeated = await self._live_again(before, case), True
+                    grant = await self._live_again(before, case)
+                    outcome = self._issued(grant, case, key, repeated=True)
                 else:
                     tried = before.grant if before else None
                     case = await self.hearing.in_task(case, tried.task_id if tried else request.ask.task_id)
                     case = self.hearing.questioned(case)
                     plan = await self.hearing.planned(case)
-                    grant, repeated = await self._authorized(case, key, plan, tried), False
-                return await self._to_the_end(self._issued(grant, case, key, repeated=repeated))
+                    outcome = self._granted(case, key, plan, tried)
+                return await self._to_the_end(outcome)
             except Exception as error:
                 await self._refused(error, case, key, request.request_id)
                 raise
@@ -78,12 +79,17 @@ class IssueCredentials:
             raise InvalidRequest([FieldViolation("request_id", "was used for another request: choose a new UUID")])
         return before
 
-    async def _authorized(self, case: Case, key: RequestKey, plan: Plan, tried: Grant | None) -> Grant:
+    async def settled(self) -> None:
+        """Returns when everything that follows an AUTHORIZED has its outcome: a stop waits for it."""
+        while self._shielded:
+            await asyncio.gather(*self._shielded, return_exceptions=True)
+
+    async def _granted(self, case: Case, key: RequestKey, plan: Plan, tried: Grant | None) -> Issued:
         """Records that everything was proven: from here on STS may be called, and nothing of it is forgotten."""
         grant_id = tried.grant_id if tried else GrantId(opaque_id(self.entropy(TASK_ID_BYTES)))
         authorization = authorization_of(case, key, plan, grant_id, self.entropy)
         await self.ledger.authorize(authorization)
-        return authorization.grant
+        return await self._issued(authorization.grant, case, key)
 
     async def _live_again(self, before: Remembered, case: Case) -> Grant:
         """Returns the live grant of a repeat, whose recorded policy STS will get again; raises the same refusal."""
@@ -99,11 +105,13 @@ class IssueCredentials:
         task = await self.ledger.task(grant.task_id)
         if task is None or not task.is_live(case.time) or not grant.is_live(case.time):
             raise Denied(Reason.GRANT_NOT_LIVE, "the grant of this request_id is over: ask with a new one")
-        still_within(grant, self.hearing.ceilings)
+        deliberate = self.hearing.deliberate
+        await deliberate.beside_the_loop(case.actor.actor_id, still_within, grant, deliberate.ceilings)
         return grant
 
     async def _issued(self, grant: Grant, case: Case, key: RequestKey, *, repeated: bool = False) -> Issued:
         """Calls STS and records the issuance before anybody sees a key; withholds the credentials when that fails."""
+        session: StsSession | None = None
         try:
             async with asyncio.timeout(OUTCOME_WITHIN.total_seconds()):
                 deadline = self.clock.monotonic() + STS_WITHIN.total_seconds()
@@ -124,19 +132,21 @@ class IssueCredentials:
                 )
                 await self.ledger.issue(grant.grant_id, issuance, record)
         except BaseException as error:
-            await self._withheld(grant, error)
+            await self._withheld(grant, error, answered=session is not None)
             if isinstance(error, TimeoutError):
                 raise Outage(Reason.STS_UNAVAILABLE, "issuing took too long and was given up: ask again") from error
             raise
-        credentials = replace(session.credentials, expire_time=grant.expire_time)
+        credentials = replace(session.credentials, expire_time=issuance.expire_time)
         issued = replace(grant, state=GrantState.ISSUED, issuances=(*grant.issuances, issuance))
         return Issued(issued, credentials)
 
-    async def _withheld(self, grant: Grant, error: BaseException) -> None:
-        """Records that no caller was given credentials. If even that fails, the sweeper finds the grant."""
-        may_exist = not isinstance(error, Denied | Outage) or (
-            error.credentials_may_exist if isinstance(error, Outage) else error.reason is Reason.GRANT_NOT_LIVE
-        )
+    async def _withheld(self, grant: Grant, error: BaseException, *, answered: bool) -> None:
+        """Records that no caller was given credentials. If even that fails, the sweeper finds the grant.
+
+        `answered` says that STS made some: then the grant did not FAIL, whatever went wrong afterwards.
+        """
+        unsure = error.credentials_may_exist if isinstance(error, Outage) else not isinstance(error, Denied)
+        may_exist = answered or unsure
         reason = error.reason if isinstance(error, RemitError) else Reason.INTERNAL
         state = GrantState.REVOKING if may_exist else GrantState.FAILED
         record = IssuanceFailed(grant.task_id, grant.grant_id, reason.value, state.value)

@@ -1,13 +1,13 @@
-"""How a no is recorded: with everything that was known by then, and never a value the caller sent."""
+"""How a no is recorded: with everything that was known by then, and never a token or a key."""
 
 from remit_server.application.hearing import Case
 from remit_server.domain.audit import RequestRefused
-from remit_server.domain.errors import Denied, Outage, Reason, RemitError
+from remit_server.domain.errors import Denied, told_of
 
 
 def refusal_record(error: Exception, case: Case, *, request_id: str, method: str) -> RequestRefused:
     """Returns the audit record of a refusal, an outage, or a failure that nobody thought of."""
-    told = error if isinstance(error, RemitError) else Outage(Reason.INTERNAL, "internal error")
+    told = told_of(error)
     refusal = error.refusal if isinstance(error, Denied) else None
     question = case.question
     return RequestRefused(

@@ -123,3 +123,8 @@ class Outage(RemitError):  # noqa: N818 - named for what it says
         super().__init__(reason, message, remedy=Remedy.RETRY_LATER)
         self.retry_after = retry_after
         self.credentials_may_exist = credentials_may_exist
+
+
+def told_of(error: BaseException) -> RemitError:
+    """Returns what the caller and the record are told of a failure; what nobody thought of is an internal error."""
+    return error if isinstance(error, RemitError) else Outage(Reason.INTERNAL, "internal error")

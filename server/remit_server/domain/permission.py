@@ -38,3 +38,21 @@ def as_permissions(document: Document) -> tuple[Permission, ...]:
         for statement in document.statements
         if statement.effect is Effect.ALLOW and not statement.not_action and not statement.not_resource
     )
+
+
+def is_within(permissions: Iterable[Permission], *, characters: int, wildcards: int) -> bool:
+    """Says whether the patterns and condition values have so many characters and wildcards at the most.
+
+    What comparing patterns costs grows with the square of them.
+    """
+    texts = [text for permission in permissions for text in _texts(permission)]
+    wild = sum(text.count("*") + text.count("?") for text in texts)
+    return wild <= wildcards and sum(map(len, texts)) <= characters
+
+
+def _texts(permission: Permission) -> Iterable[str]:
+    """Yields every pattern and condition value as it was written."""
+    yield from map(str, permission.actions)
+    yield from map(str, permission.resources)
+    for condition in permission.conditions:
+        yield from condition.values

@@ -9,7 +9,7 @@ from typing import Any, Final, NoReturn, TypeAlias, cast
 import grpc
 from google.protobuf.message import DecodeError, Message
 
-from remit_server.domain.errors import FieldViolation, InvalidRequest, Outage, Reason, RemitError
+from remit_server.domain.errors import FieldViolation, InvalidRequest, Outage, Reason, told_of
 from remit_server.transport.grpc.caller import peer_of
 from remit_server.transport.grpc.status import DETAILS_KEY, code_of, status_of
 from remit_server.transport.grpc.validation import violations
@@ -109,16 +109,12 @@ async def _first_two(messages: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
 
 async def _abort(context: Context, error: BaseException) -> NoReturn:
     """Ends the call with the error's status; the cause goes to the log, never to the caller."""
-    match error:
-        case Outage():
-            told: RemitError = error
-            if error.__cause__ is not None:
-                _log.warning("%s: %s", error.reason.value, error.message, exc_info=error.__cause__)
-        case RemitError():
-            told = error  # NOTE: no log: a no is on record, and a stranger must not be able to fill the log with it
-        case _:
-            told = Outage(Reason.INTERNAL, "internal error")
-            _log.error("an unexpected failure was answered as INTERNAL", exc_info=error)
+    told = told_of(error)
+    if told is not error:
+        _log.error("an unexpected failure was answered as INTERNAL", exc_info=error)
+    elif isinstance(told, Outage) and told.__cause__ is not None:
+        # NOTE: only outages: a no is on record, and a stranger must not be able to fill the log with it.
+        _log.warning("%s: %s", told.reason.value, told.message, exc_info=told.__cause__)
     status = status_of(told)
     await context.abort(code_of(told.reason), status.message, ((DETAILS_KEY, status.SerializeToString()),))
 
