@@ -7,7 +7,7 @@ from tests.hostile_issuer import HostileIssuer, hostile_issuer
 from tests.token_forge import usual_key_set
 
 from remit_sandbox.certificates import Authority
-from remit_server.adapters.identity.https_fetch import FetchFailed, HttpsFetch
+from remit_server.adapters.identity.https_fetch import CheckedResolver, FetchFailed, HttpsFetch
 
 LOOPBACK = frozenset({"127.0.0.1"})
 
@@ -147,7 +147,8 @@ BAD_ADDRESSES = [
     "172.16.0.1",
     "192.168.1.1",
     "100.64.0.1",
-    "0.0.0.0",  # noqa: S104 - refused, not bound
+    "0.0.0.0",  # noqa: S104 - an address to refuse, not to bind
+    # noqa: S104 - refused, not bound
     "224.0.0.1",
     "255.255.255.255",
     "192.0.2.1",
@@ -220,3 +221,38 @@ async def test_a_proxy_of_the_environment_is_not_used(
     monkeypatch.setenv("ALL_PROXY", "http://127.0.0.1:9")
 
     assert await fetch(f"{issuer.url}/keys") == usual_key_set()
+
+
+PRIVATE = ["10.1.2.3", "172.16.0.9", "192.168.1.1", "fd12:3456::1"]
+
+
+def resolving_to(address: str) -> Callable[[str, int], Awaitable[Sequence[str]]]:
+    async def resolve(host: str, port: int) -> Sequence[str]:
+        del host, port
+        return [address]
+
+    return resolve
+
+
+@pytest.mark.parametrize("address", PRIVATE)
+async def test_an_issuer_inside_the_own_network_is_reached_only_when_its_settings_say_so(address: str) -> None:
+    resolve = resolving_to(address)
+    plain = CheckedResolver(resolve, private_network=False)
+    inside = CheckedResolver(resolve, private_network=True)
+
+    with pytest.raises(FetchFailed, match="not public"):
+        await plain.resolve("idp.internal", 443)
+    (found,) = await inside.resolve("idp.internal", 443)
+
+    assert found["host"] == address
+
+
+@pytest.mark.parametrize(
+    "address",
+    ["169.254.169.254", "fd00:ec2::254", "fe80::1", "127.0.0.1", "0.0.0.0", "224.0.0.1", "::ffff:169.254.169.254"],
+)
+async def test_metadata_loopback_and_multicast_are_never_reached_inside_a_private_network(address: str) -> None:
+    inside = CheckedResolver(resolving_to(address), private_network=True)
+
+    with pytest.raises(FetchFailed):
+        await inside.resolve("idp.internal", 443)

@@ -45,14 +45,14 @@ class IssuerSettings:
 
     `key_set_url` None means discovery at `<issuer>/.well-known/openid-configuration`. Every URL that keys come from,
     also the `jwks_uri` that discovery names, must have its host in `allowed_hosts` (host names or IP addresses, no
-    port). A loopback host is reached only when it is listed; private and link-local addresses never.
-    `key_set_max_age` is how long keys are used without asking again, `key_set_stale_limit` how long when asking fails.
-    `subjects` says whether its tokens are accepted as subject tokens, `actors` whether as agents' own bearer tokens.
-    `token_type` is the header's `typ` (RFC 8725 3.11), compared case-insensitively; "JWT" also accepts its absence.
-    `carries_actor` names the claim that is the actor when this issuer's one token proves both.
-    `group_claim`, `source_claim`: where groups and the SourceIdentity's id stand. `kept_claims`: what policies may
-    read. `group_map` maps the issuer's group values to the policy's names (empty: as they are; otherwise a group that
-    it does not name is dropped).
+    port). A loopback host is reached only when it is listed, a private address only with `private_network`, a
+    link-local one never. `key_set_max_age` is how long keys are used without asking again, `key_set_stale_limit` how
+    long when asking fails. `subjects` says whether its tokens are accepted as subject tokens, `actors` whether as
+    agents' own bearer tokens. `token_type` is the header's `typ` (RFC 8725 3.11), compared case-insensitively; "JWT"
+    also accepts its absence. `carries_actor` names the claim that is the actor when this issuer's one token proves
+    both. `group_claim`, `source_claim`: where groups and the SourceIdentity's id stand. `kept_claims`: what policies
+    may read. `group_map` maps the issuer's group values to the policy's names (empty: as they are; otherwise a group
+    that it does not name is dropped).
     """
 
     issuer: str
@@ -72,6 +72,7 @@ class IssuerSettings:
     key_set_url: str | None = None
     allowed_hosts: frozenset[str] = frozenset()
     ca_file: Path | None = None
+    private_network: bool = False
     key_set_max_age: timedelta = timedelta(minutes=10)
     key_set_stale_limit: timedelta = timedelta(hours=4)
     group_claim: str = "groups"

@@ -72,6 +72,9 @@ class IssuerTable(Table):
         "Further hosts its keys may come from.", 'allowed_hosts = ["keys.acme.example"]', []
     )
     ca_file: str | None = _key("The authorities (PEM) of its TLS certificate.", 'ca_file = "tls/issuer-ca.pem"', None)
+    private_network: bool = _key(
+        "Whether its hosts may have addresses of a private network.", "private_network = false", default=False
+    )
     key_set_max_age_seconds: int = _key(
         "How long keys are used unasked.", "key_set_max_age_seconds = 600", 600, ge=60, le=3600
     )

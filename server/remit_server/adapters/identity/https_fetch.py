@@ -23,6 +23,9 @@ FETCH_DEADLINE_SECONDS: Final = 5.0
 MAX_DOCUMENT_BYTES: Final = 100 * 1024
 _OK: Final = 200
 _NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
+# RFC 1918 and RFC 4193. NOTE: the metadata service of AWS has a unique local address, too.
+_PRIVATE = tuple(ipaddress.ip_network(text) for text in ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "fc00::/7"))
+_METADATA = ipaddress.IPv6Network("fd00:ec2::/32")
 
 Resolve = Callable[[str, int], Awaitable[Sequence[str]]]
 
@@ -50,12 +53,14 @@ class HttpsFetch:
     """Fetches from the listed hosts only: https, no redirect, one deadline for everything, a bounded body.
 
     `hosts` are host names or IP addresses. Addresses must be public, or loopback for a host that is listed as
-    `localhost` or a loopback address; private, link-local (cloud metadata) and multicast ones are never connected to.
+    `localhost` or a loopback address; link-local (cloud metadata) and multicast ones are never connected to, those of
+    private networks (RFC 1918, RFC 4193) with `private_network` only.
     `ca_file` replaces the system's authorities. The environment's proxies are not used.
     """
 
     hosts: Collection[str]
     ca_file: Path | None = None
+    private_network: bool = False
     deadline_seconds: float = FETCH_DEADLINE_SECONDS
     max_bytes: int = MAX_DOCUMENT_BYTES
     resolve: Resolve = field(default=resolve_by_system, repr=False)
@@ -78,9 +83,14 @@ class HttpsFetch:
         """Asks once, without cookies, proxies, redirects or decompression."""
         host = urlsplit(url).hostname or ""
         if _is_address(host):
-            _check_address(host, host)  # NOTE: aiohttp connects to an IP address without asking the resolver
+            _check_address(
+                host, host, private_network=self.private_network
+            )  # NOTE: aiohttp connects to an IP address without asking the resolver
         connector = aiohttp.TCPConnector(
-            resolver=_CheckedResolver(self.resolve), ssl=self._trust(), use_dns_cache=False, force_close=True
+            resolver=CheckedResolver(self.resolve, private_network=self.private_network),
+            ssl=self._trust(),
+            use_dns_cache=False,
+            force_close=True,
         )
         async with (
             aiohttp.ClientSession(
@@ -117,39 +127,43 @@ class HttpsFetch:
 _HEADERS: Final = {"Accept": "application/json", "Accept-Encoding": "identity", "User-Agent": "remit"}
 
 
-class _CheckedResolver(AbstractResolver):
+class CheckedResolver(AbstractResolver):
     """Gives aiohttp only addresses that passed the check: those are what it then connects to."""
 
-    def __init__(self, resolve: Resolve) -> None:
+    def __init__(self, resolve: Resolve, *, private_network: bool) -> None:
         self._resolve = resolve
+        self._private_network = private_network
 
     async def resolve(
         self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
     ) -> list[ResolveResult]:
+        """Returns the addresses; raises FetchFailed when one of them may not be connected to."""
         del family  # the family is that of each address
         addresses = await self._resolve(host, port)
         if not addresses:
             raise FetchFailed("the host has no address")
-        return [_checked(host, port, address) for address in addresses]
+        return [_checked(host, port, address, private_network=self._private_network) for address in addresses]
 
     async def close(self) -> None:
         """Holds nothing open."""
 
 
-def _checked(host: str, port: int, address: str) -> ResolveResult:
+def _checked(host: str, port: int, address: str, *, private_network: bool) -> ResolveResult:
     """Returns the address as aiohttp wants it; one bad address refuses the host, whichever the others are."""
-    ip = _check_address(host, address)
+    ip = _check_address(host, address, private_network=private_network)
     family = socket.AF_INET if ip.version == 4 else socket.AF_INET6  # noqa: PLR2004 - the version of IP
     return ResolveResult(hostname=host, host=str(ip), port=port, family=family, proto=0, flags=socket.AI_NUMERICHOST)
 
 
-def _check_address(host: str, address: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address:
-    """Returns the address; raises FetchFailed unless it is public, or loopback for a host listed as such."""
+def _check_address(host: str, address: str, *, private_network: bool) -> ipaddress.IPv4Address | ipaddress.IPv6Address:
+    """Returns the address; raises FetchFailed unless it is public, private where allowed, or loopback where listed."""
     ip = ipaddress.ip_address(address)
     inner = _embedded(ip)
     if host == "localhost" or (_is_address(host) and ipaddress.ip_address(host).is_loopback):
         if not ip.is_loopback:
             raise FetchFailed("the loopback host resolves to another address")
+    elif private_network and any(ip in network for network in _PRIVATE) and ip not in _METADATA:
+        return ip
     elif not inner.is_global or inner.is_multicast or inner.is_reserved:
         raise FetchFailed("the host resolves to an address that is not public")
     return ip

@@ -58,7 +58,12 @@ class IssuerKeys:
     @classmethod
     def over_https(cls, settings: IssuerSettings, clock: Clock) -> "IssuerKeys":
         """Returns the keys of an issuer as they are fetched for real."""
-        fetch = HttpsFetch(hosts=settings.allowed_hosts, ca_file=settings.ca_file, max_bytes=MAX_KEY_SET_BYTES)
+        fetch = HttpsFetch(
+            hosts=settings.allowed_hosts,
+            ca_file=settings.ca_file,
+            private_network=settings.private_network,
+            max_bytes=MAX_KEY_SET_BYTES,
+        )
         return cls(settings=settings, clock=clock, fetch=fetch)
 
     async def key(self, unverified_key_id: str, /) -> VerificationKey:
