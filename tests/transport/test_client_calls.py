@@ -60,6 +60,27 @@ def test_a_request_that_found_nobody_is_repeated_under_its_request_id(server: Sc
     assert server.ends == [TASK_ID]
 
 
+def test_an_outage_that_cost_the_request_its_grant_is_told_as_the_outage(server: ScriptedGateway) -> None:
+    over = Denied(Reason.GRANT_NOT_LIVE, "the grant of this request_id is over: ask with a new one")
+    server.issue_answers += [outage(), over]
+
+    with pytest.raises(remit.Unavailable) as raised:
+        work(server.connect())
+
+    assert raised.value.reason == "STS_UNAVAILABLE"
+
+
+def test_a_repeat_that_runs_out_of_time_tells_what_went_wrong_before(server: ScriptedGateway) -> None:
+    held = Held(AWAY)
+    server.issue_answers += [outage(), held]
+
+    with pytest.raises(remit.Unavailable) as raised:
+        work(server.connect(timeout=1))
+    held.release.set()
+
+    assert raised.value.reason == "STS_UNAVAILABLE"
+
+
 async def test_an_event_loops_request_that_found_nobody_is_repeated_too(server: ScriptedGateway) -> None:
     server.issue_answers += [AWAY, outage(), issued()]
     server.end_answers.append(AWAY)

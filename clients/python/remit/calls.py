@@ -12,6 +12,7 @@ import grpc
 
 from remit import mapping
 from remit.channel import TlsChannel
+from remit.errors import RemitError, TaskOver
 from remit.grant import Issued, Preview, TaskEnd
 from remit.intent import Ask
 from remit.secret import Secret, Token
@@ -111,6 +112,9 @@ class Calls:
     def _pause(self, call: grpc.Call, attempts: "_Attempts", request_id: str | None) -> float:
         """Returns the seconds until the call is repeated; raises its failure when that is not safe or no use."""
         failure = failure_of(call, target=self.channel.target, request_id=request_id)
+        if attempts.failure is not None and _says_less(call, failure):
+            raise attempts.failure
+        attempts.failure = failure
         asked = getattr(failure, "retry_after", None)
         pause = attempts.pause(asked.total_seconds() if asked else None)
         if call.code() is not grpc.StatusCode.UNAVAILABLE or pause is None:
@@ -131,6 +135,7 @@ class _Attempts:
     """Counts the attempts of one call and keeps its deadline."""
 
     def __init__(self, timeout: float) -> None:
+        self.failure: RemitError | None = None
         self._deadline = time.monotonic() + timeout
         self._made = 1
 
@@ -145,6 +150,15 @@ class _Attempts:
             delay = asked * _random.uniform(1.0, 1.25)
         self._made += 1
         return None if self._made > MOST_ATTEMPTS or delay >= self.left() else delay
+
+
+def _says_less(call: grpc.Call, failure: RemitError) -> bool:
+    """Says whether a repeat's failure only follows from the one before it, which then is the one to tell.
+
+    The time ran out meanwhile; or an outage at STS has withheld the request's grant, so that only a request with
+    another id can get one.
+    """
+    return call.code() is grpc.StatusCode.DEADLINE_EXCEEDED or isinstance(failure, TaskOver)
 
 
 async def _read(token: Token) -> Secret[str]:

@@ -4,7 +4,7 @@
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
@@ -149,7 +149,9 @@ class Refused(RemitError):  # noqa: N818 - named for what it says
         self.split = split
 
     def _help(self) -> Iterator[str]:
-        yield from (f"stopped: {failure}" for failure in self.failures[:MOST_SHOWN])
+        for failure in self.failures[:MOST_SHOWN]:
+            told = replace(failure, message="") if failure.message in self.message else failure
+            yield f"stopped: {told}"
         if len(self.failures) > MOST_SHOWN:
             yield f"stopped: {len(self.failures) - MOST_SHOWN} more, see error.failures"
         yield from super()._help()

@@ -53,8 +53,7 @@ class Token:
         Raises InvalidRequest for what no token looks like, without repeating it; whatever the caller's function raises
         passes through.
         """
-        source = self._source.reveal()
-        found = Secret(source() if callable(source) else source)
+        found = Secret(self._asked())
         if not isinstance(found.reveal(), str):
             raise TypeError(f"the function given as {self._field} must return a string")
         token = Secret(found.reveal().strip())
@@ -62,3 +61,9 @@ class Token:
         if not all("!" <= character <= "~" for character in token.reveal()):
             raise InvalidRequest.of(FieldViolation(self._field, "must be ASCII without spaces or control characters"))
         return token
+
+    def _asked(self) -> str:
+        """Returns what the source gives."""
+        # NOTE: no caller of this names a variable for it: a traceback may show every variable of a frame.
+        source = self._source.reveal()
+        return source() if callable(source) else source

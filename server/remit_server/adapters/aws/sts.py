@@ -154,7 +154,7 @@ class AwsSts:
         left = self._left(call.deadline)
         if left <= 0:
             raise Outage(
-                Reason.STS_UNAVAILABLE, "No time was left to call AWS STS. Ask again with the same request_id."
+                Reason.STS_UNAVAILABLE, "No time was left to call AWS STS. Ask again with a new request_id."
             )
         place = (call.order.role.account, call.order.role.region)
         wait = self._budget.reserve(place, max_wait=min(MAX_QUEUE_SECONDS, left))
@@ -251,6 +251,6 @@ def _error(failure: Failure, call: _Call) -> Denied | Outage:
     """
     error = failure.error()
     if isinstance(error, Denied) and call.credentials_may_exist:
-        error = Outage(Reason.STS_UNAVAILABLE, "AWS STS answered unevenly. Ask again with the same request_id.")
+        error = Outage(Reason.STS_UNAVAILABLE, "AWS STS answered unevenly. Ask again with a new request_id.")
     error.__cause__ = StsFailed(failure.label)
     return error

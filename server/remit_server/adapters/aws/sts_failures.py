@@ -99,7 +99,7 @@ _CLOCK = (
 )
 _OTHER = f"AWS STS refused the gateway's call for a reason that its log names. {_OPERATOR}"
 _THROTTLED = "AWS STS is limiting this account's calls. Ask again in a few seconds."
-_UNAVAILABLE = "AWS STS did not answer as it should. Ask again with the same request_id."
+_UNAVAILABLE = "AWS STS did not answer as it should. Ask again with a new request_id."
 
 
 def refused(status: int, code: str | None) -> Failure:
