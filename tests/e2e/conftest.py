@@ -1,0 +1,43 @@
+"""One running sandbox for each test process: authority, issuer, local AWS and the real gateway, over TLS."""
+
+import os
+from collections.abc import Iterator
+
+import pytest
+
+from remit_sandbox.background import BackgroundSandbox, sandbox_in_background
+from remit_sandbox.errors import SandboxError
+from remit_sandbox.local_aws import find_interpreter
+from remit_sandbox.sandbox import Sandbox
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _ministack() -> None:
+    """Skips where ministack is missing, or fails under REMIT_REQUIRE_REAL=1."""
+    try:
+        find_interpreter()
+    except SandboxError as error:
+        if os.environ.get("REMIT_REQUIRE_REAL") == "1":
+            raise
+        pytest.skip(str(error))
+
+
+@pytest.fixture(scope="session")
+def running(_ministack: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[BackgroundSandbox]:
+    """A running sandbox; its event loop has a thread of its own."""
+    folder = tmp_path_factory.mktemp("sandbox")
+    folder.chmod(0o700)
+    with sandbox_in_background(folder) as background:
+        yield background
+
+
+@pytest.fixture(scope="session")
+def sandbox(running: BackgroundSandbox) -> Sandbox:
+    """The parts of the running sandbox."""
+    return running.sandbox
+
+
+@pytest.fixture(scope="session")
+def alice_token(sandbox: Sandbox) -> str:
+    """What the identity provider gives alice when she signs in to the copilot."""
+    return sandbox.issuer.token("alice", client_id="copilot")

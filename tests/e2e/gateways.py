@@ -1,0 +1,145 @@
+"""Gateways that a test may stop, kill and reconfigure: real processes beside the sandbox's own one."""
+
+import json
+import re
+import subprocess
+import sys
+import threading
+import uuid
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import grpc
+from tests.e2e.watched import plain_environment
+
+import remit
+from remit.v1 import credential_service_pb2 as messages
+from remit.v1 import types_pb2
+from remit.v1.credential_service_pb2_grpc import CredentialServiceStub
+from remit_sandbox import tethered
+from remit_sandbox.certificates import KeyPair
+from remit_sandbox.sandbox import Sandbox
+
+_SERVING = re.compile(r'"serving on (?P<mtls>[0-9.:]+), (?P<bearer>[0-9.:]+) under')
+START_SECONDS = 60.0
+PLENTY = {"requests_per_minute": 100_000, "previews_per_minute": 100_000}
+Q3 = remit.Capability("s3.read_prefix", bucket="reports", prefix="2026/q3/")
+
+
+def changed(sandbox: Sandbox, values: Mapping[str, str], more: Mapping[str, Mapping[str, object]] | None = None) -> str:
+    """Returns the sandbox's configuration with other values, and with more keys in its tables."""
+    text = sandbox.config.read_text()
+    for key, value in values.items():
+        line = f"{key} = {json.dumps(value)}"
+        text, count = re.subn(rf"(?m)^{key} = .*$", line.replace("\\", r"\\"), text)
+        assert count, key
+    for table, keys in (more or {}).items():
+        lines = "".join(f"{key} = {json.dumps(value)}\n" for key, value in keys.items())
+        header = f"[{table}]\n"
+        text = text.replace(header, header + lines) if header in text else f"{text}\n{header}{lines}"
+    return text
+
+
+@dataclass
+class OwnGateway:
+    """A gateway process; `mtls` and `bearer` are its addresses once it serves."""
+
+    process: subprocess.Popen[str]
+    log_path: Path
+    mtls: str = ""
+    bearer: str = ""
+    _said: threading.Event = field(default_factory=threading.Event)
+
+    def wait_until_serving(self) -> None:
+        """Returns once it listens, or fails with what it said."""
+        assert self._said.wait(START_SECONDS), "the gateway said nothing"
+        assert self.mtls, self.log_path.read_text()
+
+    def kill(self) -> None:
+        """Ends it as a power cut would."""
+        self.process.kill()
+        self.process.wait(START_SECONDS)
+
+    def stop(self) -> int:
+        """Asks it to stop and returns its exit code."""
+        self.process.terminate()
+        return self.process.wait(START_SECONDS)
+
+    def keep_log(self) -> None:
+        """Writes what it says to its log file until it ends."""
+        assert self.process.stderr is not None
+        with self.log_path.open("a") as log:
+            for line in self.process.stderr:
+                log.write(line)
+                log.flush()
+                if (found := _SERVING.search(line)) is not None:
+                    self.mtls, self.bearer = found["mtls"], found["bearer"]
+                    self._said.set()
+        self._said.set()
+
+
+@contextmanager
+def own_gateway(
+    sandbox: Sandbox,
+    folder: Path,
+    values: Mapping[str, str] | None = None,
+    more: Mapping[str, Mapping[str, object]] | None = None,
+) -> Iterator[OwnGateway]:
+    """Runs a gateway on free ports whose ledger, configuration and log are in the folder; `values` as in `changed`."""
+    usual = {"address": "127.0.0.1:0", "url": f"sqlite:///{folder / 'ledger.sqlite3'}"}
+    config = folder / "remit.toml"
+    config.write_text(changed(sandbox, {**usual, **(values or {})}, {"limits": PLENTY, **(more or {})}))
+    config.chmod(0o600)
+    with subprocess.Popen(  # noqa: S603 - the gateway itself
+        [sys.executable, tethered.__file__, "remit_server", "serve", "--config", str(config)],
+        stdin=subprocess.PIPE,  # its tether: it ends when this test run does
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=plain_environment(),
+    ) as process:
+        gateway = OwnGateway(process, folder / "gateway.log")
+        reader = threading.Thread(target=gateway.keep_log)
+        reader.start()
+        try:
+            gateway.wait_until_serving()
+            yield gateway
+        finally:
+            if process.poll() is None:
+                gateway.stop()
+            reader.join()
+
+
+def client(sandbox: Sandbox, target: str, pair: KeyPair | None = None, **options: Any) -> remit.Gateway:
+    """Returns the real client of an agent with this key pair, or a bearer token, or else of the copilot."""
+    pair = pair or sandbox.agents["copilot"]
+    files = {"certificate_file": pair.certificate_path, "key_file": pair.key_path}
+    proof = {} if "bearer_token" in options else files
+    return remit.Gateway(target, **{"ca_file": sandbox.authority.bundle_path} | proof | options)
+
+
+@contextmanager
+def raw_stub(sandbox: Sandbox, target: str, pair: KeyPair | None = None) -> Iterator[CredentialServiceStub]:
+    """Gives the generated stub, for what the client would not do; without a key pair no certificate is shown."""
+    credentials = grpc.ssl_channel_credentials(
+        sandbox.authority.bundle_path.read_bytes(),
+        pair.key_path.read_bytes() if pair else None,
+        pair.certificate_path.read_bytes() if pair else None,
+    )
+    # A pool of its own: channels with equal arguments would share one connection.
+    with grpc.secure_channel(target, credentials, options=(("grpc.use_local_subchannel_pool", 1),)) as channel:
+        yield CredentialServiceStub(channel)
+
+
+def issue_request(token: str, **fields: Any) -> messages.IssueCredentialsRequest:
+    """Returns a raw request to read the third quarter; `fields` replace its own."""
+    capability = types_pb2.Capability(name=Q3.name, parameters=dict(Q3.parameters))
+    usual: dict[str, Any] = {
+        "request_id": str(uuid.uuid4()),
+        "subject_token": token,
+        "intent": types_pb2.TaskIntent(purpose="summarise Q3", capabilities=[capability]),
+    }
+    return messages.IssueCredentialsRequest(**{**usual, **fields})

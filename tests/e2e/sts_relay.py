@@ -1,0 +1,112 @@
+"""Stands between a gateway and the local AWS's STS, so that a test can hold an answer back, lose it, or count calls.
+
+It exists because ministack cannot be told to be slow or to lose an answer; what it answers is passed on as it is.
+"""
+
+import http.client
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+_HOP = frozenset({"connection", "keep-alive", "transfer-encoding", "content-length"})
+_PATIENCE = 60.0
+
+
+class StsRelay:
+    """Passes calls on; `hold_after` and `lose_answers` say what happens to them meanwhile."""
+
+    def __init__(self, endpoint_url: str) -> None:
+        self.url = ""
+        self.session_names: list[str] = []
+        self.answers: list[bytes] = []
+        self.lose_answers = False
+        self._upstream = urlsplit(endpoint_url).netloc
+        self._changed = threading.Condition()
+        self._let_through: int | None = None
+        self._held = 0
+
+    def hold_after(self, count: int) -> None:
+        """Lets so many more calls through and holds those after them before they reach STS."""
+        with self._changed:
+            self._let_through, self._held = count, 0
+
+    def wait_until_held(self, count: int) -> None:
+        """Returns once so many calls are held."""
+        with self._changed:
+            assert self._changed.wait_for(lambda: self._held >= count, timeout=_PATIENCE)
+
+    def release(self) -> None:
+        """Lets every call through again, those that are held too."""
+        with self._changed:
+            self._let_through = None
+            self._changed.notify_all()
+
+    def passed_on(self, path: str, headers: dict[str, str], body: bytes) -> tuple[int, list[tuple[str, str]], bytes]:
+        """Asks STS and returns what it answers."""
+        self._note(parse_qs(body.decode())["RoleSessionName"][0])
+        connection = http.client.HTTPConnection(self._upstream, timeout=_PATIENCE)
+        try:
+            connection.request("POST", path, body, headers)  # the signed Host goes along
+            answer = connection.getresponse()
+            content = answer.read()
+        finally:
+            connection.close()
+        self.answers.append(content)
+        return answer.status, [pair for pair in answer.getheaders() if pair[0].lower() not in _HOP], content
+
+    def _note(self, session_name: str) -> None:
+        """Notes a call, and holds it when it is to be held."""
+        with self._changed:
+            self.session_names.append(session_name)
+            if self._let_through is None or self._let_through > 0:
+                self._let_through = None if self._let_through is None else self._let_through - 1
+                return
+            self._held += 1
+            self._changed.notify_all()
+            self._changed.wait_for(lambda: self._let_through is None, timeout=_PATIENCE)
+
+
+@contextmanager
+def sts_relay(endpoint_url: str) -> Iterator[StsRelay]:
+    """Runs a relay on a free port of loopback."""
+    relay = StsRelay(endpoint_url)
+
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def do_POST(self) -> None:
+            body = self.rfile.read(int(self.headers["Content-Length"]))
+            status, headers, content = relay.passed_on(self.path, dict(self.headers.items()), body)
+            if relay.lose_answers:
+                self.close_connection = True
+                return
+            self.send_response_only(status)
+            for name, value in headers:
+                self.send_header(name, value)
+            self.send_header("Content-Length", str(len(content)))
+            self.end_headers()
+            self.wfile.write(content)
+
+        def log_message(self, *_: Any) -> None:
+            """Keeps calls out of the test's output."""
+
+    class Server(ThreadingHTTPServer):
+        daemon_threads = True
+        request_queue_size = 256
+
+        def handle_error(self, *_: Any) -> None:
+            """Keeps quiet: a gateway that is killed in the middle leaves broken connections behind."""
+
+    with Server(("127.0.0.1", 0), Handler) as server:
+        relay.url = f"http://127.0.0.1:{server.server_address[1]}"
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
+        thread.start()
+        try:
+            yield relay
+        finally:
+            relay.release()
+            server.shutdown()
+            thread.join()
