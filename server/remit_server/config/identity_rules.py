@@ -37,8 +37,11 @@ def is_claim_name(text: str) -> bool:
 
 
 def is_alias(text: str) -> bool:
-    """Says whether the text can be an issuer's alias in SourceIdentity (6-lifecycle.md)."""
-    return _ALIAS.fullmatch(text) is not None
+    """Says whether the text can be an issuer's alias in SourceIdentity (6-lifecycle.md).
+
+    Not `spiffe`: an agent `<alias>:<subject>` of it could have the name of a workload, `spiffe://...`.
+    """
+    return _ALIAS.fullmatch(text) is not None and text != "spiffe"
 
 
 def is_host(text: str) -> bool:

@@ -121,7 +121,7 @@ def _name_mistakes(settings: IssuerSettings) -> Iterator[tuple[str, str]]:
     elif settings.profile is ClaimProfile.ENTRA and not is_entra_issuer(settings.issuer):
         yield "issuer", "an Entra ID issuer names its one tenant: https://<login host>/<tenant id>/v2.0, not `common`"
     if not is_alias(settings.alias):
-        yield "alias", "must be 1 to 20 of a-z, 0-9 and -"
+        yield "alias", "must be 1 to 20 of a-z, 0-9 and -, and not `spiffe`"
     if not is_plain_text(settings.audience):
         yield "audience", "must be 1 to 255 printable ASCII characters"
     if not is_claim_name(settings.token_type):

@@ -33,6 +33,10 @@ def listeners(item: ListenTable, files: Files) -> tuple[ListenerSettings, ...]:
 def _listeners(item: ListenTable, files: Files) -> Iterator[ListenerSettings]:
     """Yields the listeners that are right."""
     if item.mtls is not None:
+        if len(item.mtls.trust_domains) > 1:
+            why = "client_ca_file would vouch for all of them, so the authority of one could sign agents of another"
+            mend = "keep one; this version has one file of authorities"
+            files.notes.add("listen.mtls.trust_domains", "names several trust domains", why=why, mend=mend)
         for number, domain in enumerate(item.mtls.trust_domains):
             if not is_trust_domain(domain):
                 place = f"listen.mtls.trust_domains[{number}]"
@@ -65,6 +69,7 @@ def policy(item: PolicyTable, files: Files) -> PolicySettings | None:
     bundle = files.directory("policy.bundle", item.bundle)
     if bundle is None:
         return None
+    files.unchangeable("policy.bundle", bundle)
     timeout = timedelta(milliseconds=item.decision_timeout_milliseconds)
     return PolicySettings(bundle=bundle, workers=item.workers, decision_timeout=timeout, queue=item.queue)
 
@@ -96,12 +101,15 @@ def limits(item: LimitTable) -> LimitSettings:
 
 
 def note_unsafe_environment(environment: Mapping[str, str], notes: Notes) -> None:
-    """Notes the switches that make gRPC print bearer tokens (8-threats.md G8)."""
+    """Notes the switches that make a library write out what TLS protects (8-threats.md G8)."""
     why = "gRPC's tracer prints every bearer token that comes in"
     if environment.get("GRPC_TRACE"):
         notes.add("environment GRPC_TRACE", "is set", why=why, mend="unset it")
     if environment.get("GRPC_VERBOSITY", "").upper() == "DEBUG":
         notes.add("environment GRPC_VERBOSITY", "is DEBUG", why=why, mend="unset it, or set it to ERROR")
+    if environment.get("SSLKEYLOGFILE"):
+        why = "whoever reads that file can read the answers of AWS STS, keys and all"
+        notes.add("environment SSLKEYLOGFILE", "is set", why=why, mend="unset it")
 
 
 def _is_address(text: str) -> bool:

@@ -32,7 +32,7 @@ class MutualListenerTable(ListenerTable):
 
     client_ca_file: str = _key("The authorities (PEM) that sign agents' SVIDs.", 'client_ca_file = "tls/agents-ca.pem"')
     trust_domains: list[str] = _key(
-        "The SPIFFE trust domains whose agents are taken.", 'trust_domains = ["acme.example"]', min_length=1
+        "The SPIFFE trust domain whose agents are taken: one.", 'trust_domains = ["acme.example"]', min_length=1
     )
 
 

@@ -21,6 +21,10 @@ _NO_KEYS = (
 )
 
 
+class NoKeys(Exception):  # noqa: N818 - named for what it says
+    """The cause behind an Outage, for the log: the kind of botocore's failure, never what it said."""
+
+
 class KeySource(Protocol):
     """Gives the keys that sign a call."""
 
@@ -101,10 +105,12 @@ class AmbientKeys:
         """Resolves or refreshes in an executor, and remembers the outcome."""
         try:
             source, frozen = await asyncio.get_running_loop().run_in_executor(None, self._resolve_frozen, self._source)
-        except Exception as failed:
-            # botocore's chain raises what it likes; its texts may quote what a provider printed.
-            _log.warning("The gateway's AWS credentials could not be had: %s", type(failed).__name__)
-            raise Outage(Reason.STS_UNAVAILABLE, _NO_KEYS) from failed
+        except Exception as failed:  # noqa: BLE001 - botocore's chain raises what it likes
+            # NOTE: its texts may quote what a provider printed: only the kind of failure goes on, here and as the cause
+            # that is logged later.
+            kind = type(failed).__name__
+            _log.warning("The gateway's AWS credentials could not be had: %s", kind)
+            raise Outage(Reason.STS_UNAVAILABLE, _NO_KEYS) from NoKeys(kind)
         if frozen is None or not frozen.access_key or not frozen.secret_key:
             raise Outage(Reason.STS_UNAVAILABLE, _NO_KEYS)
         token = Secret(frozen.token) if frozen.token else None

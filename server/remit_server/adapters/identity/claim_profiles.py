@@ -78,7 +78,7 @@ def read_holder(settings: IssuerSettings, claims: Mapping[str, Any]) -> TokenHol
     kept = profile.kept | frozenset(settings.kept_claims)
     return TokenHolder(
         token_id=optional_text(claims, profile.token_id),
-        source_id=optional_text(claims, settings.source_claim),
+        source_id=_source_id(settings, profile, claims),
         groups=_mapped(settings, profile.groups(settings, claims)),
         email=profile.email(claims) if profile.email else None,
         auth_time=optional_seconds(claims, "auth_time"),
@@ -89,6 +89,16 @@ def read_holder(settings: IssuerSettings, claims: Mapping[str, Any]) -> TokenHol
         kept={name: kept_value(claims, name) for name in sorted(kept & claims.keys())},
         unaccounted=_unaccounted(settings, profile, claims),
     )
+
+
+def _source_id(settings: IssuerSettings, profile: _Profile, claims: Mapping[str, Any]) -> str | None:
+    """Returns the claim that names the person to AWS.
+
+    NOTE: an address counts only where its issuer vouches for it: CloudTrail and trust policies would name another's.
+    """
+    if settings.source_claim == "email" and (profile.email is None or profile.email(claims) is None):
+        return None
+    return optional_text(claims, settings.source_claim)
 
 
 def _unaccounted(settings: IssuerSettings, profile: _Profile, claims: Mapping[str, Any]) -> tuple[str, ...]:

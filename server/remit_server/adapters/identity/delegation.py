@@ -52,7 +52,9 @@ class DelegationVerification:
                 "its issuer's tokens are for one task each, but this one has no id (`jti`) to know it by"
             )
         if holder.source_id is None:
-            raise TokenRefused(f"it lacks the claim `{settings.source_claim}`, which names its user to AWS")
+            raise TokenRefused(
+                f"it lacks the claim `{settings.source_claim}`, which names its user to AWS, or does not vouch for it"
+            )
         return Principal(
             issuer=settings.issuer,
             alias=settings.alias,

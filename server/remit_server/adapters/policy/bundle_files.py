@@ -20,7 +20,8 @@ _NAME: Final = re.compile(r"\.?[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}")
 def read_files(folder: Path) -> dict[str, bytes]:
     """Returns path (relative, with `/`) and content of every file of a bundle.
 
-    Raises BundleRefused for a symbolic link, a special file, an odd name, or a bundle over its bounds.
+    Raises BundleRefused for a symbolic link, a special file, an odd name, what everyone may change, or a bundle over
+    its bounds.
     """
     if not folder.is_dir():
         raise BundleRefused(
@@ -46,6 +47,9 @@ def _entries(folder: Path, prefix: str, depth: int = 1) -> Iterator[tuple[str, P
         mode = entry.lstat().st_mode
         if not _NAME.fullmatch(entry.name):
             raise BundleRefused([Finding(path, 0, "the name is not plain", "Use A-Z, a-z, 0-9, '_', '.' and '-'")])
+        if mode & stat.S_IWOTH and not stat.S_ISLNK(mode):
+            problem = "everyone may change it, and so decide what is issued"
+            raise BundleRefused([Finding(path, 0, problem, "Take that right away: chmod o-w")])
         if stat.S_ISDIR(mode) and depth < MAX_DEPTH:
             yield from _entries(entry, f"{path}/", depth + 1)
         elif stat.S_ISREG(mode):
