@@ -8,6 +8,7 @@ condition on an Allow. Here such facts are written out as statements; nothing is
 import ipaddress
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 from remit_server.iam.language.arn import ActionPattern, ResourcePattern
 from remit_server.iam.language.automaton import VARIABLE
@@ -19,6 +20,7 @@ from remit_server.iam.language.pattern import Pattern
 from remit_server.iam.language.statement import Effect, Statement
 
 _MOST_STATEMENTS = 400
+_REMEMBERED = 4096
 _SINGLE_VALUED = frozenset({"s3:prefix"})
 _NEGATIVE = ("StringNotEquals", "StringNotLike", "NotIpAddress")
 _POSITIVE = ("StringEquals", "StringLike", "IpAddress", "NumericEquals", "DateEquals", "ArnEquals", "ArnLike", "Bool")
@@ -78,6 +80,7 @@ def _within(base: str, narrow: Iterable[str], wide: Sequence[str]) -> bool:
     return all(any(_includes(base, other, value) for other in wide) for value in narrow)
 
 
+@lru_cache(_REMEMBERED)
 def _includes(base: str, wide: str, narrow: str) -> bool:
     if base == "StringLike":
         return Pattern(wide).includes(Pattern(narrow))

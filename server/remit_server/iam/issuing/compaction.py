@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from remit_server.iam.containment.proving import contains
 from remit_server.iam.containment.verdict import Witness
 from remit_server.iam.issuing.guards import guarded, is_bound
-from remit_server.iam.issuing.merging import facts_of, merged, taken_apart
+from remit_server.iam.issuing.merging import facts_of, fewest, grouped, grouped_by_resource, taken_apart
 from remit_server.iam.language.condition import Condition
 from remit_server.iam.language.conjunction import by_value
 from remit_server.iam.language.document import Document
@@ -67,18 +67,18 @@ def ranked_forms(allows: Sequence[Statement], also: Sequence[Statement], *, guar
     """
     given = tuple(allows)
     facts = facts_of(given)
-    pieces = set(taken_apart(facts))
-    single = all(len(each.actions) == len(each.resources) == 1 for each in given)
-    forms: list[Form] = []
-    for statements in (*merged(facts), given):
-        if any(form.allows == statements for form in forms):
-            continue
-        if statements is given and single and all(form.by_construction and not form.unguarded for form in forms):
-            break
-        guards, unguarded = guarded(statements) if guard else ((), ())
-        document = Document((*statements, *guards, *also))
-        forms.append(Form(statements, document, unguarded, set(taken_apart(facts_of(statements))) == pieces))
+    fewer = fewest(facts)
+    unchanged = set(taken_apart(fewer)) == set(taken_apart(facts))
+    written = dict.fromkeys((grouped(fewer), grouped_by_resource(fewer)))
+    forms = [_form(statements, also, guard=guard, by_construction=unchanged) for statements in written]
+    if given not in written and (len(facts) > len(given) or not unchanged or any(form.unguarded for form in forms)):
+        forms.append(_form(given, also, guard=guard, by_construction=True))
     return sorted(forms, key=lambda form: (len(form.unguarded), len(form.document.text))) if len(forms) > 1 else forms
+
+
+def _form(allows: tuple[Statement, ...], also: Sequence[Statement], *, guard: bool, by_construction: bool) -> Form:
+    guards, unguarded = guarded(allows) if guard else ((), ())
+    return Form(allows, Document((*allows, *guards, *also)), unguarded, by_construction)
 
 
 def is_same(form: Form, allows: Sequence[Statement]) -> bool:

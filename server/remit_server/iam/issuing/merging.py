@@ -57,13 +57,9 @@ def taken_apart(facts: Iterable[Fact]) -> list[Fact]:
     ]
 
 
-def merged(facts: Iterable[Fact]) -> tuple[tuple[Statement, ...], ...]:
-    """Writes facts as Allows in two ways that allow the same: grouped by action first, and by resource first.
-
-    The result does not depend on the order of the facts.
-    """
-    facts = distinct(_united(sorted(facts, key=_order)))
-    return grouped(facts), _grouped_by_resource(facts)
+def fewest(facts: Iterable[Fact]) -> list[Fact]:
+    """Writes the same in fewer facts: values united, what another fact covers dropped; in one order."""
+    return distinct(_united(sorted(facts, key=_order)))
 
 
 def distinct(facts: Sequence[Fact]) -> list[Fact]:
@@ -87,7 +83,8 @@ def grouped(facts: Iterable[Fact]) -> tuple[Statement, ...]:
     )
 
 
-def _grouped_by_resource(facts: Iterable[Fact]) -> tuple[Statement, ...]:
+def grouped_by_resource(facts: Iterable[Fact]) -> tuple[Statement, ...]:
+    """Writes facts as Allows: the actions of each resource, then the resources with equal actions."""
     actions = _gathered((fact.action, (fact.resource, fact.conditions)) for fact in facts)
     columns = _gathered((resource, (_in_order(found), also)) for (resource, also), found in actions.items())
     return tuple(

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable, Mapping
+from functools import lru_cache
 from typing import NoReturn, TypeVar
 
 from remit_server.iam.language.arn import ActionPattern, MalformedPattern, ResourcePattern
@@ -17,6 +18,11 @@ _SHALLOW = 200
 MAX_STATEMENTS = 1_000
 _DOCUMENT = frozenset({"Version", "Statement"})
 _STATEMENT = frozenset({"Sid", "Effect", "Action", "NotAction", "Resource", "NotResource", "Condition"})
+
+# Conditions seen again are not read again; both bounds together bound the memory, whoever writes.
+_REMEMBERED = 1024
+_REMEMBERED_LENGTH = 256
+_known_condition = lru_cache(_REMEMBERED)(Condition)
 
 _Parsed = TypeVar("_Parsed")
 
@@ -180,6 +186,7 @@ def _condition(path: str, operator: object, key: object, value: object, *, autho
     if not authored and any(VARIABLE in text for text in values):
         raise MalformedPolicy(path, "a policy variable is only allowed in what the security team authored")
     try:
-        return Condition(operator, key, tuple(values))
+        read = _known_condition if sum(map(len, values)) <= _REMEMBERED_LENGTH else Condition
+        return read(operator, key, tuple(values))
     except MalformedCondition as error:
         raise MalformedPolicy(path, str(error)) from None
