@@ -55,3 +55,13 @@ def test_the_command_says_that_there_is_no_database(tmp_path: Path, command: str
 
     assert result.exit_code == 2
     assert "there is no database" in result.stderr
+
+
+def test_a_record_that_was_tampered_with_cannot_steer_the_readers_terminal(story: Path) -> None:
+    asked(story, "UPDATE audit_events SET body = replace(body, 'alice', 'a' || char(155) || '2J') WHERE sequence = 1")
+
+    result = CliRunner().invoke(app, ["list", "--database", str(story)])
+
+    assert result.exit_code == 0
+    assert "\x9b" not in result.stdout
+    assert result.stdout.isascii()

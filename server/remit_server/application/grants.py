@@ -19,7 +19,7 @@ from remit_server.iam import Counterexample, Document, Undecided, contains_all
 
 def authorization_of(case: Case, key: RequestKey, plan: Plan, grant_id: GrantId, entropy: Entropy) -> Authorization:
     """Returns everything the AUTHORIZED transaction writes for this plan; a new task gets its id here."""
-    delegation, question = known(case.delegation), known(case.question)
+    question = known(case.question)
     task = case.task or _new_task(case, plan, TaskId(opaque_id(entropy(TASK_ID_BYTES))))
     grant = _grant(case, plan, task, grant_id)
     records: list[AuditRecord] = []
@@ -30,10 +30,16 @@ def authorization_of(case: Case, key: RequestKey, plan: Plan, grant_id: GrantId,
         key=key,
         grant=grant,
         new_task=task if case.task is None else None,
-        single_use=(delegation.subject.issuer, known(delegation.token_id)) if delegation.single_use else None,
+        single_use=single_use_token(case),
         question=question.text,
         records=records,
     )
+
+
+def single_use_token(case: Case) -> tuple[str, str] | None:
+    """Returns (issuer, jti) of a subject token that is good for one task only, None for any other."""
+    delegation = known(case.delegation)
+    return (delegation.subject.issuer, known(delegation.token_id)) if delegation.single_use else None
 
 
 def _new_task(case: Case, plan: Plan, task_id: TaskId) -> Task:

@@ -9,7 +9,7 @@ from typing import Any
 
 from remit_server.application.admission import Admission, Budget
 from remit_server.application.flights import Flights
-from remit_server.application.grants import authorization_of, issuance_of, order_of, still_within
+from remit_server.application.grants import authorization_of, issuance_of, order_of, single_use_token, still_within
 from remit_server.application.hearing import Case, Hearing, known
 from remit_server.application.plan_session import Plan
 from remit_server.application.ports import AssumeRole, Clock, Entropy, Ledger, Remembered, RequestKey
@@ -107,6 +107,8 @@ class IssueCredentials:
             raise Denied(Reason.GRANT_NOT_LIVE, "the grant of this request_id is over: ask with a new one")
         deliberate = self.hearing.deliberate
         await deliberate.beside_the_loop(case.actor.actor_id, still_within, grant, deliberate.ceilings)
+        if (token := single_use_token(case)) is not None:
+            await self.ledger.tie_token(token, grant)
         return grant
 
     async def _issued(self, grant: Grant, case: Case, key: RequestKey, *, repeated: bool = False) -> Issued:
@@ -149,6 +151,8 @@ class IssueCredentials:
         may_exist = answered or unsure
         reason = error.reason if isinstance(error, RemitError) else Reason.INTERNAL
         state = GrantState.REVOKING if may_exist else GrantState.FAILED
+        if grant.state is GrantState.ISSUED:
+            state = GrantState.ISSUED  # a repeat: what was issued before lives on
         record = IssuanceFailed(grant.task_id, grant.grant_id, reason.value, state.value)
         try:
             refusal = error if isinstance(error, Denied) and not may_exist else None

@@ -177,6 +177,13 @@ class Ledger(Protocol):
         """
         ...
 
+    async def tie_token(self, token: tuple[str, str], grant: Grant, /) -> None:
+        """Ties the single-use token (issuer, jti) of a repeat to the task of its grant, as `authorize` does of a first.
+
+        Raises Denied(TOKEN_REPLAYED) when it is tied to another task or actor.
+        """
+        ...
+
     async def issue(self, grant_id: GrantId, issuance: Issuance, record: AuditRecord, /) -> None:
         """Moves the grant to ISSUED by compare-and-set and adds the issuance.
 

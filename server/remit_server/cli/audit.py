@@ -38,7 +38,9 @@ def list_events(
         _print_table(events)
     else:
         for event in events:
-            typer.echo(f"{event.sequence}\t{event.time.isoformat()}\t{_plain(event.kind)}\t{event.body_text}")
+            # NOTE: a record that was tampered with may hold anything, also what steers a terminal.
+            body = event.body_text.encode("ascii", "backslashreplace").decode("ascii")
+            typer.echo(f"{event.sequence}\t{event.time.isoformat()}\t{_plain(event.kind)}\t{body}")
 
 
 @app.command("verify")

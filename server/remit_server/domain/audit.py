@@ -131,7 +131,10 @@ class CredentialsIssued(AuditRecord):
 
 @dataclass(frozen=True, slots=True)
 class IssuanceFailed(AuditRecord):
-    """STS refused, or could not be reached: no credentials of this call exist, or (REVOKING) nobody was given any."""
+    """STS refused, or could not be reached: no credentials of this call exist, or (REVOKING) nobody was given any.
+
+    `state` ISSUED says that it was a repeat: what its grant gave before lives on.
+    """
 
     kind: ClassVar[str] = "issuance_failed"
     task_id: str

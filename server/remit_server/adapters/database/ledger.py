@@ -51,6 +51,10 @@ class DatabaseLedger:
         """Writes task, grant (AUTHORIZED), request, token tie, input and records."""
         await self._commit(lambda batch: operations.authorize(batch, authorization))
 
+    async def tie_token(self, token: tuple[str, str], grant: Grant, /) -> None:
+        """Ties a single-use token to the task of a grant."""
+        await self._commit(lambda batch: operations.tie_token(batch, token, grant.task_id, grant.actor_id))
+
     async def issue(self, grant_id: GrantId, issuance: Issuance, record: AuditRecord, /) -> None:
         """Moves the grant to ISSUED by compare-and-set and adds the issuance."""
         await self._commit(lambda batch: operations.issue(batch, grant_id, issuance, record))

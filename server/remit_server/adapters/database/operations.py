@@ -152,7 +152,10 @@ def authorize(batch: Batch, authorization: Authorization) -> RemitError | None:
     known = _request(batch, authorization.key)
     if known is not None and not _may_be_tried_again(known, authorization):
         return _written_meanwhile()
-    if (lost := _task_lost(batch, authorization)) or (lost := _token_lost(batch, authorization)):
+    if lost := _task_lost(batch, authorization):
+        return lost
+    grant, token = authorization.grant, authorization.single_use
+    if token is not None and (lost := _token_lost(batch, token, grant.task_id, grant.actor_id)):
         return lost
     if authorization.new_task is not None:
         row = task_row(authorization.new_task)
@@ -164,6 +167,15 @@ def authorize(batch: Batch, authorization: Authorization) -> RemitError | None:
     batch.keep(authorization.question)
     batch.append(*authorization.records)
     return None
+
+
+def tie_token(batch: Batch, token: tuple[str, str], task_id: TaskId, actor_id: str) -> RemitError | None:
+    """Ties a single-use token (issuer, jti) to a task and its actor, unless it is tied to another."""
+    issuer, jti = token
+    tie = {"issuer": issuer, "jti": jti, "task_id": task_id, "actor_id": actor_id, "write_time": batch.now}
+    if (lost := _token_lost(batch, token, task_id, actor_id)) is None:
+        batch.connection.execute(_ADD_TOKEN.on_conflict_do_nothing(), tie)
+    return lost
 
 
 def issue(batch: Batch, grant_id: GrantId, issuance: Issuance, record: AuditRecord) -> RemitError | None:
@@ -264,13 +276,11 @@ def _task_lost(batch: Batch, authorization: Authorization) -> RemitError | None:
     return None if task.is_live(batch.now) else _not_live()
 
 
-def _token_lost(batch: Batch, authorization: Authorization) -> RemitError | None:
+def _token_lost(batch: Batch, token: tuple[str, str], task_id: TaskId, actor_id: str) -> RemitError | None:
     """Returns why the single-use token may not be used here, or None; a tie to the same task and actor is no reason."""
-    if authorization.single_use is None:
-        return None
-    issuer, jti = authorization.single_use
+    issuer, jti = token
     tie = batch.connection.execute(_TOKEN, {"issuer": issuer, "jti": jti}).first()
-    if tie is None or tuple(tie) == (authorization.grant.task_id, authorization.grant.actor_id):
+    if tie is None or tuple(tie) == (task_id, actor_id):
         return None
     return Denied(
         Reason.TOKEN_REPLAYED,
@@ -291,9 +301,7 @@ def _write_grant(batch: Batch, authorization: Authorization, *, again: bool) -> 
             batch.connection.execute(_COUNT_GRANT, {"this_task": grant.task_id})
         batch.connection.execute(_ADD_REQUEST, _request_row(batch, key, grant_id=grant.grant_id)).one()
     if authorization.single_use is not None:
-        issuer, jti = authorization.single_use
-        tie = {"issuer": issuer, "jti": jti, "task_id": grant.task_id, "actor_id": grant.actor_id}
-        batch.connection.execute(_ADD_TOKEN.on_conflict_do_nothing(), {**tie, "write_time": batch.now})
+        tie_token(batch, authorization.single_use, grant.task_id, grant.actor_id)
 
 
 def _remember(batch: Batch, key: RequestKey, text: str) -> None:
