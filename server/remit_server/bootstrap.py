@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import logging
 import resource
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -30,9 +31,11 @@ from remit_server.application.preview_credentials import PreviewCredentials
 from remit_server.application.sweep import Sweep
 from remit_server.config.settings import PolicySettings, Settings
 from remit_server.domain.audit import GatewayStarted
+from remit_server.domain.errors import RemitError
 from remit_server.transport.grpc.credential_service import CredentialService
 from remit_server.transport.grpc.server import GrpcServer
 
+_log = logging.getLogger(__name__)
 GRACE = timedelta(seconds=25)  # longer than what follows AUTHORIZED may take: no half-issued grant at a stop
 
 
@@ -122,6 +125,9 @@ async def _sweeping(stack: AsyncExitStack, sweep: Sweep) -> None:
         task.cancel()
         with contextlib.suppress(asyncio.CancelledError):
             await task
-        await sweep.rejections.write()
+        try:
+            await sweep.rejections.write()
+        except RemitError:
+            _log.exception("callers that were rejected lately could not be recorded")
 
     stack.push_async_callback(stop)

@@ -286,3 +286,11 @@ async def test_a_repeat_that_fails_is_not_recorded_as_the_end_of_its_grant(gatew
 
     (failed,) = [event for event in await gateway.events() if event.kind == "issuance_failed"]
     assert '"state":"ISSUED"' in failed.body_text
+
+
+async def test_the_record_of_a_refusal_names_the_ceilings_it_was_judged_by(gateway: World) -> None:
+    with pytest.raises(RemitError):
+        await gateway.issue(gateway.request(permission("s3:GetObject", "arn:aws:s3:::payroll/*")))
+
+    (event,) = await gateway.events()
+    assert f'"ceiling_digest":"{gateway.issue.hearing.ceilings.digest}"' in event.body_text

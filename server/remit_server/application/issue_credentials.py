@@ -162,7 +162,8 @@ class IssueCredentials:
 
     async def _refused(self, error: Exception, case: Case, key: RequestKey | None, request_id: str) -> None:
         """Records the no. A decision is remembered for repeats, an outage and a malformed request are not."""
-        record = refusal_record(error, case, request_id=request_id, method=METHOD)
+        digest = self.hearing.ceilings.digest
+        record = refusal_record(error, case, request_id=request_id, method=METHOD, ceiling_digest=digest)
         remembered = error if isinstance(error, Denied) else None
         question = case.question.text if case.question else None
         await self.ledger.refuse(key if remembered else None, remembered, record, question=question)

@@ -52,7 +52,9 @@ class PreviewCredentials:
             case = self.hearing.questioned(case)
             plan = await self._planned(case)
         except Exception as error:
-            await self.ledger.refuse(None, None, refusal_record(error, case, request_id="", method=METHOD))
+            digest = self.hearing.ceilings.digest
+            record = refusal_record(error, case, request_id="", method=METHOD, ceiling_digest=digest)
+            await self.ledger.refuse(None, None, record)
             raise
         await self.ledger.record(_decided(case, plan), question=known(case.question).text)
         if isinstance(plan, Denied):

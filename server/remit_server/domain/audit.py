@@ -40,7 +40,7 @@ class AuditRecord:
 
 @dataclass(frozen=True, slots=True)
 class GatewayStarted(AuditRecord):
-    """A gateway opened its port with this configuration and this policy."""
+    """A gateway is about to open its ports with this configuration and this policy."""
 
     kind: ClassVar[str] = "gateway_started"
     version: str
