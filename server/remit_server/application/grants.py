@@ -142,6 +142,7 @@ def still_within(grant: Grant, ceilings: Ceilings) -> None:
     document = Document.parse(grant.session_policy, authored=True)
     if ceilings.knows(grant.role_arn):
         proof = contains_all(document, ceilings.documents(grant.role_arn))
-        if not isinstance(proof, Counterexample | Undecided):
+        forbidden = any(ceilings.forbidden(grant.role_arn, statement) for statement in document.statements)
+        if not forbidden and not isinstance(proof, Counterexample | Undecided):
             return
     raise Denied(Reason.GRANT_NOT_LIVE, "the role's ceiling has changed since: ask with a new request_id")

@@ -56,7 +56,7 @@ class PreviewCredentials:
             record = refusal_record(error, case, request_id="", method=METHOD, ceiling_digest=digest)
             await self.ledger.refuse(None, None, record)
             raise
-        await self.ledger.record(_decided(case, plan), question=known(case.question).text)
+        await self.ledger.record(_decided(case, plan, self.hearing.ceilings.digest), question=known(case.question).text)
         if isinstance(plan, Denied):
             return WouldRefuse(plan)
         return WouldIssue(plan, known(case.question).revision.digest)
@@ -69,7 +69,7 @@ class PreviewCredentials:
             return denied
 
 
-def _decided(case: Case, plan: Plan | Denied) -> PreviewDecided:
+def _decided(case: Case, plan: Plan | Denied, ceiling_digest: str) -> PreviewDecided:
     """Returns the record of a preview."""
     question = known(case.question)
     issued = plan if isinstance(plan, Plan) else None
@@ -81,4 +81,5 @@ def _decided(case: Case, plan: Plan | Denied) -> PreviewDecided:
         session_policy_digest=issued.session_policy_digest if issued else "",
         input_digest=question.text.digest,
         policy_revision=question.revision.digest,
+        ceiling_digest=ceiling_digest,
     )

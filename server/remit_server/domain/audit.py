@@ -155,6 +155,7 @@ class PreviewDecided(AuditRecord):
     session_policy_digest: str
     input_digest: str
     policy_revision: str
+    ceiling_digest: str
 
 
 @dataclass(frozen=True, slots=True)
