@@ -17,7 +17,7 @@ from remit_server.adapters.identity.delegation import DelegationVerification
 from remit_server.adapters.identity.jwks import IssuerKeys
 from remit_server.adapters.identity.oidc import OidcVerifier, TrustedIssuer
 from remit_server.adapters.identity.spiffe import SpiffeVerifier
-from remit_server.adapters.policy.bundle import read_bundle
+from remit_server.adapters.policy.fitting import read_fitting_bundle
 from remit_server.adapters.rego.embedded import EmbeddedRego, EngineLimits
 from remit_server.adapters.system_clock import SystemClock, system_entropy
 from remit_server.application.admission import Admission, Budget, Rejections
@@ -29,7 +29,7 @@ from remit_server.application.issue_credentials import IssueCredentials
 from remit_server.application.ports import Clock, Ledger, Policy
 from remit_server.application.preview_credentials import PreviewCredentials
 from remit_server.application.sweep import Sweep
-from remit_server.config.settings import PolicySettings, Settings
+from remit_server.config.settings import Settings
 from remit_server.domain.audit import GatewayStarted
 from remit_server.domain.errors import RemitError
 from remit_server.transport.grpc.credential_service import CredentialService
@@ -57,7 +57,7 @@ async def running_gateway(settings: Settings) -> AsyncIterator[Gateway]:
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     clock = SystemClock()
     async with AsyncExitStack() as stack:
-        policy = await _policy(stack, settings.policy)
+        policy = await _policy(stack, settings)
         ledger = await stack.enter_async_context(open_ledger(settings.database_url, clock))
         rejections = Rejections(ledger, clock)
         service = await _service(stack, settings, clock=clock, ledger=ledger, policy=policy, rejections=rejections)
@@ -79,14 +79,16 @@ async def running_gateway(settings: Settings) -> AsyncIterator[Gateway]:
         yield Gateway(addresses, policy.active.digest)
 
 
-async def _policy(stack: AsyncExitStack, settings: PolicySettings) -> EmbeddedRego:
+async def _policy(stack: AsyncExitStack, settings: Settings) -> EmbeddedRego:
     """Starts the engine on the bundle; it has refused a stranger before this returns."""
     limits = EngineLimits(
-        workers=settings.workers,
-        decision_seconds=settings.decision_timeout.total_seconds(),
-        most_waiting=settings.queue,
+        workers=settings.policy.workers,
+        decision_seconds=settings.policy.decision_timeout.total_seconds(),
+        most_waiting=settings.policy.queue,
     )
-    engine = await EmbeddedRego.start(await asyncio.to_thread(read_bundle, settings.bundle), limits)
+    roles = [role.arn for role in settings.roles]
+    bundle = await asyncio.to_thread(read_fitting_bundle, settings.policy.bundle, roles)
+    engine = await EmbeddedRego.start(bundle, limits)
     stack.push_async_callback(engine.close)
     return engine
 

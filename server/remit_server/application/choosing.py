@@ -69,8 +69,10 @@ def candidates(allow: Allow, ceilings: Ceilings) -> tuple[Candidate, ...]:
     trusted.
     """
     roles = list(dict.fromkeys(item.role_arn for item in allow.entitlements))
-    if not all(ceilings.knows(arn) for arn in roles):
-        raise Outage(Reason.POLICY_UNAVAILABLE, "policy names a role that this gateway's configuration does not have")
+    unknown = [arn for arn in roles if not ceilings.knows(arn)]
+    if unknown:
+        message = "policy names a role that this gateway's configuration does not have: its operator has to mend that"
+        raise Outage(Reason.POLICY_UNAVAILABLE, message) from LookupError(", ".join(unknown))
     found = []
     for arn in roles:
         entitlements = tuple(item for item in allow.entitlements if item.role_arn == arn)

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from remit_server.cli.output import WRONG
+from remit_server.cli.output import WRONG, complain
 
 if TYPE_CHECKING:  # the rest is imported by the command that needs it, so that `--help` answers at once
     from remit_server.config.mistakes import Mistake
@@ -26,6 +26,8 @@ def check(
     ],
 ) -> None:
     """Prints every mistake and ends with 1, or prints what would be served and ends with 0."""
+    from remit_server.adapters.policy.findings import BundleRefused
+    from remit_server.adapters.policy.fitting import read_fitting_bundle
     from remit_server.config.loading import ConfigurationError, load
 
     try:
@@ -33,6 +35,11 @@ def check(
     except ConfigurationError as error:
         _print_mistakes(error.path, error.mistakes)
         raise typer.Exit(WRONG) from error
+    try:
+        read_fitting_bundle(settings.policy.bundle, [role.arn for role in settings.roles])
+    except BundleRefused as refused:
+        complain(f"the policy bundle in {settings.policy.bundle} cannot be served:\n{refused}")
+        raise typer.Exit(WRONG) from refused
     _print_settings(config, settings)
 
 

@@ -153,9 +153,7 @@ class AwsSts:
         """
         left = self._left(call.deadline)
         if left <= 0:
-            raise Outage(
-                Reason.STS_UNAVAILABLE, "No time was left to call AWS STS. Ask again with a new request_id."
-            )
+            raise Outage(Reason.STS_UNAVAILABLE, "No time was left to call AWS STS. Ask again with a new request_id.")
         place = (call.order.role.account, call.order.role.region)
         wait = self._budget.reserve(place, max_wait=min(MAX_QUEUE_SECONDS, left))
         if wait is None:
