@@ -95,7 +95,10 @@ class IssuerTable(Table):
 class AgentTable(Table):
     """`[[agents]]`: one agent, how it proves itself, and whose user tokens it may present."""
 
-    id: str = _key("Its name in policies and records.", 'id = "copilot"')
+    id: str = _key(
+        "The operator's name for it. Policies and records call it by its SPIFFE ID, or by `<issuer alias>:<subject>`.",
+        'id = "copilot"',
+    )
     spiffe_id: str | None = _key("The SPIFFE ID of its SVID.", 'spiffe_id = "spiffe://acme.example/copilot"', None)
     issuer: str | None = _key("The issuer of its own token.", 'issuer = "https://login.acme.example"', None)
     subject: str | None = _key("The `sub` of its own token.", 'subject = "copilot-service"', None)
