@@ -10,12 +10,7 @@ from ipaddress import IPv4Network, IPv6Network, ip_network
 
 from remit_server.application.ceilings import Ceilings
 from remit_server.application.choosing import (
-    ENTITLEMENTS,
     FAST,
-    FORBIDDEN_FLOOR,
-    ROLE_CEILING,
-    RULES,
-    Candidate,
     Choice,
     NoChoice,
     candidates,
@@ -23,6 +18,7 @@ from remit_server.application.choosing import (
     largest_part,
     union,
 )
+from remit_server.application.explaining import never_issuable, refusal
 from remit_server.domain.decision import Allow
 from remit_server.domain.entitlement import (
     DEFAULT_CREDENTIAL_LIFETIME,
@@ -31,9 +27,9 @@ from remit_server.domain.entitlement import (
     Entitlement,
     Role,
 )
-from remit_server.domain.errors import Denied, FailedPermission, Reason, Refusal, Remedy
+from remit_server.domain.errors import Denied, Reason, Refusal, Remedy
 from remit_server.domain.permission import Permission, as_document, as_permissions
-from remit_server.domain.task import MAX_PERMISSIONS, Task
+from remit_server.domain.task import Task
 from remit_server.iam import (
     Budget,
     Counterexample,
@@ -46,15 +42,8 @@ from remit_server.iam import (
     UnderivableIntent,
     contains_all,
     derive,
-    forbidden_action,
     outlives_task,
 )
-
-_NAMES = {
-    ENTITLEMENTS: "this user's entitlements for this agent allow",
-    ROLE_CEILING: "the role itself may do",
-    FORBIDDEN_FLOOR: "the gateway ever issues",
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +96,7 @@ def plan_session(wish: Wish, allow: Allow, ceilings: Ceilings, budget: Budget) -
         case NoChoice():
             if budget is FAST:
                 raise Undetermined
-            raise _refusal(intent, choice, offered)
+            raise refusal(intent, choice, offered)
         case Choice():
             _require_no_approval(choice)
             expire_time, task_end_time = _lifetime(wish, choice)
@@ -203,7 +192,7 @@ def _keep_off_the_floor(derived: Derived, choice: Choice, ceilings: Ceilings) ->
     for statement in derived.document.statements:
         forbidden = ceilings.forbidden(choice.role.arn, statement)
         if forbidden is not None:
-            raise _never(forbidden)
+            raise never_issuable(forbidden)
 
 
 def _prove(derived: Derived, intent: Document, choice: Choice, ceilings: Ceilings, budget: Budget) -> None:
@@ -226,55 +215,6 @@ def _prove(derived: Derived, intent: Document, choice: Choice, ceilings: Ceiling
             )
         case _:
             return  # every witness is there
-
-
-def _refusal(intent: Document, nothing: NoChoice, offered: Sequence[Candidate]) -> Denied:
-    """Says which permission failed on which rule, and what could be had instead."""
-    if nothing.spans_roles:
-        parts = tuple(as_permissions(largest_part(intent, [candidate])) for candidate in offered)
-        return Denied(
-            Reason.INTENT_SPANS_ROLES,
-            "no single role covers the intent, though several together do: ask once per role",
-            Refusal(remedy=Remedy.SPLIT, split=tuple(part for part in parts if part)),
-        )
-    offer = as_permissions(nothing.offer)[:MAX_PERMISSIONS]
-    failures = tuple(dict.fromkeys(_failure(item, intent) for item in nothing.stopped))
-    forbidden = next(filter(None, map(forbidden_action, intent.statements)), None)
-    if forbidden is not None and not offer:
-        return _never(forbidden)
-    first = failures[0] if failures else None
-    message = first.message if first else "policy allowed nothing for this intent"
-    advice = "ask for the offered part, or send narrow" if offer else "no part of it can be had"
-    remedy = Remedy.NARROW if offer else Remedy.GIVE_UP
-    return Denied(Reason.CEILING_EXCEEDED, f"{message}: {advice}", Refusal(remedy, failures, offer))
-
-
-def _never(forbidden: str) -> Denied:
-    """Returns the refusal of what no configuration issues."""
-    message = f"{forbidden} is never issued, whatever policy says: it would outlive or outgrow the task"
-    failure = FailedPermission(forbidden, "*", FORBIDDEN_FLOOR, message)
-    return Denied(Reason.NEVER_ISSUABLE, message, Refusal(remedy=Remedy.GIVE_UP, failures=(failure,)))
-
-
-def _failure(stopped: Counterexample | Undecided, intent: Document) -> FailedPermission:
-    """Turns what the proof found into what an agent can read: what it asked for, and one request that is too much."""
-    rule = RULES[stopped.ceiling]
-    if isinstance(stopped, Undecided):
-        return FailedPermission("", "", rule, f"the intent could not be proven to fit: {stopped.reason}")
-    action, asked = _asked_for(stopped, intent)
-    example = "" if asked == stopped.resource else f"{stopped.resource}: "
-    message = f"{action} on {asked} is more than {_NAMES[rule]} ({example}{stopped.stopped_by})"
-    return FailedPermission(action, stopped.resource, rule, message)
-
-
-def _asked_for(found: Counterexample, intent: Document) -> tuple[str, str]:
-    """Returns action and resource of the intent that a counterexample belongs to, as they were written."""
-    for statement in intent.statements:
-        for action in statement.actions:
-            resource = next((item for item in statement.resources if item.matches(found.resource)), None)
-            if resource is not None and action.matches(found.action):
-                return (str(action) if action.is_literal else found.action), str(resource)
-    return found.action, found.resource
 
 
 def _joined(binds: Sequence[Bind]) -> Bind:
