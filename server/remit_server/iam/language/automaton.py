@@ -51,9 +51,11 @@ class Machine:
         return bool(at & self.end)
 
     def embeds(self, other: "Machine") -> bool:
-        """Tells whether every text of the other is matched in one uniform way: sound, not complete.
+        """Tells whether every text of the other is matched in one uniform way, and therefore matched.
 
         The other's `*` must lie inside one of ours; a policy variable is taken by the same variable or by `*`.
+        NOTE: a yes is a proof. That a no means no, without variables, is only known from an exhaustive comparison
+        of all short patterns; nothing rests on it.
         """
         at = 1
         for position in range(len(other.singles) + 1):
@@ -223,18 +225,3 @@ def _states(
                     seen.add(after)
                     following.append((after, text + letter))
         level = following
-
-
-def escapes(base: Machine, other: Machine, steps: Steps) -> bool:
-    """Tells whether some text of the base is not matched by the other; exact. Raises BudgetError."""
-    return any(not matched for _, matched in walk(base, (other,), steps))
-
-
-def example(machine: Machine, filler: str) -> str:
-    """Returns the text of the pattern in which each `?` and `*` is replaced by the filler's letter(s)."""
-    parts: list[str] = []
-    for at, token in enumerate((*machine.singles, "")):
-        if machine.stars >> at & 1:
-            parts.append(filler)
-        parts.append("\u0100" if token == ANY else token)
-    return "".join(parts)
