@@ -274,6 +274,16 @@ def test_a_token_that_is_none_is_refused_without_repeating_it(token: str, gatewa
     assert token not in repr(str(error))
 
 
+@pytest.mark.parametrize("name", ["id", "grant", "credentials", "boto3_session", "end", "forget"])
+def test_whoever_forgets_to_enter_a_task_is_told_to(name: str, gateway: remit.Gateway) -> None:
+    block = gateway.task("summarise Q3", subject_token=SUBJECT_TOKEN, allow=REPORTS)
+
+    with pytest.raises(AttributeError, match=r"enter the block first, `with gateway\.task\(\.\.\.\) as task:`"):
+        getattr(block, name)
+    with pytest.raises(AttributeError, match=r"'TaskBlock' object has no attribute 'token'$"):
+        block.token  # type: ignore[attr-defined]  # noqa: B018 - looking it up is the claim
+
+
 def test_no_value_prints_a_secret(server: ScriptedGateway) -> None:
     gateway = server.connect(bearer_token=BEARER)
     block = gateway.task("summarise Q3", subject_token=SUBJECT_TOKEN, allow=REPORTS)

@@ -95,6 +95,9 @@ class AsyncTask(_Task):
         return self._end
 
 
+_OF_A_TASK = {"id", *(name for name in dir(Task) if not name.startswith("_"))}
+
+
 class TaskBlock:
     """A task that is about to begin: `with` it for a Task, `async with` it for an AsyncTask. Good for one block.
 
@@ -113,6 +116,15 @@ class TaskBlock:
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self._ask.purpose!r}>"
+
+    if not TYPE_CHECKING:  # a type checker sees the mistake before it is run
+
+        def __getattr__(self, name: str) -> Any:
+            """Tells whoever forgot `with` where the task is; raises AttributeError as for any missing name."""
+            known = f"{type(self).__name__!r} object has no attribute {name!r}"
+            if name in _OF_A_TASK:
+                known += f": enter the block first, `with gateway.task(...) as task:`, and use task.{name}"
+            raise AttributeError(known, name=name, obj=self)
 
     def __enter__(self) -> Task:
         self._begin()
