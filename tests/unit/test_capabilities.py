@@ -83,8 +83,10 @@ def test_unknown_missing_and_wrong_parameters_are_all_told_at_once() -> None:
     assert set(found) == {"c.parameters.bucket", "c.parameters", "c.parameters.prefix"}
 
 
-def test_an_unknown_capability_is_named_by_its_place_only() -> None:
-    assert violations(Capability("s3.everything", {})) == {"c.name": "no such capability in the catalogue"}
+def test_an_unknown_capability_is_told_by_its_place_and_with_those_there_are() -> None:
+    found = violations(Capability("s3.everything", {}))
+
+    assert found == {"c.name": "no such capability; the catalogue has s3.read_prefix"}
 
 
 @given(st.text(max_size=40), st.text(max_size=40))

@@ -1,17 +1,38 @@
 """Puts the command groups together."""
 
+from importlib.metadata import version
+from typing import Annotated
+
 import typer
 
 from remit_server.cli import audit, config, policy
 from remit_server.cli.serve import serve
 
+
+def _tell_version(wanted: bool) -> None:
+    """Prints the version of the distribution."""
+    if wanted:
+        typer.echo(version("remit"))
+        raise typer.Exit
+
+
 app = typer.Typer(
     name="remit-server",
-    help="The gateway that gives an AI agent cloud credentials for one task.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,  # NOTE: pretty tracebacks show local variables, secrets among them
 )
 app.command()(serve)
+
+
+@app.callback()
+def _remit_server(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_tell_version, is_eager=True, help="Print the version and end.")
+    ] = False,
+) -> None:
+    """The gateway that gives an AI agent cloud credentials for one task."""
+
+
 app.add_typer(config.app, name="config", help="Check a configuration.")
 app.add_typer(policy.app, name="policy", help="Check and test a policy bundle.")
 app.add_typer(audit.app, name="audit", help="Read and verify the audit trail.")

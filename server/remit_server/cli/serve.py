@@ -16,7 +16,9 @@ if TYPE_CHECKING:
 _log = logging.getLogger(__name__)
 
 
-def serve(config: Annotated[Path, typer.Option("--config", help="The configuration file.")]) -> None:
+def serve(
+    config: Annotated[Path, typer.Option("--config", "-c", envvar="REMIT_CONFIG", help="The configuration file.")],
+) -> None:
     """Serve the gateway until SIGTERM or SIGINT; running calls end first."""
     import uvloop
 

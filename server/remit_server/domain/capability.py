@@ -17,6 +17,7 @@ from remit_server.iam import ActionPattern, Condition, ResourcePattern
 _PLACEHOLDER = re.compile(r"\{([a-z][a-z0-9_]*)\}")
 _NEVER = re.compile(r'[*?$\\{}"\x00-\x1f\x7f]')
 MAX_VALUE = 512
+MAX_NAMED = 40
 
 
 class ParameterKind(Enum):
@@ -109,7 +110,8 @@ def expand(capability: Capability, catalogue: Mapping[str, CapabilityTemplate], 
     """
     template = catalogue.get(capability.name)
     if template is None:
-        raise InvalidRequest([FieldViolation(f"{path}.name", "no such capability in the catalogue")])
+        known = ", ".join(sorted(catalogue)[:MAX_NAMED])
+        raise InvalidRequest([FieldViolation(f"{path}.name", f"no such capability; the catalogue has {known}")])
     violations = list(_violations(capability, template, path))
     if violations:
         raise InvalidRequest(violations)
