@@ -101,6 +101,26 @@ def test_a_refusal_reads_like_help(gateway: remit.Gateway, server: ScriptedGatew
     assert str(OFFERED) == "s3:GetObject on arn:aws:s3:::reports/2026/q3/* when StringLike s3:prefix 2026/q3/*"
 
 
+def test_a_refusal_says_each_thing_once(gateway: remit.Gateway, server: ScriptedGateway) -> None:
+    told = "s3:GetObject on arn:aws:s3:::reports/* is more than what was delegated"
+    other = "s3:PutObject on arn:aws:s3:::reports/* is more than what was delegated"
+    failures = (
+        FailedPermission("s3:GetObject", "arn:aws:s3:::reports/", "entitlements", told),
+        FailedPermission("s3:PutObject", "arn:aws:s3:::reports/", "entitlements", other),
+        FailedPermission("", "", "role_ceiling", "the intent could not be proven to fit"),
+    )
+    refusal = Refusal(Remedy.GIVE_UP, failures=failures)
+    server.issue_answers.append(Denied(Reason.CEILING_EXCEEDED, f"{told}: no part of it can be had", refusal))
+
+    error = failing(gateway)
+
+    assert str(error).splitlines()[:3] == [
+        f"CEILING_EXCEEDED: {told}: no part of it can be had",
+        f"  stopped: by entitlements: {other}",
+        "  stopped: by role_ceiling: the intent could not be proven to fit",
+    ]
+
+
 def test_an_offer_can_be_asked_for_as_it_is(gateway: remit.Gateway, server: ScriptedGateway) -> None:
     server.issue_answers.append(too_wide())
     error = failing(gateway)

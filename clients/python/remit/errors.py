@@ -4,7 +4,7 @@
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import timedelta
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
@@ -60,8 +60,11 @@ class FailedPermission:
     message: str
 
     def __str__(self) -> str:
+        # The gateway's sentence mostly names action and resource itself; where no request was found there are none.
+        is_told = self.action in self.message and self.resource in self.message
+        place = "" if is_told else f"{self.action} on {self.resource} "
         said = f": {self.message}" if self.message else ""
-        return f"{self.action} on {self.resource} by {self.rule}{said}"
+        return f"{place}by {self.rule}{said}"
 
 
 class RemitError(Exception):
@@ -149,11 +152,10 @@ class Refused(RemitError):  # noqa: N818 - named for what it says
         self.split = split
 
     def _help(self) -> Iterator[str]:
-        for failure in self.failures[:MOST_SHOWN]:
-            told = replace(failure, message="") if failure.message in self.message else failure
-            yield f"stopped: {told}"
-        if len(self.failures) > MOST_SHOWN:
-            yield f"stopped: {len(self.failures) - MOST_SHOWN} more, see error.failures"
+        untold = [failure for failure in self.failures if not failure.message or failure.message not in self.message]
+        yield from (f"stopped: {failure}" for failure in untold[:MOST_SHOWN])
+        if len(untold) > MOST_SHOWN:
+            yield f"stopped: {len(untold) - MOST_SHOWN} more, see error.failures"
         yield from super()._help()
 
     def _advice(self) -> str:
