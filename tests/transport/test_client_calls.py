@@ -147,8 +147,10 @@ def test_a_gateway_that_is_not_there_is_unavailable(tmp_path: Path) -> None:
     with scripted_gateway(tmp_path) as server:
         gateway = server.connect()
 
-    with pytest.raises(remit.Unavailable, match="cannot be reached"):
+    with pytest.raises(remit.Unavailable, match="cannot be reached") as raised:
         work(gateway)
+
+    assert (raised.value.reason, raised.value.remedy) == ("UNAVAILABLE", remit.Remedy.RETRY_LATER)
 
 
 def test_a_bearer_function_is_asked_at_every_call(server: ScriptedGateway) -> None:

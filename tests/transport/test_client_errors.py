@@ -160,6 +160,39 @@ def test_an_invalid_request_names_its_fields(gateway: remit.Gateway, server: Scr
     ]
 
 
+@pytest.mark.parametrize("reason", [Reason.SUBJECT_TOKEN_REJECTED, Reason.TOKEN_NOT_BOUND, Reason.POLICY_DENIED])
+def test_advice_to_give_up_leaves_room_for_what_the_sentence_says(
+    reason: Reason, gateway: remit.Gateway, server: ScriptedGateway
+) -> None:
+    server.issue_answers.append(Denied(reason, "it is the agent's own token; send the user's token"))
+
+    error = failing(gateway)
+
+    assert error.remedy is remit.Remedy.GIVE_UP
+    assert str(error).splitlines()[1] == "  what to do: asking again in the same way will not help"
+
+
+@pytest.mark.parametrize(
+    ("answer", "remedy"),
+    [
+        (InvalidRequest([FieldViolation("intent.purpose", "must not be empty")]), remit.Remedy.CORRECT),
+        (status(grpc.StatusCode.INVALID_ARGUMENT, "a proxy's"), remit.Remedy.CORRECT),
+        (status(grpc.StatusCode.DEADLINE_EXCEEDED, "a proxy's"), remit.Remedy.RETRY_LATER),
+        (status(grpc.StatusCode.RESOURCE_EXHAUSTED, "a proxy's"), remit.Remedy.RETRY_LATER),
+        (Denied(Reason.GRANT_NOT_LIVE, "it is over"), remit.Remedy.GIVE_UP),
+    ],
+    ids=["invalid", "invalid to a proxy", "late", "too much", "over"],
+)
+def test_a_kind_of_failure_has_its_remedy_even_when_none_was_said(
+    answer: object, remedy: remit.Remedy, gateway: remit.Gateway, server: ScriptedGateway
+) -> None:
+    server.issue_answers.append(answer)
+
+    error = failing(gateway)
+
+    assert error.remedy is remedy
+
+
 @pytest.mark.parametrize(
     ("reason", "kind"),
     [
@@ -291,6 +324,7 @@ def test_a_token_that_is_none_is_refused_without_repeating_it(token: str, gatewa
 
     assert isinstance(error, remit.InvalidRequest)
     assert error.violations[0].path == "subject_token"
+    assert error.remedy is remit.Remedy.CORRECT
     assert token not in repr(str(error))
 
 

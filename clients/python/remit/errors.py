@@ -16,7 +16,7 @@ MOST_SHOWN = 5
 
 
 class Remedy(StrEnum):
-    """What a refused agent can do about it (the proto's `Remedy`)."""
+    """What a refused agent can do about it: the proto's `Remedy`, and below it what this client adds."""
 
     NARROW = "NARROW"
     ASK_APPROVAL = "ASK_APPROVAL"
@@ -24,6 +24,8 @@ class Remedy(StrEnum):
     SPLIT = "SPLIT"
     RETRY_LATER = "RETRY_LATER"
     GIVE_UP = "GIVE_UP"
+    CORRECT = "CORRECT"
+    """The request itself is malformed: correct it. Every InvalidRequest says so."""
     UNKNOWN = "UNKNOWN"
     """None was said, or one that this version of the client does not know."""
 
@@ -34,7 +36,8 @@ _ADVICE = {
     Remedy.REAUTHENTICATE: "the user has to sign in again; subject_token may be a function that returns a fresh token",
     Remedy.SPLIT: "ask in several requests",
     Remedy.RETRY_LATER: "nothing is wrong with the request: try again later",
-    Remedy.GIVE_UP: "no way of asking leads to a yes",
+    Remedy.GIVE_UP: "asking again in the same way will not help",
+    Remedy.CORRECT: "correct the request and send it again",
     Remedy.UNKNOWN: "",
 }
 
@@ -75,6 +78,7 @@ class RemitError(Exception):
     """
 
     __module__ = "remit"
+    _remedy_unless_said = Remedy.UNKNOWN
 
     def __init__(
         self,
@@ -87,7 +91,7 @@ class RemitError(Exception):
         super().__init__(message)
         self.message = message
         self.reason = reason
-        self.remedy = remedy
+        self.remedy = self._remedy_unless_said if remedy is Remedy.UNKNOWN else remedy
         self.request_id = request_id
 
     def __str__(self) -> str:
@@ -112,20 +116,18 @@ class InvalidRequest(RemitError):  # noqa: N818 - named for what it says
     __module__ = "remit"
 
     def __init__(self, message: str, *, violations: tuple[FieldViolation, ...] = (), **told: Any) -> None:
-        super().__init__(message, **told)
+        # The API has no word for it: gateways say GIVE_UP, which is true of this very request only.
+        super().__init__(message, **told | {"remedy": Remedy.CORRECT})
         self.violations = violations
 
     @classmethod
     def of(cls, violation: FieldViolation) -> "InvalidRequest":
         """Returns the error for a mistake that was seen before anything was sent."""
-        return cls(str(violation), reason="INVALID_REQUEST", remedy=Remedy.GIVE_UP, violations=(violation,))
+        return cls(str(violation), reason="INVALID_REQUEST", violations=(violation,))
 
     def _help(self) -> Iterator[str]:
         yield from (f"wrong: {item}" for item in self.violations if str(item) != self.message)
         yield from super()._help()
-
-    def _advice(self) -> str:
-        return "correct the request and send it again"
 
 
 class Refused(RemitError):  # noqa: N818 - named for what it says
@@ -187,9 +189,10 @@ class NotFound(RemitError):  # noqa: N818 - named for what it says
 
 
 class TaskOver(RemitError):  # noqa: N818 - named for what it says
-    """The task, or the time it asked for, is over: it gives no credentials any more."""
+    """The task, or the time it asked for, is over: it gives no credentials any more, another one may."""
 
     __module__ = "remit"
+    _remedy_unless_said = Remedy.GIVE_UP  # as gateways say: no way of asking brings this task back
 
     def _advice(self) -> str:
         return "start another task"
@@ -202,6 +205,7 @@ class Unavailable(RemitError):  # noqa: N818 - named for what it says
     """
 
     __module__ = "remit"
+    _remedy_unless_said = Remedy.RETRY_LATER
 
     def __init__(self, message: str, *, retry_after: timedelta | None = None, **told: Any) -> None:
         super().__init__(message, **told)
