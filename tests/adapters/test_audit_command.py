@@ -1,10 +1,13 @@
 import json
+import re
 from pathlib import Path
 
 import pytest
-from tests.ledger_values import NAME, asked, task_id, told_story
+from tests.fakes import FakeClock
+from tests.ledger_values import NAME, WHO, asked, grant_id, refused_record, task_id, told_story
 from typer.testing import CliRunner
 
+from remit_server.adapters.database.ledger import open_ledger
 from remit_server.cli.audit import app
 
 
@@ -17,8 +20,45 @@ def test_the_command_lists_the_newest_records(story: Path) -> None:
     result = CliRunner().invoke(app, ["list", "--database", str(story), "--limit", "2"])
 
     assert result.exit_code == 0
-    lines = [line.split("\t") for line in result.stdout.splitlines()]
-    assert [(sequence, kind) for sequence, _, kind, _ in lines] == [("8", "task_ended"), ("9", "request_refused")]
+    title, *rows = [re.split(r" {2,}", line.strip()) for line in result.stdout.splitlines()]
+    assert title == ["#", "time (UTC)", "kind", "about"]
+    assert [(sequence, kind) for sequence, _, kind, _ in rows] == [("8", "task_ended"), ("9", "request_refused")]
+
+
+def test_a_line_says_who_why_and_which_grant_or_task(story: Path) -> None:
+    result = CliRunner().invoke(app, ["list", "--database", str(story)])
+
+    lines = result.stdout.splitlines()
+    assert max(len(line) for line in lines) < 200
+    assert f"{WHO.subject_id} by {WHO.actor_id}; POLICY_DENIED: policy says no; request request-1" in lines[9]
+    assert lines[8].endswith(f"task {task_id(2)}")
+    assert lines[3].endswith(f"grant {grant_id(1)}")
+
+
+async def test_a_long_message_does_not_push_out_what_it_belongs_to(tmp_path: Path) -> None:
+    async with open_ledger(tmp_path / "ledger.db", FakeClock()) as ledger:
+        await ledger.refuse(None, None, refused_record("no " * 1000))
+
+    result = CliRunner().invoke(app, ["list", "--database", str(tmp_path / "ledger.db")])
+
+    (_, line) = result.stdout.splitlines()
+    assert line.endswith("...; request request-1")
+    assert len(line) < 300
+
+
+def test_an_unknown_kind_is_told_with_the_kinds_there_are(story: Path) -> None:
+    result = CliRunner().invoke(app, ["list", "--database", str(story), "--kind", "foo"])
+
+    assert result.exit_code == 2
+    assert "no kind of record called foo" in result.stderr
+    assert "callers_rejected, credentials_issued, gateway_started" in result.stderr
+
+
+def test_a_task_without_records_is_told(story: Path) -> None:
+    result = CliRunner().invoke(app, ["list", "--database", str(story), "--task", "t-unknown"])
+
+    assert (result.exit_code, result.stdout) == (0, "")
+    assert result.stderr == "There are no records of task t-unknown.\n"
 
 
 def test_the_command_lists_json(story: Path) -> None:

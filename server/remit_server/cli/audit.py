@@ -1,10 +1,12 @@
 """`remit-server audit`: reads the audit trail and verifies its chain, without ever writing to the database."""
 
 import json
-import sys
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+
+from remit_server.cli.audit_words import about, plain
+from remit_server.cli.output import CANNOT_START, WRONG, complain
 
 if TYPE_CHECKING:  # the rest is imported by the command that needs it, so that `--help` answers at once
     from remit_server.domain.audit import ChainedEvent
@@ -29,18 +31,21 @@ def list_events(
     limit: Annotated[int, typer.Option("--limit", min=1, max=MAX_LISTED, help="The newest so many.")] = 50,
     as_json: AsJson = False,
 ) -> None:
-    """Shows the newest records, oldest first."""
+    """Shows the newest records, oldest first: a line each, or whole with --json."""
+    from remit_server.domain.audit import AuditRecord
+
+    kinds = sorted({record.kind for record in AuditRecord.__subclasses__()})
+    if kind is not None and kind not in kinds:
+        raise _failure(f"There is no kind of record called {plain(kind)}. The kinds are {', '.join(kinds)}.")
     events = _newest(database, task, kind, limit)
-    if as_json:
+    if not events:
+        of_task = f" of task {plain(task)}" if task is not None else ""
+        complain(f"There are no records{of_task}{f' of kind {kind}' if kind is not None else ''}.")
+    elif as_json:
         for event in events:
             typer.echo(json.dumps(_as_json(event), sort_keys=True))
-    elif sys.stdout.isatty():
-        _print_table(events)
     else:
-        for event in events:
-            # NOTE: a record that was tampered with may hold anything, also what steers a terminal.
-            body = event.body_text.encode("ascii", "backslashreplace").decode("ascii")
-            typer.echo(f"{event.sequence}\t{event.time.isoformat()}\t{_plain(event.kind)}\t{body}")
+        _print_table(events)
 
 
 @app.command("verify")
@@ -67,7 +72,7 @@ def verify_chain(database: Database, as_json: AsJson = False) -> None:
         text = f"The chain is broken at record {verdict.sequence}: {verdict.what}."
     typer.echo(text)
     if not intact:
-        raise typer.Exit(1)
+        raise typer.Exit(WRONG)
 
 
 def _newest(database: str, task: str | None, kind: str | None, limit: int) -> "list[ChainedEvent]":
@@ -85,8 +90,8 @@ def _newest(database: str, task: str | None, kind: str | None, limit: int) -> "l
 
 def _failure(message: str) -> typer.Exit:
     """Tells what failed on stderr and returns the exit that follows."""
-    typer.echo(message, err=True)
-    return typer.Exit(2)
+    complain(message)
+    return typer.Exit(CANNOT_START)
 
 
 def _as_json(event: "ChainedEvent") -> dict[str, Any]:
@@ -100,31 +105,15 @@ def _as_json(event: "ChainedEvent") -> dict[str, Any]:
 
 
 def _print_table(events: "list[ChainedEvent]") -> None:
-    """Shows the records to a person: who, for whom, and what the record adds."""
-    from rich.console import Console
-    from rich.markup import escape
-    from rich.table import Table
-
-    table = Table("#", "time", "what", "actor", "subject", "details", box=None, header_style="bold")
+    """Shows a person one line for each record: its number, time and kind, and what it is about."""
+    rows = [("#", "time (UTC)", "kind", "about")]
     for event in events:
-        record = json.loads(event.body_text)
-        who = record.pop("who", {})
-        details = " ".join(f"{key}={_plain(value)}" for key, value in record.items() if value not in ("", [], None))
-        table.add_row(
-            str(event.sequence),
-            event.time.strftime("%H:%M:%S"),
-            escape(_plain(event.kind)),
-            escape(_plain(who.get("actor_id", ""))),
-            escape(_plain(who.get("subject_id", ""))),
-            escape(details if len(details) <= _SHOWN else f"{details[:_SHOWN]}..."),
-        )
-    Console().print(table)
+        told = about(json.loads(event.body_text))
+        cut = told if len(told) <= _SHOWN else f"{told[:_SHOWN]}..."
+        rows.append((str(event.sequence), f"{event.time:%Y-%m-%d %H:%M:%S}", plain(event.kind), cut))
+    widths = [max(len(row[column]) for row in rows) for column in range(3)]
+    for number, time, kind, told in rows:
+        typer.echo(f"{number:>{widths[0]}}  {time:{widths[1]}}  {kind:{widths[2]}}  {told}")
 
 
-def _plain(value: Any) -> str:
-    """Returns a value as text that cannot steer a terminal: escaped as in JSON, without the quotes around a string."""
-    text = json.dumps(value)
-    return text[1:-1] if isinstance(value, str) else text
-
-
-_SHOWN = 160
+_SHOWN = 400
