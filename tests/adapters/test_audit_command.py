@@ -76,6 +76,38 @@ def test_the_command_verifies(story: Path) -> None:
 
     assert result.exit_code == 0
     assert "intact: 9 records" in result.stdout
+    assert "2 of 2 inputs are kept, each as it was decided on." in result.stdout
+
+
+def test_verifying_says_how_many_inputs_were_erased(story: Path) -> None:
+    asked(story, "DELETE FROM audit_inputs WHERE digest = (SELECT min(digest) FROM audit_inputs)")
+
+    plain = CliRunner().invoke(app, ["verify", "--database", str(story)])
+    as_json = CliRunner().invoke(app, ["verify", "--database", str(story), "--json"])
+
+    assert (plain.exit_code, as_json.exit_code) == (0, 0)
+    assert "1 of 2 inputs are kept, 1 erased, which the chain allows." in plain.stdout
+    assert json.loads(as_json.stdout)["inputs"] == {"named": 2, "kept": 1}
+
+
+def test_verifying_says_that_the_working_tables_are_not_covered(story: Path) -> None:
+    asked(story, "UPDATE grants SET expire_time = '2036-11-23T12:15:00.000000+00:00'")
+
+    result = CliRunner().invoke(app, ["verify", "--database", str(story)])
+
+    assert result.exit_code == 0
+    assert "not the working tables (tasks, grants)" in result.stdout
+
+
+@pytest.mark.parametrize("command", ["list", "verify"])
+def test_what_is_no_ledger_is_told_with_how_to_copy_one(tmp_path: Path, command: str) -> None:
+    (tmp_path / "copy.db").touch()
+
+    result = CliRunner().invoke(app, [command, "--database", str(tmp_path / "copy.db")])
+
+    assert result.exit_code == 2
+    assert "no such table" in result.stderr
+    assert 'sqlite3 DB ".backup COPY"' in result.stderr
 
 
 def test_the_command_names_the_bad_record_and_fails(story: Path) -> None:

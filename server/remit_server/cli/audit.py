@@ -9,6 +9,7 @@ from remit_server.cli.audit_words import about, plain
 from remit_server.cli.output import CANNOT_START, WRONG, complain
 
 if TYPE_CHECKING:  # the rest is imported by the command that needs it, so that `--help` answers at once
+    from remit_server.adapters.database.audit_log import InputsKept
     from remit_server.domain.audit import ChainedEvent
 
 app = typer.Typer(name="audit", help="Reads the audit trail and verifies its chain.", no_args_is_help=True)
@@ -50,29 +51,43 @@ def list_events(
 
 @app.command("verify")
 def verify_chain(database: Database, as_json: AsJson = False) -> None:
-    """Verifies every record; ends with 1, and names the first bad one, when the chain is broken."""
-    from remit_server.adapters.database.audit_log import verify
+    """Verifies every audit record; ends with 1, and names the first bad one, when the chain is broken.
+
+    The chain covers the audit records, and by its digest each input of a decision that is kept beside them. Inputs may
+    be erased: how many are kept is told. It does not cover the working tables (tasks, grants): what is changed there
+    is no change of what was recorded. Make a copy with `sqlite3 DB ".backup COPY"`: the file alone, without its -wal,
+    may lack the newest records.
+    """
+    from remit_server.adapters.database.audit_log import verify_with_inputs
     from remit_server.adapters.database.engine import DatabaseRefused
-    from remit_server.domain.audit import ChainIntact
+    from remit_server.domain.audit import ChainBroken
 
     try:
-        verdict = verify(database)
+        verdict, inputs = verify_with_inputs(database)
     except DatabaseRefused as error:
         raise _failure(str(error)) from error
-    intact = isinstance(verdict, ChainIntact)
-    if as_json:
-        text = json.dumps(
-            {"intact": True, "count": verdict.count, "head": verdict.head}
-            if isinstance(verdict, ChainIntact)
-            else {"intact": False, "record": verdict.sequence, "what": verdict.what}
-        )
-    elif isinstance(verdict, ChainIntact):
-        text = f"The chain is intact: {verdict.count} records, head {verdict.head}."
-    else:
+    if isinstance(verdict, ChainBroken):
+        fields = {"intact": False, "record": verdict.sequence, "what": verdict.what}
         text = f"The chain is broken at record {verdict.sequence}: {verdict.what}."
-    typer.echo(text)
-    if not intact:
+        typer.echo(json.dumps(fields) if as_json else text)
         raise typer.Exit(WRONG)
+    if as_json:
+        kept = {"named": inputs.named, "kept": inputs.kept} if inputs else None
+        typer.echo(json.dumps({"intact": True, "count": verdict.count, "head": verdict.head, "inputs": kept}))
+    else:
+        typer.echo(f"The chain is intact: {verdict.count} records, head {verdict.head}.")
+        if inputs and inputs.named:
+            typer.echo(_kept(inputs))
+        typer.echo(
+            "It covers the audit records, not the working tables (tasks, grants): they may differ from it unseen."
+        )
+
+
+def _kept(inputs: "InputsKept") -> str:
+    """Says how many inputs of decisions are still there; erasing one breaks nothing."""
+    erased = inputs.named - inputs.kept
+    told = f", {erased} erased, which the chain allows" if erased else ", each as it was decided on"
+    return f"{inputs.kept} of {inputs.named} inputs are kept{told}."
 
 
 def _newest(database: str, task: str | None, kind: str | None, limit: int) -> "list[ChainedEvent]":

@@ -3,6 +3,7 @@
 import hashlib
 import json
 from collections.abc import AsyncIterator, Iterator
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -28,6 +29,14 @@ _EVENTS = select(
 )
 _HEAD = select(audit_head.c.sequence, audit_head.c.hash).where(audit_head.c.id == 1)
 _INPUTS = select(audit_inputs.c.digest, audit_inputs.c.text)
+
+
+@dataclass(frozen=True, slots=True)
+class InputsKept:
+    """How many distinct inputs of decisions the records name, and how many of those are still kept beside them."""
+
+    named: int
+    kept: int
 
 
 class UnreadableRecord(Exception):  # noqa: N818 - named for what it says
@@ -102,6 +111,20 @@ def verify(url: str | Path) -> ChainIntact | ChainBroken:
         database.close_now()
 
 
+def verify_with_inputs(url: str | Path) -> tuple[ChainIntact | ChainBroken, InputsKept | None]:
+    """Verifies as `verify` does, and counts the inputs at the same point in time; None when the chain is broken.
+
+    Raises DatabaseRefused when it is not there or not a ledger.
+    """
+    database = open_for_reading(url)
+    try:
+        return database.read_now(_verify_and_count)
+    except DBAPIError as error:
+        raise _not_a_ledger(error) from error
+    finally:
+        database.close_now()
+
+
 class _Pages:
     """Walks the records of a task and a kind, one page at a time."""
 
@@ -149,8 +172,25 @@ def _verify(connection: Connection) -> ChainIntact | ChainBroken:
     return (_wrong_input(connection) or verdict) if isinstance(verdict, ChainIntact) else verdict
 
 
+def _verify_and_count(connection: Connection) -> tuple[ChainIntact | ChainBroken, InputsKept | None]:
+    verdict = _verify(connection)
+    if isinstance(verdict, ChainBroken):
+        return verdict, None
+    digest = func.json_extract(audit_events.c.body, "$.input_digest").label("digest")
+    named = select(digest).where(digest != "").distinct().subquery()
+    joined = named.outerjoin(audit_inputs, audit_inputs.c.digest == named.c.digest)
+    counts = connection.execute(
+        select(func.count(named.c.digest), func.count(audit_inputs.c.digest)).select_from(joined)
+    )
+    names, kept = counts.one()
+    return verdict, InputsKept(names, kept)
+
+
 def _not_a_ledger(error: DBAPIError) -> DatabaseRefused:
-    return DatabaseRefused(f"this is not a ledger that can be read: {error.orig}")
+    return DatabaseRefused(
+        f'this is not a ledger that can be read: {error.orig}. A copy is made with `sqlite3 DB ".backup COPY"`: the '
+        "file alone, without its -wal, lacks what was written last"
+    )
 
 
 def _walk(connection: Connection) -> Iterator[ChainedEvent]:
