@@ -45,8 +45,10 @@ async def work_async(gateway: remit.Gateway) -> None:
         pass
 
 
-def outage(retry_after: timedelta | None = timedelta(milliseconds=1)) -> Outage:
-    return Outage(Reason.STS_UNAVAILABLE, "STS does not answer", retry_after=retry_after)
+def outage(
+    retry_after: timedelta | None = timedelta(milliseconds=1), *, reason: Reason = Reason.STS_UNAVAILABLE
+) -> Outage:
+    return Outage(reason, "it does not answer", retry_after=retry_after)
 
 
 def test_a_request_that_found_nobody_is_repeated_under_its_request_id(server: ScriptedGateway) -> None:
@@ -110,6 +112,34 @@ def test_repeats_come_to_an_end(server: ScriptedGateway) -> None:
     assert raised.value.reason == "STS_UNAVAILABLE"
     assert raised.value.retry_after == timedelta(milliseconds=1)
     assert len(server.issues) == 5
+
+
+@pytest.mark.parametrize(
+    ("failure", "attempts"),
+    [
+        (AWAY, 5),
+        (outage(None), 2),
+        (outage(None, reason=Reason.POLICY_UNAVAILABLE), 3),
+        (outage(None, reason=Reason.LEDGER_UNAVAILABLE), 3),
+        (outage(reason=Reason.ISSUER_UNAVAILABLE), 3),
+    ],
+    ids=["nobody", "STS", "policy", "ledger", "issuer"],
+)
+def test_what_costs_the_gateway_more_is_repeated_less(failure: Any, attempts: int, server: ScriptedGateway) -> None:
+    server.issue_answers += [failure] * 10
+
+    with pytest.raises(remit.Unavailable):
+        work(server.connect())
+
+    assert len(server.issues) == attempts
+
+
+def test_an_outage_at_sts_has_its_repeat_also_after_nobody_was_there(server: ScriptedGateway) -> None:
+    server.issue_answers += [AWAY, AWAY, outage(None), issued()]
+
+    work(server.connect())
+
+    assert len(server.issues) == 4
 
 
 def test_a_wait_longer_than_the_deadline_is_left_to_the_caller(server: ScriptedGateway) -> None:

@@ -3,6 +3,7 @@
 import asyncio
 import random
 import time
+from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -12,7 +13,7 @@ import grpc
 
 from remit import mapping
 from remit.channel import TlsChannel
-from remit.errors import RemitError, TaskOver
+from remit.errors import RemitError, TaskOver, Unavailable
 from remit.grant import Issued, Preview, TaskEnd
 from remit.intent import Ask
 from remit.secret import Secret, Token
@@ -29,6 +30,10 @@ if TYPE_CHECKING:
     Method = Callable[[CredentialServiceStub], grpc.UnaryUnaryMultiCallable[Q, R]]
 
 MOST_ATTEMPTS = 5
+# A gateway that answers has tried before it says that it cannot: most of all at STS, up to four times for each call.
+MOST_ATTEMPTS_WHEN_TOLD = 3
+MOST_ATTEMPTS_AT_STS = 2  # unless the gateway says when to come back
+NOBODY_THERE = grpc.StatusCode.UNAVAILABLE.name
 FIRST_DELAY = 0.1  # seconds; doubled each time, and shortened by up to a half at random
 _random = random.SystemRandom()
 
@@ -115,9 +120,8 @@ class Calls:
         if attempts.failure is not None and _says_less(call, failure):
             raise attempts.failure
         attempts.failure = failure
-        asked = getattr(failure, "retry_after", None)
-        pause = attempts.pause(asked.total_seconds() if asked else None)
-        if call.code() is not grpc.StatusCode.UNAVAILABLE or pause is None:
+        pause = attempts.pause(failure) if call.code() is grpc.StatusCode.UNAVAILABLE else None
+        if pause is None:
             raise failure
         return pause
 
@@ -137,19 +141,32 @@ class _Attempts:
     def __init__(self, timeout: float) -> None:
         self.failure: RemitError | None = None
         self._deadline = time.monotonic() + timeout
-        self._made = 1
+        self._failed: Counter[str] = Counter()
 
     def left(self) -> float:
         """Returns the seconds left."""
         return max(self._deadline - time.monotonic(), 0.001)
 
-    def pause(self, asked: float | None) -> float | None:
+    def pause(self, failure: RemitError) -> float | None:
         """Counts a failed attempt and returns the seconds until the next; None when there is to be none."""
-        delay = FIRST_DELAY * 2 ** (self._made - 1) * _random.uniform(0.5, 1.0)
-        if asked is not None:
-            delay = asked * _random.uniform(1.0, 1.25)
-        self._made += 1
-        return None if self._made > MOST_ATTEMPTS or delay >= self.left() else delay
+        self._failed[failure.reason] += 1
+        asked = failure.retry_after if isinstance(failure, Unavailable) else None
+        if not asked:
+            delay = FIRST_DELAY * 2 ** (self._failed.total() - 1) * _random.uniform(0.5, 1.0)
+        else:
+            delay = asked.total_seconds() * _random.uniform(1.0, 1.25)
+        used_up = self._failed.total() >= MOST_ATTEMPTS or self._failed[failure.reason] >= _most_attempts(failure)
+        return None if used_up or delay >= self.left() else delay
+
+
+def _most_attempts(failure: RemitError) -> int:
+    """Returns how many attempts may fail in this way before it is told."""
+    if failure.reason == NOBODY_THERE:
+        return MOST_ATTEMPTS
+    if failure.reason == "STS_UNAVAILABLE":
+        is_asked_back = isinstance(failure, Unavailable) and failure.retry_after is not None
+        return MOST_ATTEMPTS if is_asked_back else MOST_ATTEMPTS_AT_STS
+    return MOST_ATTEMPTS_WHEN_TOLD
 
 
 def _says_less(call: grpc.Call, failure: RemitError) -> bool:
