@@ -9,7 +9,7 @@ import pytest
 from tests.policy_bundles import DENY_ALL, ENTITLEMENT, written
 
 from remit_server.adapters.policy import bundle_files
-from remit_server.adapters.policy.bundle import read_bundle, revision_of, stamp
+from remit_server.adapters.policy.bundle import examine, read_bundle, revision_of, stamp
 from remit_server.adapters.policy.findings import BundleRefused, Finding
 from remit_server.domain.capability import ParameterKind
 
@@ -288,6 +288,11 @@ def test_writing_under_a_key_also_asks_for_data_keys(tmp_path: Path) -> None:
 
 ENTITLEMENT_FAULTS = {
     "an unknown member": ("    max_uses: 3\n", 15, "unknown member"),
+    "a misspelt member": (
+        "  writer:\n    description: x\n    permisions: []\n",
+        15,
+        "role_arn and has an unknown member 'permisions'",
+    ),
     "a bad approval": ("    approval: yes please\n", 15, "must be an object"),
     "a bad network": ("    bind: {source_cidrs: [everywhere]}\n", 15, "must be a network"),
     "an issuer list that is text": ("    issuers: corp\n", 15, "must be a list"),
@@ -316,6 +321,19 @@ def test_a_sound_entitlement_is_taken(tmp_path: Path) -> None:
     written(tmp_path, {**RULES, "remit/catalog/entitlements/data.yaml": catalogue()})
 
     assert "reader" in json.loads(read_bundle(tmp_path).data_json)["remit"]["catalog"]["entitlements"]["entitlements"]
+
+
+def test_an_actor_that_is_no_agent_s_name_is_advised_against_and_taken(tmp_path: Path) -> None:
+    text = catalogue().replace('"spiffe://example/agents/*"', '"spiffe://example/agents/*", "gitlab:app", "copilot"')
+    written(tmp_path, {**RULES, "remit/catalog/entitlements/data.yaml": text})
+
+    reading = examine(tmp_path)
+
+    assert reading.faults == ()
+    (advice,) = reading.advice
+    assert "entitlements.reader.actors[2]" in advice.problem
+    assert "SPIFFE ID or <issuer alias>:<subject>" in advice.problem
+    assert advice.line >= 5
 
 
 def test_an_entitlement_that_no_group_reaches_is_told(tmp_path: Path) -> None:

@@ -144,3 +144,18 @@ def test_stamp_makes_a_changed_bundle_whole_again(tmp_path: Path) -> None:
     assert first.output != second.output
     assert between.exit_code == 1
     assert run(app, ["check", "--bundle", folder]).exit_code == 0
+
+
+def test_the_command_shows_the_faults_of_rules_and_data_beside_those_of_the_manifest(tmp_path: Path) -> None:
+    files = {"remit/issue/issue.rego": DENY_ALL}
+    folder = str(written(tmp_path, files))
+    CliRunner().invoke(app, ["stamp", "--bundle", folder])
+    (tmp_path / "remit/issue/more.rego").write_text("package remit.issue\n\nx := if {\n")
+    (tmp_path / "remit/data.yaml").write_text("a: yes\n")
+
+    ran = CliRunner().invoke(app, ["check", "--bundle", folder])
+
+    assert ran.exit_code == 1
+    assert ".manifest: it says revision" in ran.stderr
+    assert "remit/issue/more.rego" in ran.stderr
+    assert "remit/data.yaml:1" in ran.stderr

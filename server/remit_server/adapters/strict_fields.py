@@ -5,6 +5,7 @@ from typing import Any, Final
 
 Where = tuple[str | int, ...]
 
+_MOST_NAMED: Final = 5
 TEXT: Final = re.compile(r"[^\x00-\x1f\x7f]*")
 
 
@@ -29,10 +30,14 @@ def members(
     """Returns an object that has all required members and no unknown one."""
     if not isinstance(value, dict):
         raise Malformed(where, "must be an object")
-    if missing := sorted(required - value.keys()):
-        raise Malformed(where, f"lacks {', '.join(missing)}")
-    if unknown := sorted(str(key) for key in value.keys() - required - optional):
-        raise Malformed(where, f"has an unknown member {unknown[0][:40]!r}")
+    missing = sorted(required - value.keys())
+    unknown = sorted(str(key) for key in value.keys() - required - optional)
+    faults = [f"lacks {', '.join(missing)}"] if missing else []
+    if unknown:
+        names = ", ".join(repr(key[:40]) for key in unknown[:_MOST_NAMED])
+        faults.append(f"has {'an unknown member' if len(unknown) == 1 else 'unknown members, such as'} {names}")
+    if faults:
+        raise Malformed(where, " and ".join(faults))
     return value
 
 

@@ -49,21 +49,28 @@ def run_policy_tests(
 @app.command("check")
 def check_policy(bundle: BundleFolder = DEFAULT_BUNDLE) -> None:
     """Does everything the gateway does before it decides by a bundle; ends with 1 when it would refuse it."""
-    from remit_server.adapters.policy.bundle import Bundle, read_bundle
+    from remit_server.adapters.policy.bundle import Reading, examine
     from remit_server.adapters.policy.findings import BundleRefused, Finding
     from remit_server.adapters.rego.embedded import EmbeddedRego, check_bundle
 
-    async def started(read: Bundle) -> tuple[Finding, ...]:
-        advice = await check_bundle(read)
-        engine = await EmbeddedRego.start(read)
+    async def checked(reading: Reading) -> tuple[Finding, ...]:
+        # NOTE: the rules are checked even when the files have faults, so that their author sees all of them at once.
+        try:
+            advice = await check_bundle(reading.bundle)
+        except BundleRefused as refused:
+            raise BundleRefused({*reading.faults, *refused.findings}) from refused
+        if reading.faults:
+            raise BundleRefused(reading.faults)
+        engine = await EmbeddedRego.start(reading.bundle)
         await engine.close()
-        return advice
+        return (*reading.advice, *advice)
 
     try:
-        read = read_bundle(bundle)
-        advice = asyncio.run(started(read))
+        reading = examine(bundle)
+        advice = asyncio.run(checked(reading))
     except BundleRefused as refused:
         raise _refused(refused) from refused
+    read = reading.bundle
     for finding in advice:
         complain(f"advice: {finding}")
     typer.echo(f"revision {read.revision}: {len(read.rules)} files of rules, {len(read.capabilities)} capabilities")

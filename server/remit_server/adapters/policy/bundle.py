@@ -14,7 +14,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any, Final
 
 from remit_server.adapters.policy.bundle_files import read_files
-from remit_server.adapters.policy.catalogue import read_catalogue
+from remit_server.adapters.policy.catalogue import catalogue_advice, read_catalogue
 from remit_server.adapters.policy.findings import BundleRefused, Finding
 from remit_server.adapters.strict_json import MalformedJson, strict_json
 from remit_server.adapters.strict_yaml import MalformedYaml, strict_yaml
@@ -48,6 +48,18 @@ class Bundle:
         return tuple(module for module in self.modules if not is_test(module[0]))
 
 
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """What a folder holds: the bundle as far as it could be read, every fault that was seen, and advice on the rest.
+
+    With a fault the bundle may be looked at further, for more faults, but never decide.
+    """
+
+    bundle: Bundle
+    faults: tuple[Finding, ...]
+    advice: tuple[Finding, ...]
+
+
 def is_test(path: str) -> bool:
     """Says whether a Rego file holds tests, which are never loaded to decide."""
     return path.endswith("_test.rego")
@@ -57,6 +69,17 @@ def read_bundle(folder: Path, *, stamped: bool = True) -> Bundle:
     """Returns the bundle in a folder; raises BundleRefused with every fault that was seen.
 
     With `stamped=False` a `.manifest.revision` that no longer fits is let pass, for tests of work in progress.
+    """
+    reading = examine(folder, stamped=stamped)
+    if reading.faults:
+        raise BundleRefused(reading.faults)
+    return reading.bundle
+
+
+def examine(folder: Path, *, stamped: bool = True) -> Reading:
+    """Returns what is in a folder with its faults, for who wants to see them all; `read_bundle` is what decides.
+
+    Raises BundleRefused for files that must not even be read.
     """
     files = read_files(folder)
     found: list[Finding] = [finding for path in files for finding in _misplaced(path)]
@@ -68,9 +91,9 @@ def read_bundle(folder: Path, *, stamped: bool = True) -> Bundle:
     found += faults
     capabilities, faults = read_catalogue(tree, lines)
     found += faults
-    if found:
-        raise BundleRefused(found)
-    return Bundle(revision, modules, json.dumps(tree, ensure_ascii=False, allow_nan=False), capabilities)
+    advice = () if found else tuple(catalogue_advice(tree, lines))
+    bundle = Bundle(revision, modules, json.dumps(tree, ensure_ascii=False, allow_nan=False), capabilities)
+    return Reading(bundle, tuple(found), advice)
 
 
 def revision_of(files: Mapping[str, bytes]) -> str:

@@ -7,7 +7,7 @@ from typing import Any, Final
 from remit_server.adapters.policy.capability_json import capability
 from remit_server.adapters.policy.entitlement_json import DECIDED, ENTITLEMENT_ID, ROLE_ARN, entitlement
 from remit_server.adapters.policy.findings import Finding
-from remit_server.adapters.strict_fields import TEXT, Malformed, Where, items, mapping, members, text, texts
+from remit_server.adapters.strict_fields import TEXT, Malformed, Where, items, mapping, members, spelled, text, texts
 from remit_server.domain.capability import CapabilityTemplate
 
 MAX_ENTITLEMENTS: Final = 200_000
@@ -45,6 +45,26 @@ def read_catalogue(
         except Malformed as fault:
             found.append(_finding(fault, _CAPABILITIES, lines))
     return capabilities, found
+
+
+def catalogue_advice(tree: Mapping[str, Any], lines: Mapping[str, tuple[str, Lines]]) -> list[Finding]:
+    """Returns what nothing forbids in a sound catalogue, but its author hardly meant: agents that cannot be.
+
+    Takes what `read_catalogue` takes.
+    """
+    catalog = tree.get("remit", {}).get("catalog", {})
+    entries = catalog.get("entitlements", {}).get("entitlements", {})
+    return [
+        Finding(*_place(where, _ENTITLEMENTS, lines), f"{spelled(where)}: {_NO_AGENT}", _AGENTS)
+        for name, entry in entries.items()
+        for place, pattern in enumerate(entry["actors"])
+        if ":" not in pattern
+        for where in [("entitlements", name, "actors", place)]
+    ]
+
+
+_NO_AGENT: Final = "an agent's name in policies is its SPIFFE ID or <issuer alias>:<subject>, and this is neither"
+_AGENTS: Final = "Write spiffe://<trust domain>/<path> or <issuer alias>:<subject>, not the id under [[agents]]"
 
 
 def _entitlement_faults(value: Any) -> Iterator[Malformed]:
@@ -121,8 +141,13 @@ def _index_faults(groups: Mapping[str, Any], entries: Mapping[str, Any]) -> Iter
 
 def _finding(fault: Malformed, folder: str, lines: Mapping[str, tuple[str, Lines]]) -> Finding:
     """Returns the fault with its file and the nearest line known."""
+    mend = f"See policies/schemas/{folder.rsplit('/', 1)[1]}.json"
+    return Finding(*_place(fault.where, folder, lines), str(fault), mend)
+
+
+def _place(where: Where, folder: str, lines: Mapping[str, tuple[str, Lines]]) -> tuple[str, int]:
+    """Returns the file of a value and the nearest line known."""
     path, starts = lines.get(folder, (folder, {}))
-    place = fault.where
-    while place and place not in starts:
-        place = place[:-1]
-    return Finding(path, starts.get(place, 0), str(fault), f"See policies/schemas/{folder.rsplit('/', 1)[1]}.json")
+    while where and where not in starts:
+        where = where[:-1]
+    return path, starts.get(where, 0)

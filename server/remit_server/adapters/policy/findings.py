@@ -1,6 +1,6 @@
 """What is wrong in a policy bundle, told so that its author can mend it."""
 
-from collections.abc import Sequence
+from collections.abc import Collection
 from dataclasses import dataclass
 
 
@@ -21,6 +21,6 @@ class Finding:
 class BundleRefused(ValueError):  # noqa: N818 - named for what it says
     """The bundle may not decide anything; `findings` names every fault that was seen."""
 
-    def __init__(self, findings: Sequence[Finding]) -> None:
+    def __init__(self, findings: Collection[Finding]) -> None:
         self.findings = tuple(sorted(findings))
         super().__init__("\n".join(str(finding) for finding in self.findings))
