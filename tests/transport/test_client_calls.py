@@ -1,5 +1,6 @@
 """Calls are always TLS, repeated only where that is safe, and made as whoever the agent is at that moment."""
 
+import re
 import threading
 from collections.abc import Iterator
 from datetime import timedelta
@@ -9,6 +10,7 @@ from uuid import UUID
 
 import grpc
 import pytest
+from cryptography.hazmat.primitives import serialization
 from google.rpc.status_pb2 import Status
 from tests.scripted_gateway import (
     AGENT,
@@ -271,6 +273,57 @@ def test_options_that_contradict_each_other_are_refused(target: str, options: di
 def test_a_missing_file_is_named_at_once(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match=r"ca\.pem"):
         remit.Gateway("gateway.test:8443", bearer_token=BEARER, ca_file=tmp_path / "ca.pem")
+
+
+def test_files_that_no_connection_can_be_made_with_are_named_at_once(server: ScriptedGateway, tmp_path: Path) -> None:
+    pair, other = server.authority.issue_client(AGENT), server.authority.issue_client(f"{AGENT}/other")
+    garbage = tmp_path / "garbage.pem"
+    garbage.write_text("no PEM")
+
+    strange = f"key_file {other.key_path} does not belong to certificate_file {pair.certificate_path}"
+    with pytest.raises(ValueError, match=re.escape(strange)):
+        server.connect(certificate_file=pair.certificate_path, key_file=other.key_path)
+    with pytest.raises(ValueError, match=rf"key_file {garbage} is not a private key"):
+        server.connect(certificate_file=pair.certificate_path, key_file=garbage)
+    with pytest.raises(ValueError, match=rf"certificate_file {garbage} is not a file of certificates"):
+        server.connect(certificate_file=garbage, key_file=pair.key_path)
+    with pytest.raises(ValueError, match=rf"ca_file {garbage} is not a file of certificates"):
+        server.connect(ca_file=garbage)
+    with pytest.raises(ValueError, match="root_certificates"):
+        server.connect(ca_file=None, root_certificates=b"")
+
+
+def test_a_key_with_a_passphrase_is_refused_and_nobody_is_asked_for_it(server: ScriptedGateway, tmp_path: Path) -> None:
+    pair = server.authority.issue_client(AGENT)
+    encrypted = tmp_path / "encrypted.key"
+    key = serialization.load_pem_private_key(pair.key_path.read_bytes(), password=None)
+    passphrase = serialization.BestAvailableEncryption(b"passphrase")
+    encrypted.write_bytes(key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, passphrase))
+
+    with pytest.raises(ValueError, match=rf"key_file {encrypted} is encrypted"):
+        server.connect(certificate_file=pair.certificate_path, key_file=encrypted)
+
+
+def test_a_rotation_that_is_half_done_changes_nothing(server: ScriptedGateway) -> None:
+    first = server.authority.issue_client(AGENT)
+    second = server.authority.issue_client(f"{AGENT}/renewed")
+    gateway = server.connect(certificate_file=first.certificate_path, key_file=first.key_path)
+
+    first.certificate_path.write_bytes(second.certificate_path.read_bytes())
+    work(gateway)
+    first.key_path.write_bytes(second.key_path.read_bytes())
+    work(gateway)
+
+    assert server.peers == [AGENT, AGENT, f"{AGENT}/renewed", f"{AGENT}/renewed"]
+
+
+def test_an_agent_without_a_certificate_is_told_that_the_port_may_want_one(server: ScriptedGateway) -> None:
+    gateway = remit.Gateway(server.mtls, bearer_token=BEARER, ca_file=server.authority.bundle_path)
+
+    with pytest.raises(remit.Unavailable, match="its port may want a client certificate") as raised:
+        work(gateway)
+
+    assert "listen for certificates at one port, for bearer tokens at another" in str(raised.value)
 
 
 def test_a_closed_gateway_says_so(server: ScriptedGateway) -> None:

@@ -1,5 +1,6 @@
 """The one channel to the gateway: always TLS, and following its files, so that short-lived certificates may rotate."""
 
+import ssl
 import threading
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -37,12 +38,54 @@ class Tls:
         return tuple((stat.st_mtime_ns, stat.st_size) for stat in found)
 
     def credentials(self) -> grpc.ChannelCredentials:
-        """Reads the files; raises OSError."""
+        """Reads the files; raises OSError, and ValueError for what no connection can be made with.
+
+        gRPC itself finds that out at the first call, and tells it to its own log.
+        """
+        roots = self.ca_file.read_bytes() if self.ca_file else self.root_certificates
+        if roots is not None:
+            _check_certificates(roots, f"ca_file {self.ca_file}" if self.ca_file else "root_certificates")
+        if self.certificate_file is None or self.key_file is None:
+            return grpc.ssl_channel_credentials(root_certificates=roots)
+        chain = self.certificate_file.read_bytes()
+        _check_certificates(chain, f"certificate_file {self.certificate_file}")
+        _check_key(self.certificate_file, self.key_file)
         return grpc.ssl_channel_credentials(
-            root_certificates=self.ca_file.read_bytes() if self.ca_file else self.root_certificates,
-            private_key=self.key_file.read_bytes() if self.key_file else None,
-            certificate_chain=self.certificate_file.read_bytes() if self.certificate_file else None,
+            root_certificates=roots, private_key=self.key_file.read_bytes(), certificate_chain=chain
         )
+
+
+def _context() -> ssl.SSLContext:
+    """Returns a context to try PEM with, that leaves it to gRPC to judge how strong keys must be."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.set_ciphers("DEFAULT:@SECLEVEL=0")
+    return context
+
+
+def _check_certificates(pem: bytes, what: str) -> None:
+    """Raises ValueError when this is not a sequence of certificates in PEM."""
+    try:
+        # Between certificates there may be text, in any encoding.
+        _context().load_verify_locations(cadata=pem.decode("ascii", errors="ignore"))
+    except (ssl.SSLError, ValueError):
+        raise ValueError(f"{what} is not a file of certificates in PEM, or one of them is damaged") from None
+
+
+def _check_key(certificate_file: Path, key_file: Path) -> None:
+    """Raises ValueError for a key that cannot be read or that belongs to another certificate, OSError for no file."""
+
+    def password() -> str:
+        raise ValueError(f"key_file {key_file} is encrypted: give the key without a passphrase, in a file of mode 0600")
+
+    try:
+        # NOTE: without a function for the passphrase, OpenSSL would ask for it at the terminal.
+        _context().load_cert_chain(certificate_file, key_file, password)
+    except ssl.SSLError as error:
+        if error.reason and "MISMATCH" in error.reason:
+            told = f"key_file {key_file} does not belong to certificate_file {certificate_file}"
+        else:
+            told = f"key_file {key_file} is not a private key in PEM that fits certificate_file {certificate_file}"
+        raise ValueError(told) from None
 
 
 class TlsChannel:
@@ -71,17 +114,20 @@ class TlsChannel:
             self._channel.close()
 
     def _follow(self) -> None:
-        """Opens a new channel when a file has changed; while files cannot be read, what was there before them holds."""
+        """Opens a new channel when a file has changed.
+
+        While files cannot be read or do not belong together, as in the midst of a rotation, what was before them holds.
+        """
         try:
             stamps = self._tls.stamps()
             if stamps != self._stamps:
                 # The old channel is not closed: calls that are running keep it until they end.
                 self._open()
                 self._stamps = stamps
-        except OSError:
+        except (OSError, ValueError):
             return
 
     def _open(self) -> None:
-        """Makes the channel, which connects at the first call; raises OSError."""
+        """Makes the channel, which connects at the first call; raises OSError and ValueError."""
         self._channel = grpc.secure_channel(self.target, self._tls.credentials(), options=_OPTIONS)
         self._stub = CredentialServiceStub(self._channel)

@@ -214,8 +214,9 @@ class Unavailable(RemitError):  # noqa: N818 - named for what it says
     def _advice(self) -> str:
         if self.reason == "UNAVAILABLE":
             return (
-                "check that the gateway runs at this address, that ca_file vouches for it, "
-                "and that this agent's own certificate is not over"
+                "check that the gateway runs at this address, that ca_file vouches for it, that this agent's own "
+                "certificate is not over, and that the port is the one for how this agent says who it is: gateways "
+                "listen for certificates at one port, for bearer tokens at another"
             )
         if self.retry_after is not None:
             return f"nothing is wrong with the request: try again in {self.retry_after.total_seconds():.3g} s"

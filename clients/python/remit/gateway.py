@@ -23,8 +23,9 @@ class Gateway:
     is asked for a fresh one at every call. `ca_file` or `root_certificates` (PEM) say whom to trust for the gateway;
     without them, the public roots that come with gRPC. `timeout` bounds each request with its repeats, in seconds.
 
-    Raises ValueError for options that contradict each other and OSError for files that cannot be read. It connects at
-    the first request, and is a context manager (`with` and `async with`) that closes the connection.
+    Raises ValueError for options that contradict each other, for files that hold no certificates or key in PEM and for
+    a key of another certificate, and OSError for files that cannot be read. It connects at the first request, and is a
+    context manager (`with` and `async with`) that closes the connection.
     """
 
     def __init__(

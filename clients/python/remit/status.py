@@ -39,6 +39,7 @@ _KINDS: dict[grpc.StatusCode, type[RemitError]] = {
     grpc.StatusCode.DEADLINE_EXCEEDED: Unavailable,
 }
 _OVER = "GRANT_NOT_LIVE"
+_HUNG_UP = ("Socket closed", "Connection reset", "Broken pipe")
 
 
 def failure_of(call: grpc.Call, *, target: str, request_id: str | None) -> RemitError:
@@ -79,8 +80,20 @@ def _sentence(call: grpc.Call, status: Status, info: ErrorInfo, target: str) -> 
     if call.code() is grpc.StatusCode.DEADLINE_EXCEEDED:
         return f"the gateway at {target} did not answer in time"
     if call.code() is grpc.StatusCode.UNAVAILABLE:
-        return f"the gateway at {target} cannot be reached: {call.details() or 'no cause was given'}"
+        return f"the gateway at {target} cannot be reached: {_cause(call.details())}"
     return call.details() or f"the gateway at {target} gave no reason"
+
+
+def _cause(details: str | None) -> str:
+    """Returns gRPC's words for a connection that failed; with what they mean when the other side just hung up."""
+    if not details:
+        return "no cause was given"
+    if any(words in details for words in _HUNG_UP):
+        return (
+            f"{details} (the other side hung up: its port may want a client certificate, or one of another authority, "
+            "or may not speak TLS)"
+        )
+    return details
 
 
 def _status(call: grpc.Call) -> Status:
