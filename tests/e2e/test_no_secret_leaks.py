@@ -109,7 +109,7 @@ def refused(journey: Journey, gateway: remit.Gateway) -> None:
 def rejected(journey: Journey) -> None:
     """The bearer listener lets nobody in, or policy refuses who is in."""
     own = journey.secret(journey.sandbox.issuer.agent_token("reporter"))
-    user = journey.token(client_id="reporter")
+    user = journey.token("bob", client_id="reporter")
     for bearer in (own, user, journey.secret(f"bearer-{CANARY}"), f"{own}\n{CANARY}"):
         with client(journey.sandbox, journey.own.bearer, bearer_token=bearer) as gateway:
             journey.fails(gateway.task("x", subject_token=user, allow=Q3).__enter__)
