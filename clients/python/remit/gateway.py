@@ -75,6 +75,12 @@ class Gateway:
     ) -> TaskBlock:
         """Returns a task to be entered by `with` or `async with`, which is when the gateway is asked.
 
+            with gateway.task("tidy up", subject_token=token, allow=[reports], duration=20, narrow=True) as task:
+                credentials = task.credentials()  # at most what was asked for, and for at most 20 seconds
+
+            async with gateway.task("summarise Q3", subject_token=token, allow=[reports]) as task:
+                credentials = await task.credentials()  # renewed while the block runs
+
         `purpose` says what it is about, for people. `subject_token` is the OIDC token of the user whom the agent works
         for; a function that returns one is asked at every request, and lets a long task outlive one token. `allow`
         names what is needed: permissions, capabilities, or the `offer` of a refusal. `duration` (a timedelta or
