@@ -109,7 +109,8 @@ class Denied(RemitError):  # noqa: N818 - named for what it says
 class Outage(RemitError):  # noqa: N818 - named for what it says
     """Something the gateway needs is not there or misbehaves: nothing was granted, asking again may help.
 
-    `credentials_may_exist` is set when AWS may have made credentials that nobody was given: the grant must be revoked.
+    `remedy` is GIVE_UP where only the operator can mend it. `credentials_may_exist` is set when AWS may have made
+    credentials that nobody was given: the grant must be revoked.
     """
 
     def __init__(
@@ -119,8 +120,9 @@ class Outage(RemitError):  # noqa: N818 - named for what it says
         *,
         retry_after: timedelta | None = None,
         credentials_may_exist: bool = False,
+        remedy: Remedy = Remedy.RETRY_LATER,
     ) -> None:
-        super().__init__(reason, message, remedy=Remedy.RETRY_LATER)
+        super().__init__(reason, message, remedy=remedy)
         self.retry_after = retry_after
         self.credentials_may_exist = credentials_may_exist
 

@@ -65,7 +65,14 @@ class Failure:
                 return Denied(Reason.INTENT_TOO_LARGE, self.message, Refusal(Remedy.GIVE_UP))
             case Kind.THROTTLED:
                 return Outage(Reason.RATE_LIMITED, self.message, retry_after=_RETRY_AFTER)
-            case Kind.STALE_KEYS | Kind.MISCONFIGURED | Kind.BROKEN:
+            case Kind.MISCONFIGURED:
+                return Outage(
+                    Reason.STS_UNAVAILABLE,
+                    self.message,
+                    credentials_may_exist=self.credentials_may_exist,
+                    remedy=Remedy.GIVE_UP,
+                )
+            case Kind.STALE_KEYS | Kind.BROKEN:
                 return Outage(Reason.STS_UNAVAILABLE, self.message, credentials_may_exist=self.credentials_may_exist)
 
 
