@@ -69,7 +69,7 @@ class ConfigurationFolder:
         """Makes the certificates, ceilings, secrets and folders that the configuration names."""
         authority = Authority.create(folder / "authority")
         pair = authority.issue_server(("localhost",))
-        for name in ("tls", "data", "policies", "secrets"):
+        for name in ("tls", "data", "secrets"):
             (folder / name).mkdir()
         shutil.copy(pair.certificate_path, folder / "tls/server.pem")
         shutil.copy(pair.key_path, folder / "tls/server.key")
@@ -79,6 +79,7 @@ class ConfigurationFolder:
             (folder / "secrets" / name).write_text(f"value-of-{name}\n")
             (folder / "secrets" / name).chmod(0o600)
         shutil.copytree(DEPLOY / "ceilings", folder / "ceilings")
+        shutil.copytree(DEPLOY.parent / "policies", folder / "policies")
         return cls(folder)
 
     def write(self, text: str = TEXT) -> Path:
