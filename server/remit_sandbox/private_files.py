@@ -1,7 +1,10 @@
 """Folders and files that only their owner can read."""
 
+import fcntl
 import os
 import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from remit_sandbox.errors import SandboxError
@@ -15,6 +18,18 @@ def private_folder(path: Path) -> Path:
         message = f"{path} holds private keys but others can enter it: run `chmod 700 {path}` or name another folder"
         raise SandboxError(message)
     return path
+
+
+@contextmanager
+def held(folder: Path) -> Iterator[None]:
+    """Keeps the folder for this process while the block runs; raises SandboxError when another one has it."""
+    with (folder / ".lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            message = f"a sandbox is running in {folder}: end it (Ctrl-C), or name another folder with --folder"
+            raise SandboxError(message) from None
+        yield
 
 
 def write_private(path: Path, content: bytes) -> Path:
