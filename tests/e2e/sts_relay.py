@@ -26,17 +26,17 @@ class StsRelay:
         self._upstream = urlsplit(endpoint_url).netloc
         self._changed = threading.Condition()
         self._let_through: int | None = None
-        self._held = 0
+        self._held: set[str] = set()
 
     def hold_after(self, count: int) -> None:
         """Lets so many more calls through and holds those after them before they reach STS."""
         with self._changed:
-            self._let_through, self._held = count, 0
+            self._let_through, self._held = count, set()
 
     def wait_until_held(self, count: int) -> None:
-        """Returns once so many calls are held."""
+        """Returns once the calls for so many sessions are held; a repeat of one counts once."""
         with self._changed:
-            assert self._changed.wait_for(lambda: self._held >= count, timeout=_PATIENCE)
+            assert self._changed.wait_for(lambda: len(self._held) >= count, timeout=_PATIENCE)
 
     def release(self) -> None:
         """Lets every call through again, those that are held too."""
@@ -64,7 +64,7 @@ class StsRelay:
             if self._let_through is None or self._let_through > 0:
                 self._let_through = None if self._let_through is None else self._let_through - 1
                 return
-            self._held += 1
+            self._held.add(session_name)
             self._changed.notify_all()
             self._changed.wait_for(lambda: self._let_through is None, timeout=_PATIENCE)
 
