@@ -12,6 +12,7 @@ from remit_server.iam import (
     Budget,
     Counterexample,
     Document,
+    Purse,
     Undecided,
     conditioned,
     contains,
@@ -55,10 +56,10 @@ class Candidate:
     entitlements: tuple[Entitlement, ...]
     ceilings: tuple[Document, ...]
 
-    def verdict(self, intent: Document, budget: Budget) -> Counterexample | Undecided | None:
+    def verdict(self, intent: Document, purse: Purse) -> Counterexample | Undecided | None:
         """Returns what keeps the intent out of this role, or None."""
-        asked = conditioned(intent, [item.document() for item in self.entitlements])
-        proof = contains_all(asked, self.ceilings, budget=budget)
+        asked = conditioned(intent, [item.document() for item in self.entitlements], steps=purse.comparisons)
+        proof = contains_all(asked, self.ceilings, budget=purse)
         return proof if isinstance(proof, Counterexample | Undecided) else None
 
 
@@ -81,17 +82,21 @@ def candidates(allow: Allow, ceilings: Ceilings) -> tuple[Candidate, ...]:
 
 
 def choose(intent: Document, offered: Sequence[Candidate], budget: Budget) -> Choice | NoChoice:
-    """Returns the first role that contains the whole intent, with the fewest entitlements that do."""
+    """Returns the first role that contains the whole intent, with the fewest entitlements that do.
+
+    All its proofs share the budget: what is not proven when that is used up counts as a no.
+    """
+    purse = budget.opened()
     stopped: list[Counterexample | Undecided] = []
     for candidate in offered:
-        verdict = candidate.verdict(intent, budget)
+        verdict = candidate.verdict(intent, purse)
         if verdict is None:
-            return Choice(candidate.role, _fewest(intent, candidate, budget))
+            return Choice(candidate.role, _fewest(intent, candidate, purse))
         stopped.append(verdict)
         if budget is FAST:
             break  # the exact path will look at all roles again
     offer = Document(()) if budget is FAST else largest_part(intent, offered)
-    spans = budget is not FAST and _spans(intent, offered, budget)
+    spans = budget is not FAST and _spans(intent, offered, purse)
     return NoChoice(tuple(stopped), offer, spans)
 
 
@@ -108,14 +113,15 @@ def union(entitlements: Sequence[Entitlement]) -> Document:
     return Document(tuple(statement for item in entitlements for statement in item.document().statements))
 
 
-def _fewest(intent: Document, candidate: Candidate, budget: Budget) -> tuple[Entitlement, ...]:
+def _fewest(intent: Document, candidate: Candidate, purse: Purse) -> tuple[Entitlement, ...]:
     """Returns the fewest entitlements that cover the intent, those without approval first."""
     if len(candidate.entitlements) == 1:
         return candidate.entitlements  # the verdict was about this one
     free = tuple(item for item in candidate.entitlements if item.approval is None)
     for chosen in islice(_ever_more(free, candidate.entitlements), MOST_COMBINATIONS):
         documents = [item.document() for item in chosen]
-        proof = contains(conditioned(intent, documents), union(chosen), budget=budget)
+        asked = conditioned(intent, documents, steps=purse.comparisons)
+        proof = contains(asked, union(chosen), budget=purse)
         if not isinstance(proof, Counterexample | Undecided):
             return chosen
     return candidate.entitlements
@@ -128,12 +134,12 @@ def _ever_more(free: tuple[Entitlement, ...], everything: tuple[Entitlement, ...
             yield from combinations(pool, size)
 
 
-def _spans(intent: Document, offered: Sequence[Candidate], budget: Budget) -> bool:
+def _spans(intent: Document, offered: Sequence[Candidate], purse: Purse) -> bool:
     """Says whether each part of the intent is covered by some role, though no role covers all of it."""
     if len(offered) < 2:  # noqa: PLR2004 - spanning takes two
         return False
     return all(
-        any(candidate.verdict(Document((statement,)), budget) is None for candidate in offered)
+        any(candidate.verdict(Document((statement,)), purse) is None for candidate in offered)
         for statement in intent.statements
     )
 

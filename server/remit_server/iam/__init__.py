@@ -1,7 +1,7 @@
 """The IAM policy algebra: what may be issued, proven without trusting whoever decided it."""
 
 from remit_server.iam.containment.proving import contains, contains_all
-from remit_server.iam.containment.verdict import Budget, Counterexample, Cover, Undecided, Witness
+from remit_server.iam.containment.verdict import Budget, Counterexample, Cover, Purse, Undecided, Witness
 from remit_server.iam.evaluation.evaluating import (
     Allowed,
     ExplicitDeny,
@@ -45,6 +45,7 @@ __all__ = [
     "Pattern",
     "PatternTooComplex",
     "Policies",
+    "Purse",
     "Request",
     "ResourcePattern",
     "ResourcePolicy",

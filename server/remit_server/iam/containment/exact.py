@@ -13,9 +13,9 @@ from operator import or_
 from remit_server.iam.containment.examples import Example, actions, resources
 from remit_server.iam.containment.fast import Atom
 from remit_server.iam.containment.rules import Rule, atoms_of, depends_on_reading, rules_of
-from remit_server.iam.containment.verdict import Budget, Counterexample, Cover, Undecided
+from remit_server.iam.containment.verdict import Counterexample, Cover, Purse, Undecided
 from remit_server.iam.language.arn import ActionPattern, ResourcePattern
-from remit_server.iam.language.automaton import BudgetError, Steps
+from remit_server.iam.language.automaton import BudgetError
 from remit_server.iam.language.condition import Condition
 from remit_server.iam.language.document import Document
 from remit_server.iam.language.statement import Effect
@@ -25,13 +25,14 @@ _EVERY_RESOURCE = ResourcePattern.parse("*")
 
 
 def decide(
-    pending: Sequence[Atom], issued: Document, ceiling: Document, budget: Budget
+    pending: Sequence[Atom], issued: Document, ceiling: Document, purse: Purse
 ) -> list[Cover] | Counterexample | Undecided:
     """Returns a cover for every pending atom, or the first request that escapes, or why neither was found."""
-    if len({atom.number for atom in pending}) > budget.permissions:
-        return Undecided(f"more than {budget.permissions} permissions need the exact procedure")
+    most = purse.budget.permissions
+    if len({atom.number for atom in pending}) > most:
+        return Undecided(f"more than {most} permissions need the exact procedure")
     rules, bent = rules_of(issued, ceiling)
-    proof = _Proof(rules, budget, Steps(budget.states), Steps(budget.evaluations))
+    proof = _Proof(rules, purse)
     covers: list[Cover] = []
     doubt: Undecided | None = None
     for atom in pending:
@@ -55,9 +56,7 @@ class _Proof:
     """Carries the rules and what is left of the budget from atom to atom."""
 
     rules: list[Rule]
-    budget: Budget
-    states: Steps
-    evaluations: Steps
+    purse: Purse
     _actions: dict[tuple[ActionPattern, int], list[Example]] = field(default_factory=dict)
     _resources: dict[tuple[ResourcePattern, int], list[Example]] = field(default_factory=dict)
 
@@ -65,17 +64,18 @@ class _Proof:
         """Decides one atom; raises BudgetError."""
         if atom.resource and atom.resource.has_variables:
             return Undecided("a policy variable is only contained in itself or in a trailing wildcard")
-        self.evaluations.take(1 + len(self.rules) // 8)
+        self.purse.evaluations.take(1 + len(self.rules) // 8)
         action, resource = atom.action or _EVERY_ACTION, atom.resource or _EVERY_RESOURCE
         mattering = self._mattering(atom)
         if (action, mattering) not in self._actions:
-            self._actions[action, mattering] = actions(action, self.rules, mattering, self.states)
+            self._actions[action, mattering] = actions(action, self.rules, mattering, self.purse)
         on_actions = self._actions[action, mattering]
         in_play = reduce(or_, (example.matched for example in on_actions), 0)
         if (resource, in_play) not in self._resources:
-            self._resources[resource, in_play] = resources(resource, self.rules, in_play, self.states)
+            self._resources[resource, in_play] = resources(resource, self.rules, in_play, self.purse)
         outcome = self._search(atom, on_actions, self._resources[resource, in_play])
         if isinstance(outcome, int):
+            self.purse.comparisons.take(resource.name.cost * len(self.rules))
             if depends_on_reading(resource, [rule for rule in self.rules if _may_concern(rule, action, atom)]):
                 return Undecided("a wildcard region or account leaves open what the ceiling allows")
             return Cover(atom.number, atom.action_text, atom.resource_text, self._covering(outcome, atom))
@@ -88,7 +88,7 @@ class _Proof:
         judged: set[int] = set()
         for one in on_actions:
             for other in on_resources:
-                self.evaluations.take()
+                self.purse.evaluations.take()
                 matched = one.matched & other.matched
                 if matched in judged:
                     continue
@@ -125,13 +125,14 @@ class _Proof:
     def _judge(self, matched: int, atom: Atom) -> "_Escape | Undecided | None":
         """Looks for condition values under which the issued document allows and the ceiling does not."""
         rules = [rule for at, rule in enumerate(self.rules) if matched >> at & 1]
+        self.purse.evaluations.take(len(rules) // 4)
         negated = atom.action is None or atom.resource is None
         if negated and not any(rule.effect is Effect.ALLOW and not rule.of_ceiling for rule in rules):
             return None  # a request that the atom's own NotAction or NotResource excludes
         given = frozenset(atom.statement.conditions)
         free = [condition for condition in atoms_of(rules) if condition not in given]
-        if len(free) > self.budget.atoms:
-            return Undecided(f"more than {self.budget.atoms} conditions decide at once")
+        if len(free) > self.purse.budget.atoms:
+            return Undecided(f"more than {self.purse.budget.atoms} conditions decide at once")
         bits = {condition: 1 << at for at, condition in enumerate(free)}
         view = _View(
             shields=_needs(rules, bits, of_ceiling=False, effect=Effect.DENY),
@@ -139,7 +140,7 @@ class _Proof:
             denies=_needs(rules, bits, of_ceiling=True, effect=Effect.DENY),
         )
         for holding in range(1 << len(free)):
-            self.evaluations.take()
+            self.purse.evaluations.take()
             if view.escapes(holding):
                 return _Escape(_context(given, bits, holding), view.reason(holding, rules, bits))
         return None

@@ -5,8 +5,9 @@ from dataclasses import dataclass
 from itertools import chain, count, product
 
 from remit_server.iam.containment.rules import Rule
+from remit_server.iam.containment.verdict import Purse
 from remit_server.iam.language.arn import ActionPattern, ResourcePattern
-from remit_server.iam.language.automaton import Machine, Steps, walk
+from remit_server.iam.language.automaton import Machine, walk
 from remit_server.iam.language.pattern import Pattern
 
 _SERVICES = ("anyservice",)
@@ -22,7 +23,7 @@ class Example:
     matched: int
 
 
-def actions(base: ActionPattern, rules: Sequence[Rule], in_play: int, steps: Steps) -> list[Example]:
+def actions(base: ActionPattern, rules: Sequence[Rule], in_play: int, purse: Purse) -> list[Example]:
     """Returns examples for every way in which actions of the base meet the rules in play, a mask over them.
 
     Rules out of play count as not matching. Raises BudgetError.
@@ -38,12 +39,12 @@ def actions(base: ActionPattern, rules: Sequence[Rule], in_play: int, steps: Ste
             (at, rule.not_action, [each.name for each in rule.actions if each.service in (service, "*")])
             for at, rule in playing
         ]
-        for example in _along(base.name, sides, steps):
+        for example in _along(base.name, sides, purse):
             found.setdefault(example.matched, Example(f"{service}:{example.text}", example.matched))
     return list(found.values())
 
 
-def resources(base: ResourcePattern, rules: Sequence[Rule], in_play: int, steps: Steps) -> list[Example]:
+def resources(base: ResourcePattern, rules: Sequence[Rule], in_play: int, purse: Purse) -> list[Example]:
     """Returns examples for every way in which resources of the base meet the rules in play, a mask over them.
 
     Rules out of play count as not matching. Raises BudgetError.
@@ -57,7 +58,7 @@ def resources(base: ResourcePattern, rules: Sequence[Rule], in_play: int, steps:
         found[nothing] = Example("*", nothing)
     walked: set[tuple[tuple[str, ...], ...]] = set()
     for head in _heads(base, [rule for _, rule in playing]):
-        steps.take(1 + len(playing) // 16)  # what choosing the patterns of one head costs
+        purse.states.take(1 + len(playing) // 16)  # what choosing the patterns of one head costs
         sides = [
             (at, rule.not_resource, [each.name for each in rule.resources if _under(each, head)])
             for at, rule in playing
@@ -66,7 +67,7 @@ def resources(base: ResourcePattern, rules: Sequence[Rule], in_play: int, steps:
         if shape in walked:
             continue
         walked.add(shape)
-        for example in _along(base.name, sides, steps):
+        for example in _along(base.name, sides, purse):
             found.setdefault(example.matched, Example(":".join(("arn", *head, example.text)), example.matched))
     return list(found.values())
 
@@ -103,7 +104,7 @@ def _under(pattern: ResourcePattern, head: tuple[str, str, str, str]) -> bool:
     return all(mine in ("*", theirs) for mine, theirs in zip(pattern.head, head, strict=True))
 
 
-def _along(base: Pattern, sides: Sequence[tuple[int, bool, Sequence[Pattern]]], steps: Steps) -> Iterator[Example]:
+def _along(base: Pattern, sides: Sequence[tuple[int, bool, Sequence[Pattern]]], purse: Purse) -> Iterator[Example]:
     """Walks the base with every pattern that neither holds all of it nor none of it.
 
     `sides` are the rules by their bit, whether their list is negated, and the patterns of the list.
@@ -111,6 +112,7 @@ def _along(base: Pattern, sides: Sequence[tuple[int, bool, Sequence[Pattern]]], 
     machines: list[Machine] = []
     places: dict[str, int] = {}
     tests: list[tuple[int, bool, bool, int]] = []
+    purse.comparisons.take(base.cost * sum(len(patterns) for _, _, patterns in sides))
     for bit, negated, patterns in sides:
         always = any(pattern.machine.embeds(base.machine) for pattern in patterns)
         watched = 0
@@ -121,7 +123,7 @@ def _along(base: Pattern, sides: Sequence[tuple[int, bool, Sequence[Pattern]]], 
                     machines.append(pattern.machine)
                 watched |= 1 << places[pattern.text]
         tests.append((bit, negated, always, watched))
-    for text, seen in walk(base.machine, machines, steps):
+    for text, seen in walk(base.machine, machines, purse.states):
         yield Example(
             text, sum(((always or bool(seen & watched)) != negated) << bit for bit, negated, always, watched in tests)
         )

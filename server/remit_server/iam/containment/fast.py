@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from remit_server.iam.containment.implication import implied
 from remit_server.iam.containment.verdict import Cover
 from remit_server.iam.language.arn import ActionPattern, ResourcePattern
+from remit_server.iam.language.automaton import Steps
 from remit_server.iam.language.document import Document
 from remit_server.iam.language.index import Concerned, Numbered
 from remit_server.iam.language.statement import Effect, Statement
@@ -47,19 +48,22 @@ class Settled:
     pending: list[Atom]
 
 
-def settle(issued: Document, ceiling: Document) -> Settled:
-    """Looks at all atoms of the issued Allows."""
+def settle(issued: Document, ceiling: Document, comparisons: Steps) -> Settled:
+    """Looks at all atoms of the issued Allows; raises BudgetError when that takes too many comparisons."""
     covers: list[Cover] = []
     pending: list[Atom] = []
+    repeated = [each for each in issued.statements if each.effect is Effect.DENY]
     for number, statement in enumerate(issued.statements):
         if statement.effect is Effect.DENY:
             continue
         for action in (None,) if statement.not_action else statement.actions:
+            if action is not None and not action.is_literal:
+                comparisons.take(action.name.cost * len(ceiling.statements))
             reach = ceiling.concerned(action) if action else _concerned_by_rest(statement, ceiling)
             # A Deny that the issued document repeats as it is takes nothing away from the proof.
-            denies = [each for each in reach.denies if each.statement not in issued.statements]
+            denies = [each for each in reach.denies if each.statement not in repeated]
             for resource in (None,) if statement.not_resource else statement.resources:
-                covered_by = _covering(statement, resource, reach, denies)
+                covered_by = _covering(statement, resource, reach, denies, comparisons)
                 atom = Atom(number, statement, action, resource)
                 if covered_by is None:
                     pending.append(atom)
@@ -69,7 +73,11 @@ def settle(issued: Document, ceiling: Document) -> Settled:
 
 
 def _covering(
-    statement: Statement, resource: ResourcePattern | None, reach: Concerned, denies: Sequence[Numbered]
+    statement: Statement,
+    resource: ResourcePattern | None,
+    reach: Concerned,
+    denies: Sequence[Numbered],
+    comparisons: Steps,
 ) -> int | None:
     """Returns the number of a ceiling Allow that holds the part, None when there is none or a Deny may touch it.
 
@@ -80,9 +88,12 @@ def _covering(
             return None
         holding = [each for each in reach.allows if _holds_rest(statement, each.statement)]
     else:
+        near = reach.allows_on(resource)
+        patterns = sum(len(each.statement.resources) for each in (*near, *denies))
+        comparisons.take(resource.name.cost * patterns)
         if any(each.statement.touches_resource(resource) for each in denies):
             return None
-        holding = [each for each in reach.allows_on(resource) if each.statement.holds_resource(resource)]
+        holding = [each for each in near if each.statement.holds_resource(resource)]
     return next((each.number for each in holding if implied(statement.conditions, each.statement.conditions)), None)
 
 

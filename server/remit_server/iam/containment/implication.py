@@ -6,6 +6,7 @@ condition on an Allow. Here such facts are written out as statements; nothing is
 """
 
 import ipaddress
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -20,6 +21,7 @@ from remit_server.iam.language.pattern import Pattern
 from remit_server.iam.language.statement import Effect, Statement
 
 _MOST_STATEMENTS = 400
+_MOST_COPIES = 20_000
 _REMEMBERED = 4096
 _SINGLE_VALUED = frozenset({"s3:prefix"})
 _NEGATIVE = ("StringNotEquals", "StringNotLike", "NotIpAddress")
@@ -42,8 +44,12 @@ def written_out(issued: Document, ceiling: Document) -> WrittenOut | None:
     Each side allows exactly what it allowed before: an issued Allow is replaced by its alternatives, with the
     conditions that its own document's Denies put on it; a ceiling Allow gets copies under stronger conditions.
     """
+    if sum(_alternatives_of(each) for each in issued.statements) > _MOST_STATEMENTS:
+        return None
     pieces = [(number, piece) for number, each in enumerate(issued.statements) for piece in _alternatives(each, issued)]
     wanted = {piece.conditions for _, piece in pieces if piece.effect is Effect.ALLOW and piece.conditions}
+    if len(wanted) * len(ceiling.statements) > _MOST_COPIES:
+        return None
     allowed = [(number, piece) for number, each in enumerate(ceiling.statements) for piece in _copies(each, wanted)]
     same = len(pieces) == len(issued.statements) and len(allowed) == len(ceiling.statements)
     unchanged = same and all(piece == issued.statements[number] for number, piece in pieces)
@@ -91,6 +97,11 @@ def _includes(base: str, wide: str, narrow: str) -> bool:
             return False
         return inner.version == outer.version and inner.subnet_of(outer)  # type: ignore[arg-type]
     return wide == narrow
+
+
+def _alternatives_of(statement: Statement) -> int:
+    """Counts, without listing them, into how many alternatives a statement may be taken apart."""
+    return math.prod(len(condition.values) for condition in statement.conditions)
 
 
 def _alternatives(statement: Statement, issued: Document) -> list[Statement]:

@@ -6,36 +6,52 @@ from dataclasses import replace
 from remit_server.iam.containment.exact import decide
 from remit_server.iam.containment.fast import Settled, settle
 from remit_server.iam.containment.implication import WrittenOut, written_out
-from remit_server.iam.containment.verdict import Budget, Counterexample, Cover, Undecided, Witness
+from remit_server.iam.containment.verdict import Budget, Counterexample, Cover, Purse, Undecided, Witness
+from remit_server.iam.language.automaton import BudgetError
 from remit_server.iam.language.document import Document
 
 DEFAULT_BUDGET = Budget()
 
 
 def contains(
-    issued: Document, ceiling: Document, *, budget: Budget = DEFAULT_BUDGET
+    issued: Document, ceiling: Document, *, budget: Budget | Purse = DEFAULT_BUDGET
 ) -> Witness | Counterexample | Undecided:
     """Decides whether every request that the document allows is allowed by the ceiling as well.
 
     Returns a Witness only when proven. The document's own Denies count for it. Conditions are opaque but for what
     `implication.py` knows: a ceiling Allow with a condition covers only what carries the same one, or one that
     implies it. An empty document is contained in all. The cheap proofs come first, on both ways to write the
-    documents; then the exact ones.
+    documents; then the exact ones. Several proofs may share one budget: they take a Purse.
     Source: 8-threats "Containment: a method that held up".
     """
-    if _parts(issued) > budget.parts:
-        return Undecided(f"the permissions have more than {budget.parts} pairs of an action and a resource")
-    settled = settle(issued, ceiling)
+    try:
+        return _decided(issued, ceiling, budget)
+    except BudgetError:
+        return Undecided("the permissions need more steps than the budget allows")
+
+
+def _decided(issued: Document, ceiling: Document, budget: Budget | Purse) -> Witness | Counterexample | Undecided:
+    """Decides as `contains` says; raises BudgetError."""
+    parts = _opened(budget).budget.parts
+    if _parts(issued) > parts:
+        return Undecided(f"the permissions have more than {parts} pairs of an action and a resource")
+    settled = settle(issued, ceiling, _opened(budget).comparisons)
     if not settled.pending:
         return Witness(tuple(settled.covers), ceiling, issued)
     written = written_out(issued, ceiling)
-    if written is None or _parts(written.issued) > budget.parts:
-        return _exactly(settled, issued, ceiling, budget)
-    again = settle(written.issued, written.ceiling)
-    found = _exactly(settled, issued, ceiling, budget) if again.pending else None
+    if written is None or _parts(written.issued) > parts:
+        return _exactly(settled, issued, ceiling, _opened(budget))
+    again = settle(written.issued, written.ceiling, _opened(budget).comparisons)
+    found = _exactly(settled, issued, ceiling, _opened(budget)) if again.pending else None
     if not isinstance(found, Witness):
-        found = _renumbered(_exactly(again, written.issued, written.ceiling, budget), written, issued, ceiling)
+        exact = _exactly(again, written.issued, written.ceiling, _opened(budget))
+        found = _renumbered(exact, written, issued, ceiling)
     return found
+
+
+def _opened(budget: Budget | Purse) -> Purse:
+    """Returns the shared purse, or a new one for each of the steps of a single proof."""
+    return budget.opened() if isinstance(budget, Budget) else budget
 
 
 def _parts(issued: Document) -> int:
@@ -43,10 +59,10 @@ def _parts(issued: Document) -> int:
 
 
 def _exactly(
-    settled: Settled, issued: Document, ceiling: Document, budget: Budget
+    settled: Settled, issued: Document, ceiling: Document, purse: Purse
 ) -> Witness | Counterexample | Undecided:
     """Decides what the fast path left open."""
-    rest = decide(settled.pending, issued, ceiling, budget) if settled.pending else []
+    rest = decide(settled.pending, issued, ceiling, purse) if settled.pending else []
     if not isinstance(rest, list):
         return rest
     covers = sorted((*settled.covers, *rest), key=lambda cover: cover.statement)
@@ -72,7 +88,7 @@ def _original(cover: Cover, written: WrittenOut) -> Cover:
 
 
 def contains_all(
-    issued: Document, ceilings: Sequence[Document], *, budget: Budget = DEFAULT_BUDGET
+    issued: Document, ceilings: Sequence[Document], *, budget: Budget | Purse = DEFAULT_BUDGET
 ) -> tuple[Witness, ...] | Counterexample | Undecided:
     """Decides containment in every ceiling; the first no is the answer and names its ceiling by number.
 

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, field
 
+from remit_server.iam.language.automaton import Steps
 from remit_server.iam.language.document import Document
 
 
@@ -9,16 +10,32 @@ from remit_server.iam.language.document import Document
 class Budget:
     """Bounds one proof in counted steps, never in time, so that a replay repeats the answer.
 
-    `parts` are pairs of an action and a resource in the issued document, `states` sets of pattern positions
-    visited, `atoms` conditions free at once, `permissions` issued statements past the fast path, `evaluations`
-    concrete requests and condition assignments decided.
+    `parts` are pairs of an action and a resource in the issued document, `comparisons` patterns held against each
+    other (long ones count more), `states` sets of pattern positions visited, `atoms` conditions free at once,
+    `permissions` issued statements past the fast path, `evaluations` concrete requests and condition assignments
+    decided.
     """
 
     parts: int = 10_000
+    comparisons: int = 20_000
     states: int = 2_000
     atoms: int = 10
     permissions: int = 10
     evaluations: int = 20_000
+
+    def opened(self) -> "Purse":
+        """Returns what may be spent, for one proof or for several together."""
+        return Purse(self, Steps(self.comparisons), Steps(self.states), Steps(self.evaluations))
+
+
+@dataclass(frozen=True, slots=True)
+class Purse:
+    """Holds what is left of a budget."""
+
+    budget: Budget
+    comparisons: Steps
+    states: Steps
+    evaluations: Steps
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from remit_server.iam.containment.proving import contains
 from remit_server.iam.containment.verdict import Witness
 from remit_server.iam.issuing.guards import guarded, is_bound
-from remit_server.iam.issuing.merging import facts_of, fewest, grouped, grouped_by_resource, taken_apart
+from remit_server.iam.issuing.merging import Fact, facts_of, fewest, grouped, grouped_by_resource, taken_apart
 from remit_server.iam.language.condition import Condition
 from remit_server.iam.language.conjunction import by_value
 from remit_server.iam.language.document import Document
@@ -79,6 +79,21 @@ def ranked_forms(allows: Sequence[Statement], also: Sequence[Statement], *, guar
 def _form(allows: tuple[Statement, ...], also: Sequence[Statement], *, guard: bool, by_construction: bool) -> Form:
     guards, unguarded = guarded(allows) if guard else ((), ())
     return Form(allows, Document((*allows, *guards, *also)), unguarded, by_construction)
+
+
+def least_size_over(limit: int, allows: Sequence[Statement]) -> int | None:
+    """Counts the characters that no way to write the Allows can do without, each name once, if over the limit."""
+    facts = facts_of(allows)
+    if _size_of_names(facts) <= limit:
+        return None
+    least = _size_of_names(fewest(facts))
+    return least if least > limit else None
+
+
+def _size_of_names(facts: Sequence[Fact]) -> int:
+    names = {fact.action.text for fact in facts} | {fact.resource.text for fact in facts}
+    values = {value for fact in facts for condition in fact.conditions for value in condition.values}
+    return sum(len(name) + 2 for name in (*names, *values))
 
 
 def is_same(form: Form, allows: Sequence[Statement]) -> bool:

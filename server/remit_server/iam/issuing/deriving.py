@@ -1,24 +1,27 @@
 """From an intent and what covers it to the exact text that STS receives."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
 from functools import partial
 
 from remit_server.iam.containment.implication import implies
 from remit_server.iam.containment.proving import contains
 from remit_server.iam.containment.verdict import Witness
-from remit_server.iam.issuing.compaction import LIMIT, Form, is_same, ranked_forms, split
+from remit_server.iam.issuing.compaction import LIMIT, is_same, least_size_over, ranked_forms, split
 from remit_server.iam.issuing.dense import dense
 from remit_server.iam.issuing.guards import bound_to, time_bound
-from remit_server.iam.issuing.merging import Fact, facts_of
-from remit_server.iam.language.automaton import VARIABLE
+from remit_server.iam.issuing.merging import Fact, facts_of, taken_apart
+from remit_server.iam.language.automaton import VARIABLE, BudgetError, Steps
 from remit_server.iam.language.condition import Condition
-from remit_server.iam.language.conjunction import by_value, conjoined
+from remit_server.iam.language.conjunction import conjoined
 from remit_server.iam.language.document import Document
+from remit_server.iam.language.index import Numbered
 from remit_server.iam.language.statement import Effect, Statement
 
 _MOST_PARTS = 500
+COVERING_STEPS = 20_000
+"""What looking for covering statements may cost, in comparisons of patterns and steps of intersections."""
 
 
 class UnderivableIntent(ValueError):  # noqa: N818 - it names what was found
@@ -55,7 +58,10 @@ class Derived:
 
 @dataclass(frozen=True, slots=True)
 class TooLarge:
-    """The shortest text found is over the limit; the proposal's intents fit one by one."""
+    """No text within the limit was found: the shortest has at least `size` characters, as far as was looked.
+
+    The proposal's intents fit one by one.
+    """
 
     size: int
     proposal: tuple[Document, ...]
@@ -78,21 +84,25 @@ def derive(
     """
     _check(intent)
     bounds = _bounds(end, source_cidrs, vpc_ids)
-    covered = _covered(intent, entitlements)
-    text, unguarded = _shortest([fact.statement for fact, _ in covered], bounds, limit)
-    if len(text) > limit:
-        return TooLarge(len(text), split(intent, limit, size=partial(_size, entitlements, bounds, limit)))
+    coverage = _Coverage(entitlements, Steps(COVERING_STEPS))
+    covered = coverage.of(intent)
+    written = _written([fact.statement for fact, _ in covered], bounds, limit)
+    if isinstance(written, int):
+        return TooLarge(written, split(intent, limit, size=partial(_size, coverage, bounds, limit)))
+    text, unguarded = written
     document = Document.parse(text, authored=VARIABLE in text and any(map(_has_variable, entitlements)))
     covers = tuple(dict.fromkeys(covering for _, covering in covered))
     return Derived(document, text, document.sha256, len(text), unguarded, covers)
 
 
-def conditioned(intent: Document, entitlements: Sequence[Document]) -> Document:
+def conditioned(intent: Document, entitlements: Sequence[Document], *, steps: Steps | None = None) -> Document:
     """Returns the intent's Allows, each under the conditions of the entitlement statement that covers it.
 
-    What no single statement covers stays as it is. This is what has to be contained in the ceilings.
+    What no single statement covers stays as it is, and so does what is left when the steps are used up
+    (COVERING_STEPS, unless some are given). This is what has to be contained in the ceilings.
     """
-    return Document(tuple(fact.statement for fact, _ in _covered(intent, entitlements)))
+    coverage = _Coverage(entitlements, steps or Steps(COVERING_STEPS))
+    return Document(tuple(fact.statement for fact, _ in coverage.of(intent)))
 
 
 def _check(intent: Document) -> None:
@@ -113,19 +123,19 @@ def _bounds(end: datetime, source_cidrs: Sequence[str], vpc_ids: Sequence[str]) 
     return bounds
 
 
-def _shortest(
+def _written(
     allows: Sequence[Statement], bounds: Sequence[Statement], limit: int
-) -> tuple[str, tuple[Condition, ...]]:
-    """Returns the best plain form; where that is over the limit, the dense form if it is proven and fits.
+) -> tuple[str, tuple[Condition, ...]] | int:
+    """Returns the best plain form within the limit, else a dense one, each proven; and what it leaves unguarded.
 
-    A text over the limit may be one that was not proven: it is only measured. A form that leaves more conditions
-    unguarded than another is never taken for its size.
+    Where none is found, returns a size over the limit. A form that leaves more conditions unguarded than another is
+    never taken for its size.
     """
+    over = least_size_over(limit, allows)
+    if over is not None:
+        return over
     forms = ranked_forms(allows, bounds)
     forms = [form for form in forms if len(form.unguarded) == len(forms[0].unguarded)]
-    over = forms[0].document.text, forms[0].unguarded
-    if _least(forms[0]) > limit:
-        return over
     for form in forms:
         if len(form.document.text) <= limit and is_same(form, allows):
             return form.document.text, form.unguarded
@@ -134,51 +144,64 @@ def _shortest(
         text = Document((*(statements or ()), *bounds)).text
         if statements is not None and len(text) <= limit and _is_within(statements, allows):
             return text, form.unguarded
-    return over
+    return max(len(forms[0].document.text), limit + 1)
 
 
 def _is_within(statements: Sequence[Statement], allows: Sequence[Statement]) -> bool:
     return isinstance(contains(Document(tuple(statements)), Document(tuple(allows))), Witness)
 
 
-def _least(form: Form) -> int:
-    """Counts the characters that no way to write the form can do without: each name once."""
-    resources = {resource.text for statement in form.allows for resource in statement.resources}
-    values = {value for one in form.allows for condition in one.conditions for value in condition.values}
-    return sum(map(len, (*resources, *values)))
+def _size(coverage: "_Coverage", bounds: Sequence[Statement], limit: int, part: Document) -> int:
+    written = _written([fact.statement for fact, _ in coverage.of(part)], bounds, limit)
+    return written if isinstance(written, int) else len(written[0])
 
 
-def _size(entitlements: Sequence[Document], bounds: Sequence[Statement], limit: int, part: Document) -> int:
-    allows = conditioned(part, entitlements).statements
-    return len(_shortest(allows, bounds, limit)[0])
+@dataclass(frozen=True, slots=True)
+class _Coverage:
+    """Finds the entitlements' statement that covers a fact, once for each fact, while there are steps left."""
 
+    entitlements: Sequence[Document]
+    steps: Steps
+    known: dict[Fact, tuple[Fact, Covering]] = field(default_factory=dict)
 
-def _covered(intent: Document, entitlements: Sequence[Document]) -> list[tuple[Fact, Covering]]:
-    """Looks for a covering statement value by value: the values of a condition may come from several."""
-    return [
-        _conditioned(Fact(fact.action, fact.resource, conditions), entitlements)
-        for fact in facts_of(intent.statements)
-        for conditions in by_value(fact.conditions)
-    ]
+    def of(self, intent: Document) -> list[tuple[Fact, Covering]]:
+        """Goes value by value: the values of a condition may be covered by several statements."""
+        return [self._of(fact) for fact in taken_apart(facts_of(intent.statements))]
 
+    def _of(self, fact: Fact) -> tuple[Fact, Covering]:
+        known = self.known.get(fact)
+        if known is None:
+            try:
+                known = self._conditioned(fact)
+            except BudgetError:
+                known = fact, Covering(fact.action.text, fact.resource.text, None, None)
+            self.known[fact] = known
+        return known
 
-def _conditioned(fact: Fact, entitlements: Sequence[Document]) -> tuple[Fact, Covering]:
-    """Adds the conditions of the covering statement that adds least; none where no single statement covers."""
-    best: tuple[int, tuple[Condition, ...], Covering] | None = None
-    for number, entitlement in enumerate(entitlements):
-        for each in entitlement.concerned(fact.action).allows_on(fact.resource):
-            if not each.statement.holds_resource(fact.resource):
-                continue
+    def _conditioned(self, fact: Fact) -> tuple[Fact, Covering]:
+        """Adds the conditions of the covering statement that adds least; none where no single statement covers."""
+        best: tuple[int, tuple[Condition, ...], Covering] | None = None
+        for number, each in self._holding(fact):
             missing = _missing(fact, each.statement)
-            conditions = conjoined(fact.conditions, missing) if missing else fact.conditions
+            conditions = conjoined(fact.conditions, missing, self.steps) if missing else fact.conditions
             if conditions is None or (best and best[0] <= len(missing)):
                 continue
             best = (len(missing), conditions, Covering(fact.action.text, fact.resource.text, number, each.number))
             if not missing:
                 return fact, best[2]
-    if best is None:
-        return fact, Covering(fact.action.text, fact.resource.text, None, None)
-    return Fact(fact.action, fact.resource, best[1]), best[2]
+        if best is None:
+            return fact, Covering(fact.action.text, fact.resource.text, None, None)
+        return Fact(fact.action, fact.resource, best[1]), best[2]
+
+    def _holding(self, fact: Fact) -> Iterator[tuple[int, Numbered]]:
+        """Yields the statements, with the number of their entitlement, that hold the action and the resource."""
+        for number, entitlement in enumerate(self.entitlements):
+            if not fact.action.is_literal:
+                self.steps.take(fact.action.name.cost * len(entitlement.statements))
+            for each in entitlement.concerned(fact.action).allows_on(fact.resource):
+                self.steps.take(fact.resource.name.cost * len(each.statement.resources))
+                if each.statement.holds_resource(fact.resource):
+                    yield number, each
 
 
 def _missing(fact: Fact, statement: Statement) -> list[Condition]:

@@ -1,18 +1,22 @@
 """Allows rewritten as fewer, shorter Allows that allow exactly the same."""
 
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import product
 from typing import TypeVar
 
 from remit_server.iam.language.arn import ActionPattern, ResourcePattern
+from remit_server.iam.language.automaton import BudgetError, Steps
 from remit_server.iam.language.condition import Condition
 from remit_server.iam.language.conjunction import by_value, canonical, united, widest
 from remit_server.iam.language.statement import Effect, Statement
 
 _Key = TypeVar("_Key")
 _Value = TypeVar("_Value")
-_MOST_COMPARED = 400
+# What looking for covered facts may cost, and into how many pieces facts are taken apart.
+_MOST_STEPS = 20_000
+_MOST_PIECES = 1_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,8 +29,6 @@ class Fact:
 
     def covers(self, other: "Fact") -> bool:
         """Says whether everything the other allows, this allows too."""
-        if not other.resource.text.startswith(self.resource.lead):
-            return False
         return (
             (self.conditions == other.conditions or set(self.conditions) <= set(other.conditions))
             and self.action.includes(other.action)
@@ -49,7 +51,13 @@ def facts_of(allows: Iterable[Statement]) -> list[Fact]:
 
 
 def taken_apart(facts: Iterable[Fact]) -> list[Fact]:
-    """Takes facts apart into one value per condition: there, two ways to say the same look the same."""
+    """Takes facts apart into one value per condition: there, two ways to say the same look the same.
+
+    Returns the facts as they are where there would be very many pieces.
+    """
+    facts = list(facts)
+    if sum(math.prod(len(one.values) for one in fact.conditions) for fact in facts) > _MOST_PIECES:
+        return facts
     return [
         fact if conditions is fact.conditions else Fact(fact.action, fact.resource, conditions)
         for fact in facts
@@ -63,15 +71,31 @@ def fewest(facts: Iterable[Fact]) -> list[Fact]:
 
 
 def distinct(facts: Sequence[Fact]) -> list[Fact]:
-    """Drops facts that another one covers (only equal ones when there are very many)."""
+    """Drops facts that another one covers; only equal ones where comparing all would take too many steps."""
     facts = list(dict.fromkeys(facts))
-    if len(facts) == 1 or len(facts) > _MOST_COMPARED:
+    if len(facts) == 1:
         return facts
-    kept: list[Fact] = []
-    for fact in facts:
-        if not any(other.covers(fact) for other in kept):
-            kept = [*(other for other in kept if not fact.covers(other)), fact]
-    return kept
+    try:
+        kept = _widest(facts, Steps(_MOST_STEPS))
+    except BudgetError:
+        return facts
+    return [fact for fact in facts if fact in kept]
+
+
+def _widest(facts: Sequence[Fact], steps: Steps) -> set[Fact]:
+    """Returns the facts that no other one covers; raises BudgetError.
+
+    What covers a resource begins with a lead no longer than its own, so shorter leads come first.
+    """
+    by_lead: dict[int, dict[str, list[Fact]]] = {}
+    for fact in sorted(facts, key=lambda fact: len(fact.resource.lead)):
+        text, lead = fact.resource.text, fact.resource.lead
+        near = [other for length, leads in by_lead.items() for other in leads.get(text[:length], ())]
+        steps.take(fact.resource.name.cost * len(near))
+        if not any(other.covers(fact) for other in near):
+            alike = by_lead.setdefault(len(lead), {}).setdefault(lead, [])
+            alike[:] = [*(other for other in alike if not fact.covers(other)), fact]
+    return {fact for leads in by_lead.values() for alike in leads.values() for fact in alike}
 
 
 def grouped(facts: Iterable[Fact]) -> tuple[Statement, ...]:

@@ -5,10 +5,15 @@ from itertools import product
 
 from remit_server.iam.issuing.merging import Fact, distinct, facts_of, grouped
 from remit_server.iam.language.arn import ActionPattern, ResourcePattern
+from remit_server.iam.language.automaton import BudgetError, Steps
 from remit_server.iam.language.conjunction import conjoined
 from remit_server.iam.language.document import Document
 from remit_server.iam.language.pattern import PatternTooComplex
 from remit_server.iam.language.statement import Effect, Statement
+
+_MOST_PARTS = 500
+NARROWING_STEPS = 30_000
+"""What looking for the part inside all ceilings may cost, in comparisons of patterns and steps of intersections."""
 
 
 def narrow(intent: Document, ceiling: Document) -> Document:
@@ -17,68 +22,87 @@ def narrow(intent: Document, ceiling: Document) -> Document:
     Patterns are intersected pairwise, and the conditions of the ceiling's Allow are added. What a Deny may touch
     is left out, except where its NotAction or NotResource leaves a part untouched; the conditions of a Deny are
     not looked at. The intent's own Denies count too; its NotAction and NotResource Allows are left out.
+    Empty, too, where finding it would take more than NARROWING_STEPS, or it has more than 500 parts.
     """
+    return narrow_all(intent, [ceiling])
+
+
+def narrow_all(intent: Document, ceilings: Sequence[Document]) -> Document:
+    """Narrows the intent to what lies inside every ceiling, as `narrow` does."""
+    steps = Steps(NARROWING_STEPS)
+    try:
+        for ceiling in ceilings:
+            intent = Document(grouped(_inside(intent, ceiling, steps)))
+    except BudgetError:
+        return Document(())
+    return intent
+
+
+def _inside(intent: Document, ceiling: Document, steps: Steps) -> list[Fact]:
+    """Returns the parts of the intent inside the ceiling; raises BudgetError."""
     plain = [one for one in _having(intent, Effect.ALLOW) if not (one.not_action or one.not_resource)]
     inside = [
         part
         for fact in facts_of(plain)
-        for statement in _having(ceiling, Effect.ALLOW)
-        for part in _common(fact, statement)
+        for each in ceiling.index.about(fact.action.service).allows
+        for part in _common(fact, each.statement, steps)
     ]
     for denial in (*_having(intent, Effect.DENY), *_having(ceiling, Effect.DENY)):
-        inside = [part for fact in inside for part in _outside(fact, denial)]
-    return Document(grouped(distinct(inside)))
-
-
-def narrow_all(intent: Document, ceilings: Sequence[Document]) -> Document:
-    """Narrows the intent to what lies inside every ceiling."""
-    for ceiling in ceilings:
-        intent = narrow(intent, ceiling)
-    return intent
+        inside = [part for fact in inside for part in _outside(fact, denial, steps)]
+    inside = distinct(inside)
+    if len(inside) > _MOST_PARTS:
+        raise BudgetError
+    return inside
 
 
 def _having(document: Document, effect: Effect) -> Iterator[Statement]:
     return (statement for statement in document.statements if statement.effect is effect)
 
 
-def _common(fact: Fact, statement: Statement) -> Iterator[Fact]:
+def _common(fact: Fact, statement: Statement, steps: Steps) -> Iterator[Fact]:
     """Intersects a fact with one Allow; nothing where the conditions cannot be joined in one statement."""
-    conditions = conjoined(fact.conditions, statement.conditions)
+    resources = _resources(fact, statement, steps)
+    actions = _actions(fact, statement, steps) if resources else []
+    conditions = conjoined(fact.conditions, statement.conditions, steps) if actions else None
     if conditions is None:
         return
-    for action, resource in product(_actions(fact, statement), _resources(fact, statement)):
+    for action, resource in product(actions, resources):
+        steps.take()
         yield Fact(action, resource, conditions)
 
 
-def _actions(fact: Fact, statement: Statement) -> list[ActionPattern]:
+def _actions(fact: Fact, statement: Statement, steps: Steps) -> list[ActionPattern]:
+    steps.take(fact.action.name.cost * len(statement.actions))
     if statement.not_action:
         return [fact.action] if statement.holds_action(fact.action) else []
     try:
-        return [part for action in statement.actions for part in fact.action.intersect(action)]
+        return [part for action in statement.actions for part in fact.action.intersect(action, steps)]
     except PatternTooComplex:
         return []
 
 
-def _resources(fact: Fact, statement: Statement) -> list[ResourcePattern]:
+def _resources(fact: Fact, statement: Statement, steps: Steps) -> list[ResourcePattern]:
+    steps.take(fact.resource.name.cost * len(statement.resources))
     if statement.not_resource:
         return [fact.resource] if statement.holds_resource(fact.resource) else []
     try:
-        return [part for resource in statement.resources for part in fact.resource.intersect(resource)]
+        return [part for resource in statement.resources for part in fact.resource.intersect(resource, steps)]
     except PatternTooComplex:
         return []
 
 
-def _outside(fact: Fact, denial: Statement) -> Iterator[Fact]:
+def _outside(fact: Fact, denial: Statement, steps: Steps) -> Iterator[Fact]:
     """Keeps of a fact what the Deny provably does not touch."""
+    steps.take(fact.action.name.cost * len(denial.actions) + fact.resource.name.cost * len(denial.resources))
     if not (denial.touches_action(fact.action) and denial.touches_resource(fact.resource)):
         yield fact
         return
     exempt = Statement(Effect.ALLOW, denial.actions, denial.resources)
     if denial.not_action:
-        for action in _actions(fact, exempt):
+        for action in _actions(fact, exempt, steps):
             if not denial.touches_action(action):
                 yield Fact(action, fact.resource, fact.conditions)
     if denial.not_resource:
-        for resource in _resources(fact, exempt):
+        for resource in _resources(fact, exempt, steps):
             if not denial.touches_resource(resource):
                 yield Fact(fact.action, resource, fact.conditions)

@@ -4,7 +4,7 @@ import re
 from dataclasses import dataclass, field
 from functools import lru_cache
 
-from remit_server.iam.language.automaton import VARIABLE
+from remit_server.iam.language.automaton import VARIABLE, Steps
 from remit_server.iam.language.pattern import Pattern
 
 MAX_ACTION = 128
@@ -73,15 +73,15 @@ class ActionPattern:
             return True
         return self.service == other.service and self.name.overlaps(other.name)
 
-    def intersect(self, other: "ActionPattern") -> "tuple[ActionPattern, ...]":
-        """Returns patterns whose union is exactly what both match; raises PatternTooComplex."""
+    def intersect(self, other: "ActionPattern", steps: Steps | None = None) -> "tuple[ActionPattern, ...]":
+        """Returns patterns whose union is exactly what both match; raises what `Pattern.intersect` raises."""
         if self.includes(other):
             return (other,)
         if other.includes(self):
             return (self,)
         if self.service != other.service:
             return ()
-        names = self.name.intersect(other.name)
+        names = self.name.intersect(other.name, steps)
         return tuple(ActionPattern(f"{self.service}:{name.text}", self.service, name) for name in names)
 
 
@@ -101,6 +101,7 @@ class ResourcePattern:
     starred_head: bool = field(init=False, compare=False, repr=False)
     is_universal: bool = field(init=False, compare=False, repr=False)
     lead: str = field(init=False, compare=False, repr=False)
+    _whole: Pattern | None = field(default=None, init=False, compare=False, repr=False)
 
     def __post_init__(self) -> None:
         text, starred = self.text, "*" in self.head
@@ -150,6 +151,15 @@ class ResourcePattern:
     def has_open_head(self) -> bool:
         """Whether it is an ARN whose region or account is `*`."""
         return self.starred_head and not self.is_universal
+
+    @property
+    def whole(self) -> Pattern:
+        """The text as one pattern whose wildcards run over colons, read when first asked for."""
+        whole = self._whole
+        if whole is None:
+            whole = Pattern(self.text)
+            object.__setattr__(self, "_whole", whole)
+        return whole
 
     def widened(self) -> "ResourcePattern":
         """Returns the pattern with each policy variable replaced by `*`: the most it can mean."""
@@ -203,14 +213,16 @@ class ResourcePattern:
             return True
         if self.head[:2] != other.head[:2]:
             return False
-        return Pattern(self.text).overlaps(Pattern(other.text))
+        return self.whole.overlaps(other.whole)
 
     def overlaps(self, other: "ResourcePattern") -> bool:
         """Tells whether some resource is one of both under either reading of a wildcard; doubt is a yes."""
         return self.meets_by_segment(other) or self.meets_across_colons(other)
 
-    def intersect(self, other: "ResourcePattern") -> "tuple[ResourcePattern, ...]":
-        """Returns patterns whose union is exactly what both match by segment; raises PatternTooComplex."""
+    def intersect(self, other: "ResourcePattern", steps: Steps | None = None) -> "tuple[ResourcePattern, ...]":
+        """Returns patterns whose union is exactly what both match by segment, as `Pattern.intersect` does."""
+        if not (self.lead.startswith(other.lead) or other.lead.startswith(self.lead)):
+            return ()
         if self.includes(other):
             return (other,)
         if other.includes(self):
@@ -221,7 +233,7 @@ class ResourcePattern:
         region = theirs[2] if mine[2] == "*" else mine[2]
         account = theirs[3] if mine[3] == "*" else mine[3]
         head = (mine[0], mine[1], region, account)
-        return tuple(ResourcePattern.of(head, name) for name in self.name.intersect(other.name))
+        return tuple(ResourcePattern.of(head, name) for name in self.name.intersect(other.name, steps))
 
 
 def _segments(text: str) -> tuple[str, str, str, str, str]:

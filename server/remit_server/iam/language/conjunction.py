@@ -3,8 +3,9 @@
 import ipaddress
 import math
 from collections.abc import Iterable, Sequence
+from itertools import product
 
-from remit_server.iam.language.automaton import VARIABLE
+from remit_server.iam.language.automaton import VARIABLE, BudgetError, Steps
 from remit_server.iam.language.condition import Condition
 from remit_server.iam.language.pattern import Pattern, PatternTooComplex
 
@@ -15,18 +16,24 @@ _NEGATIVE = frozenset({"StringNotEquals", "StringNotEqualsIgnoreCase", "StringNo
 _UNITABLE = frozenset({"StringEquals", "StringEqualsIgnoreCase", _LIKE, _IP, "ArnEquals", "ArnLike"})
 _ALL = "ForAllValues"
 _MOST_ALTERNATIVES = 200
+# What comparing the values of two conditions, or of one among themselves, may cost; past it nothing is merged.
+_MOST_STEPS = 20_000
+_MOST_NETWORKS = 10_000
 
 
-def conjoined(some: Sequence[Condition], others: Sequence[Condition]) -> tuple[Condition, ...] | None:
+def conjoined(
+    some: Sequence[Condition], others: Sequence[Condition], steps: Steps | None = None
+) -> tuple[Condition, ...] | None:
     """Returns conditions that imply both sides, or None when that cannot be written as one statement.
 
     A statement holds one list of values for an operator and key: where both sides have one, the result has the
-    values common to both (every value of both, for a negative operator).
+    values common to both (every value of both, for a negative operator). Raises BudgetError when the steps given
+    are used up.
     """
     result = {_slot(condition): condition for condition in some}
     for condition in others:
         present = result.get(_slot(condition))
-        both = condition if present is None else _common(present, condition)
+        both = condition if present is None else _common(present, condition, steps)
         if both is None:
             return None
         result[_slot(condition)] = both
@@ -86,7 +93,7 @@ def by_value(conditions: Sequence[Condition]) -> list[tuple[Condition, ...]]:
     return alternatives
 
 
-def _common(one: Condition, other: Condition) -> Condition | None:
+def _common(one: Condition, other: Condition, steps: Steps | None) -> Condition | None:
     if one == other:
         return one
     _, base = _taken_apart(one.operator)
@@ -94,35 +101,46 @@ def _common(one: Condition, other: Condition) -> Condition | None:
         return Condition(one.operator, one.key, (*one.values, *other.values))
     if base not in _BY_VALUE:
         return None
-    values = _common_values(base, one.values, other.values)
+    values = _common_values(base, one.values, other.values, steps)
     return Condition(one.operator, one.key, tuple(values)) if values else None
 
 
-def _common_values(base: str, some: Sequence[str], others: Sequence[str]) -> set[str]:
+def _common_values(base: str, some: Sequence[str], others: Sequence[str], steps: Steps | None) -> set[str]:
     if base == _LIKE:
-        return _common_patterns(some, others)
+        return _common_patterns(some, others, steps)
     if base == _IP:
         return _common_networks(some, others)
     return set(some) & set(others)
 
 
-def _common_patterns(some: Sequence[str], others: Sequence[str]) -> set[str]:
+def _common_patterns(some: Sequence[str], others: Sequence[str], given: Steps | None) -> set[str]:
     if any(VARIABLE in value for value in (*some, *others)):
         return set()
-    theirs = [Pattern(value) for value in others]
+    steps = given or Steps(_MOST_STEPS)
+    mine, theirs = [Pattern(value) for value in some], [Pattern(value) for value in others]
+    found: set[str] = set()
     try:
-        found = {pattern.text for value in some for other in theirs for pattern in Pattern(value).intersect(other)}
+        for one in mine:
+            for other in theirs:
+                steps.take(one.cost)
+                found.update(pattern.text for pattern in one.intersect(other, steps))
     except PatternTooComplex:
+        return set()
+    except BudgetError:
+        if given is not None:
+            raise
         return set()
     return set(_widest(found))
 
 
 def _common_networks(some: Iterable[str], others: Iterable[str]) -> set[str]:
     try:
-        theirs = [ipaddress.ip_network(value) for value in others]
-        pairs = [(ipaddress.ip_network(value), other) for value in some for other in theirs]
+        mine, theirs = ([ipaddress.ip_network(value) for value in values] for values in (some, others))
     except ValueError:
         return set()
+    if len(mine) * len(theirs) > _MOST_NETWORKS:
+        return set()
+    pairs = product(mine, theirs)
     return {
         str(max(one, other, key=lambda network: network.prefixlen))
         for one, other in pairs
@@ -134,7 +152,12 @@ def _widest(values: Iterable[str]) -> tuple[str, ...]:
     if any(VARIABLE in value for value in values):
         return tuple(values)
     kept: list[Pattern] = []
+    steps = Steps(_MOST_STEPS)
     for pattern in sorted(map(Pattern, values), key=lambda one: (len(one.text), one.text)):
+        try:
+            steps.take(pattern.cost * len(kept))
+        except BudgetError:
+            return tuple(values)
         if not any(wide.includes(pattern) for wide in kept):
             kept = [*(narrow for narrow in kept if not pattern.includes(narrow)), pattern]
     return tuple(pattern.text for pattern in kept)

@@ -81,7 +81,7 @@ class Index:
         """Returns the Allows that hold every action of the pattern and the Denies that may touch one."""
         answer = self._answers.get(action)
         if answer is None:
-            among = self._among(action.service)
+            among = self.about(action.service)
             answer = Concerned(
                 allows=tuple(each for each in among.allows if each.statement.holds_action(action)),
                 denies=tuple(each for each in among.denies if each.statement.touches_action(action)),
@@ -91,7 +91,8 @@ class Index:
             self._answers[action] = answer
         return answer
 
-    def _among(self, service: str) -> Concerned:
+    def about(self, service: str) -> Concerned:
+        """Returns the statements that may be about actions of a service; `*` is every service."""
         if service == "*":
             return self.every
         return _by_effect(sorted([*self._general, *self._about.get(service, ())], key=_number))

@@ -6,6 +6,7 @@ from remit_server.iam.language.automaton import (
     ANY,
     VARIABLE,
     Machine,
+    Steps,
     compiled,
     normal,
     tokens,
@@ -25,7 +26,8 @@ class Pattern:
     """Holds a wildcard text in normal spelling (`**` is `*`, `*?` is `?*`) and answers questions about its language.
 
     A policy variable (`${...}`) is one opaque token: equal only to itself, matched by no text, taken by `*` and
-    never by `?`. For overlap it is read as `*`, because it may be anything.
+    never by `?`. For overlap it is read as `*`, because it may be anything. `cost` is how many steps of a budget
+    one comparison with another pattern counts for.
     Raises ValueError for an unclosed `${`.
     """
 
@@ -35,6 +37,7 @@ class Pattern:
     is_literal: bool = field(init=False, compare=False, repr=False)
     is_prefix: bool = field(init=False, compare=False, repr=False)
     has_variables: bool = field(init=False, compare=False, repr=False)
+    cost: int = field(init=False, compare=False, repr=False)
     _machine: Machine | None = field(init=False, compare=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -50,6 +53,7 @@ class Pattern:
         put(self, "is_literal", cut == len(text))
         put(self, "is_prefix", cut == len(text) - 1 and text[cut] == "*")
         put(self, "has_variables", has_variables)
+        put(self, "cost", 1 + len(text) // 16)
         put(self, "_machine", None)
 
     def __hash__(self) -> int:
@@ -108,9 +112,10 @@ class Pattern:
             return True
         return self.widened().machine.meets(other.widened().machine)
 
-    def intersect(self, other: "Pattern") -> "tuple[Pattern, ...]":
+    def intersect(self, other: "Pattern", steps: Steps | None = None) -> "tuple[Pattern, ...]":
         """Returns patterns whose union is exactly what both match, none included in another.
 
+        `steps` is what is left to this and other intersections together; raises BudgetError when it is used up.
         Raises PatternTooComplex past INTERSECTION_PATTERNS or INTERSECTION_STEPS, and for variables that are
         neither apart nor one inside the other.
         """
@@ -122,15 +127,16 @@ class Pattern:
             return ()
         if self.has_variables or other.has_variables:
             raise PatternTooComplex("patterns with policy variables have no exact intersection")
-        return _Intersection(list(tokens(self.text)), list(tokens(other.text))).patterns()
+        return _Intersection(list(tokens(self.text)), list(tokens(other.text)), steps).patterns()
 
 
 class _Intersection:
     """Builds the intersection from the ends of both patterns to their starts, one table of suffix pairs."""
 
-    def __init__(self, left: list[str], right: list[str]) -> None:
+    def __init__(self, left: list[str], right: list[str], steps: Steps | None) -> None:
         self._left = left
         self._right = right
+        self._shared = steps
         self._steps = INTERSECTION_STEPS
         self._table: dict[tuple[int, int], frozenset[str]] = {}
 
@@ -142,6 +148,7 @@ class _Intersection:
         kept: list[Pattern] = []
         for text in self._table[0, 0]:
             pattern = Pattern(text)
+            self._take(pattern.cost * len(kept))
             if not any(wider.includes(pattern) for wider in kept):
                 kept = [narrower for narrower in kept if not pattern.includes(narrower)]
                 kept.append(pattern)
@@ -159,6 +166,7 @@ class _Intersection:
                     pending.append(at)
             if len(seen) > INTERSECTION_STEPS:
                 raise PatternTooComplex("the intersection of two patterns takes too many steps")
+        self._take(len(seen))
         return seen
 
     def _moves(self, i: int, j: int) -> list[tuple[str, tuple[int, int]]]:
@@ -179,7 +187,14 @@ class _Intersection:
         return frozenset(normal(token + rest) for rest in self._table[at])
 
     def _counted(self, texts: frozenset[str]) -> frozenset[str]:
-        self._steps -= len(texts)
-        if self._steps < 0 or len(texts) > 2 * INTERSECTION_PATTERNS:
+        self._take(len(texts))
+        if len(texts) > 2 * INTERSECTION_PATTERNS:
             raise PatternTooComplex("the intersection of two patterns has too many parts")
         return texts
+
+    def _take(self, count: int) -> None:
+        if self._shared is not None:
+            self._shared.take(count)
+        self._steps -= count
+        if self._steps < 0:
+            raise PatternTooComplex("the intersection of two patterns takes too many steps")
