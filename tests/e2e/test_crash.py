@@ -32,7 +32,7 @@ from remit_server.domain.audit import ChainIntact
 pytestmark = pytest.mark.timeout(300)  # three rounds stand behind the first of these tests
 CALLS = 200
 HELD = 20
-KILLED_AFTER_ANSWERS = (50, 15, 120)
+KILLED_AFTER_ANSWERS = (20, 60, 120)
 ROOMY = {"requests_per_second": 600.0, "burst": 1000, "max_in_flight": 128}
 PATIENT = {"decision_timeout_milliseconds": 5000}  # a busy machine is no outage here
 Issued = messages.IssueCredentialsResponse
@@ -197,24 +197,41 @@ def test_one_request_id_has_at_most_one_grant_however_often_it_is_repeated(crash
             assert crashed.after.issued[request_id].grant.name == first.grant.name
 
 
-def test_after_the_restart_every_request_is_answered_or_told_that_its_outcome_is_unknown(crashes: Crashes) -> None:
+def test_after_the_restart_only_a_request_whose_credentials_nobody_got_is_told_no(crashes: Crashes) -> None:
     for crashed in crashes.rounds:
-        orphans = {item["request_id"] for item in unfinished(crashed.crashed)} & crashed.requests
+        orphans = asked_by(unfinished(crashed.crashed)) & crashed.requests
+        withheld = asked_by(withheld_before(crashed.crashed)) & crashed.requests
+        told = {request_id: str(call.details()) for request_id, call in crashed.after.failed.items()}
 
-        assert set(crashed.after.failed) == orphans
-        for call in crashed.after.failed.values():
-            assert call.code() is grpc.StatusCode.UNAVAILABLE, call.details()
-            assert "has no outcome yet" in str(call.details())
+        assert told.keys() == orphans | withheld
+        assert all("has no outcome yet" in told[request_id] for request_id in orphans)
+        assert all("is over" in told[request_id] for request_id in withheld)
 
 
-def unfinished(ledger: Path) -> list[dict[str, Any]]:
-    """Returns the records of grants whose latest record says that they were authorized: their outcome is unknown."""
+def latest_records(ledger: Path) -> list[dict[str, Any]]:
+    """Returns the latest record of each grant, with its kind, its time and the request it was authorized for."""
     latest: dict[str, dict[str, Any]] = {}
     for event in events(ledger):
         body = json.loads(event.body_text)
         if "grant_id" in body:
-            latest[body["grant_id"]] = {**body, "kind": event.kind, "time": event.time}
-    return [body for body in latest.values() if body["kind"] == "grant_authorized"]
+            before = latest.get(body["grant_id"], {})
+            request_id = body.get("request_id", before.get("request_id"))
+            latest[body["grant_id"]] = {**body, "request_id": request_id, "kind": event.kind, "time": event.time}
+    return list(latest.values())
+
+
+def unfinished(ledger: Path) -> list[dict[str, Any]]:
+    """Returns the latest records of grants whose outcome is unknown."""
+    return [item for item in latest_records(ledger) if item["kind"] == "grant_authorized"]
+
+
+def withheld_before(ledger: Path) -> list[dict[str, Any]]:
+    """Returns the latest records of grants given up before the kill: a busy machine may hold STS too long."""
+    return [item for item in latest_records(ledger) if item.get("state") == "REVOKING"]
+
+
+def asked_by(records: list[dict[str, Any]]) -> set[str]:
+    return {item["request_id"] for item in records}
 
 
 def test_orphans_are_found_and_revoked_once_their_minute_is_over(crashes: Crashes, tmp_path: Path) -> None:
@@ -228,7 +245,7 @@ def test_orphans_are_found_and_revoked_once_their_minute_is_over(crashes: Crashe
     early = asyncio.run(swept(ledger, min(times) + timedelta(seconds=59)))
     late = asyncio.run(swept(ledger, max(times) + timedelta(seconds=61)))
 
-    assert len(orphans) >= HELD
+    assert orphans
     assert (early, late) == (0, len(orphans))
     assert {item["grant_id"] for item in bodies(ledger, "grant_withheld")} == {item["grant_id"] for item in orphans}
     assert isinstance(verify(ledger), ChainIntact)
