@@ -13,7 +13,7 @@ from typing import Any
 from remit_server.adapters.database.audit_log import AuditLog
 from remit_server.adapters.database.engine import open_for_reading
 from remit_server.adapters.database.ledger import DatabaseLedger, open_ledger
-from remit_server.application.admission import Admission, Budget, Rejections
+from remit_server.application.admission import Admission, Budget, Places, Rejections
 from remit_server.application.ceilings import Ceilings
 from remit_server.application.deliberation import Deliberation
 from remit_server.application.end_task import EndTask
@@ -28,7 +28,7 @@ from remit_server.domain.credentials import Credentials, SessionOrder, StsSessio
 from remit_server.domain.decision import Allow, Decision, DecisionInput
 from remit_server.domain.entitlement import Entitlement, Role
 from remit_server.domain.errors import Denied, Reason
-from remit_server.domain.identity import Actor, ActorKind, Caller, Delegation, Principal
+from remit_server.domain.identity import Actor, ActorKind, Admitted, Caller, Delegation, Principal
 from remit_server.domain.permission import Permission
 from remit_server.domain.secret import Secret
 from remit_server.domain.task import Capability, TaskId, TaskIntent
@@ -170,6 +170,7 @@ class World:
     policy: ScriptedPolicy
     sts: ScriptedSts
     rejections: Rejections
+    admit: Admission
     issue: IssueCredentials
     preview: PreviewCredentials
     end: EndTask
@@ -198,12 +199,16 @@ class World:
             **more,
         )
 
+    def admitted(self, agent: str = "copilot") -> Admitted:
+        """Returns an agent as the door lets it in."""
+        return Admitted(self.identity.actors[agent], "127.0.0.1")
+
     def ask(self, *permissions: Permission, agent: str = "copilot", user: str = "alice", **more: Any) -> Ask:
         """Returns what an agent asks for; reading the third quarter's reports unless said otherwise."""
         wanted = permissions or (permission("s3:GetObject", "arn:aws:s3:::reports/2026/q3/*"),)
         capabilities: tuple[Capability, ...] = more.pop("capabilities", ())
         return Ask(
-            Caller("127.0.0.1", unverified_bearer=Secret(agent)),
+            self.admitted(agent),
             Secret(more.pop("token", f"{user}@{agent}")),
             TaskId(task) if (task := more.pop("task_id", None)) else None,
             TaskIntent("summarise Q3", () if capabilities else wanted, capabilities),
@@ -234,6 +239,7 @@ async def world(
     roles: tuple[Role, ...] = ROLES,
     capabilities: Mapping[str, CapabilityTemplate] | None = None,
     per_minute: int = 1000,
+    per_actor: int = 128,
 ) -> AsyncIterator[World]:
     """Builds a world whose policy allows these entitlements, reading reports when none are given."""
     clock, identity = FakeClock(), FakeIdentity()
@@ -242,12 +248,12 @@ async def world(
     database = folder / "remit.sqlite3"
     async with open_ledger(database, clock) as ledger:
         rejections = Rejections(ledger, clock)
-        admit = Admission(identity.authenticate, rejections)
         deliberate = Deliberation(Ceilings.of(roles, (), "c" * 64))
         hearing = Hearing(identity.verify, policy, ledger, deliberate, clock)
-        budget = Budget(clock, per_minute)
-        issue = IssueCredentials(admit, budget, hearing, ledger, sts, clock, secrets.token_bytes)
-        preview = PreviewCredentials(admit, budget, hearing, ledger, clock)
-        end = EndTask(admit, budget, ledger, clock)
-        yield World(ledger, database, clock, identity, policy, sts, rejections, issue, preview, end)
+        budgets = dict.fromkeys(("IssueCredentials", "PreviewCredentials", "EndTask"), Budget(clock, per_minute))
+        admit = Admission(identity.authenticate, rejections, ledger, budgets, Places(per_actor))
+        issue = IssueCredentials(hearing, ledger, sts, clock, secrets.token_bytes)
+        preview = PreviewCredentials(hearing, ledger, clock)
+        end = EndTask(ledger, clock)
+        yield World(ledger, database, clock, identity, policy, sts, rejections, admit, issue, preview, end)
         deliberate.close()

@@ -20,7 +20,8 @@ from remit_server.adapters.identity.spiffe import SpiffeVerifier
 from remit_server.adapters.policy.fitting import read_fitting_bundle
 from remit_server.adapters.rego.embedded import EmbeddedRego, EngineLimits
 from remit_server.adapters.system_clock import SystemClock, system_entropy
-from remit_server.application.admission import Admission, Budget, Rejections
+from remit_server.application import end_task, issue_credentials, preview_credentials
+from remit_server.application.admission import Admission, Budget, Places, Rejections
 from remit_server.application.ceilings import Ceilings
 from remit_server.application.deliberation import Deliberation
 from remit_server.application.end_task import EndTask
@@ -67,7 +68,6 @@ async def running_gateway(settings: Settings) -> AsyncIterator[Gateway]:
         await _sweeping(stack, Sweep(ledger, rejections, clock))
         server = GrpcServer(
             service,
-            rejections.count,
             concurrent_calls=settings.limits.concurrent_calls,
             with_reflection=settings.reflection,
         )
@@ -107,15 +107,19 @@ async def _service(
     forbidden = tuple(str(action) for action in settings.forbidden_extra)
     deliberate = Deliberation(Ceilings.of(settings.roles, forbidden, settings.ceilings_digest))
     stack.callback(deliberate.close)
-    admit = Admission(ActorAuthentication(settings.agents, spiffe, verifier), rejections)
     hearing = Hearing(DelegationVerification(settings.agents, verifier), policy, ledger, deliberate, clock)
-    requests = Budget(clock, settings.limits.requests_per_minute)
-    previews = Budget(clock, settings.limits.previews_per_minute)
+    limits = settings.limits
+    budgets = {
+        issue_credentials.METHOD: Budget(clock, limits.requests_per_minute),
+        preview_credentials.METHOD: Budget(clock, limits.previews_per_minute),
+        end_task.METHOD: Budget(clock, limits.requests_per_minute),
+    }
+    authenticate = ActorAuthentication(settings.agents, spiffe, verifier)
     return CredentialService(
-        issue=IssueCredentials(admit, requests, hearing, ledger, sts, clock, system_entropy),
-        preview=PreviewCredentials(admit, previews, hearing, ledger, clock),
-        end=EndTask(admit, Budget(clock, settings.limits.requests_per_minute), ledger, clock),
-        reject=rejections.count,
+        admit=Admission(authenticate, rejections, ledger, budgets, Places(limits.concurrent_calls_per_actor)),
+        issue=IssueCredentials(hearing, ledger, sts, clock, system_entropy),
+        preview=PreviewCredentials(hearing, ledger, clock),
+        end=EndTask(ledger, clock),
     )
 
 

@@ -1,5 +1,6 @@
 """What a stranger who can reach a port may do to it: hold its places, break its calls, fill its log."""
 
+import asyncio
 import logging
 from collections.abc import AsyncIterator
 from datetime import timedelta
@@ -15,6 +16,7 @@ from tests.transport.gateway_server import Served, as_agent, failure_of, issue_m
 from remit.v1 import types_pb2
 from remit_server.domain.decision import Deny, PolicyReason
 from remit_server.domain.errors import Denied, FailedPermission, FieldViolation, InvalidRequest, Reason, Refusal, Remedy
+from remit_server.transport.grpc.interceptor import MOST_STRANGERS
 from remit_server.transport.grpc.status import MOST_DETAIL_BYTES, status_of
 
 ISSUE = "/remit.v1.CredentialService/IssueCredentials"
@@ -39,6 +41,34 @@ async def test_a_call_that_sends_no_message_gives_its_place_back(gateway: Served
     assert (await gateway.stub.IssueCredentials(issue_message(), metadata=as_agent())).grant.name
 
 
+async def test_strangers_who_send_no_message_hold_no_place(gateway: Served) -> None:
+    method: Any = gateway.channel.stream_unary(ISSUE)
+    stalling = [method(metadata=as_agent("stranger")) for _ in range(40)]
+
+    answered = await gateway.stub.IssueCredentials(issue_message(), metadata=as_agent())
+
+    assert answered.grant.name
+    assert {await call.code() for call in stalling} <= {
+        grpc.StatusCode.UNAUTHENTICATED,
+        grpc.StatusCode.RESOURCE_EXHAUSTED,
+    }
+
+
+async def test_health_checks_that_send_no_message_hold_few_places(tmp_path: Path) -> None:
+    async with (
+        world(tmp_path) as made,
+        served(made, tmp_path, concurrent_calls=MOST_STRANGERS + 4, read_within=timedelta(seconds=5)) as running,
+    ):
+        method: Any = running.channel.stream_unary("/grpc.health.v1.Health/Check")
+        stalling = [method(metadata=()) for _ in range(MOST_STRANGERS + 1)]
+        first = await next(asyncio.as_completed([asyncio.ensure_future(call.code()) for call in stalling]))
+
+        assert first is grpc.StatusCode.RESOURCE_EXHAUSTED
+        assert (await running.stub.IssueCredentials(issue_message(), metadata=as_agent())).grant.name
+        for call in stalling:
+            call.cancel()
+
+
 async def test_a_call_of_two_messages_is_refused(gateway: Served) -> None:
     method: Any = gateway.channel.stream_unary(ISSUE)
     raw = issue_message().SerializeToString()
@@ -60,7 +90,7 @@ async def test_watching_health_is_not_served_because_it_would_hold_a_place_for_e
 
 
 @pytest.mark.parametrize("raw", [b"\xff\xff", b"\x0a\xff", b"\x12\x02\xff\xfe"])
-async def test_bytes_that_are_no_message_are_an_invalid_request_and_counted(gateway: Served, raw: bytes) -> None:
+async def test_bytes_that_are_no_message_are_an_invalid_request_on_record(gateway: Served, raw: bytes) -> None:
     call: Any = gateway.channel.unary_unary(ISSUE)
 
     with pytest.raises(grpc.aio.AioRpcError) as raised:
@@ -68,8 +98,7 @@ async def test_bytes_that_are_no_message_are_an_invalid_request_and_counted(gate
 
     assert raised.value.code() is grpc.StatusCode.INVALID_ARGUMENT
     assert failure_of(raised.value).info.reason == "INVALID_REQUEST"
-    await gateway.world.rejections.write()
-    assert await gateway.world.trail() == ["callers_rejected"]
+    assert await gateway.world.trail() == ["request_refused"]
 
 
 class Panic(BaseException):

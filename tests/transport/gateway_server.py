@@ -45,8 +45,8 @@ async def served(
     """Serves the world on a bearer listener on loopback."""
     authority = Authority.create(folder / "tls")
     pair = authority.issue_server(["localhost", "127.0.0.1"])
-    service = CredentialService(world.issue, world.preview, world.end, world.rejections.count)
-    server = GrpcServer(service, world.rejections.count, concurrent_calls=concurrent_calls, read_within=read_within)
+    service = CredentialService(world.admit, world.issue, world.preview, world.end)
+    server = GrpcServer(service, concurrent_calls=concurrent_calls, read_within=read_within)
     address = server.listen(ListenerSettings("127.0.0.1:0", pair.certificate_path, pair.key_path))
     roots = authority.bundle_path.read_bytes()
     await server.start()

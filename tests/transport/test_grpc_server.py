@@ -140,10 +140,21 @@ async def test_a_malformed_field_is_named_and_its_value_is_not_repeated(
     assert not {"not-a-uuid", "../../etc", "s3:Get,s3:Put", "${aws:username}"} & set(refused.violations.values())
 
 
-async def test_a_malformed_call_is_counted(gateway: Served) -> None:
-    await failure(gateway.stub.IssueCredentials(issue_message(request_id="x"), metadata=as_agent()))
+@pytest.mark.parametrize("change", [{"request_id": "x"}, {"intent": types_pb2.TaskIntent(purpose="line\nbreak")}])
+async def test_a_malformed_call_is_on_record_under_its_agents_name(gateway: Served, change: dict[str, Any]) -> None:
+    await failure(gateway.stub.IssueCredentials(issue_message(**change), metadata=as_agent()))
+
+    (event,) = await gateway.world.events()
+    assert event.kind == "request_refused"
+    assert "corp:copilot" in event.body_text
+    assert "INVALID_REQUEST" in event.body_text
+
+
+async def test_a_strangers_message_is_not_even_read(gateway: Served) -> None:
+    refused = await failure(gateway.stub.IssueCredentials(issue_message(request_id="x"), metadata=as_agent("stranger")))
 
     await gateway.world.rejections.write()
+    assert refused.info.reason == "ACTOR_REJECTED"
     assert await gateway.world.trail() == ["callers_rejected"]
 
 

@@ -1,13 +1,15 @@
-"""The door: who is calling, and whether they have calls left."""
+"""The door: who is calling, whether they have calls left, and whether what they say can be read."""
 
 from collections import Counter, OrderedDict
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import ExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from remit_server.application.ports import Authenticate, Clock, Ledger
-from remit_server.domain.audit import CallersRejected
-from remit_server.domain.errors import Outage, Reason, told_of
-from remit_server.domain.identity import Actor, Caller
+from remit_server.domain.audit import CallersRejected, RequestRefused, Who
+from remit_server.domain.errors import InvalidRequest, Outage, Reason, told_of
+from remit_server.domain.identity import Actor, Admitted, Caller
 
 MAX_COUNTED = 1024
 MAX_BUDGETS = 10_000
@@ -74,22 +76,62 @@ class Rejections:
                 self._since = since
 
 
+@dataclass(slots=True)
+class Places:
+    """How many calls of one actor run at a time: no agent, however busy, takes all the places of the others."""
+
+    per_actor: int
+    _taken: Counter[str] = field(default_factory=Counter)
+
+    @contextmanager
+    def __call__(self, actor: Actor) -> Iterator[None]:
+        """Holds one of the actor's places while the block runs; raises Outage(OVERLOADED) when none is free."""
+        if self._taken[actor.actor_id] >= self.per_actor:
+            message = f"{self.per_actor} calls of this agent are running: wait until one of them has its answer"
+            raise Outage(Reason.OVERLOADED, message, retry_after=timedelta(seconds=1))
+        self._taken[actor.actor_id] += 1
+        try:
+            yield
+        finally:
+            self._taken[actor.actor_id] -= 1
+            if not self._taken[actor.actor_id]:
+                del self._taken[actor.actor_id]
+
+
 @dataclass(frozen=True, slots=True)
 class Admission:
-    """Authenticates the caller before anything else is looked at."""
+    """Lets callers in before anything they send is looked at. `budgets` are by the name of the method."""
 
     authenticate: Authenticate
     rejections: Rejections
+    ledger: Ledger
+    budgets: Mapping[str, Budget]
+    places: Places
 
-    async def __call__(self, caller: Caller, budget: Budget) -> Actor:
-        """Returns the actor after taking one call from its budget.
+    @asynccontextmanager
+    async def __call__(self, caller: Caller, method: str) -> AsyncIterator[Admitted]:
+        """Admits the caller for the time of the block, for one call of its budget and one of its places.
 
-        Raises Denied(ACTOR_REJECTED), Outage(ISSUER_UNAVAILABLE) or Outage(RATE_LIMITED), each counted.
+        Raises Denied(ACTOR_REJECTED), Outage(ISSUER_UNAVAILABLE), Outage(RATE_LIMITED) or Outage(OVERLOADED), each
+        counted.
         """
+        with ExitStack() as held:
+            try:
+                actor = await self.authenticate(caller)
+                self.budgets[method].spend(actor)
+                held.enter_context(self.places(actor))
+            except Exception as error:
+                self.rejections.count(caller.peer, told_of(error).reason)
+                raise
+            yield Admitted(actor, caller.peer)
+
+    @asynccontextmanager
+    async def reading(self, admitted: Admitted, method: str) -> AsyncIterator[None]:
+        """Puts on record that an admitted caller sent what the block cannot read: it raises InvalidRequest."""
         try:
-            actor = await self.authenticate(caller)
-            budget.spend(actor)
-        except Exception as error:
-            self.rejections.count(caller.peer, told_of(error).reason)
+            yield
+        except InvalidRequest as invalid:
+            who = Who(actor_id=admitted.actor.actor_id, peer=admitted.peer)
+            record = RequestRefused(who, "", method, invalid.reason.value, invalid.message)
+            await self.ledger.refuse(None, None, record)
             raise
-        return actor

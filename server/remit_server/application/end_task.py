@@ -2,11 +2,10 @@
 
 from dataclasses import dataclass
 
-from remit_server.application.admission import Admission, Budget
 from remit_server.application.ports import Clock, EndedTask, Ledger
 from remit_server.domain.audit import RequestRefused, Who
 from remit_server.domain.errors import told_of
-from remit_server.domain.identity import Caller
+from remit_server.domain.identity import Admitted
 from remit_server.domain.task import TaskId
 
 METHOD = "EndTask"
@@ -16,21 +15,18 @@ METHOD = "EndTask"
 class EndTask:
     """Lets a task's own actor end it. Needs no subject token: giving up rights needs nobody's consent."""
 
-    admit: Admission
-    budget: Budget
     ledger: Ledger
     clock: Clock
 
-    async def __call__(self, caller: Caller, task_id: TaskId) -> EndedTask:
+    async def __call__(self, by: Admitted, task_id: TaskId) -> EndedTask:
         """Returns when it ended, the same at every repeat.
 
         Raises Denied(NOT_FOUND) for a task that is not this actor's.
         """
-        actor = await self.admit(caller, self.budget)
         try:
-            return await self.ledger.end_task(task_id, actor, self.clock.now())
+            return await self.ledger.end_task(task_id, by.actor, self.clock.now())
         except Exception as error:
-            who, told = Who(actor_id=actor.actor_id, peer=caller.peer), told_of(error)
+            who, told = Who(actor_id=by.actor.actor_id, peer=by.peer), told_of(error)
             record = RequestRefused(who, "", METHOD, told.reason.value, told.message, task_id)
             await self.ledger.refuse(None, None, record)
             raise

@@ -39,12 +39,16 @@ class Question:
 class Case:
     """What is known of an ask so far."""
 
-    actor: Actor
     ask: Ask
     time: datetime
     delegation: Delegation | None = None
     task: Task | None = None
     question: Question | None = None
+
+    @property
+    def actor(self) -> Actor:
+        """The agent that asks."""
+        return self.ask.by.actor
 
     @property
     def who(self) -> Who:
@@ -55,7 +59,7 @@ class Case:
             subject_id=subject.subject if subject else "",
             actor_id=self.actor.actor_id,
             token_fingerprint=self.ask.unverified_subject_token.fingerprint,
-            peer=self.ask.caller.peer,
+            peer=self.ask.by.peer,
         )
 
 
@@ -116,7 +120,7 @@ class Hearing:
             grants_so_far=case.task.grants_so_far if case.task else 0,
             requested_duration=ask.requested_duration or DEFAULT_CREDENTIAL_LIFETIME,
             now=case.time,
-            source_ip=ask.caller.peer,
+            source_ip=ask.by.peer,
         )
         return replace(case, question=Question(tuple(permissions), revision, text))
 

@@ -7,7 +7,6 @@ from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import Any
 
-from remit_server.application.admission import Admission, Budget
 from remit_server.application.flights import Flights
 from remit_server.application.grants import authorization_of, issuance_of, order_of, single_use_token, still_within
 from remit_server.application.hearing import Case, Hearing, known
@@ -39,8 +38,6 @@ class Issued:
 class IssueCredentials:
     """Verifies, decides, proves, records, asks STS, records again, answers: in this order and no other."""
 
-    admit: Admission
-    budget: Budget
     hearing: Hearing
     ledger: Ledger
     assume_role: AssumeRole
@@ -51,9 +48,8 @@ class IssueCredentials:
 
     async def __call__(self, request: IssueRequest) -> Issued:
         """Returns credentials; raises RemitError, in which case nobody holds any and a record says why."""
-        actor = await self.admit(request.ask.caller, self.budget)
-        case, key = Case(actor, request.ask, self.clock.now()), None
-        async with self.flights(actor.actor_id, request.request_id):
+        case, key = Case(request.ask, self.clock.now()), None
+        async with self.flights(case.actor.actor_id, request.request_id):
             try:
                 case = await self.hearing.verified(case)
                 key = request_key(request, known(case.delegation))

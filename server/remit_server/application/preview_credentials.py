@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass
 
-from remit_server.application.admission import Admission, Budget
 from remit_server.application.hearing import Case, Hearing, known
 from remit_server.application.plan_session import Plan
 from remit_server.application.ports import Clock, Ledger
@@ -33,8 +32,6 @@ class WouldRefuse:
 class PreviewCredentials:
     """Hears an ask as issuing does; a no about the intent is an answer here, any other failure is raised."""
 
-    admit: Admission
-    budget: Budget
     hearing: Hearing
     ledger: Ledger
     clock: Clock
@@ -44,8 +41,7 @@ class PreviewCredentials:
 
         Raises RemitError when the delegation or the task is not accepted, or on an outage.
         """
-        actor = await self.admit(ask.caller, self.budget)
-        case = Case(actor, ask, self.clock.now())
+        case = Case(ask, self.clock.now())
         try:
             case = await self.hearing.verified(case)
             case = await self.hearing.in_task(case, ask.task_id)

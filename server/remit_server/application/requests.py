@@ -6,20 +6,20 @@ from datetime import timedelta
 
 from remit_server.application.ports import RequestKey
 from remit_server.domain.decision import canonical_json, permission_json
-from remit_server.domain.identity import Caller, Delegation
+from remit_server.domain.identity import Admitted, Delegation
 from remit_server.domain.secret import Secret
 from remit_server.domain.task import TaskId, TaskIntent
 
 
 @dataclass(frozen=True, slots=True)
 class Ask:
-    """One agent's wish for credentials: whose token it presents, for which task, what it needs and for how long.
+    """One agent's wish for credentials: who asks, whose token it presents, for which task, what it needs and how long.
 
     `task_id` None starts a task; `requested_duration` None means the default; `narrow` takes what may be had of the
     intent.
     """
 
-    caller: Caller
+    by: Admitted
     unverified_subject_token: Secret
     task_id: TaskId | None
     intent: TaskIntent

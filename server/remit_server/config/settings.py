@@ -68,6 +68,7 @@ class LimitSettings:
     requests_per_minute: int = 120
     previews_per_minute: int = 60
     concurrent_calls: int = 512
+    concurrent_calls_per_actor: int = 128
 
 
 @dataclass(frozen=True, slots=True)

@@ -171,6 +171,9 @@ class LimitTable(Table):
     requests_per_minute: int = _key("Calls a minute, per actor.", "requests_per_minute = 120", 120, ge=1, le=100_000)
     previews_per_minute: int = _key("Previews a minute, per actor.", "previews_per_minute = 60", 60, ge=1, le=100_000)
     concurrent_calls: int = _key("Calls that may run at a time.", "concurrent_calls = 512", 512, ge=1, le=20_000)
+    concurrent_calls_per_actor: int = _key(
+        "Calls that may run at a time, per actor.", "concurrent_calls_per_actor = 128", 128, ge=1, le=20_000
+    )
 
 
 class ForbiddenTable(Table):

@@ -37,7 +37,7 @@ class Actor:
 
     `actor_id` is its SPIFFE ID, `<alias>:<subject>` for an OIDC agent, or `<alias>:<claim value>` where the issuer's
     one token carries both. `agent` is its id under `[[agents]]` (None for a carried actor without one), `client_ids`
-    the OIDC clients whose user tokens it may present. `certificate_thumbprint` is the `x5t#S256` of its certificate,
+    the OIDC clients, `<issuer alias>:<client id>` each, whose user tokens it may present. `certificate_thumbprint` is the `x5t#S256` of its certificate,
     `token_fingerprint` that of its own token: whichever it came with.
     """
 
@@ -50,6 +50,14 @@ class Actor:
     certificate_thumbprint: str | None = None
     token_fingerprint: str | None = None
     token_issue_time: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Admitted:
+    """A caller that was let in: the actor it proved to be, and the remote address it calls from."""
+
+    actor: Actor
+    peer: str
 
 
 @dataclass(frozen=True, slots=True)

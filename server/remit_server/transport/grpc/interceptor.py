@@ -1,39 +1,53 @@
-"""The one interceptor: an allow-list of methods, a whole message or none, and every failure as a clean status."""
+"""The one interceptor: an allow-list of methods, a known caller, a whole message, every failure as a clean status."""
 
 import asyncio
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable
+from contextvars import ContextVar
 from datetime import timedelta
 from typing import Any, Final, NoReturn, TypeAlias, cast
 
 import grpc
 from google.protobuf.message import DecodeError, Message
 
-from remit_server.domain.errors import FieldViolation, InvalidRequest, Outage, Reason, told_of
-from remit_server.transport.grpc.caller import peer_of
+from remit_server.application.admission import Admission
+from remit_server.domain.errors import FieldViolation, InvalidRequest, Outage, Reason, RemitError, told_of
+from remit_server.domain.identity import Admitted, Caller
+from remit_server.transport.grpc.caller import caller_of, peer_of
 from remit_server.transport.grpc.status import DETAILS_KEY, code_of, status_of
 from remit_server.transport.grpc.validation import violations
 
 Context = grpc.aio.ServicerContext[Any, Any]
 Handler: TypeAlias = "grpc.RpcMethodHandler[Any, Any] | None"
+Behaviour: TypeAlias = Callable[[AsyncIterator[bytes], Context], Awaitable[Message]]
 READ_WITHIN: Final = timedelta(seconds=5)
+MOST_STRANGERS: Final = 16
 # NOTE: none of these is a failure of the method: the first is a caller who hung up, the others end the process.
 _PASSED_ON: Final = (asyncio.CancelledError, KeyboardInterrupt, SystemExit, GeneratorExit)
+_ADMITTED: ContextVar[Admitted] = ContextVar("admitted")  # each call runs in a context of its own
 _log = logging.getLogger(__name__)
 
 
 class Guard(grpc.aio.ServerInterceptor):
-    """Stands before every method. `reject` counts a caller who failed before anybody knew who it was.
+    """Stands before every method: who calls is known before a byte of the message is read.
 
+    `admit` lets callers of `methods` in (full names). `open_methods` are anybody's, so few of them run at a time.
     A caller has `read_within` to send its message: until then it holds one of the server's places for nothing.
     """
 
     def __init__(
-        self, methods: frozenset[str], reject: Callable[[str, Reason], None], *, read_within: timedelta = READ_WITHIN
+        self,
+        admit: Admission,
+        *,
+        methods: frozenset[str],
+        open_methods: frozenset[str] = frozenset(),
+        read_within: timedelta = READ_WITHIN,
     ) -> None:
+        self._admit = admit
         self._methods = methods
-        self._reject = reject
+        self._open_methods = open_methods
         self._read_within = read_within.total_seconds()
+        self._strangers = 0
 
     async def intercept_service(
         self,
@@ -41,60 +55,100 @@ class Guard(grpc.aio.ServerInterceptor):
         handler_call_details: grpc.HandlerCallDetails,
     ) -> Handler:
         """Hands on only methods that are listed by their full name (8-threats.md G1)."""
-        if str(handler_call_details.method) not in self._methods:
+        name = str(handler_call_details.method)
+        if name not in self._methods and name not in self._open_methods:
             return grpc.unary_unary_rpc_method_handler(_unimplemented)
         handler = await continuation(handler_call_details)
         if handler is None or handler.unary_unary is None:
             return handler  # reflection, where it is switched on: a stream of the library's own
         # NOTE: to the caller this is the same method. As a stream of one the message is read here, within a time, and
         # not by the library, which waits for it for as long as the caller likes (8-threats.md G6).
+        guarded = self._guarded(handler, name.rpartition("/")[2]) if name in self._methods else self._open(handler)
         return grpc.stream_unary_rpc_method_handler(
-            self._guarded(handler), response_serializer=handler.response_serializer
+            _answering(guarded), response_serializer=handler.response_serializer
         )
 
-    def _guarded(self, handler: "grpc.RpcMethodHandler[Any, Any]") -> Callable[[Any, Any], Any]:
-        """Wraps a method: reads and validates its message and answers its failures."""
-        method: Callable[[Message, Context], Awaitable[Message]] = cast("Any", handler.unary_unary)
+    def _guarded(self, handler: "grpc.RpcMethodHandler[Any, Any]", method: str) -> Behaviour:
+        """Wraps a method: admits the caller, then reads and validates its message."""
+        behaviour: Callable[[Message, Context], Awaitable[Message]] = cast("Any", handler.unary_unary)
 
         async def guarded(messages: AsyncIterator[bytes], context: Context) -> Message:
-            try:
-                request = self._whole(await self._one(messages, context), handler, context)
-                answer = await method(request, context)
-            except (grpc.aio.AbortError, *_PASSED_ON):
-                raise
-            except BaseException as error:  # noqa: BLE001 - a panic of a library is no Exception; it gets a clean status
-                return await _abort(context, error)
-            return answer
+            async with self._admit(self._caller(context), method) as admitted:
+                async with self._admit.reading(admitted, method):
+                    request = _whole(await self._one(messages), handler)
+                _ADMITTED.set(admitted)
+                return await behaviour(request, context)
 
         return guarded
 
-    async def _one(self, messages: AsyncIterator[bytes], context: Context) -> bytes:
+    def _open(self, handler: "grpc.RpcMethodHandler[Any, Any]") -> Behaviour:
+        """Wraps a method that anybody may call, such as a health check."""
+        behaviour: Callable[[Message, Context], Awaitable[Message]] = cast("Any", handler.unary_unary)
+
+        async def opened(messages: AsyncIterator[bytes], context: Context) -> Message:
+            if self._strangers >= MOST_STRANGERS:
+                raise Outage(Reason.OVERLOADED, "too many health checks are running: ask again in a second")
+            self._strangers += 1
+            try:
+                return await behaviour(_whole(await self._one(messages), handler), context)
+            finally:
+                self._strangers -= 1
+
+        return opened
+
+    def _caller(self, context: Context) -> Caller:
+        """Returns who calls, unverified; counts those whose metadata contradict themselves."""
+        try:
+            return caller_of(context)
+        except RemitError as error:
+            self._admit.rejections.count(peer_of(context), error.reason)
+            raise
+
+    async def _one(self, messages: AsyncIterator[bytes]) -> bytes:
         """Returns the call's one message; raises InvalidRequest for none or two, and when it does not come in time."""
         try:
             async with asyncio.timeout(self._read_within):
                 raw = [message async for message in _first_two(messages)]
         except TimeoutError:
-            raise self._refused(context, f"did not come within {self._read_within:g} seconds") from None
+            raise _malformed(f"did not come within {self._read_within:g} seconds") from None
         if len(raw) != 1:
-            raise self._refused(context, "must be one message")
+            raise _malformed("must be one message")
         return raw[0]
 
-    def _whole(self, raw: bytes, handler: "grpc.RpcMethodHandler[Any, Any]", context: Context) -> Message:
-        """Returns the message; refuses one that breaks a rule of its proto or holds what its proto does not define."""
-        try:
-            request: Message = handler.request_deserializer(raw)  # type: ignore[misc]
-        except DecodeError:
-            raise self._refused(context, "is not a message of this method") from None
-        broken = violations(request)
-        if broken:
-            self._reject(peer_of(context), Reason.INVALID_REQUEST)
-            raise InvalidRequest(broken)
-        return request
 
-    def _refused(self, context: Context, rule: str) -> InvalidRequest:
-        """Counts the call and returns its failure."""
-        self._reject(peer_of(context), Reason.INVALID_REQUEST)
-        return InvalidRequest([FieldViolation("the request", rule)])
+def admitted_caller() -> Admitted:
+    """Returns who was let in for the call that is running."""
+    return _ADMITTED.get()
+
+
+def _answering(behaviour: Behaviour) -> Behaviour:
+    """Answers every failure of a method with its status."""
+
+    async def answering(messages: AsyncIterator[bytes], context: Context) -> Message:
+        try:
+            return await behaviour(messages, context)
+        except (grpc.aio.AbortError, *_PASSED_ON):
+            raise
+        except BaseException as error:  # noqa: BLE001 - a panic of a library is no Exception; it gets a clean status
+            return await _abort(context, error)
+
+    return answering
+
+
+def _whole(raw: bytes, handler: "grpc.RpcMethodHandler[Any, Any]") -> Message:
+    """Returns the message; refuses one that breaks a rule of its proto or holds what its proto does not define."""
+    try:
+        request: Message = handler.request_deserializer(raw)  # type: ignore[misc]
+    except DecodeError:
+        raise _malformed("is not a message of this method") from None
+    if broken := violations(request):
+        raise InvalidRequest(broken)
+    return request
+
+
+def _malformed(rule: str) -> InvalidRequest:
+    """Returns the failure of a call that cannot be read at all."""
+    return InvalidRequest([FieldViolation("the request", rule)])
 
 
 async def _first_two(messages: AsyncIterator[bytes]) -> AsyncIterator[bytes]:

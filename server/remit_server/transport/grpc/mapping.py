@@ -14,7 +14,7 @@ from remit_server.application.preview_credentials import WouldIssue, WouldRefuse
 from remit_server.application.requests import Ask, IssueRequest
 from remit_server.domain.errors import FieldViolation, InvalidRequest
 from remit_server.domain.grant import Grant, GrantState
-from remit_server.domain.identity import Caller
+from remit_server.domain.identity import Admitted
 from remit_server.domain.permission import Permission
 from remit_server.domain.secret import Secret
 from remit_server.domain.task import Capability, TaskId, TaskIntent
@@ -34,23 +34,23 @@ _STATES = {
 }
 
 
-def issue_request(message: service.IssueCredentialsRequest, caller: Caller) -> IssueRequest:
+def issue_request(message: service.IssueCredentialsRequest, by: Admitted) -> IssueRequest:
     """Reads an issue request; raises InvalidRequest naming field and rule."""
-    ask = _ask(message, caller, requested=message.requested_duration)
+    ask = _ask(message, by, requested=message.requested_duration)
     return IssueRequest(request_id=message.request_id.lower(), ask=ask)
 
 
-def preview_request(message: service.PreviewCredentialsRequest, caller: Caller) -> Ask:
+def preview_request(message: service.PreviewCredentialsRequest, by: Admitted) -> Ask:
     """Reads a preview request; raises InvalidRequest naming field and rule."""
-    return _ask(message, caller, requested=message.requested_duration)
+    return _ask(message, by, requested=message.requested_duration)
 
 
 def _ask(
-    message: service.IssueCredentialsRequest | service.PreviewCredentialsRequest, caller: Caller, *, requested: Duration
+    message: service.IssueCredentialsRequest | service.PreviewCredentialsRequest, by: Admitted, *, requested: Duration
 ) -> Ask:
     """Reads what both have in common."""
     return Ask(
-        caller=caller,
+        by=by,
         unverified_subject_token=Secret(message.subject_token),
         task_id=TaskId(message.task_id) if message.task_id else None,
         intent=_intent(message.intent),

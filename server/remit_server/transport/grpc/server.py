@@ -1,6 +1,6 @@
 """The gRPC server: TLS listeners, limits, health, and nothing that is not on the list."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,6 @@ from grpc_reflection.v1alpha import reflection
 from remit.v1 import credential_service_pb2
 from remit.v1.credential_service_pb2_grpc import add_CredentialServiceServicer_to_server
 from remit_server.config.settings import ListenerSettings
-from remit_server.domain.errors import Reason
 from remit_server.transport.grpc.credential_service import CredentialService
 from remit_server.transport.grpc.interceptor import READ_WITHIN, Guard
 
@@ -31,20 +30,20 @@ class GrpcServer:
     def __init__(
         self,
         service: CredentialService,
-        reject: Callable[[str, Reason], None],
         *,
         concurrent_calls: int,
         with_reflection: bool = False,
         read_within: timedelta = READ_WITHIN,
     ) -> None:
-        methods = {f"/{SERVICE.full_name}/{method.name}" for method in SERVICE.methods}
+        methods = frozenset(f"/{SERVICE.full_name}/{method.name}" for method in SERVICE.methods)
         # NOTE: not its Watch, a stream without end: strangers could take every place with it.
-        methods.add(f"/{HEALTH.full_name}/Check")
+        open_methods = {f"/{HEALTH.full_name}/Check"}
         if with_reflection:
-            methods.add(f"/{reflection.SERVICE_NAME}/ServerReflectionInfo")
+            open_methods.add(f"/{reflection.SERVICE_NAME}/ServerReflectionInfo")
+        guard = Guard(service.admit, methods=methods, open_methods=frozenset(open_methods), read_within=read_within)
         self._health = health_aio.HealthServicer()
         self._server = grpc.aio.server(
-            interceptors=[Guard(frozenset(methods), reject, read_within=read_within)],
+            interceptors=[guard],
             maximum_concurrent_rpcs=concurrent_calls,
             options=_options(concurrent_calls),
         )
