@@ -163,6 +163,32 @@ def test_a_decision_is_never_asked_for_twice(reason: Reason, server: ScriptedGat
     assert len(server.issues) == 1
 
 
+def test_a_gateway_that_is_full_for_the_moment_is_asked_again_when_it_says_so(server: ScriptedGateway) -> None:
+    full = Outage(Reason.OVERLOADED, "8 calls of this agent are running", retry_after=timedelta(milliseconds=10))
+    server.issue_answers += [full, issued()]
+
+    work(server.connect())
+
+    assert len({request.request_id for request in server.issues}) == 1
+    assert len(server.issues) == 2
+
+
+@pytest.mark.parametrize(
+    "busy",
+    [
+        Outage(Reason.OVERLOADED, "too many calls"),
+        Outage(Reason.RATE_LIMITED, "120 calls a minute", retry_after=timedelta(milliseconds=10)),
+    ],
+)
+def test_an_agent_over_its_budget_does_not_ask_again_by_itself(busy: Outage, server: ScriptedGateway) -> None:
+    server.issue_answers.append(busy)
+
+    with pytest.raises(remit.RateLimited):
+        work(server.connect())
+
+    assert len(server.issues) == 1
+
+
 def test_a_gateway_that_does_not_answer_in_time_is_unavailable(server: ScriptedGateway) -> None:
     silent = Held(issued())
     server.issue_answers.append(silent)

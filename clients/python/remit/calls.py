@@ -86,7 +86,7 @@ class Calls:
         return mapping.task_end((await self._call_async(_end, request)).reveal())
 
     def _call(self, method: "Method[Q, R]", request: Secret[Q], request_id: str | None = None) -> Secret[R]:
-        """Calls, and repeats while nobody was there; blocks this thread."""
+        """Calls, and repeats while nobody was there or the gateway was full; blocks this thread."""
         attempts = _Attempts(self._timeout)
         while True:
             call = self._start(method, request, attempts.left(), self._metadata(self._read_bearer()))
@@ -100,7 +100,7 @@ class Calls:
             time.sleep(self._pause(call, attempts, request_id))
 
     async def _call_async(self, method: "Method[Q, R]", request: Secret[Q], request_id: str | None = None) -> Secret[R]:
-        """Calls, and repeats while nobody was there; the loop is free meanwhile."""
+        """Calls, and repeats while nobody was there or the gateway was full; the loop is free meanwhile."""
         attempts = _Attempts(self._timeout)
         while True:
             bearer = await _read(self._bearer) if self._bearer else None
@@ -120,7 +120,7 @@ class Calls:
         if attempts.failure is not None and _says_less(call, failure):
             raise attempts.failure
         attempts.failure = failure
-        pause = attempts.pause(failure) if call.code() is grpc.StatusCode.UNAVAILABLE else None
+        pause = attempts.pause(failure) if _may_help(call, failure) else None
         if pause is None:
             raise failure
         return pause
@@ -157,6 +157,13 @@ class _Attempts:
             delay = asked.total_seconds() * _random.uniform(1.0, 1.25)
         used_up = self._failed.total() >= MOST_ATTEMPTS or self._failed[failure.reason] >= _most_attempts(failure)
         return None if used_up or delay >= self.left() else delay
+
+
+def _may_help(call: grpc.Call, failure: RemitError) -> bool:
+    """Says whether to ask again: nobody was there, or the gateway was full and says when to come back."""
+    if call.code() is grpc.StatusCode.UNAVAILABLE:
+        return True
+    return failure.reason == "OVERLOADED" and isinstance(failure, Unavailable) and failure.retry_after is not None
 
 
 def _most_attempts(failure: RemitError) -> int:
