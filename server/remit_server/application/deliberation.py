@@ -11,10 +11,12 @@ from remit_server.application.ceilings import Ceilings
 from remit_server.application.choosing import EXACT, FAST
 from remit_server.application.flights import Flights
 from remit_server.application.plan_session import Plan, Undetermined, Wish, plan_session
+from remit_server.application.standing import recorded_policy, still_within
 from remit_server.domain.decision import Allow
 from remit_server.domain.errors import Outage, Reason
+from remit_server.domain.grant import Grant
 from remit_server.domain.identity import Actor
-from remit_server.domain.permission import Permission, is_within
+from remit_server.domain.permission import Permission, as_permissions, is_within
 
 T = TypeVar("T")
 THREADS = 2
@@ -42,6 +44,20 @@ class Deliberation:
             except Undetermined:
                 pass
         return await self.beside_the_loop(actor.actor_id, plan_session, wish, allow, self.ceilings, EXACT)
+
+    async def again(self, grant: Grant, actor: Actor) -> None:
+        """Proves the policy of a live grant on today's ceilings, so that STS may get it again.
+
+        Most repeats are proven at once, however many come together; those that are hard wait for their turn. Raises
+        what `still_within` raises, or Outage(OVERLOADED) when too many hard cases wait.
+        """
+        document = recorded_policy(grant)
+        if is_small(as_permissions(document)):
+            try:
+                return still_within(document, grant.role_arn, self.ceilings, FAST)
+            except Undetermined:
+                pass
+        return await self.beside_the_loop(actor.actor_id, still_within, document, grant.role_arn, self.ceilings)
 
     async def beside_the_loop(self, actor_id: str, work: Callable[..., T], *values: object) -> T:
         """Returns what the work returns, done in a thread when it is the actor's turn.

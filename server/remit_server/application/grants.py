@@ -10,11 +10,9 @@ from remit_server.application.ports import Authorization, Entropy, RequestKey
 from remit_server.domain.audit import AuditRecord, GrantAuthorized, TaskStarted
 from remit_server.domain.credentials import SessionOrder, StsSession
 from remit_server.domain.entitlement import MIN_STS_SECONDS
-from remit_server.domain.errors import Denied, Reason
 from remit_server.domain.grant import Grant, GrantState, Issuance
 from remit_server.domain.session_names import session_tags, source_identity
 from remit_server.domain.task import TASK_ID_BYTES, GrantId, Task, TaskId, TaskState, opaque_id
-from remit_server.iam import Counterexample, Document, Undecided, contains_all
 
 
 def authorization_of(case: Case, key: RequestKey, plan: Plan, grant_id: GrantId, entropy: Entropy) -> Authorization:
@@ -132,17 +130,3 @@ def issuance_of(grant: Grant, session: StsSession, now: datetime) -> Issuance:
         expire_time=min(grant.expire_time, session.credentials.expire_time),
         packed_policy_percent=session.packed_policy_percent,
     )
-
-
-def still_within(grant: Grant, ceilings: Ceilings) -> None:
-    """Proves a recorded session policy on today's ceilings.
-
-    Raises Denied(GRANT_NOT_LIVE) when they have become narrower.
-    """
-    document = Document.parse(grant.session_policy, authored=True)
-    if ceilings.knows(grant.role_arn):
-        proof = contains_all(document, ceilings.documents(grant.role_arn))
-        forbidden = any(ceilings.forbidden(grant.role_arn, statement) for statement in document.statements)
-        if not forbidden and not isinstance(proof, Counterexample | Undecided):
-            return
-    raise Denied(Reason.GRANT_NOT_LIVE, "the role's ceiling has changed since: ask with a new request_id")

@@ -8,7 +8,7 @@ from datetime import timedelta
 from typing import Any
 
 from remit_server.application.flights import Flights
-from remit_server.application.grants import authorization_of, issuance_of, order_of, single_use_token, still_within
+from remit_server.application.grants import authorization_of, issuance_of, order_of, single_use_token
 from remit_server.application.hearing import Case, Hearing, known
 from remit_server.application.plan_session import Plan
 from remit_server.application.ports import AssumeRole, Clock, Entropy, Ledger, Remembered, RequestKey
@@ -101,8 +101,7 @@ class IssueCredentials:
         task = await self.ledger.task(grant.task_id)
         if task is None or not task.is_live(case.time) or not grant.is_live(case.time):
             raise Denied(Reason.GRANT_NOT_LIVE, "the grant of this request_id is over: ask with a new one")
-        deliberate = self.hearing.deliberate
-        await deliberate.beside_the_loop(case.actor.actor_id, still_within, grant, deliberate.ceilings)
+        await self.hearing.deliberate.again(grant, case.actor)
         if (token := single_use_token(case)) is not None:
             await self.ledger.tie_token(token, grant)
         return grant
