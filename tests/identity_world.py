@@ -22,10 +22,10 @@ CI_ISSUER = "https://ci.example.com"
 SCRIBE = "spiffe://example.org/agents/scribe"
 
 AGENTS = (
-    AgentSettings(agent="copilot", spiffe_id=COPILOT, client_ids=frozenset({"copilot", "copilot-web"})),
-    AgentSettings(agent="scribe", spiffe_id=SCRIBE, client_ids=frozenset({"scribe"})),
-    AgentSettings(agent="robot", issuer=AGENTS_ISSUER, subject="robot", client_ids=frozenset({"robot-app"})),
-    AgentSettings(agent="insider", issuer=ISSUER, subject="insider", client_ids=frozenset({"insider-app"})),
+    AgentSettings(agent="copilot", spiffe_id=COPILOT, client_ids=frozenset({"idp:copilot", "idp:copilot-web"})),
+    AgentSettings(agent="scribe", spiffe_id=SCRIBE, client_ids=frozenset({"idp:scribe"})),
+    AgentSettings(agent="robot", issuer=AGENTS_ISSUER, subject="robot", client_ids=frozenset({"idp:robot-app"})),
+    AgentSettings(agent="insider", issuer=ISSUER, subject="insider", client_ids=frozenset({"idp:insider-app"})),
 )
 
 

@@ -42,7 +42,7 @@ source_claim = "email"
 id = "reporter"
 issuer = {issuer}
 subject = "reporter"
-client_ids = ["reporter"]
+client_ids = ["sandbox:reporter"]
 
 {roles}
 [policy]
@@ -61,7 +61,7 @@ _AGENT = """\
 [[agents]]
 id = {id}
 spiffe_id = {spiffe_id}
-client_ids = [{id}]
+client_ids = [{client}]
 """
 _ROLE = """\
 [[roles]]
@@ -95,7 +95,10 @@ def write_configuration(
         authority=_quoted(authority.bundle_path),
         trust_domain=_quoted(TRUST_DOMAIN),
         issuer=_quoted(issuer.url),
-        agents="\n".join(_AGENT.format(id=_quoted(name), spiffe_id=_quoted(item)) for name, item in AGENTS.items()),
+        agents="\n".join(
+            _AGENT.format(id=_quoted(name), spiffe_id=_quoted(item), client=_quoted(f"sandbox:{name}"))
+            for name, item in AGENTS.items()
+        ),
         roles="\n".join(
             _ROLE.format(arn=_quoted(arn), ceiling=_quoted(ceilings / f"{name}.json"))
             for name, arn in account.role_arns.items()

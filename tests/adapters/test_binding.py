@@ -6,6 +6,7 @@ from tests.identity_world import (
     AGENTS_ISSUER,
     CI_ISSUER,
     SCRIBE,
+    IdentityWorld,
     identity_world,
     pipeline_token,
     reason,
@@ -13,8 +14,12 @@ from tests.identity_world import (
     robot_token,
 )
 from tests.svid_forge import COPILOT, svid
-from tests.token_forge import ABSENT, ISSUER, claims, forge, thumbprint, user_token
+from tests.token_forge import ABSENT, ISSUER, HandClock, claims, forge, settings, thumbprint, trusted, user_token
 
+from remit_server.adapters.identity.authentication import ActorAuthentication
+from remit_server.adapters.identity.delegation import DelegationVerification
+from remit_server.adapters.identity.oidc import OidcVerifier
+from remit_server.adapters.identity.spiffe import SpiffeVerifier
 from remit_server.config.identity_rules import InvalidSettings
 from remit_server.config.settings import AgentSettings, Binding
 from remit_server.domain.errors import Reason, Remedy
@@ -32,7 +37,7 @@ async def test_an_agent_is_known_by_its_svid() -> None:
 
     assert (actor.actor_id, actor.kind, actor.issuer) == (COPILOT, ActorKind.SPIFFE, "spiffe://example.org")
     assert actor.agent == "copilot"
-    assert actor.client_ids == {"copilot", "copilot-web"}
+    assert actor.client_ids == {"idp:copilot", "idp:copilot-web"}
     assert actor.certificate_thumbprint is not None
     assert actor.token_fingerprint is None
 
@@ -44,7 +49,7 @@ async def test_an_agent_is_known_by_its_own_token() -> None:
 
     assert (actor.actor_id, actor.kind, actor.issuer) == ("agents:robot", ActorKind.OIDC, AGENTS_ISSUER)
     assert actor.agent == "robot"
-    assert actor.client_ids == {"robot-app"}
+    assert actor.client_ids == {"idp:robot-app"}
     assert actor.claims == {"team": "data"}
     assert actor.token_fingerprint == Secret(token).fingerprint
     assert actor.token_issue_time is not None
@@ -58,7 +63,9 @@ async def test_a_workload_is_known_by_the_claim_that_carries_it() -> None:
 
 
 async def test_a_workload_with_an_entry_may_present_its_clients_user_tokens() -> None:
-    entry = AgentSettings(agent="ci-bot", issuer=CI_ISSUER, subject="acme/reports", client_ids=frozenset({"portal"}))
+    entry = AgentSettings(
+        agent="ci-bot", issuer=CI_ISSUER, subject="acme/reports", client_ids=frozenset({"idp:portal"})
+    )
     world = identity_world(agents=[*AGENTS, entry])
     actor = await world.by_token(pipeline_token())
 
@@ -144,6 +151,10 @@ def test_two_agents_never_prove_themselves_alike(twin: AgentSettings) -> None:
         ({"subject": "x"}, "subject"),
         ({"issuer": ISSUER, "subject": "é"}, "subject"),
         ({"spiffe_id": COPILOT, "client_ids": frozenset({""})}, "client_ids"),
+        ({"spiffe_id": COPILOT, "client_ids": frozenset({"copilot"})}, "client_ids"),
+        ({"spiffe_id": COPILOT, "client_ids": frozenset({":copilot"})}, "client_ids"),
+        ({"spiffe_id": COPILOT, "client_ids": frozenset({"idp:"})}, "client_ids"),
+        ({"spiffe_id": COPILOT, "client_ids": frozenset({"spiffe:copilot"})}, "client_ids"),
     ],
 )
 def test_an_agent_cannot_be_configured_wrong(wrong: dict[str, Any], field: str) -> None:
@@ -311,6 +322,53 @@ async def test_the_depth_of_a_delegation_is_bounded(depth: int, accepted: bool) 
         assert await reason(identity_world().delegate(user_token(act=act))) is Reason.TOKEN_NOT_BOUND
 
 
+# --- a client id means something only with whose it is ---------------------------------------------------------------
+
+PARTNER_ISSUER = "https://partner.example.com"
+
+
+def _two_issuers_world(*client_ids: str) -> IdentityWorld:
+    """An agent with these clients, and two users' issuers that each have a client `copilot`."""
+    clock = HandClock()
+    agents = [AgentSettings(agent="copilot", spiffe_id=COPILOT, client_ids=frozenset(client_ids))]
+    both = [trusted(settings(), clock), trusted(settings(issuer=PARTNER_ISSUER, alias="partner"), clock)]
+    checked = OidcVerifier(both, clock)
+    spiffe = SpiffeVerifier(trust_domains={"example.org"}, clock=clock)
+    return IdentityWorld(clock, ActorAuthentication(agents, spiffe, checked), DelegationVerification(agents, checked))
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        {"azp": "copilot"},
+        {"client_id": "copilot"},
+        {"may_act": {"client_id": "copilot"}},
+        {"may_act": {"sub": "copilot"}},
+        {"act": {"sub": "copilot"}},
+    ],
+)
+async def test_a_client_of_one_issuer_is_not_the_client_of_that_name_at_another(statement: dict[str, Any]) -> None:
+    world = _two_issuers_world("idp:copilot")
+    own = user_token(**{"azp": ABSENT, **statement})
+    partners = user_token(**{"azp": ABSENT, **statement, "iss": PARTNER_ISSUER})
+
+    assert (await world.delegate(own)).subject.alias == "idp"
+    assert await reason(world.delegate(partners)) is Reason.TOKEN_NOT_BOUND
+
+
+async def test_an_agent_may_have_clients_at_several_issuers() -> None:
+    world = _two_issuers_world("idp:copilot", "partner:copilot")
+
+    assert (await world.delegate(user_token(iss=PARTNER_ISSUER, azp="copilot"))).subject.alias == "partner"
+
+
+async def test_a_client_id_with_a_colon_does_not_reach_into_another_issuers_names() -> None:
+    world = _two_issuers_world("idp:partner:copilot")
+
+    assert (await world.delegate(user_token(azp="partner:copilot"))).subject.alias == "idp"
+    assert await reason(world.delegate(user_token(iss=PARTNER_ISSUER, azp="copilot"))) is Reason.TOKEN_NOT_BOUND
+
+
 # --- whose token is a subject token ---------------------------------------------------------------------------------
 
 
@@ -344,7 +402,7 @@ async def test_the_same_token_is_refused_as_both_even_for_someone_who_is_no_agen
         actor_id="idp:alice",
         kind=ActorKind.OIDC,
         issuer=ISSUER,
-        client_ids=frozenset({"copilot"}),
+        client_ids=frozenset({"idp:copilot"}),
         token_fingerprint=Secret(token).fingerprint,
     )
 

@@ -44,6 +44,17 @@ def is_alias(text: str) -> bool:
     return _ALIAS.fullmatch(text) is not None and text != "spiffe"
 
 
+def client_of(alias: str, client_id: str) -> str:
+    """Returns how `client_ids` name an issuer's client. An alias has no colon, so no two clients share a name."""
+    return f"{alias}:{client_id}"
+
+
+def client_alias(entry: str) -> str | None:
+    """Returns the alias of the issuer that an entry of `client_ids` names, or None when it is no such entry."""
+    alias, colon, client_id = entry.partition(":")
+    return alias if colon and is_alias(alias) and is_plain_text(client_id) else None
+
+
 def is_host(text: str) -> bool:
     """Says whether the text is a host name in lower case or an IP address, without port or brackets."""
     try:

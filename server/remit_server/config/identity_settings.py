@@ -9,6 +9,7 @@ from pathlib import Path
 from remit_server.config.identity_rules import (
     InvalidSettings,
     algorithm_mistakes,
+    client_alias,
     is_alias,
     is_claim_name,
     is_entra_issuer,
@@ -98,8 +99,9 @@ class IssuerSettings:
 class AgentSettings:
     """One agent: how it proves itself (a SPIFFE ID, or issuer and subject) and whose user tokens it may present.
 
-    For an issuer that carries the actor, `subject` is the value of that claim. `client_ids` are those OIDC clients of
-    which it may present user tokens. Raises InvalidSettings with every mistake at once.
+    For an issuer that carries the actor, `subject` is the value of that claim. `client_ids` are those OIDC clients,
+    `<issuer alias>:<client id>` each, of which it may present user tokens. Raises InvalidSettings with every mistake at
+    once.
     """
 
     agent: str
@@ -195,5 +197,5 @@ def _agent_mistakes(settings: AgentSettings) -> Iterator[tuple[str, str]]:
             yield "spiffe_id", str(wrong)
     if settings.subject is not None and not is_plain_text(settings.subject):
         yield "subject", "must be 1 to 255 printable ASCII characters"
-    if not all(is_plain_text(client) for client in settings.client_ids):
-        yield "client_ids", "must be 1 to 255 printable ASCII characters each"
+    if not all(client_alias(client) for client in settings.client_ids):
+        yield "client_ids", "must each be `<issuer alias>:<client id>`, such as `acme:copilot-web`"

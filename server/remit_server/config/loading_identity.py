@@ -7,7 +7,7 @@ from typing import Final
 from urllib.parse import urlsplit
 
 from remit_server.config.files import Files
-from remit_server.config.identity_rules import InvalidSettings
+from remit_server.config.identity_rules import InvalidSettings, client_alias
 from remit_server.config.identity_settings import AgentSettings, Binding, ClaimProfile, IssuerSettings
 from remit_server.config.mistakes import Notes
 from remit_server.config.shapes import AgentTable, IssuerTable, MutualListenerTable
@@ -23,6 +23,7 @@ _ADVICE: Final = {
     ),
     "allowed_hosts": ("keys are asked for at listed hosts only, so that nobody can send the gateway elsewhere", ""),
     "key_set_url": ("whoever can change the keys can be anyone", "use https, and list a foreign host in allowed_hosts"),
+    "client_ids": ("two issuers may each have a client of one name, and only one of them is meant", ""),
     "binding": ("a user's token must have been given to the very agent that presents it", ""),
     "id": ("policies and records name the agent by it", 'write a plain name, such as "copilot"'),
     "spiffe_id": ("an agent proves itself in exactly one way", "give spiffe_id, or issuer and subject"),
@@ -64,6 +65,7 @@ def agents(
         why = "an agent that no entry names is refused"
         notes.add("agents", "is missing", why=why, mend="add [[agents]], or an issuer with carries_actor")
     for place, item in items:
+        _check_clients(place, item.client_ids, known, notes)
         if item.issuer is not None:
             _check_oidc_agent(place, item.issuer, known, bearer=bearer, notes=notes)
         elif item.spiffe_id is not None:
@@ -106,11 +108,30 @@ def urlsplit_host(url: str) -> str | None:
 
 def _agent(place: str, item: AgentTable, notes: Notes) -> AgentSettings | None:
     """Returns the settings of one agent, or None."""
+    clients = frozenset(client for client in item.client_ids if client_alias(client))  # the others are noted by place
     try:
-        return AgentSettings(item.id, item.spiffe_id, item.issuer, item.subject, frozenset(item.client_ids))
+        return AgentSettings(item.id, item.spiffe_id, item.issuer, item.subject, clients)
     except InvalidSettings as wrong:
         _note_invalid(notes, place, wrong)
         return None
+
+
+def _check_clients(place: str, clients: Sequence[str], known: Sequence[tuple[str, IssuerTable]], notes: Notes) -> None:
+    """Notes each client whose users' tokens the agent could never present, and each that names no issuer."""
+    subjects = {item.alias: item.subjects for _, item in known}
+    usable = [alias for alias, is_usable in subjects.items() if is_usable]
+    why = "a client id means something only with its issuer: another issuer may have a client of the same name"
+    for position, client in enumerate(clients):
+        alias = client_alias(client)
+        if alias in usable:
+            continue
+        if alias not in subjects:
+            problem = "names no issuer of [[issuers]]"
+            mend = f'write "<issuer alias>:<client id>"; the aliases are {", ".join(usable) or "still to be given"}'
+        else:
+            problem = "is a client of an issuer whose tokens are not taken as users'"
+            mend = "leave it out, or set `subjects = true` at that issuer"
+        notes.add(f"{place}.client_ids[{position}]", problem, why=why, mend=mend)
 
 
 def _check_oidc_agent(

@@ -102,7 +102,11 @@ class AgentTable(Table):
     spiffe_id: str | None = _key("The SPIFFE ID of its SVID.", 'spiffe_id = "spiffe://acme.example/copilot"', None)
     issuer: str | None = _key("The issuer of its own token.", 'issuer = "https://login.acme.example"', None)
     subject: str | None = _key("The `sub` of its own token.", 'subject = "copilot-service"', None)
-    client_ids: list[str] = _key("The OIDC clients whose user tokens it may present.", 'client_ids = ["copilot"]', [])
+    client_ids: list[str] = _key(
+        "The OIDC clients, `<issuer alias>:<client id>`, whose user tokens it may present.",
+        'client_ids = ["acme:copilot"]',
+        [],
+    )
 
 
 class RoleTable(Table):

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from remit_server.adapters.identity.oidc import VerifiedToken
-from remit_server.config.identity_rules import is_claim_name
+from remit_server.config.identity_rules import client_of, is_claim_name
 from remit_server.config.settings import Binding
 from remit_server.domain.identity import Actor, ActorKind
 
@@ -40,7 +40,7 @@ def bind(token: VerifiedToken, actor: Actor) -> Bound:
     statements = 0
     for name, client_id in token.holder.presenters.items():
         statements += 1
-        if client_id not in actor.client_ids:
+        if not _is_client(token, actor, client_id):
             raise NotBound(f"the token was given to another client (`{name}`): present tokens of this agent's clients")
     if "may_act" in token.claims:
         statements += 1
@@ -60,7 +60,7 @@ def _check_named(token: VerifiedToken, actor: Actor, name: str, value: Any, memb
     """Checks that `may_act` or the outermost `act` (RFC 8693 4.1, 4.4) names the actor, with members that are known."""
     if not isinstance(value, dict) or not value.keys() <= members or not value.keys() & {"sub", "client_id"}:
         raise NotBound(f"the claim `{name}` must be an object with `sub` or `client_id`, maybe `iss`, and nothing else")
-    if "client_id" in value and not _is_client(actor, value["client_id"]):
+    if "client_id" in value and not _is_client(token, actor, value["client_id"]):
         raise NotBound(f"the claim `{name}` names another client than this agent's")
     if "sub" in value and not _is_named(token, actor, value):
         raise NotBound(f"the claim `{name}` names another actor than this agent")
@@ -76,12 +76,15 @@ def _is_named(token: VerifiedToken, actor: Actor, named: Mapping[str, Any]) -> b
     own_subject = None if actor.kind is ActorKind.SPIFFE else actor.actor_id.partition(":")[2]
     if spoken_by == actor.issuer and subject == own_subject:
         return True
-    return spoken_by == token.issuer.issuer and _is_client(actor, subject)
+    return spoken_by == token.issuer.issuer and _is_client(token, actor, subject)
 
 
-def _is_client(actor: Actor, client_id: Any) -> bool:
-    """Says whether this is one of the clients whose user tokens the actor may present."""
-    return isinstance(client_id, str) and client_id in actor.client_ids
+def _is_client(token: VerifiedToken, actor: Actor, client_id: Any) -> bool:
+    """Says whether this is one of the clients, of the token's own issuer, whose user tokens the actor may present.
+
+    NOTE: a client id means something only with whose it is: two issuers may each have a client `copilot`.
+    """
+    return isinstance(client_id, str) and client_of(token.issuer.alias, client_id) in actor.client_ids
 
 
 def _check_confirmation(actor: Actor, value: Any) -> None:
