@@ -19,6 +19,7 @@ from remit_server.iam import (
     ResourcePattern,
     ResourcePolicy,
     Statement,
+    TooLarge,
     Witness,
     compact,
     contains,
@@ -30,7 +31,7 @@ from remit_server.iam import (
     narrow,
     narrow_all,
 )
-from remit_server.iam.issuing.compaction import ranked_forms
+from remit_server.iam.issuing.compaction import MOST_PARTS, ranked_forms
 from remit_server.iam.issuing.dense import dense
 
 ACTIONS = ("s3:GetObject", "s3:GetObjectAcl", "s3:PutObject", "s3:ListBucket", "sqs:SendMessage")
@@ -251,3 +252,24 @@ def test_what_is_derived_allows_the_intent_until_its_end(wish: Document) -> None
     assert allowed_by(derived.document, in_time) == allowed_by(intent)
     assert allowed_by(derived.document, too_late) == set()
     assert allowed_when_named(derived.document, too_late) == set()
+
+
+@given(documents(plain=True), st.integers(700, 1100))
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.filter_too_much])
+def test_the_parts_of_a_split_fit_one_by_one_and_are_the_intent_together(wish: Document, limit: int) -> None:
+    intent = narrow(wish, floor())
+    assume(not intent.is_empty)
+    found = derive(intent, [intent], end=END, limit=limit)
+    assume(isinstance(found, TooLarge))
+    assert isinstance(found, TooLarge)
+
+    together = Document(tuple(one for part in found.proposal for one in part.statements))
+
+    if found.too_long is None:
+        assert isinstance(contains(intent, together), Witness)
+        assert isinstance(contains(together, intent), Witness)
+        assert all(isinstance(derive(part, [part], end=END, limit=limit), Derived) for part in found.proposal)
+        assert 1 < len(found.proposal) <= MOST_PARTS
+    else:
+        assert found.proposal == ()
+        assert isinstance(derive(found.too_long, [intent], end=END, limit=limit), TooLarge)

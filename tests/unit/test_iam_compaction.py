@@ -7,7 +7,7 @@ from itertools import permutations
 import pytest
 
 from remit_server.iam import Document, Effect, Witness, compact, contains, guarded, split, time_bound
-from remit_server.iam.issuing.compaction import LIMIT
+from remit_server.iam.issuing.compaction import LIMIT, MOST_PARTS, parted
 
 END = datetime(2030, 1, 1, tzinfo=UTC)
 
@@ -201,8 +201,31 @@ def test_one_long_statement_is_split_inside(statement: dict[str, object]) -> Non
     )
 
 
-def test_what_fits_is_not_split_and_what_cannot_be_split_is_one_part() -> None:
+def test_what_fits_is_not_split() -> None:
     document = policy(allow("s3:GetObject", "arn:aws:s3:::b/*"))
 
     assert split(document, LIMIT) == (document,)
-    assert split(document, 10) == (document,)
+
+
+def test_one_permission_that_does_not_fit_alone_has_no_split() -> None:
+    long, short = allow("s3:GetObject", "arn:aws:s3:::" + "b" * 900), allow("s3:GetObject", "arn:aws:s3:::b/*")
+
+    assert split(policy(long, short), 600) == ()
+    assert parted(policy(long, short), 600, lambda part: compact(part).size).too_long == policy(long)
+
+
+def test_a_split_into_more_requests_than_anybody_sends_is_not_proposed() -> None:
+    def room_for(count: int) -> Document:
+        return policy(*(allow("s3:GetObject", f"arn:aws:s3:::{'b' * 400}/{at:02}") for at in range(count)))
+
+    measured: list[Document] = []
+
+    def measure(part: Document) -> int:
+        measured.append(part)
+        return compact(part).size
+
+    most, more = parted(room_for(MOST_PARTS), 600, measure), parted(room_for(MOST_PARTS + 1), 600, measure)
+
+    assert len(most.parts) == MOST_PARTS
+    assert (more.parts, more.too_long) == ((), None)
+    assert len(measured) < 4 * MOST_PARTS

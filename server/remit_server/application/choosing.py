@@ -18,6 +18,7 @@ from remit_server.iam import (
     contains,
     contains_all,
     narrow_all,
+    narrowing_steps,
 )
 
 FAST = Budget(permissions=0)
@@ -102,7 +103,8 @@ def choose(intent: Document, offered: Sequence[Candidate], budget: Budget) -> Ch
 
 def largest_part(intent: Document, offered: Sequence[Candidate]) -> Document:
     """Returns the most of the intent that one role allows; the first of equals; possibly empty."""
-    parts = [narrow_all(intent, candidate.ceilings) for candidate in offered]
+    steps = narrowing_steps()
+    parts = [narrow_all(intent, candidate.ceilings, steps=steps) for candidate in offered]
     return max(parts, key=_breadth, default=Document(()))
 
 

@@ -177,14 +177,22 @@ def _derived(intent: Document, choice: Choice, end: datetime) -> Derived:
             Refusal(remedy=Remedy.SPLIT),
         ) from error
     match derived:
-        case TooLarge(size=size, proposal=proposal):
-            raise Denied(
-                Reason.INTENT_TOO_LARGE,
-                f"the session policy would take {size} characters and AWS takes 2,048: ask in several requests",
-                Refusal(remedy=Remedy.SPLIT, split=tuple(as_permissions(part) for part in proposal)),
-            )
+        case TooLarge():
+            raise _too_large(derived)
         case Derived():
             return derived
+
+
+def _too_large(found: TooLarge) -> Denied:
+    """Returns the refusal of what does not fit: with parts that do, or why there are none."""
+    size = f"the session policy would take {found.size} characters and AWS takes 2,048"
+    if found.too_long is not None:
+        (alone,) = as_permissions(found.too_long)
+        message = f"{size}: {alone.actions[0]} on a single resource alone is too long, so no split of it fits"
+        return Denied(Reason.INTENT_TOO_LARGE, message, Refusal(remedy=Remedy.GIVE_UP))
+    advice = "ask in several requests" if found.proposal else "ask in many small requests, each for a few permissions"
+    split = tuple(as_permissions(part) for part in found.proposal)
+    return Denied(Reason.INTENT_TOO_LARGE, f"{size}: {advice}", Refusal(remedy=Remedy.SPLIT, split=split))
 
 
 def _keep_off_the_floor(derived: Derived, choice: Choice, ceilings: Ceilings) -> None:

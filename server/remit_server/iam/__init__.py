@@ -17,7 +17,7 @@ from remit_server.iam.issuing.compaction import Compacted, compact, split
 from remit_server.iam.issuing.deriving import Covering, Derived, TooLarge, UnderivableIntent, conditioned, derive
 from remit_server.iam.issuing.forbidden import floor, forbidden_action, outlives_task
 from remit_server.iam.issuing.guards import bound_to, guarded, time_bound
-from remit_server.iam.issuing.narrowing import narrow, narrow_all
+from remit_server.iam.issuing.narrowing import narrow, narrow_all, narrowing_steps
 from remit_server.iam.language.arn import ActionPattern, MalformedPattern, ResourcePattern
 from remit_server.iam.language.condition import Condition, MalformedCondition
 from remit_server.iam.language.document import Document
@@ -67,6 +67,7 @@ __all__ = [
     "guarded",
     "narrow",
     "narrow_all",
+    "narrowing_steps",
     "outlives_task",
     "split",
     "time_bound",

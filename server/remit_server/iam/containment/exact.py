@@ -75,7 +75,7 @@ class _Proof:
             self._resources[resource, in_play] = resources(resource, self.rules, in_play, self.purse)
         outcome = self._search(atom, on_actions, self._resources[resource, in_play])
         if isinstance(outcome, int):
-            self.purse.comparisons.take(resource.name.cost * len(self.rules))
+            self.purse.comparisons.take(resource.cost * len(self.rules))
             if depends_on_reading(resource, [rule for rule in self.rules if _may_concern(rule, action, atom)]):
                 return Undecided("a wildcard region or account leaves open what the ceiling allows")
             return Cover(atom.number, atom.action_text, atom.resource_text, self._covering(outcome, atom))

@@ -57,8 +57,7 @@ def settle(issued: Document, ceiling: Document, comparisons: Steps) -> Settled:
         if statement.effect is Effect.DENY:
             continue
         for action in (None,) if statement.not_action else statement.actions:
-            if action is not None and not action.is_literal:
-                comparisons.take(action.name.cost * len(ceiling.statements))
+            comparisons.take(action.cost * len(ceiling.statements) // 8 if action else len(ceiling.statements))
             reach = ceiling.concerned(action) if action else _concerned_by_rest(statement, ceiling)
             # A Deny that the issued document repeats as it is takes nothing away from the proof.
             denies = [each for each in reach.denies if each.statement not in repeated]
@@ -90,7 +89,7 @@ def _covering(
     else:
         near = reach.allows_on(resource)
         patterns = sum(len(each.statement.resources) for each in (*near, *denies))
-        comparisons.take(resource.name.cost * patterns)
+        comparisons.take(resource.cost * patterns)
         if any(each.statement.touches_resource(resource) for each in denies):
             return None
         holding = [each for each in near if each.statement.holds_resource(resource)]

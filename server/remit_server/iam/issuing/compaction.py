@@ -3,8 +3,8 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
-from remit_server.iam.containment.proving import contains
-from remit_server.iam.containment.verdict import Witness
+from remit_server.iam.containment.proving import DEFAULT_BUDGET, contains
+from remit_server.iam.containment.verdict import Budget, Purse, Witness
 from remit_server.iam.issuing.guards import guarded, is_bound
 from remit_server.iam.issuing.merging import Fact, facts_of, fewest, grouped, grouped_by_resource, taken_apart
 from remit_server.iam.language.condition import Condition
@@ -12,6 +12,10 @@ from remit_server.iam.language.conjunction import by_value
 from remit_server.iam.language.document import Document
 from remit_server.iam.language.statement import Effect, Statement
 
+# No more statements than these have room in a session policy: the shortest takes 48 characters.
+_MOST_GIVEN = 64
+MOST_PARTS = 24
+"""Into how many requests a split is proposed, at the most; finding that out measures fewer than twice as many."""
 LIMIT = 2048
 """Characters that STS takes as session policies. Source: STS API reference, AssumeRole, `Policy`."""
 
@@ -71,7 +75,11 @@ def ranked_forms(allows: Sequence[Statement], also: Sequence[Statement], *, guar
     unchanged = set(taken_apart(fewer)) == set(taken_apart(facts))
     written = dict.fromkeys((grouped(fewer), grouped_by_resource(fewer)))
     forms = [_form(statements, also, guard=guard, by_construction=unchanged) for statements in written]
-    if given not in written and (len(facts) > len(given) or not unchanged or any(form.unguarded for form in forms)):
+    if (
+        len(given) <= _MOST_GIVEN
+        and given not in written
+        and (len(facts) > len(given) or not unchanged or any(form.unguarded for form in forms))
+    ):
         forms.append(_form(given, also, guard=guard, by_construction=True))
     return sorted(forms, key=lambda form: (len(form.unguarded), len(form.document.text))) if len(forms) > 1 else forms
 
@@ -96,14 +104,15 @@ def _size_of_names(facts: Sequence[Fact]) -> int:
     return sum(len(name) + 2 for name in (*names, *values))
 
 
-def is_same(form: Form, allows: Sequence[Statement]) -> bool:
+def is_same(form: Form, allows: Sequence[Statement], budget: Budget | Purse = DEFAULT_BUDGET) -> bool:
     """Says whether the form is known to allow the same as the Allows it was made of: each contains the other."""
     if form.by_construction:
         return True
     one, other = (
         Document(tuple(fact.statement for fact in taken_apart(facts_of(each)))) for each in (form.allows, allows)
     )
-    return isinstance(contains(one, other), Witness) and isinstance(contains(other, one), Witness)
+    narrower = isinstance(contains(one, other, budget=budget), Witness)
+    return narrower and isinstance(contains(other, one, budget=budget), Witness)
 
 
 def split(
@@ -112,13 +121,36 @@ def split(
     """Proposes smaller intents that together allow what the document does, each fitting in the limit.
 
     The parts keep the order of the statements, so that what was asked for together stays together. `size`
-    measures what a part becomes (by default, its own compact text). What cannot be taken apart is one part.
+    measures what a part becomes (by default, its own compact text). Proposes nothing where `parted` finds nothing.
     """
     measure = size or (lambda part: compact(part).size)
-    if measure(document) <= limit:
-        return (document,)
-    halves = _halves(document)
-    return tuple(part for half in halves for part in split(half, limit, size=measure)) if halves else (document,)
+    return (document,) if measure(document) <= limit else parted(document, limit, measure).parts
+
+
+@dataclass(frozen=True, slots=True)
+class Parted:
+    """Holds the parts that fit, or none; and then the one permission that does not fit alone, if that is why."""
+
+    parts: tuple[Document, ...]
+    too_long: Document | None = None
+
+
+def parted(too_large: Document, limit: int, measure: Callable[[Document], int]) -> Parted:
+    """Takes apart what does not fit into parts that do, at most MOST_PARTS of them."""
+    fitting: list[Document] = []
+    pending = [too_large]
+    while pending:
+        part = pending.pop()
+        if part is not too_large and measure(part) <= limit:
+            fitting.append(part)
+            continue
+        halves = _halves(part)
+        if not halves:
+            return Parted((), part)
+        pending += reversed(halves)
+        if len(fitting) + len(pending) > MOST_PARTS:
+            return Parted(())
+    return Parted(tuple(fitting))
 
 
 def _halves(document: Document) -> tuple[Document, ...]:

@@ -7,8 +7,8 @@ from functools import partial
 
 from remit_server.iam.containment.implication import implies
 from remit_server.iam.containment.proving import contains
-from remit_server.iam.containment.verdict import Witness
-from remit_server.iam.issuing.compaction import LIMIT, is_same, least_size_over, ranked_forms, split
+from remit_server.iam.containment.verdict import Budget, Purse, Witness
+from remit_server.iam.issuing.compaction import LIMIT, is_same, least_size_over, parted, ranked_forms
 from remit_server.iam.issuing.dense import dense
 from remit_server.iam.issuing.guards import bound_to, time_bound
 from remit_server.iam.issuing.merging import Fact, facts_of, taken_apart
@@ -60,11 +60,13 @@ class Derived:
 class TooLarge:
     """No text within the limit was found: the shortest has at least `size` characters, as far as was looked.
 
-    The proposal's intents fit one by one.
+    The proposal's intents fit one by one, and together are the intent. There is none where `too_long`, one permission
+    of the intent, does not fit alone, nor where there would be very many.
     """
 
     size: int
     proposal: tuple[Document, ...]
+    too_long: Document | None = None
 
 
 def derive(
@@ -86,9 +88,12 @@ def derive(
     bounds = _bounds(end, source_cidrs, vpc_ids)
     coverage = _Coverage(entitlements, Steps(COVERING_STEPS))
     covered = coverage.of(intent)
-    written = _written([fact.statement for fact, _ in covered], bounds, limit)
+    purse = Budget().opened()
+    written = _written([fact.statement for fact, _ in covered], bounds, limit, purse)
     if isinstance(written, int):
-        return TooLarge(written, split(intent, limit, size=partial(_size, coverage, bounds, limit)))
+        measure = partial(_size, coverage, bounds, limit, purse)
+        found = parted(intent, limit, measure)
+        return TooLarge(written, found.parts, found.too_long)
     text, unguarded = written
     document = Document.parse(text, authored=VARIABLE in text and any(map(_has_variable, entitlements)))
     covers = tuple(dict.fromkeys(covering for _, covering in covered))
@@ -124,12 +129,12 @@ def _bounds(end: datetime, source_cidrs: Sequence[str], vpc_ids: Sequence[str]) 
 
 
 def _written(
-    allows: Sequence[Statement], bounds: Sequence[Statement], limit: int
+    allows: Sequence[Statement], bounds: Sequence[Statement], limit: int, purse: Purse
 ) -> tuple[str, tuple[Condition, ...]] | int:
     """Returns the best plain form within the limit, else a dense one, each proven; and what it leaves unguarded.
 
-    Where none is found, returns a size over the limit. A form that leaves more conditions unguarded than another is
-    never taken for its size.
+    Where none is found, or proving it takes too much, returns a size over the limit. A form that leaves more
+    conditions unguarded than another is never taken for its size.
     """
     over = least_size_over(limit, allows)
     if over is not None:
@@ -137,22 +142,22 @@ def _written(
     forms = ranked_forms(allows, bounds)
     forms = [form for form in forms if len(form.unguarded) == len(forms[0].unguarded)]
     for form in forms:
-        if len(form.document.text) <= limit and is_same(form, allows):
+        if len(form.document.text) <= limit and is_same(form, allows, purse):
             return form.document.text, form.unguarded
     for form in forms:
         statements = dense(form.allows)
         text = Document((*(statements or ()), *bounds)).text
-        if statements is not None and len(text) <= limit and _is_within(statements, allows):
+        if statements is not None and len(text) <= limit and _is_within(statements, allows, purse):
             return text, form.unguarded
     return max(len(forms[0].document.text), limit + 1)
 
 
-def _is_within(statements: Sequence[Statement], allows: Sequence[Statement]) -> bool:
-    return isinstance(contains(Document(tuple(statements)), Document(tuple(allows))), Witness)
+def _is_within(statements: Sequence[Statement], allows: Sequence[Statement], purse: Purse) -> bool:
+    return isinstance(contains(Document(tuple(statements)), Document(tuple(allows)), budget=purse), Witness)
 
 
-def _size(coverage: "_Coverage", bounds: Sequence[Statement], limit: int, part: Document) -> int:
-    written = _written([fact.statement for fact, _ in coverage.of(part)], bounds, limit)
+def _size(coverage: "_Coverage", bounds: Sequence[Statement], limit: int, purse: Purse, part: Document) -> int:
+    written = _written([fact.statement for fact, _ in coverage.of(part)], bounds, limit, purse)
     return written if isinstance(written, int) else len(written[0])
 
 
@@ -196,10 +201,9 @@ class _Coverage:
     def _holding(self, fact: Fact) -> Iterator[tuple[int, Numbered]]:
         """Yields the statements, with the number of their entitlement, that hold the action and the resource."""
         for number, entitlement in enumerate(self.entitlements):
-            if not fact.action.is_literal:
-                self.steps.take(fact.action.name.cost * len(entitlement.statements))
+            self.steps.take(fact.action.cost * len(entitlement.statements) // 8)
             for each in entitlement.concerned(fact.action).allows_on(fact.resource):
-                self.steps.take(fact.resource.name.cost * len(each.statement.resources))
+                self.steps.take(fact.resource.cost * len(each.statement.resources))
                 if each.statement.holds_resource(fact.resource):
                     yield number, each
 

@@ -7,7 +7,8 @@ within a single account" (an explicit Deny in any policy overrides the Allow).
 
 import ipaddress
 import string
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from remit_server.iam.issuing.blocks import blocks_of, overlapping, pruned
@@ -82,15 +83,21 @@ def condition_guards(allows: Sequence[Statement]) -> tuple[tuple[Statement, ...]
     """Builds the guards of the conditions, and lists those that no full guard could be built for."""
     guards: dict[tuple[tuple[Condition, ...], tuple[ResourcePattern, ...]], list[ActionPattern]] = {}
     unguarded: set[Condition] = set()
+    under = [frozenset(statement.conditions) for statement in allows]
     for statement in allows:
+        rivals = _rivals(statement, allows) if statement.conditions else []
         for condition in statement.conditions:
-            free = [statement_without for statement_without in allows if not _has(statement_without, condition)]
-            actions = _unshared(statement, free)
+            free = [rival for rival in rivals if condition not in under[rival.at]]
+            taken = [action for rival in free if rival.on_resources for action in rival.actions]
+            actions = [action for action in statement.actions if action not in taken]
             denied = _denied_where(condition)
             if denied is None or len(actions) < len(statement.actions):
                 unguarded.add(condition)
             if denied and actions:
-                guards.setdefault((denied, _on(statement, actions, free)), []).extend(actions)
+                # On every resource where no unconditioned Allow has the same actions: shorter, and as exact.
+                shared = any(action in rival.actions for rival in free for action in actions)
+                on = statement.resources if shared else EVERY_RESOURCE
+                guards.setdefault((denied, on), []).extend(actions)
     statements = [
         Statement(Effect.DENY, pruned(actions), resources, conditions)
         for (conditions, resources), actions in guards.items()
@@ -98,26 +105,22 @@ def condition_guards(allows: Sequence[Statement]) -> tuple[tuple[Statement, ...]
     return tuple(statements), canonical(unguarded)
 
 
-def _has(statement: Statement, condition: Condition) -> bool:
-    return condition in statement.conditions
+@dataclass(frozen=True, slots=True)
+class _Rival:
+    """Holds which of a statement's actions another Allow may allow as well, and whether on its resources."""
+
+    at: int
+    actions: frozenset[ActionPattern]
+    on_resources: bool
 
 
-def _unshared(statement: Statement, free: Collection[Statement]) -> list[ActionPattern]:
-    rivals = [other for other in free if overlapping(statement.resources, other.resources)]
-    return [
-        action
-        for action in statement.actions
-        if not any(action.overlaps(taken) for other in rivals for taken in other.actions)
-    ]
-
-
-def _on(
-    statement: Statement, actions: Sequence[ActionPattern], free: Collection[Statement]
-) -> tuple[ResourcePattern, ...]:
-    """Widens the guard to every resource where no unconditioned Allow has the same actions: shorter, as exact."""
-    if any(overlapping(actions, other.actions) for other in free):
-        return statement.resources
-    return EVERY_RESOURCE
+def _rivals(statement: Statement, allows: Sequence[Statement]) -> list[_Rival]:
+    rivals: list[_Rival] = []
+    for at, other in enumerate(allows):
+        shared = frozenset(one for one in statement.actions if any(one.overlaps(taken) for taken in other.actions))
+        if shared:
+            rivals.append(_Rival(at, shared, overlapping(statement.resources, other.resources)))
+    return rivals
 
 
 def _denied_where(condition: Condition) -> tuple[Condition, ...] | None:

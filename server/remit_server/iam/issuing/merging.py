@@ -15,7 +15,7 @@ from remit_server.iam.language.statement import Effect, Statement
 _Key = TypeVar("_Key")
 _Value = TypeVar("_Value")
 # What looking for covered facts may cost, and into how many pieces facts are taken apart.
-_MOST_STEPS = 20_000
+_MOST_STEPS = 8_000
 _MOST_PIECES = 1_000
 
 
@@ -91,7 +91,7 @@ def _widest(facts: Sequence[Fact], steps: Steps) -> set[Fact]:
     for fact in sorted(facts, key=lambda fact: len(fact.resource.lead)):
         text, lead = fact.resource.text, fact.resource.lead
         near = [other for length, leads in by_lead.items() for other in leads.get(text[:length], ())]
-        steps.take(fact.resource.name.cost * len(near))
+        steps.take((fact.resource.cost + fact.action.name.cost) * len(near))
         if not any(other.covers(fact) for other in near):
             alike = by_lead.setdefault(len(lead), {}).setdefault(lead, [])
             alike[:] = [*(other for other in alike if not fact.covers(other)), fact]

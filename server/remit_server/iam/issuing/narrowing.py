@@ -16,6 +16,11 @@ NARROWING_STEPS = 30_000
 """What looking for the part inside all ceilings may cost, in comparisons of patterns and steps of intersections."""
 
 
+def narrowing_steps() -> Steps:
+    """Returns what may be spent, for one narrowing or for several together."""
+    return Steps(NARROWING_STEPS)
+
+
 def narrow(intent: Document, ceiling: Document) -> Document:
     """Returns the largest part of the intent inside the ceiling that plain Allows can express; possibly empty.
 
@@ -27,9 +32,9 @@ def narrow(intent: Document, ceiling: Document) -> Document:
     return narrow_all(intent, [ceiling])
 
 
-def narrow_all(intent: Document, ceilings: Sequence[Document]) -> Document:
-    """Narrows the intent to what lies inside every ceiling, as `narrow` does."""
-    steps = Steps(NARROWING_STEPS)
+def narrow_all(intent: Document, ceilings: Sequence[Document], *, steps: Steps | None = None) -> Document:
+    """Narrows the intent to what lies inside every ceiling, as `narrow` does, with the steps where some are given."""
+    steps = steps or narrowing_steps()
     try:
         for ceiling in ceilings:
             intent = Document(grouped(_inside(intent, ceiling, steps)))
@@ -82,7 +87,7 @@ def _actions(fact: Fact, statement: Statement, steps: Steps) -> list[ActionPatte
 
 
 def _resources(fact: Fact, statement: Statement, steps: Steps) -> list[ResourcePattern]:
-    steps.take(fact.resource.name.cost * len(statement.resources))
+    steps.take(fact.resource.cost * len(statement.resources))
     if statement.not_resource:
         return [fact.resource] if statement.holds_resource(fact.resource) else []
     try:
@@ -93,7 +98,7 @@ def _resources(fact: Fact, statement: Statement, steps: Steps) -> list[ResourceP
 
 def _outside(fact: Fact, denial: Statement, steps: Steps) -> Iterator[Fact]:
     """Keeps of a fact what the Deny provably does not touch."""
-    steps.take(fact.action.name.cost * len(denial.actions) + fact.resource.name.cost * len(denial.resources))
+    steps.take(fact.action.name.cost * len(denial.actions) + fact.resource.cost * len(denial.resources))
     if not (denial.touches_action(fact.action) and denial.touches_resource(fact.resource)):
         yield fact
         return

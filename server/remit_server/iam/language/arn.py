@@ -52,6 +52,11 @@ class ActionPattern:
         return hash((self.service, self.name.text))
 
     @property
+    def cost(self) -> int:
+        """How many steps of a budget one comparison counts for: few for a literal, which is only looked up."""
+        return 1 if self.name.is_literal else 8 * self.name.cost
+
+    @property
     def is_literal(self) -> bool:
         """Whether it names exactly one action."""
         return self.name.is_literal
@@ -138,6 +143,11 @@ class ResourcePattern:
         return hash(self.text)
 
     @property
+    def cost(self) -> int:
+        """How many steps of a budget one comparison counts for."""
+        return self.name.cost
+
+    @property
     def is_literal(self) -> bool:
         """Whether it names exactly one resource."""
         return not self.starred_head and self.name.is_literal
@@ -221,19 +231,18 @@ class ResourcePattern:
 
     def intersect(self, other: "ResourcePattern", steps: Steps | None = None) -> "tuple[ResourcePattern, ...]":
         """Returns patterns whose union is exactly what both match by segment, as `Pattern.intersect` does."""
+        if self.is_universal:
+            return (other,)
+        if other.is_universal:
+            return (self,)
         if not (self.lead.startswith(other.lead) or other.lead.startswith(self.lead)):
             return ()
-        if self.includes(other):
-            return (other,)
-        if other.includes(self):
-            return (self,)
-        if self.is_universal or other.is_universal or not self.meets_by_segment(other):
+        heads = list(zip(self.head, other.head, strict=True))
+        if not all(mine == theirs or "*" in (mine, theirs) for mine, theirs in heads):
             return ()
-        mine, theirs = self.head, other.head
-        region = theirs[2] if mine[2] == "*" else mine[2]
-        account = theirs[3] if mine[3] == "*" else mine[3]
-        head = (mine[0], mine[1], region, account)
-        return tuple(ResourcePattern.of(head, name) for name in self.name.intersect(other.name, steps))
+        partition, service, region, account = (theirs if mine == "*" else mine for mine, theirs in heads)
+        names = self.name.intersect(other.name, steps)
+        return tuple(ResourcePattern.of((partition, service, region, account), name) for name in names)
 
 
 def _segments(text: str) -> tuple[str, str, str, str, str]:

@@ -61,13 +61,15 @@ def _number(each: Numbered) -> int:
 class Index:
     """Finds the statements that an action concerns, and remembers what it was asked."""
 
-    __slots__ = ("_about", "_answers", "_general", "every")
+    __slots__ = ("_about", "_answers", "_general", "_groups", "_services", "every")
 
     def __init__(self, statements: Iterable[Statement]) -> None:
         numbered = [Numbered(number, statement) for number, statement in enumerate(statements)]
         self.every = _by_effect(numbered)
         self._general: list[Numbered] = []
         self._about: dict[str, list[Numbered]] = {}
+        self._services: dict[str, Concerned] = {}
+        self._groups: dict[tuple[tuple[int, ...], tuple[int, ...]], Concerned] = {}
         self._answers: dict[ActionPattern, Concerned] = {}
         for each in numbered:
             services = {action.service for action in each.statement.actions}
@@ -82,12 +84,14 @@ class Index:
         answer = self._answers.get(action)
         if answer is None:
             among = self.about(action.service)
-            answer = Concerned(
-                allows=tuple(each for each in among.allows if each.statement.holds_action(action)),
-                denies=tuple(each for each in among.denies if each.statement.touches_action(action)),
-            )
+            allows = tuple([each for each in among.allows if each.statement.holds_action(action)])
+            denies = tuple([each for each in among.denies if each.statement.touches_action(action)])
             if len(self._answers) >= _REMEMBERED:
                 self._answers.clear()
+                self._groups.clear()
+            # Actions that concern the same statements share one answer, and what it has filed.
+            group = tuple([each.number for each in allows]), tuple([each.number for each in denies])
+            answer = self._groups.setdefault(group, Concerned(allows, denies))
             self._answers[action] = answer
         return answer
 
@@ -95,7 +99,12 @@ class Index:
         """Returns the statements that may be about actions of a service; `*` is every service."""
         if service == "*":
             return self.every
-        return _by_effect(sorted([*self._general, *self._about.get(service, ())], key=_number))
+        named = service if service in self._about else ""
+        about = self._services.get(named)
+        if about is None:
+            about = _by_effect(sorted([*self._general, *self._about.get(named, ())], key=_number))
+            self._services[named] = about
+        return about
 
 
 def _by_effect(among: Iterable[Numbered]) -> Concerned:

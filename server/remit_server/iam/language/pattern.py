@@ -38,7 +38,8 @@ class Pattern:
     is_prefix: bool = field(init=False, compare=False, repr=False)
     has_variables: bool = field(init=False, compare=False, repr=False)
     cost: int = field(init=False, compare=False, repr=False)
-    _machine: Machine | None = field(init=False, compare=False, repr=False)
+    _machine: Machine | None = field(default=None, init=False, compare=False, repr=False)
+    _widened: "Pattern | None" = field(default=None, init=False, compare=False, repr=False)
 
     def __post_init__(self) -> None:
         text = normal(self.text)
@@ -54,7 +55,6 @@ class Pattern:
         put(self, "is_prefix", cut == len(text) - 1 and text[cut] == "*")
         put(self, "has_variables", has_variables)
         put(self, "cost", 1 + len(text) // 16)
-        put(self, "_machine", None)
 
     def __hash__(self) -> int:
         return hash(self.text)
@@ -72,7 +72,11 @@ class Pattern:
         """Returns the pattern with each policy variable replaced by `*`: the most it can mean."""
         if not self.has_variables:
             return self
-        return Pattern("".join("*" if token.startswith(VARIABLE) else token for token in tokens(self.text)))
+        widened = self._widened
+        if widened is None:
+            widened = Pattern("".join("*" if token.startswith(VARIABLE) else token for token in tokens(self.text)))
+            object.__setattr__(self, "_widened", widened)
+        return widened
 
     def matches(self, text: str) -> bool:
         """Tells whether the whole text matches; a pattern with policy variables matches no text."""
