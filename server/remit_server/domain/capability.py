@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum
 
+from remit_server.domain.aws_names import partition_of
 from remit_server.domain.errors import FieldViolation, InvalidRequest
 from remit_server.domain.permission import Permission
 from remit_server.domain.task import Capability
@@ -18,6 +19,8 @@ _PLACEHOLDER = re.compile(r"\{([a-z][a-z0-9_]*)\}")
 _NEVER = re.compile(r'[*?$\\{}"\x00-\x1f\x7f]')
 MAX_VALUE = 512
 MAX_NAMED = 40
+PARTITION = "partition"
+"""A placeholder that no caller fills: it follows the capability's parameter of the kind REGION."""
 
 
 class ParameterKind(Enum):
@@ -41,7 +44,84 @@ class ParameterKind(Enum):
     )
     DYNAMODB_KEY = ("dynamodb_key", r"[A-Za-z0-9_.@#:=/+-]{1,256}", "a partition key value without spaces")
     SECRET_NAME = ("secret_name", r"[A-Za-z0-9/_+=.@-]{1,256}", "a secret's name without its random suffix")
-    REGION = ("region", r"[a-z]{2}(-[a-z]+)+-[0-9]", "a region such as us-east-1")
+    # SQS, CreateQueue: up to 80 of these characters, the suffix of a FIFO queue included.
+    SQS_QUEUE = (
+        "sqs_queue",
+        r"[A-Za-z0-9_-]{1,80}|(?=.{6,80}\Z)[A-Za-z0-9_-]+\.fifo",
+        "a queue's name (up to 80 of A-Z, a-z, 0-9, '_', '-'; a FIFO queue ends with .fifo), not its URL",
+    )
+    # SNS, CreateTopic: up to 256 of these characters, the suffix of a FIFO topic included.
+    SNS_TOPIC = (
+        "sns_topic",
+        r"[A-Za-z0-9_-]{1,256}|(?=.{6,256}\Z)[A-Za-z0-9_-]+\.fifo",
+        "a topic's name (up to 256 of A-Z, a-z, 0-9, '_', '-'; a FIFO topic ends with .fifo), not its ARN",
+    )
+    # Systems Manager, PutParameter: at most 15 levels of these characters; aws and ssm are kept for AWS's own. /aws/...
+    # also leads into Secrets Manager, so what begins with either is refused. The ARN has one slash, not two.
+    SSM_PARAMETER = (
+        "ssm_parameter",
+        r"(?!(?i:aws|ssm))[A-Za-z0-9_.-]+(/[A-Za-z0-9_.-]+){0,14}",
+        "a parameter's name without its leading '/' (steps of A-Z, a-z, 0-9, '_', '.', '-'; no aws or ssm in front)",
+    )
+    SSM_PATH = (
+        "ssm_path",
+        r"(?!(?i:aws|ssm))([A-Za-z0-9_.-]+/){1,15}",
+        "a path that ends with '/' ('app' would also reach 'apple'), without its leading '/' (no aws or ssm in front)",
+    )
+    # CloudWatch Logs, CreateLogGroup: up to 512 of these characters.
+    LOG_GROUP = (
+        "log_group",
+        r"[A-Za-z0-9_./#-]{1,512}",
+        "a log group's name (up to 512 of A-Z, a-z, 0-9, '_', '.', '/', '#', '-'), not its ARN",
+    )
+    # Lambda, FunctionName and Qualifier; $LATEST is what a call without a qualifier means.
+    LAMBDA_FUNCTION = (
+        "lambda_function",
+        r"[A-Za-z0-9_-]{1,64}",
+        "a function's name (up to 64 of A-Z, a-z, 0-9, '_', '-'), without version, not its ARN",
+    )
+    LAMBDA_QUALIFIER = (
+        "lambda_qualifier",
+        r"[A-Za-z0-9_-]{1,128}",
+        "an alias or a version number (for $LATEST leave it out)",
+    )
+    # ECR, RepositoryName.
+    ECR_REPOSITORY = (
+        "ecr_repository",
+        r"(?=.{2,256}\Z)[a-z0-9]+((\.|_|__|-+)[a-z0-9]+)*(/[a-z0-9]+((\.|_|__|-+)[a-z0-9]+)*)*",
+        "a repository's name in lower case, such as team/app, without registry and tag",
+    )
+    # EC2, "Tag restrictions": letters, digits, spaces and these; here ASCII, and no space at either end.
+    TAG_VALUE = (
+        "tag_value",
+        r"(?=.{1,256}\Z)[A-Za-z0-9_.:/=+@-]+( +[A-Za-z0-9_.:/=+@-]+)*",
+        "a tag's value (up to 256 of A-Z, a-z, 0-9, '_.:/=+@-' and inner spaces)",
+    )
+    # Athena, WorkGroupName.
+    ATHENA_WORKGROUP = (
+        "athena_workgroup",
+        r"[A-Za-z0-9._-]{1,128}",
+        "a workgroup's name (up to 128 of A-Z, a-z, 0-9, '.', '_', '-')",
+    )
+    # Glue and Athena: what Athena itself can name; Glue would take more.
+    GLUE_NAME = (
+        "glue_name",
+        r"[a-z0-9_-]{1,255}",
+        "the name of a database or table (up to 255 of a-z, 0-9, '_', '-')",
+    )
+    # Bedrock, FoundationModelArn: provider, a dot, the model, and up to two parts after colons.
+    BEDROCK_MODEL = (
+        "bedrock_model",
+        r"[a-z0-9-]{1,63}\.([a-z0-9-]{1,63}\.){0,2}[a-z0-9-]{1,63}(:[a-z0-9-]{1,63}){0,2}",
+        "a foundation model's id such as amazon.nova-lite-v1:0, not its ARN",
+    )
+    # Bedrock, InferenceProfileId.
+    BEDROCK_PROFILE = (
+        "bedrock_profile",
+        r"[A-Za-z0-9.:-]{1,64}",
+        "an inference profile's id such as eu.amazon.nova-lite-v1:0, not its ARN",
+    )
+    REGION = ("region", r"[a-z]{2,4}(-[a-z]+)+-[0-9]{1,2}", "a region such as us-east-1")
     ACCOUNT = ("account", r"[0-9]{12}", "twelve digits")
 
     def __init__(self, label: str, grammar: str, meaning: str) -> None:
@@ -65,7 +145,18 @@ class ParameterKind(Enum):
             return "is taken literally: wildcards, '$', braces, quotes, backslashes and control characters are refused"
         if "//" in value or any(part in {".", ".."} for part in value.split("/")):
             return "must not hold '//', '.' or '..' as a path step"
-        return None if self.grammar.fullmatch(value) else f"must be {self.meaning}"
+        if not self.grammar.fullmatch(value) or (self is ParameterKind.REGION and not _is_region(value)):
+            return f"must be {self.meaning}"
+        return None
+
+
+def _is_region(text: str) -> bool:
+    """Says whether the text is a region of a partition that is known."""
+    try:
+        partition_of(text)
+    except ValueError:
+        return False
+    return True
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,8 +206,9 @@ def expand(capability: Capability, catalogue: Mapping[str, CapabilityTemplate], 
     violations = list(_violations(capability, template, path))
     if violations:
         raise InvalidRequest(violations)
+    values = _with_partition(capability.parameters, template)
     return tuple(
-        _rendered(permission, capability.parameters)
+        _rendered(permission, values)
         for permission in template.permissions
         if (permission.needs is None or permission.needs in capability.parameters)
         and (permission.without is None or permission.without not in capability.parameters)
@@ -139,6 +231,12 @@ def _violations(capability: Capability, template: CapabilityTemplate, path: str)
         FieldViolation(f"{path}.parameters.{name}", f"is required: {template.parameters[name].meaning}")
         for name in missing
     ]
+
+
+def _with_partition(values: Mapping[str, str], template: CapabilityTemplate) -> Mapping[str, str]:
+    """Adds the partition of the region, which the loader saw to be there wherever it is used."""
+    regions = [values[name] for name, kind in template.parameters.items() if kind is ParameterKind.REGION]
+    return {**values, PARTITION: partition_of(regions[0])} if len(regions) == 1 else values
 
 
 def _rendered(template: PermissionTemplate, parameters: Mapping[str, str]) -> Permission:

@@ -5,6 +5,7 @@ from typing import Any, Final
 
 from remit_server.adapters.strict_fields import TEXT, Malformed, Where, flag, items, mapping, members, text, texts
 from remit_server.domain.capability import (
+    PARTITION,
     CapabilityTemplate,
     ConditionTemplate,
     ParameterKind,
@@ -20,6 +21,8 @@ _BRACES: Final = re.compile(r"\{[a-z][a-z0-9_]*\}")
 _OPERATOR: Final = re.compile(r"[A-Za-z:]{1,64}")
 # AWS: reading decrypts a data key; writing asks for one, and a multipart upload also decrypts it.
 _KMS_ACTIONS: Final = {"read": ("kms:Decrypt",), "write": ("kms:Decrypt", "kms:GenerateDataKey")}
+# Parameter Store encrypts a standard SecureString with the key itself, an advanced one with a data key.
+_KMS_WRITES: Final = {"ssm": ("kms:Decrypt", "kms:Encrypt", "kms:GenerateDataKey")}
 
 
 def capability(name: str, value: Any) -> CapabilityTemplate:
@@ -59,6 +62,8 @@ def _parameters(value: Any, where: Where) -> tuple[dict[str, ParameterKind], fro
     for name, item in mapping(value, where, most=16).items():
         place = (*where, name)
         text(name, place, _PARAMETER, "named with a-z, 0-9 and '_'")
+        if name == PARTITION:
+            raise Malformed(place, "is no parameter: {partition} follows the region")
         raw = members(item, place, required=frozenset({"type"}), optional=frozenset({"optional"}))
         try:
             kinds[name] = ParameterKind.named(raw["type"])
@@ -87,12 +92,22 @@ def _permission(
         needs=_switch(raw, "needs", where, optional),
         without=_switch(raw, "without", where, optional),
     )
-    if unknown := sorted(placeholders(template) - parameters.keys()):
+    if unknown := sorted(placeholders(template) - parameters.keys() - {PARTITION}):
         raise Malformed(where, f"uses {{{unknown[0]}}}, which is no parameter of this capability")
+    if PARTITION in placeholders(template) and not _names_one_region(parameters, optional):
+        raise Malformed(
+            where, "uses {partition}, which follows the region: exactly one, required parameter of that type"
+        )
     if sometimes := sorted(placeholders(template) & optional - {template.needs}):
         raise Malformed(where, f"uses the optional {{{sometimes[0]}}} without needs: {sometimes[0]}")
     _check_patterns(template, where)
     return template
+
+
+def _names_one_region(parameters: dict[str, ParameterKind], optional: frozenset[str]) -> bool:
+    """Says whether the partition can be told from the parameters, whatever a caller gives."""
+    regions = [name for name, kind in parameters.items() if kind is ParameterKind.REGION]
+    return len(regions) == 1 and regions[0] not in optional
 
 
 def _check_patterns(template: PermissionTemplate, where: Where) -> None:
@@ -135,7 +150,7 @@ def _kms(key_arn: str, service: str, access: str) -> PermissionTemplate:
     partition, region = key_arn.split(":")[1], key_arn.split(":")[3]
     suffix = "amazonaws.com.cn" if partition == "aws-cn" else "amazonaws.com"
     return PermissionTemplate(
-        actions=_KMS_ACTIONS[access],
+        actions=_KMS_WRITES.get(service, _KMS_ACTIONS[access]) if access == "write" else _KMS_ACTIONS[access],
         resources=(key_arn,),
         conditions=(ConditionTemplate("StringEquals", "kms:ViaService", (f"{service}.{region}.{suffix}",)),),
     )
