@@ -13,7 +13,7 @@ import pytest
 import pytest_asyncio
 from jsonschema import Draft202012Validator
 from referencing import Registry, Resource
-from tests.capability_cases import CASES
+from tests import capability_cases
 from tests.policy_bundles import DEFAULT_POLICIES, ENTITLEMENT, NO, YES, merged, question
 from tests.real_opa import opa_answers, run_opa
 
@@ -295,7 +295,7 @@ def test_the_gateway_and_the_schema_agree_on_what_a_decision_is(whole: dict[str,
     assert disagreements == []
 
 
-CAPABILITIES = {name: dict(case.parameters) for name, case in CASES.items()}
+CAPABILITIES = {name: dict(case.parameters) for name, case in capability_cases.CASES.items()}
 
 
 def test_every_capability_is_tried_here() -> None:
