@@ -17,6 +17,7 @@ from remit_server.adapters.identity.delegation import DelegationVerification
 from remit_server.adapters.identity.jwks import IssuerKeys
 from remit_server.adapters.identity.oidc import OidcVerifier, TrustedIssuer
 from remit_server.adapters.identity.spiffe import SpiffeVerifier
+from remit_server.adapters.policy.bundle import Bundle
 from remit_server.adapters.policy.fitting import read_fitting_bundle
 from remit_server.adapters.rego.embedded import EmbeddedRego, EngineLimits
 from remit_server.adapters.system_clock import SystemClock, system_entropy
@@ -27,7 +28,7 @@ from remit_server.application.deliberation import Deliberation
 from remit_server.application.end_task import EndTask
 from remit_server.application.hearing import Hearing
 from remit_server.application.issue_credentials import IssueCredentials
-from remit_server.application.ports import Clock, Ledger, Policy
+from remit_server.application.ports import Clock, Ledger, Policy, Revision
 from remit_server.application.preview_credentials import PreviewCredentials
 from remit_server.application.sweep import Sweep
 from remit_server.config.settings import Settings
@@ -48,28 +49,41 @@ class Gateway:
     policy_revision: str
 
 
+@dataclass(frozen=True, slots=True)
+class Seat:
+    """Which of a gateway's worker processes this one is; one that is alone is the first of one."""
+
+    number: int = 1
+    of: int = 1
+
+
+ALONE = Seat()
+
+
 @asynccontextmanager
-async def running_gateway(settings: Settings) -> AsyncIterator[Gateway]:
+async def running_gateway(
+    settings: Settings, *, bundle: Bundle | None = None, seat: Seat = ALONE
+) -> AsyncIterator[Gateway]:
     """Starts a gateway and stops it at the end of the block, letting running calls end first.
 
-    Nothing is served before the policy has refused a known-bad sample and the start is on record.
+    Nothing is served before the policy has refused a known-bad sample and the start is on record. `bundle` is the
+    policy where it was read already, for all workers once; a worker shares the ports with the others of its gateway.
     Raises BundleRefused, DatabaseRefused, RemitError or RuntimeError when it cannot start.
     """
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     clock = SystemClock()
     async with AsyncExitStack() as stack:
-        policy = await _policy(stack, settings)
+        policy = await _policy(stack, settings, bundle)
         ledger = await stack.enter_async_context(open_ledger(settings.database_url, clock))
         rejections = Rejections(ledger, clock)
         service = await _service(stack, settings, clock=clock, ledger=ledger, policy=policy, rejections=rejections)
-        await ledger.record(
-            GatewayStarted(version("remit"), settings.digest, settings.ceilings_digest, policy.active.digest)
-        )
+        await ledger.record(_started(settings, policy.active, seat))
         await _sweeping(stack, Sweep(ledger, rejections, clock))
         server = GrpcServer(
             service,
             concurrent_calls=settings.limits.concurrent_calls,
             with_reflection=settings.reflection,
+            share_ports=seat.of > 1,
         )
         # At a stop: first the server with its calls, then what goes on after callers have hung up.
         stack.push_async_callback(service.issue.settled)
@@ -79,15 +93,28 @@ async def running_gateway(settings: Settings) -> AsyncIterator[Gateway]:
         yield Gateway(addresses, policy.active.digest)
 
 
-async def _policy(stack: AsyncExitStack, settings: Settings) -> EmbeddedRego:
+def _started(settings: Settings, revision: Revision, seat: Seat) -> GatewayStarted:
+    """Returns the record of this process's start."""
+    return GatewayStarted(
+        version=version("remit"),
+        configuration_digest=settings.digest,
+        ceilings_digest=settings.ceilings_digest,
+        policy_revision=revision.digest,
+        worker=seat.number,
+        workers=seat.of,
+    )
+
+
+async def _policy(stack: AsyncExitStack, settings: Settings, bundle: Bundle | None) -> EmbeddedRego:
     """Starts the engine on the bundle; it has refused a stranger before this returns."""
     limits = EngineLimits(
         workers=settings.policy.workers,
         decision_seconds=settings.policy.decision_timeout.total_seconds(),
         most_waiting=settings.policy.queue,
     )
-    roles = [role.arn for role in settings.roles]
-    bundle = await asyncio.to_thread(read_fitting_bundle, settings.policy.bundle, roles)
+    if bundle is None:
+        roles = [role.arn for role in settings.roles]
+        bundle = await asyncio.to_thread(read_fitting_bundle, settings.policy.bundle, roles)
     engine = await EmbeddedRego.start(bundle, limits)
     stack.push_async_callback(engine.close)
     return engine

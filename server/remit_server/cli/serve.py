@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import re
 import signal
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -11,29 +12,87 @@ import typer
 from remit_server.cli.output import CANNOT_START, complain
 
 if TYPE_CHECKING:
+    from remit_server.cli.workers.supervisor import Ending
     from remit_server.config.settings import Settings
 
+MOST_WORKERS = 64
 _log = logging.getLogger(__name__)
+
+
+def _count(text: str) -> int:
+    """Returns how many workers are meant; `auto` is one for each core that the gateway may use."""
+    if text == "auto":
+        from remit_server.cli.workers.cores import usable_cores
+
+        return min(usable_cores(), MOST_WORKERS)
+    if re.fullmatch(r"[0-9]{1,4}", text, re.ASCII) is None or not 1 <= int(text) <= MOST_WORKERS:
+        raise typer.BadParameter(f"{text!r} is neither a number from 1 to {MOST_WORKERS} nor auto")
+    return int(text)
 
 
 def serve(
     config: Annotated[Path, typer.Option("--config", "-c", envvar="REMIT_CONFIG", help="The configuration file.")],
+    workers: Annotated[
+        str,
+        typer.Option(
+            "--workers",
+            "-w",
+            envvar="REMIT_WORKERS",
+            metavar="N|auto",
+            help="How many processes serve on the same ports; auto: one for each core.",
+        ),
+    ] = "1",
 ) -> None:
     """Serve the gateway until SIGTERM or SIGINT; running calls end first."""
-    import uvloop
-
-    from remit_server.adapters.database.engine import DatabaseRefused
     from remit_server.adapters.logs import configure_logs
-    from remit_server.adapters.policy.findings import BundleRefused
-    from remit_server.config.loading import ConfigurationError, load
-    from remit_server.domain.errors import RemitError
+    from remit_server.cli.start_errors import start_errors
+    from remit_server.config.loading import load
 
+    count = _count(workers)
     configure_logs()
     try:
-        uvloop.run(_served(load(config)))
-    except (ConfigurationError, BundleRefused, DatabaseRefused, RemitError, RuntimeError) as error:
+        settings = load(config)
+        ending = _supervised(settings, count) if count > 1 else _alone(settings)
+    except start_errors() as error:
         complain(f"the gateway did not start: {error}")
         raise typer.Exit(CANNOT_START) from error
+    if ending.message:
+        complain(ending.message)
+    raise typer.Exit(ending.code)
+
+
+def _supervised(settings: "Settings", workers: int) -> "Ending":
+    """Serves with several workers.
+
+    NOTE: what is forked must have no thread, no event loop and no grpc, so nothing here may load `bootstrap`.
+    """
+    import resource
+    from dataclasses import replace
+
+    from remit_server.adapters.policy.fitting import read_fitting_bundle
+    from remit_server.cli.workers.gateway import GatewayWork
+    from remit_server.cli.workers.ports import HeldPorts
+    from remit_server.cli.workers.supervisor import Supervisor
+    from remit_server.config.sharing import share_of
+
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    # Read once, for the workers of today and those that replace them: whatever happens to the files meanwhile.
+    bundle = read_fitting_bundle(settings.policy.bundle, [role.arn for role in settings.roles])
+    with HeldPorts([listener.address for listener in settings.listeners]) as ports:
+        pairs = zip(settings.listeners, ports.addresses, strict=True)
+        listeners = tuple(replace(listener, address=address) for listener, address in pairs)
+        work = GatewayWork(replace(share_of(settings, workers), listeners=listeners), bundle, workers)
+        return Supervisor(work, workers, abandon=ports.close).run()
+
+
+def _alone(settings: "Settings") -> "Ending":
+    """Serves in this process."""
+    import uvloop
+
+    from remit_server.cli.workers.supervisor import Ending
+
+    uvloop.run(_served(settings))
+    return Ending(0)
 
 
 async def _served(settings: "Settings") -> None:

@@ -40,13 +40,15 @@ class AuditRecord:
 
 @dataclass(frozen=True, slots=True)
 class GatewayStarted(AuditRecord):
-    """A gateway is about to open its ports with this configuration and this policy."""
+    """A gateway's process is about to open its ports with this configuration and this policy: `worker` of `workers`."""
 
     kind: ClassVar[str] = "gateway_started"
     version: str
     configuration_digest: str
     ceilings_digest: str
     policy_revision: str
+    worker: int = 1
+    workers: int = 1
 
 
 @dataclass(frozen=True, slots=True)

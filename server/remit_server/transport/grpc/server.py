@@ -33,6 +33,7 @@ class GrpcServer:
         *,
         concurrent_calls: int,
         with_reflection: bool = False,
+        share_ports: bool = False,
         read_within: timedelta = READ_WITHIN,
     ) -> None:
         methods = frozenset(f"/{SERVICE.full_name}/{method.name}" for method in SERVICE.methods)
@@ -45,7 +46,7 @@ class GrpcServer:
         self._server = grpc.aio.server(
             interceptors=[guard],
             maximum_concurrent_rpcs=concurrent_calls,
-            options=_options(concurrent_calls),
+            options=_options(concurrent_calls, share_ports=share_ports),
         )
         add_CredentialServiceServicer_to_server(service, self._server)
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
@@ -74,8 +75,11 @@ class GrpcServer:
         await self._server.wait_for_termination()
 
 
-def _options(concurrent_calls: int) -> Sequence[tuple[str, int]]:
-    """Returns the channel arguments, each set on purpose: overload is RESOURCE_EXHAUSTED, never a silent cancel."""
+def _options(concurrent_calls: int, *, share_ports: bool) -> Sequence[tuple[str, int]]:
+    """Returns the channel arguments, each set on purpose: overload is RESOURCE_EXHAUSTED, never a silent cancel.
+
+    `share_ports` lets other processes of this user listen too: only where the ports are held for workers.
+    """
     pending = max(concurrent_calls * 2, LEAST_PENDING)
     return [
         ("grpc.max_receive_message_length", MAX_MESSAGE),
@@ -92,7 +96,7 @@ def _options(concurrent_calls: int) -> Sequence[tuple[str, int]]:
         ("grpc.max_connection_age_grace_ms", 60_000),
         ("grpc.keepalive_time_ms", 60_000),
         ("grpc.keepalive_timeout_ms", 20_000),
-        ("grpc.so_reuseport", 0),
+        ("grpc.so_reuseport", int(share_ports)),
     ]
 
 
