@@ -12,10 +12,10 @@ from uuid import uuid4
 import grpc
 
 from remit import mapping
+from remit.ask import Ask
 from remit.channel import TlsChannel
 from remit.errors import RemitError, TaskOver, Unavailable
 from remit.grant import Issued, Preview, TaskEnd
-from remit.intent import Ask
 from remit.secret import Secret, Token
 from remit.status import failure_of
 from remit.v1 import credential_service_pb2 as service

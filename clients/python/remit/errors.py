@@ -7,10 +7,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import timedelta
 from enum import StrEnum
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-if TYPE_CHECKING:
-    from remit.intent import Permission
+from remit.intent import Permission
 
 MOST_SHOWN = 5
 
@@ -144,8 +143,8 @@ class Refused(RemitError):  # noqa: N818 - named for what it says
         message: str,
         *,
         failures: tuple[FailedPermission, ...] = (),
-        offer: tuple["Permission", ...] = (),
-        split: tuple[tuple["Permission", ...], ...] = (),
+        offer: tuple[Permission, ...] = (),
+        split: tuple[tuple[Permission, ...], ...] = (),
         **told: Any,
     ) -> None:
         super().__init__(message, **told)

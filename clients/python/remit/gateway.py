@@ -7,8 +7,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from remit.ask import Allow, ask
 from remit.grant import Preview
-from remit.intent import Allow, ask
 from remit.secret import Token, TokenSource
 from remit.task import TaskBlock
 

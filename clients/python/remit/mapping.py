@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 
 from google.protobuf.message import Message
 
+from remit.ask import Ask
 from remit.errors import FailedPermission, GatewayFailure, Remedy
 from remit.grant import (
     Credentials,
@@ -19,7 +20,7 @@ from remit.grant import (
     WouldIssue,
     WouldRefuse,
 )
-from remit.intent import Ask, Condition, Permission
+from remit.intent import Condition, Permission
 from remit.secret import Secret
 from remit.v1 import credential_service_pb2 as service
 from remit.v1 import types_pb2

@@ -4,9 +4,9 @@ import logging
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
+from remit.ask import Ask
 from remit.errors import RemitError
 from remit.grant import Credentials, Grant, Issued, TaskEnd
-from remit.intent import Ask
 from remit.renewal import Keyring
 
 if TYPE_CHECKING:
