@@ -48,7 +48,7 @@ def keys() -> Iterator[tuple[str, str, Any]]:
 def test_the_example_loads(folder: ConfigurationFolder) -> None:
     settings = load(folder.write(EXAMPLE), {})
 
-    assert [issuer.alias for issuer in settings.issuers] == ["acme", "ci"]
+    assert [issuer.alias for issuer in settings.issuers] == ["acme", "ci", "google", "github"]
 
 
 def test_the_example_loads_with_every_optional_key_set(folder: ConfigurationFolder) -> None:

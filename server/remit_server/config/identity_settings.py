@@ -6,31 +6,24 @@ from datetime import timedelta
 from enum import StrEnum
 from pathlib import Path
 
+from remit_server.config.identity_profiles import ClaimProfile, profile_mistakes
 from remit_server.config.identity_rules import (
     InvalidSettings,
     algorithm_mistakes,
     client_alias,
     is_alias,
     is_claim_name,
-    is_entra_issuer,
     is_host,
     is_plain_text,
     url_mistake,
 )
 from remit_server.domain.spiffe_id import spiffe_id_of
 
+__all__ = ["AgentSettings", "Binding", "ClaimProfile", "IssuerSettings"]
+
 MAX_LEEWAY = timedelta(seconds=30)
 LONGEST_TOKEN_LIFETIME = timedelta(hours=24)
 LONGEST_KEY_STALENESS = timedelta(hours=24)
-
-
-class ClaimProfile(StrEnum):
-    """Which vendor's token shapes an issuer has."""
-
-    GENERIC = "generic"
-    OKTA = "okta"
-    ENTRA = "entra"
-    GITLAB_CI = "gitlab_ci"
 
 
 class Binding(StrEnum):
@@ -53,7 +46,9 @@ class IssuerSettings:
     also accepts its absence. `carries_actor` names the claim that is the actor when this issuer's one token proves
     both. `group_claim`, `source_claim`: where groups and the SourceIdentity's id stand. `kept_claims`: what policies
     may read. `group_map` maps the issuer's group values to the policy's names (empty: as they are; otherwise a group
-    that it does not name is dropped).
+    that it does not name is dropped). `tenants` are those for whom an issuer that signs for everybody is believed,
+    `group_members` the groups of people whose tokens carry none, `events` what may have started a workflow (empty: the
+    profile's own choice); which profile takes which is in `identity_profiles`.
     """
 
     issuer: str
@@ -78,6 +73,9 @@ class IssuerSettings:
     key_set_stale_limit: timedelta = timedelta(hours=4)
     group_claim: str = "groups"
     group_map: tuple[tuple[str, str], ...] = ()
+    tenants: frozenset[str] = frozenset()
+    group_members: tuple[tuple[str, tuple[str, ...]], ...] = ()
+    events: tuple[str, ...] = ()
     source_claim: str = "sub"
     source_identity_hashed: bool = False
     kept_claims: tuple[str, ...] = ()
@@ -90,6 +88,7 @@ class IssuerSettings:
             *_use_mistakes(self),
             *_host_mistakes(self),
             *_claim_mistakes(self),
+            *profile_mistakes(self),
         )
         if mistakes:
             raise InvalidSettings(mistakes)
@@ -120,8 +119,6 @@ def _name_mistakes(settings: IssuerSettings) -> Iterator[tuple[str, str]]:
     """Yields what is wrong with how the issuer and the gateway are named."""
     if wrong := url_mistake(settings.issuer):
         yield "issuer", wrong
-    elif settings.profile is ClaimProfile.ENTRA and not is_entra_issuer(settings.issuer):
-        yield "issuer", "an Entra ID issuer names its one tenant: https://<login host>/<tenant id>/v2.0, not `common`"
     if not is_alias(settings.alias):
         yield "alias", "must be 1 to 20 of a-z, 0-9 and -, and not `spiffe`"
     if not is_plain_text(settings.audience):
@@ -151,9 +148,6 @@ def _use_mistakes(settings: IssuerSettings) -> Iterator[tuple[str, str]]:
         yield "actors", "carries_actor already makes its tokens the agents' own: leave actors out"
     if settings.carries_actor is not None and not is_claim_name(settings.carries_actor):
         yield "carries_actor", "must be the name of a claim"
-    presenter_unknown = settings.subjects and not settings.carries_actor and settings.binding is Binding.REQUIRED
-    if settings.profile is ClaimProfile.GITLAB_CI and presenter_unknown:
-        yield "carries_actor", "a GitLab CI token names no presenter: set carries_actor, for example to `project_path`"
 
 
 def _host_mistakes(settings: IssuerSettings) -> Iterator[tuple[str, str]]:

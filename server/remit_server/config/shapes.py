@@ -51,8 +51,16 @@ class IssuerTable(Table):
     alias: str = _key("Its short name in SourceIdentity and in agents' ids.", 'alias = "acme"')
     audience: str = _key("The one `aud` its tokens must have.", 'audience = "remit"')
     algorithms: list[str] = _key("The signature algorithms it uses.", 'algorithms = ["RS256"]')
-    profile: Literal["generic", "okta", "entra", "gitlab_ci"] = _key(
-        "Whose token shapes it has.", 'profile = "okta"', "generic"
+    profile: Literal[
+        "generic", "okta", "entra", "google", "gitlab_ci", "github_actions", "gitpod", "kubernetes"
+    ] = _key("Whose token shapes it has.", 'profile = "okta"', "generic")
+    tenants: list[str] = _key(
+        "Whose tokens are taken of an issuer that signs for everybody.", 'tenants = ["acme.example"]', []
+    )
+    events: list[str] = _key(
+        "What may have started a GitHub workflow; empty: push, schedule, workflow_dispatch and release.",
+        'events = ["push"]',
+        [],
     )
     token_type: str = _key("The header's `typ`.", 'token_type = "at+jwt"', "JWT")
     max_lifetime_seconds: int = _key("The longest exp - iat.", "max_lifetime_seconds = 3600", 3600, ge=1, le=86_400)
@@ -84,6 +92,11 @@ class IssuerTable(Table):
     group_claim: str = _key("The claim that holds the groups.", 'group_claim = "groups"', "groups")
     group_map: dict[str, str] = _key(
         "The issuer's groups and their names in policies.", 'group_map = { "00g1" = "analysts" }', {}
+    )
+    group_members: dict[str, list[str]] = _key(
+        "The groups of Google's users, and who is in each.",
+        'group_members = { "analysts" = ["alice@acme.example"] }',
+        {},
     )
     source_claim: str = _key("The claim that names a person in CloudTrail.", 'source_claim = "email"', "sub")
     source_identity: Literal["readable", "hash"] = _key(
