@@ -11,7 +11,7 @@ import secrets
 import socket
 import string
 import time
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any, Self
 
@@ -47,16 +47,23 @@ class LocalAws:
         self._gateway_keys: AwsKeys | None = None
 
     @classmethod
-    async def start(cls, state_folder: Path, *, executable: Path | None = None, port: int | None = None) -> Self:
+    async def start(
+        cls,
+        state_folder: Path,
+        *,
+        executable: Path | None = None,
+        port: int | None = None,
+        services: Collection[str] = SERVICES,
+    ) -> Self:
         """Starts ministack and returns once it answers; its output goes to `ministack.log` in the state folder.
 
-        A free port is chosen unless one is given. Raises SandboxError if ministack is missing, ends at once, or
-        does not answer within 30 s.
+        A free port is chosen unless one is given. `services` are those it serves: the ones the sandbox needs, unless
+        a test needs others. Raises SandboxError if ministack is missing, ends at once, or does not answer within 30 s.
         """
         interpreter = find_interpreter(executable)
         folder = private_folder(state_folder)
         for _ in range(1 if port else _START_ATTEMPTS):
-            candidate = await cls._launch(interpreter, folder, port or _free_port())
+            candidate = await cls._launch(interpreter, folder, port or _free_port(), services)
             if candidate is not None:
                 return candidate
         where = f"port {port}" if port else f"any of {_START_ATTEMPTS} free ports"
@@ -64,7 +71,7 @@ class LocalAws:
         raise SandboxError(message)
 
     @classmethod
-    async def _launch(cls, interpreter: Path, folder: Path, port: int) -> Self | None:
+    async def _launch(cls, interpreter: Path, folder: Path, port: int, services: Collection[str]) -> Self | None:
         """Starts one process and returns the account once it answers, or None if the process ended by itself."""
         root, nonce = _root_keys(), secrets.token_hex(8)
         log_path = write_private(folder / "ministack.log", b"")
@@ -74,7 +81,7 @@ class LocalAws:
                 stdin=asyncio.subprocess.PIPE,  # its tether: it closes when this process ends
                 stdout=log,
                 stderr=asyncio.subprocess.STDOUT,
-                env=_environment(folder, port, root, nonce),
+                env=_environment(folder, port, root, nonce, services),
                 cwd=folder,
                 start_new_session=True,  # a Ctrl-C is for the sandbox, which then stops it in its turn
             )
@@ -164,7 +171,7 @@ def _root_keys() -> AwsKeys:
     return AwsKeys(f"AKIA{suffix}", secrets.token_urlsafe(30))
 
 
-def _environment(folder: Path, port: int, root: AwsKeys, nonce: str) -> dict[str, str]:
+def _environment(folder: Path, port: int, root: AwsKeys, nonce: str, services: Collection[str]) -> dict[str, str]:
     """Returns the whole environment of the process: nothing of the laptop's own reaches it."""
     return {
         "PATH": os.defpath,
@@ -174,7 +181,10 @@ def _environment(folder: Path, port: int, root: AwsKeys, nonce: str) -> dict[str
         "BIND_HOST": HOST,
         "MINISTACK_HOST": HOST,
         "AUTH": "true",
-        "SERVICES": ",".join(SERVICES),
+        "SERVICES": ",".join(services),
+        # Functions run in containers or not at all, and there is no Docker: nobody's code runs as this laptop's user.
+        "LAMBDA_EXECUTOR": "docker",
+        "LAMBDA_STRICT": "1",
         "IOT_MTLS_ENABLED": "0",
         "SFTP_ENABLED": "0",
         "PERSIST_STATE": "0",

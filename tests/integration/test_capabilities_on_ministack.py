@@ -1,0 +1,328 @@
+"""Capabilities on an account that enforces policies: what is granted works, its neighbour is refused.
+
+The way is the gateway's: expand, derive with guards, prove, AssumeRole. Where ministack judges by something else than
+AWS does, DIFFERS says so, and docs/capabilities.md.
+"""
+
+import uuid
+from collections.abc import AsyncIterator, Callable, Mapping
+from typing import Any
+
+import pytest
+import pytest_asyncio
+from tests.integration.capability_world import CEILING, GROUP_TAG, MORE_SERVICES, ROLE, Session, World
+
+from remit_sandbox.local_aws import LocalAws
+from remit_server.iam import Document, compact
+
+Calls = Mapping[str, Callable[[Session], object]]
+
+WHERE = {"region": "eu-central-1", "account": "111122223333"}
+MODEL, OTHER_MODEL = "amazon.nova-lite-v1:0", "amazon.nova-pro-v1:0"
+RESULTS = {"OutputLocation": "s3://reports/results/"}
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="session")
+async def broad_aws(local_aws: LocalAws, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[LocalAws]:
+    """A second local AWS with more services; skipped where the first one is."""
+    folder = tmp_path_factory.mktemp("broad-aws")
+    async with await LocalAws.start(folder, services=MORE_SERVICES) as aws:
+        assert aws.port != local_aws.port
+        yield aws
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="session")
+async def world(broad_aws: LocalAws) -> World:
+    return World(broad_aws, await broad_aws.seed({ROLE: CEILING}))
+
+
+def _queue(session: Session, name: str) -> str:
+    return str(session.sqs.meta.endpoint_url) + f"/111122223333/{name}"
+
+
+def _send(name: str) -> Callable[[Session], object]:
+    return lambda session: session.sqs.send_message(QueueUrl=_queue(session, name), MessageBody="hello")
+
+
+def _receive(name: str) -> Callable[[Session], object]:
+    return lambda session: session.sqs.receive_message(QueueUrl=_queue(session, name))
+
+
+def _attributes(name: str) -> Callable[[Session], object]:
+    return lambda session: session.sqs.get_queue_attributes(QueueUrl=_queue(session, name), AttributeNames=["All"])
+
+
+def _publish(name: str) -> Callable[[Session], object]:
+    arn = f"arn:aws:sns:eu-central-1:111122223333:{name}"
+    return lambda session: session.sns.publish(TopicArn=arn, Message="hello")
+
+
+def _read(name: str) -> Callable[[Session], object]:
+    return lambda session: session.ssm.get_parameter(Name=name)
+
+
+def _read_path(path: str) -> Callable[[Session], object]:
+    return lambda session: session.ssm.get_parameters_by_path(Path=path, Recursive=True)
+
+
+def _write(name: str) -> Callable[[Session], object]:
+    return lambda session: session.ssm.put_parameter(Name=name, Value="x", Type="String", Overwrite=True)
+
+
+def _create_stream(group: str) -> Callable[[Session], object]:
+    return lambda session: session.logs.create_log_stream(logGroupName=group, logStreamName=uuid.uuid4().hex)
+
+
+def _put_events(group: str) -> Callable[[Session], object]:
+    events = [{"timestamp": 1_795_000_000_000, "message": "hello"}]
+    return lambda session: session.logs.put_log_events(logGroupName=group, logStreamName="one", logEvents=events)
+
+
+def _get_events(group: str) -> Callable[[Session], object]:
+    return lambda session: session.logs.get_log_events(logGroupName=group, logStreamName="one")
+
+
+def _filter_events(group: str) -> Callable[[Session], object]:
+    return lambda session: session.logs.filter_log_events(logGroupName=group)
+
+
+def _invoke(function: str) -> Callable[[Session], object]:
+    return lambda session: getattr(session, "lambda").invoke(FunctionName=function, InvocationType="DryRun")
+
+
+def _query(workgroup: str) -> Callable[[Session], object]:
+    return lambda session: session.athena.start_query_execution(
+        QueryString="select 1", WorkGroup=workgroup, ResultConfiguration=RESULTS
+    )
+
+
+def _ask(model: str) -> Callable[[Session], object]:
+    return lambda session: session.bedrock_runtime.invoke_model(modelId=model, body=b"{}")
+
+
+def _converse(model: str) -> Callable[[Session], object]:
+    messages: Any = [{"role": "user", "content": [{"text": "hello"}]}]
+    return lambda session: session.bedrock_runtime.converse(modelId=model, messages=messages)
+
+
+def _put_object(key: str) -> Callable[[Session], object]:
+    return lambda session: session.s3.put_object(Bucket="reports", Key=key, Body=b"")
+
+
+def _images(repository: str) -> Callable[[Session], object]:
+    return lambda session: session.ecr.batch_get_image(repositoryName=repository, imageIds=[{"imageTag": "latest"}])
+
+
+# Per capability: its parameters, the calls it grants, the calls next to them.
+CASES: Mapping[str, tuple[Mapping[str, str], Calls, Calls]] = {
+    "sqs.send_messages": (
+        {**WHERE, "queue": "jobs"},
+        {"send": _send("jobs"), "find the queue": lambda session: session.sqs.get_queue_url(QueueName="jobs")},
+        {
+            "another queue": _send("jobs-dead"),
+            "receive": _receive("jobs"),
+            "purge": lambda session: session.sqs.purge_queue(QueueUrl=_queue(session, "jobs")),
+        },
+    ),
+    "sqs.receive_messages": (
+        {**WHERE, "queue": "jobs"},
+        {"receive": _receive("jobs")},
+        {"another queue": _receive("jobs-dead"), "send": _send("jobs"), "attributes": _attributes("jobs")},
+    ),
+    "sqs.read_attributes": (
+        {**WHERE, "queue": "jobs"},
+        {"attributes": _attributes("jobs")},
+        {
+            "another queue": _attributes("jobs-dead"),
+            "receive": _receive("jobs"),
+            "list the queues": lambda session: session.sqs.list_queues(),
+        },
+    ),
+    "sns.publish_messages": (
+        {**WHERE, "topic": "alerts"},
+        {"publish": _publish("alerts")},
+        {
+            "another topic": _publish("alerts-all"),
+            "a phone number": lambda session: session.sns.publish(PhoneNumber="+4915112345678", Message="hello"),
+            "its settings": lambda session: session.sns.get_topic_attributes(
+                TopicArn="arn:aws:sns:eu-central-1:111122223333:alerts"
+            ),
+        },
+    ),
+    "ssm.read_parameter": (
+        {**WHERE, "name": "app/prod/url"},
+        {"read": _read("/app/prod/url")},
+        {
+            "another parameter": _read("/app/prod/db/url"),
+            "write": _write("/app/prod/url"),
+            "list": lambda session: session.ssm.describe_parameters(),
+        },
+    ),
+    "ssm.read_path": (
+        {**WHERE, "path": "app/prod/"},
+        {"read below": _read("/app/prod/db/url")},
+        {
+            "a longer name": _read("/app/production/url"),
+            "a wider path": _read_path("/app/"),
+            "write": _write("/app/prod/x"),
+        },
+    ),
+    "ssm.write_parameter": (
+        {**WHERE, "name": "app/prod/url"},
+        {"write": _write("/app/prod/url")},
+        {
+            "another parameter": _write("/app/prod/db/url"),
+            "read": _read("/app/prod/url"),
+            "delete": lambda session: session.ssm.delete_parameter(Name="/app/prod/url"),
+        },
+    ),
+    "logs.write_events": (
+        {**WHERE, "group": "/app/web"},
+        {"create a stream": _create_stream("/app/web"), "write": _put_events("/app/web")},
+        {
+            "another group": _put_events("/app/web2"),
+            "read": _get_events("/app/web"),
+            "delete": lambda session: session.logs.delete_log_group(logGroupName="/app/web"),
+        },
+    ),
+    "logs.read_events": (
+        {**WHERE, "group": "/app/web"},
+        {"read": _get_events("/app/web"), "filter": _filter_events("/app/web")},
+        {
+            "another group": _filter_events("/app/web2"),
+            "write": _put_events("/app/web"),
+            "list the groups": lambda session: session.logs.describe_log_groups(),
+        },
+    ),
+    "lambda.invoke_function": (
+        {**WHERE, "function": "resize"},
+        {"invoke": _invoke("resize")},
+        {
+            "another function": _invoke("resize2"),
+            "an alias of it": _invoke("resize:live"),
+            "read its code": lambda session: getattr(session, "lambda").get_function(FunctionName="resize"),
+        },
+    ),
+    "athena.run_queries": (
+        {**WHERE, "workgroup": "analysts"},
+        {"start a query": _query("analysts")},
+        {
+            "another workgroup": _query("managers"),
+            "change it": lambda session: session.athena.delete_work_group(WorkGroup="analysts"),
+        },
+    ),
+    "s3.athena_results": (
+        {"bucket": "reports", "prefix": "results/"},
+        {
+            "write a result": _put_object("results/1.csv"),
+            "find the bucket": lambda session: session.s3.get_bucket_location(Bucket="reports"),
+        },
+        {
+            "another prefix": _put_object("2026/1.csv"),
+            "list": lambda session: session.s3.list_objects_v2(Bucket="reports"),
+        },
+    ),
+    "glue.read_table": (
+        {**WHERE, "database": "sales", "table": "orders"},
+        {"read": lambda session: session.glue.get_table(DatabaseName="sales", Name="orders")},
+        {
+            "another database": lambda session: session.glue.get_table(DatabaseName="staff", Name="orders"),
+            "change it": lambda session: session.glue.delete_table(DatabaseName="sales", Name="orders"),
+        },
+    ),
+    "bedrock.invoke_model": (
+        {"region": "eu-central-1", "model": MODEL},
+        {"invoke": _ask(MODEL)},
+        {"another model": _ask(OTHER_MODEL), "converse with another": _converse(OTHER_MODEL)},
+    ),
+    "ecr.pull_image": (
+        {**WHERE, "repository": "team/app"},
+        {"fetch a manifest": _images("team/app"), "a token": lambda session: session.ecr.get_authorization_token()},
+        {
+            "another repository": _images("team/app2"),
+            "delete": lambda session: session.ecr.delete_repository(repositoryName="team/app"),
+        },
+    ),
+    "ec2.describe_instances": (
+        {"region": "eu-central-1"},
+        {"describe": lambda session: session.ec2.describe_instances()},
+        {"other things": lambda session: session.ec2.describe_volumes()},
+    ),
+}
+ALIAS = {**WHERE, "function": "resize", "qualifier": "live"}
+# What AWS grants and ministack refuses, because it judges the call by another resource than AWS does.
+DIFFERS: Mapping[str, tuple[str, Mapping[str, str], Callable[[Session], object]]] = {
+    "a path is no resource": ("ssm.read_path", {**WHERE, "path": "app/prod/"}, _read_path("/app/prod/")),
+    "several names are no resource": (
+        "ssm.read_parameter",
+        {**WHERE, "name": "app/prod/url"},
+        lambda session: session.ssm.get_parameters(Names=["/app/prod/url"]),
+    ),
+    "a qualifier beside the name is not seen": (
+        "lambda.invoke_function",
+        ALIAS,
+        lambda session: getattr(session, "lambda").invoke(
+            FunctionName="resize", Qualifier="live", InvocationType="DryRun"
+        ),
+    ),
+    "Converse is an action of its own": (
+        "bedrock.invoke_model",
+        {"region": "eu-central-1", "model": MODEL},
+        _converse(MODEL),
+    ),
+    "a query's id tells no workgroup": (
+        "athena.run_queries",
+        {**WHERE, "workgroup": "analysts"},
+        lambda session: session.athena.get_query_execution(QueryExecutionId=str(uuid.uuid4())),
+    ),
+    "an instance has no tags to judge by": (
+        "ec2.start_stop_instances",
+        {**WHERE, "group": "agents"},
+        lambda session: session.ec2.start_instances(InstanceIds=["i-0123456789abcdef0"]),
+    ),
+    "an inference profile is taken for a model": (
+        "bedrock.invoke_profile",
+        {**WHERE, "profile": f"eu.{MODEL}", "model": MODEL},
+        _ask(f"eu.{MODEL}"),
+    ),
+}
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_what_a_capability_grants_works_and_its_neighbour_is_refused(world: World, name: str) -> None:
+    parameters, granted, refused = CASES[name]
+
+    session = world.open(name, parameters)
+
+    assert {what: session.lets_through(call) for what, call in granted.items()} == dict.fromkeys(granted, True)
+    assert {what: session.lets_through(call) for what, call in refused.items()} == dict.fromkeys(refused, False)
+
+
+def test_an_alias_is_invoked_without_the_function_itself(world: World) -> None:
+    session = world.open("lambda.invoke_function", ALIAS)
+
+    assert session.lets_through(_invoke("resize:live"))
+    assert not session.lets_through(_invoke("resize"))
+    assert not session.lets_through(_invoke("resize2:live"))
+
+
+def test_a_tag_s_condition_and_its_guard_hold_where_ministack_knows_the_tags(world: World) -> None:
+    tagged = {"StringEquals": {f"aws:ResourceTag/{GROUP_TAG}": "agents"}}
+    statement = {"Effect": "Allow", "Action": "sqs:SendMessage", "Resource": "arn:aws:sqs:eu-central-1:111122223333:*"}
+    intent = Document.parse({"Version": "2012-10-17", "Statement": [{**statement, "Condition": tagged}]})
+
+    guarded, unguarded = world.open_for(intent), world.open_under(compact(intent).document)
+
+    # Every queue's own policy hands out everything to both sessions.
+    names = ("jobs", "jobs-dead", "jobs-new")
+    assert [guarded.lets_through(_send(name)) for name in names] == [True, False, False]
+    assert [unguarded.lets_through(_send(name)) for name in names] == [True, True, True]
+
+
+@pytest.mark.parametrize("what", DIFFERS)
+def test_where_ministack_judges_by_another_resource_than_aws_it_is_stricter(world: World, what: str) -> None:
+    name, parameters, call = DIFFERS[what]
+
+    session = world.open(name, parameters)
+
+    assert not session.lets_through(call)
