@@ -73,9 +73,9 @@ class ConfigurationFolder:
             (folder / name).mkdir()
         shutil.copy(pair.certificate_path, folder / "tls/server.pem")
         shutil.copy(pair.key_path, folder / "tls/server.key")
-        for name in ("agents-ca", "issuer-ca", "sts-ca"):
+        for name in ("agents-ca", "issuer-ca", "sts-ca", "opa-ca"):
             shutil.copy(authority.bundle_path, folder / f"tls/{name}.pem")
-        for name in ("external-id", "aws-secret-access-key", "aws-session-token"):
+        for name in ("external-id", "aws-secret-access-key", "aws-session-token", "opa-token", "opa-bundle-token"):
             (folder / "secrets" / name).write_text(f"value-of-{name}\n")
             (folder / "secrets" / name).chmod(0o600)
         shutil.copytree(DEPLOY / "ceilings", folder / "ceilings")

@@ -73,7 +73,7 @@ async def running_gateway(
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     clock = SystemClock()
     async with AsyncExitStack() as stack:
-        policy = await _policy(stack, settings, bundle)
+        policy = await _policy(stack, settings, bundle, share_port=seat.of > 1)
         ledger = await stack.enter_async_context(open_ledger(settings.database_url, clock))
         rejections = Rejections(ledger, clock)
         service = await _service(stack, settings, clock=clock, ledger=ledger, policy=policy, rejections=rejections)
@@ -105,19 +105,24 @@ def _started(settings: Settings, revision: Revision, seat: Seat) -> GatewayStart
     )
 
 
-async def _policy(stack: AsyncExitStack, settings: Settings, bundle: Bundle | None) -> EmbeddedRego:
+async def _policy(stack: AsyncExitStack, settings: Settings, bundle: Bundle | None, *, share_port: bool) -> Policy:
     """Starts the engine on the bundle; it has refused a stranger before this returns."""
-    limits = EngineLimits(
-        workers=settings.policy.workers,
-        decision_seconds=settings.policy.decision_timeout.total_seconds(),
-        most_waiting=settings.policy.queue,
-    )
     if bundle is None:
         roles = [role.arn for role in settings.roles]
         bundle = await asyncio.to_thread(read_fitting_bundle, settings.policy.bundle, roles)
-    engine = await EmbeddedRego.start(bundle, limits)
-    stack.push_async_callback(engine.close)
-    return engine
+    chosen = settings.policy
+    seconds = chosen.decision_timeout.total_seconds()
+    if chosen.opa is None:
+        bounds = EngineLimits(workers=chosen.workers, decision_seconds=seconds, most_waiting=chosen.queue)
+        embedded = await EmbeddedRego.start(bundle, bounds)
+        stack.push_async_callback(embedded.close)
+        return embedded
+    from remit_server.adapters.opa.engine import OpaLimits, OpaServer  # noqa: PLC0415 - its library takes half a second
+
+    limits = OpaLimits(decision_seconds=seconds, most_waiting=chosen.queue)
+    server = await OpaServer.start(bundle, chosen.opa, limits, share_port=share_port)
+    stack.push_async_callback(server.close)
+    return server
 
 
 async def _service(

@@ -18,6 +18,7 @@ from remit_server.config.shapes import (
     TABLES,
     ListenerTable,
     MutualListenerTable,
+    OpaTable,
     Table,
 )
 
@@ -29,7 +30,9 @@ SHAPES: dict[str, type[Table]] = {
     **{f"[[{name}]]": shape for name, shape in LISTS.items()},
     "[listen.mtls]": MutualListenerTable,
     "[listen.bearer]": ListenerTable,
+    "[policy.opa]": OpaTable,
 }
+TABLES_WITHIN = {("[listen]", "mtls"), ("[listen]", "bearer"), ("[policy]", "opa")}
 
 
 @pytest.fixture(scope="module")
@@ -41,7 +44,7 @@ def keys() -> Iterator[tuple[str, str, Any]]:
     """Yields every key of every table: the table's name, the key, its default."""
     for title, shape in SHAPES.items():
         for name, described in shape.model_fields.items():
-            if (title, name) not in {("[listen]", "mtls"), ("[listen]", "bearer")}:
+            if (title, name) not in TABLES_WITHIN:
                 yield title, name, described.default
 
 

@@ -108,17 +108,19 @@ class Files:
             return None
         return path
 
-    def key_pair(self, place: str, certificate: str, key: str) -> tuple[Path, Path] | None:
+    def key_pair(self, place: str, certificate: str, key: str, *, separator: str = ".") -> tuple[Path, Path] | None:
         """Returns the paths of a certificate chain and its private key that belong together, or None."""
-        certificate_path = self.authorities(f"{place}.certificate_file", certificate)
-        key_path = self.private(f"{place}.key_file", key)
+        certificate_path = self.authorities(f"{place}{separator}certificate_file", certificate)
+        key_path = self.private(f"{place}{separator}key_file", key)
         if certificate_path is None or key_path is None:
             return None
         try:
             # NOTE: without a password callback OpenSSL would ask on the terminal for an encrypted key's.
             ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(certificate_path, key_path, password=lambda: "")
         except (ssl.SSLError, OSError, ValueError):
-            self._note(f"{place}.key_file", key_path, "is not the unencrypted private key of certificate_file")
+            self._note(
+                f"{place}{separator}key_file", key_path, "is not the unencrypted private key of certificate_file"
+            )
             return None
         return certificate_path, key_path
 

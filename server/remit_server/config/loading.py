@@ -6,7 +6,7 @@ import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from remit_server.config import loading_cloud, loading_identity, loading_serving
+from remit_server.config import loading_cloud, loading_identity, loading_policy, loading_serving
 from remit_server.config.files import Files
 from remit_server.config.mistakes import ConfigurationError, Mistake, Notes
 from remit_server.config.settings import AgentSettings, Settings
@@ -52,7 +52,7 @@ def _settings(path: Path, source: Source, files: Files) -> Settings | None:
     region = shapes["aws"].region if shapes["aws"] else None
     roles = loading_cloud.roles(known_roles, region, files)
     forbidden = loading_cloud.forbidden(shapes["forbidden"], notes) if shapes["forbidden"] else ()
-    policy = loading_serving.policy(shapes["policy"], files) if shapes["policy"] else None
+    policy = loading_policy.policy(shapes["policy"], files) if shapes["policy"] else None
     database_url = loading_serving.database_url(shapes["database"], files) if shapes["database"] else None
     if notes.mistakes or aws is None or policy is None or database_url is None:
         return None

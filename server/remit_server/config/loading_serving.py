@@ -1,16 +1,15 @@
-"""Makes the settings of the listeners, the policy engine, the database and the limits."""
+"""Makes the settings of the listeners, the database and the limits."""
 
 import ipaddress
 import re
 from collections.abc import Iterator, Mapping
-from datetime import timedelta
 from pathlib import Path
 from typing import Final
 
 from remit_server.config.files import Files
 from remit_server.config.mistakes import Notes
-from remit_server.config.settings import LimitSettings, ListenerSettings, PolicySettings
-from remit_server.config.shapes import DatabaseTable, LimitTable, ListenerTable, ListenTable, PolicyTable
+from remit_server.config.settings import LimitSettings, ListenerSettings
+from remit_server.config.shapes import DatabaseTable, LimitTable, ListenerTable, ListenTable
 from remit_server.domain.spiffe_id import is_trust_domain
 
 _HOST_NAME = re.compile(r"[a-z0-9](?:[a-z0-9.-]{0,251}[a-z0-9])?", re.ASCII)
@@ -54,7 +53,7 @@ def _listeners(item: ListenTable, files: Files) -> Iterator[ListenerSettings]:
 
 def _listener(place: str, item: ListenerTable, files: Files, authorities: Path | None) -> ListenerSettings | None:
     """Returns one listener, or None."""
-    right = _is_address(item.address)
+    right = is_address(item.address)
     if not right:
         mend = 'write host and port: "0.0.0.0:8443", "[::]:8443", "127.0.0.1:8443"'
         files.notes.add(f"{place}.address", "is no host and port", why="the gateway listens there", mend=mend)
@@ -62,16 +61,6 @@ def _listener(place: str, item: ListenerTable, files: Files, authorities: Path |
     if pair is None or not right:
         return None
     return ListenerSettings(item.address, *pair, authorities)
-
-
-def policy(item: PolicyTable, files: Files) -> PolicySettings | None:
-    """Returns where the bundle is and how the engine is bounded, or None."""
-    bundle = files.directory("policy.bundle", item.bundle)
-    if bundle is None:
-        return None
-    files.unchangeable("policy.bundle", bundle)
-    timeout = timedelta(milliseconds=item.decision_timeout_milliseconds)
-    return PolicySettings(bundle=bundle, workers=item.workers, decision_timeout=timeout, queue=item.queue)
 
 
 def database_url(item: DatabaseTable, files: Files) -> str | None:
@@ -112,7 +101,7 @@ def note_unsafe_environment(environment: Mapping[str, str], notes: Notes) -> Non
         notes.add("environment SSLKEYLOGFILE", "is set", why=why, mend="unset it")
 
 
-def _is_address(text: str) -> bool:
+def is_address(text: str) -> bool:
     """Says whether the text is a host and a port; port 0 takes any free one."""
     found = _ADDRESS.fullmatch(text)
     if found is None or int(found["port"]) > _LAST_PORT:

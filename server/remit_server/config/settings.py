@@ -17,6 +17,7 @@ __all__ = [
     "IssuerSettings",
     "LimitSettings",
     "ListenerSettings",
+    "OpaSettings",
     "PolicySettings",
     "Settings",
 ]
@@ -33,13 +34,32 @@ class ListenerSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class OpaSettings:
+    """How the OPA server is reached, and where it pulls the bundle from.
+
+    `url` is `https://host:port`, `http://` of a loopback host and port, or `unix://` and a path. `token` is shown to
+    OPA, `bundle_token` is what OPA must show. Without `bundle_key_pair` the bundle is served on loopback only.
+    """
+
+    url: str
+    bundle_address: str
+    ca_file: Path | None = None
+    token: Secret | None = field(default=None, repr=False)
+    bundle_token: Secret | None = field(default=None, repr=False)
+    bundle_key_pair: tuple[Path, Path] | None = None
+    connections: int = 32
+    start_timeout: timedelta = timedelta(seconds=10)
+
+
+@dataclass(frozen=True, slots=True)
 class PolicySettings:
-    """Where the bundle is and how the embedded engine is bounded."""
+    """Where the bundle is, which engine decides by it, and how that is bounded: with `opa` an OPA server."""
 
     bundle: Path
     workers: int = 1
     decision_timeout: timedelta = timedelta(milliseconds=250)
     queue: int = 256
+    opa: OpaSettings | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -142,11 +142,47 @@ class RoleTable(Table):
     )
 
 
+class OpaTable(Table):
+    """`[policy.opa]`: the OPA server that decides, and how it gets the bundle."""
+
+    url: str = _key(
+        "Where OPA answers: https, or on this machine http or a unix socket.",
+        'url = "https://opa.internal:8181"',
+        "http://127.0.0.1:8181",
+    )
+    ca_file: str | None = _key("The authorities (PEM) of that address.", 'ca_file = "tls/opa-ca.pem"', None)
+    token_file: str | None = _key(
+        "The file with the token that the gateway shows to OPA.", 'token_file = "secrets/opa-token"', None
+    )
+    connections: int = _key("Questions that OPA is asked at a time.", "connections = 32", 32, ge=1, le=256)
+    bundle_address: str = _key(
+        "Where the gateway serves the bundle to OPA.", 'bundle_address = "127.0.0.1:8182"', "127.0.0.1:8182"
+    )
+    bundle_token_file: str | None = _key(
+        "The file with the token that OPA shows to the gateway.",
+        'bundle_token_file = "secrets/opa-bundle-token"',
+        None,
+    )
+    bundle_certificate_file: str | None = _key(
+        "The certificate chain (PEM) with which the bundle is served.",
+        'bundle_certificate_file = "tls/server.pem"',
+        None,
+    )
+    bundle_key_file: str | None = _key(
+        "The certificate's private key (PEM, not encrypted).", 'bundle_key_file = "tls/server.key"', None
+    )
+    start_timeout_seconds: int = _key(
+        "How long a start waits for OPA to pull the bundle.", "start_timeout_seconds = 10", 10, ge=1, le=300
+    )
+
+
 class PolicyTable(Table):
-    """`[policy]`: the bundle and the bounds of its engine."""
+    """`[policy]`: the bundle, the engine that decides by it, and its bounds."""
 
     bundle: str = _key("The folder of the policy bundle.", 'bundle = "policies"')
-    workers: int = _key("How many engines decide side by side.", "workers = 2", 1, ge=1, le=64)
+    engine: Literal["embedded", "opa"] = _key("What evaluates it.", 'engine = "opa"', "embedded")
+    opa: OpaTable | None = _key("The OPA server.", "[policy.opa]", None)
+    workers: int = _key("How many embedded engines decide side by side.", "workers = 2", 1, ge=1, le=64)
     decision_timeout_milliseconds: int = _key(
         "How long a decision may take.", "decision_timeout_milliseconds = 250", 250, ge=10, le=5000
     )

@@ -30,11 +30,28 @@ class PolicyUnavailable(Outage):
         self.why = why
 
 
+class PolicyBusy(Outage):
+    """As many questions wait for policy as may wait, or this one waited too long; the engine itself may be well."""
+
+    def __init__(self) -> None:
+        message = "too many policy decisions wait, so nothing was granted; ask again in a moment"
+        super().__init__(Reason.OVERLOADED, message, retry_after=timedelta(seconds=1))
+
+
 def decision_of(answer: str) -> Decision:
     """Returns the decision that an engine's JSON text spells out; raises PolicyUnavailable for anything else."""
     try:
-        return _decision(strict_json(answer, max_characters=MAX_CHARACTERS))
-    except (Malformed, MalformedJson) as wrong:
+        value = strict_json(answer, max_characters=MAX_CHARACTERS)
+    except MalformedJson as wrong:
+        raise PolicyUnavailable(f"the decision is malformed: {wrong}") from wrong
+    return decision_in(value)
+
+
+def decision_in(value: Any) -> Decision:
+    """Returns the decision in an answer that `strict_json` has read; raises PolicyUnavailable for anything else."""
+    try:
+        return _decision(value)
+    except Malformed as wrong:
         raise PolicyUnavailable(f"the decision is malformed: {wrong}") from wrong
 
 

@@ -1,19 +1,18 @@
 """The policy port on the embedded engine: Rego evaluated in worker processes that can be killed; nothing to install."""
 
-from dataclasses import dataclass
-from datetime import timedelta
+from dataclasses import dataclass, replace
 from typing import Final
 
 from remit_server.adapters.policy.bundle import Bundle
-from remit_server.adapters.policy.decision import PolicyUnavailable, decision_of
+from remit_server.adapters.policy.decision import PolicyBusy, PolicyUnavailable, decision_of
 from remit_server.adapters.policy.findings import BundleRefused, Finding
+from remit_server.adapters.policy.stranger import refuses_a_stranger
 from remit_server.adapters.rego import wire
 from remit_server.adapters.rego.checks import ADMIN_ENTRYPOINT, ENTRYPOINT, text_findings
 from remit_server.adapters.rego.process import EvaluationFailed, Program, WorkerLost, check_rules
 from remit_server.adapters.rego.team import RegoTeam, TeamBusy
 from remit_server.application.ports import Revision
-from remit_server.domain.decision import Decision, DecisionInput, Deny, canonical_json
-from remit_server.domain.errors import Outage, Reason
+from remit_server.domain.decision import Decision, DecisionInput
 
 MAX_QUESTION: Final = 1 << 20
 # After the deadline the parent kills the worker; so much later the kernel does, should the parent be gone.
@@ -109,7 +108,8 @@ async def _warm_team(bundle: Bundle, limits: EngineLimits) -> RegoTeam:
     )
     await team.start()
     try:
-        await _refuses_a_stranger(team, limits)
+        patient = replace(limits, decision_seconds=max(5.0, limits.decision_seconds))
+        await refuses_a_stranger(lambda sample: _decided(team, sample.text, patient))
     except BaseException:
         await team.close()
         raise
@@ -128,51 +128,9 @@ async def _decided(team: RegoTeam, question: str, limits: EngineLimits) -> Decis
     try:
         answer = await team.ask(wire.ISSUE, question, seconds=limits.decision_seconds, wait_seconds=limits.wait_seconds)
     except TeamBusy as busy:
-        message = "too many policy decisions wait, so nothing was granted; ask again in a moment"
-        raise Outage(Reason.OVERLOADED, message, retry_after=timedelta(seconds=1)) from busy
+        raise PolicyBusy from busy
     except (WorkerLost, EvaluationFailed) as failed:
         raise PolicyUnavailable(str(failed)) from failed
     if answer is None:
         raise PolicyUnavailable("the decision is undefined")
     return decision_of(answer)
-
-
-async def _refuses_a_stranger(team: RegoTeam, limits: EngineLimits) -> None:
-    """Raises BundleRefused unless the policy denies everything to nobody: the known-bad sample."""
-    sample = EngineLimits(limits.workers, limits.spares, decision_seconds=max(5.0, limits.decision_seconds))
-    try:
-        decision = await _decided(team, _STRANGER, sample)
-    except PolicyUnavailable as outage:
-        problem = f"the policy gives no decision on a stranger who asks for everything: {outage.why}"
-        raise BundleRefused([Finding("remit/issue/", 0, problem, "Deny by default, with a reason")]) from outage
-    if not isinstance(decision, Deny):
-        problem = "the policy allows a stranger without groups, through an unknown agent, everything"
-        raise BundleRefused([Finding("remit/issue/", 0, problem, "Deny by default, with a reason")])
-
-
-_STRANGER: Final = canonical_json(
-    {
-        "subject": {
-            "issuer": "https://issuer.invalid",
-            "id": "stranger",
-            "email": "",
-            "groups": [],
-            "claims": {},
-            "auth_time": 0,
-            "acr": "",
-            "amr": [],
-        },
-        "actor": {
-            "id": "spiffe://stranger.invalid/agent",
-            "kind": "spiffe",
-            "issuer": "stranger.invalid",
-            "claims": {},
-        },
-        "delegation_history": [],
-        "parent_task": None,
-        "task": {"id": "", "purpose": "", "labels": {}, "grants_so_far": 0},
-        "intent": {"permissions": [{"actions": ["*"], "resources": ["*"], "conditions": []}], "capabilities": []},
-        "requested_duration_seconds": 900,
-        "context": {"time": "2026-01-01T00:00:00Z", "source_ip": "192.0.2.1", "renewal": False},
-    }
-)

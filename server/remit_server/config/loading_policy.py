@@ -1,0 +1,134 @@
+"""Makes the settings of the policy engine: the bundle, and the OPA server where one decides."""
+
+import ipaddress
+from datetime import timedelta
+from pathlib import Path
+from typing import Final
+from urllib.parse import SplitResult, urlsplit
+
+from remit_server.config.files import Files
+from remit_server.config.loading_serving import is_address
+from remit_server.config.mistakes import Notes
+from remit_server.config.settings import OpaSettings, PolicySettings
+from remit_server.config.shapes import OpaTable, PolicyTable
+
+_MOST_SOCKET_PATH: Final = 100  # Linux: sun_path has 108 bytes
+_ASKED: Final = "who can answer in OPA's place decides what the gateway issues"
+_PULLED: Final = "OPA decides by what it pulls there, so nobody may be able to put another bundle in its place"
+
+
+def policy(item: PolicyTable, files: Files) -> PolicySettings | None:
+    """Returns where the bundle is and which engine decides by it, or None."""
+    bundle = files.directory("policy.bundle", item.bundle)
+    if bundle is not None:
+        files.unchangeable("policy.bundle", bundle)
+    opa = _engine(item, files)
+    if bundle is None:
+        return None
+    timeout = timedelta(milliseconds=item.decision_timeout_milliseconds)
+    return PolicySettings(bundle=bundle, workers=item.workers, decision_timeout=timeout, queue=item.queue, opa=opa)
+
+
+def _engine(item: PolicyTable, files: Files) -> OpaSettings | None:
+    """Returns how OPA is reached, or None where the embedded engine decides or after noting what is wrong."""
+    if item.engine == "opa":
+        return _opa(item.opa or OpaTable(), files)
+    if item.opa is not None and item.opa.model_fields_set:
+        why = "the embedded engine decides, and nobody reads this table"
+        mend = 'write engine = "opa" under [policy], or remove the table'
+        files.notes.add("policy.opa", 'is set although the engine is not "opa"', why=why, mend=mend)
+    return None
+
+
+def _opa(item: OpaTable, files: Files) -> OpaSettings | None:
+    """Returns how OPA is reached, or None after noting what is wrong."""
+    before = len(files.notes.mistakes)
+    url = _url(item.url, files.notes)
+    ca_file = files.authorities("policy.opa.ca_file", item.ca_file) if item.ca_file is not None else None
+    if item.ca_file is not None and url is not None and url.scheme != "https":
+        mend = "write an https url, or remove ca_file"
+        files.notes.add("policy.opa.ca_file", "is set although the url is not https", why=_ASKED, mend=mend)
+    token = files.secret("policy.opa.token_file", item.token_file) if item.token_file is not None else None
+    bundle_token = None
+    if item.bundle_token_file is not None:
+        bundle_token = files.secret("policy.opa.bundle_token_file", item.bundle_token_file)
+    pair = _key_pair(item, files)
+    _check_bundle_address(item, files.notes)
+    if len(files.notes.mistakes) > before:
+        return None
+    return OpaSettings(
+        url=item.url,
+        bundle_address=item.bundle_address,
+        ca_file=ca_file,
+        token=token,
+        bundle_token=bundle_token,
+        bundle_key_pair=pair,
+        connections=item.connections,
+        start_timeout=timedelta(seconds=item.start_timeout_seconds),
+    )
+
+
+def _url(text: str, notes: Notes) -> SplitResult | None:
+    """Returns the parts of OPA's address, or None after noting what is wrong with it."""
+    place = "policy.opa.url"
+    mend = 'write it like "http://127.0.0.1:8181", "unix:///run/opa/opa.sock" or "https://opa.internal:8181"'
+    try:
+        url = urlsplit(text)
+        port = url.port
+    except ValueError:
+        notes.add(place, "is no URL", why=_ASKED, mend=mend)
+        return None
+    if url.scheme == "unix":
+        if url.netloc or not url.path.startswith("/") or len(url.path) > _MOST_SOCKET_PATH or url.query or url.fragment:
+            notes.add(place, "is not unix:// and the whole path of a socket", why=_ASKED, mend=mend)
+            return None
+        return url
+    bare = url.path in {"", "/"} and not url.query and not url.fragment and "@" not in url.netloc
+    if url.scheme not in {"http", "https"} or not url.hostname or not port or not bare:
+        # NOTE: a URL may hold a password, so it is not repeated.
+        notes.add(place, "is not http or https with a host and a port alone", why=_ASKED, mend=mend)
+        return None
+    if url.scheme == "http" and not _is_loopback(url.hostname):
+        notes.add(place, "is http although the host is not this machine", why=_ASKED, mend=mend)
+        return None
+    return url
+
+
+def _key_pair(item: OpaTable, files: Files) -> tuple[Path, Path] | None:
+    """Returns certificate and key of the bundle's listener, or None where it has none or after noting a mistake."""
+    certificate, key = item.bundle_certificate_file, item.bundle_key_file
+    if certificate is None and key is None:
+        return None
+    if certificate is None or key is None:
+        missing = "bundle_certificate_file" if certificate is None else "bundle_key_file"
+        why = "TLS needs both"
+        files.notes.add(f"policy.opa.{missing}", "is missing beside its other half", why=why, mend="name both or none")
+        return None
+    return files.key_pair("policy.opa.bundle", certificate, key, separator="_")
+
+
+def _check_bundle_address(item: OpaTable, notes: Notes) -> None:
+    """Notes an address that is none, and one beyond this machine without TLS and token."""
+    place = "policy.opa.bundle_address"
+    host, _, port = item.bundle_address.rpartition(":")
+    if not is_address(item.bundle_address) or not int(port):
+        why = "OPA pulls the bundle there"
+        notes.add(place, "is no host and port", why=why, mend='write host and port: "127.0.0.1:8182"')
+        return
+    if _is_loopback(host.strip("[]")):
+        return
+    if item.bundle_certificate_file is None and item.bundle_key_file is None:
+        mend = "listen on 127.0.0.1, or name bundle_certificate_file and bundle_key_file"
+        notes.add(place, "is not on loopback and has no certificate", why=_PULLED, mend=mend)
+    if item.bundle_token_file is None:
+        why = "the bundle tells who may have what"
+        mend = "listen on 127.0.0.1, or name bundle_token_file and give OPA the same token"
+        notes.add(place, "is not on loopback and asks for no token", why=why, mend=mend)
+
+
+def _is_loopback(host: str) -> bool:
+    """Says whether a host is this machine by its own name or address."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
