@@ -35,6 +35,7 @@ from remit_server.adapters.database import audit_log, group_commit, operations
 from remit_server.adapters.database import ledger as ledger_module
 from remit_server.adapters.database.audit_log import verify
 from remit_server.adapters.database.ledger import DatabaseLedger, open_ledger
+from remit_server.adapters.database.prepared import Prepared
 from remit_server.application.ports import Ledger, Remembered
 from remit_server.domain.audit import ChainIntact
 from remit_server.domain.decision import DecisionInput
@@ -638,7 +639,8 @@ async def test_nothing_is_issued_after_its_task_has_ended_whoever_wins(ledger: D
 
 @pytest.mark.parametrize("module", [operations, ledger_module, group_commit, audit_log])
 def test_every_statement_is_also_postgresql(module: object) -> None:
-    statements = [value for value in vars(module).values() if isinstance(value, Insert | Select | Update)]
+    written = [value.statement if isinstance(value, Prepared) else value for value in vars(module).values()]
+    statements = [value for value in written if isinstance(value, Insert | Select | Update)]
 
     dialect = postgresql.dialect()  # type: ignore[no-untyped-call]
     compiled = [str(statement.compile(dialect=dialect)) for statement in statements]

@@ -19,6 +19,7 @@ from sqlalchemy.exc import DBAPIError, IntegrityError, ProgrammingError
 from sqlalchemy.exc import TimeoutError as NoConnection
 
 from remit_server.adapters.database.engine import Database
+from remit_server.adapters.database.prepared import Prepared
 from remit_server.adapters.database.tables import audit_events, audit_head, audit_inputs
 from remit_server.application.ports import Clock
 from remit_server.domain.audit import AuditRecord, ChainedEvent, bounded, chained
@@ -32,14 +33,14 @@ MAX_BATCH = 256
 PATIENCE = timedelta(seconds=5)
 _RETRY_AFTER = timedelta(seconds=1)
 
-_LOCK_HEAD = select(audit_head.c.sequence, audit_head.c.hash).where(audit_head.c.id == 1).with_for_update()
-_MOVE_HEAD = (
+_LOCK_HEAD = Prepared(select(audit_head.c.sequence, audit_head.c.hash).where(audit_head.c.id == 1).with_for_update())
+_MOVE_HEAD = Prepared(
     update(audit_head)
     .where(audit_head.c.id == 1, audit_head.c.sequence == bindparam("from_sequence"))
     .values(sequence=bindparam("to_sequence"), hash=bindparam("to_hash"))
 )
-_ADD_EVENT = audit_events.insert()
-_ADD_INPUT = insert(audit_inputs).on_conflict_do_nothing()
+_ADD_EVENT = Prepared(insert(audit_events))
+_ADD_INPUT = Prepared(insert(audit_inputs).on_conflict_do_nothing())
 
 
 @dataclass(slots=True)
@@ -164,21 +165,24 @@ def unavailable() -> Outage:
 
 def _run(operations: list[Operation[Any]], clock: Clock, connection: Connection) -> list[Any]:
     """Runs the operations in their order and appends what they recorded; returns their results."""
-    sequence, head = connection.execute(_LOCK_HEAD).one()
+    locked = _LOCK_HEAD.first(connection, {})
+    if locked is None:
+        raise RuntimeError("the audit chain has no head")
+    sequence, head = locked["sequence"], locked["hash"]
     now = clock.now()  # after the lock was waited for: what is over by now is over
     batch = Batch(connection, now)
     results = [operation(batch) for operation in operations]
     if batch.inputs:
-        connection.execute(_ADD_INPUT, [{"digest": digest, "text": text} for digest, text in batch.inputs.items()])
+        _ADD_INPUT.run_each(connection, [{"digest": digest, "text": text} for digest, text in batch.inputs.items()])
     if batch.records:
         rows = []
         for place, record in enumerate(batch.records, start=sequence + 1):
             event = chained(record, sequence=place, time=now, previous_hash=head)
             rows.append(_event_row(event, record))
             head = event.event_hash
-        connection.execute(_ADD_EVENT, rows)
+        _ADD_EVENT.run_each(connection, rows)
         moved = {"from_sequence": sequence, "to_sequence": sequence + len(rows), "to_hash": head}
-        if connection.execute(_MOVE_HEAD, moved).rowcount != 1:
+        if _MOVE_HEAD.run(connection, moved) != 1:
             raise RuntimeError("the head of the audit chain moved under its lock")
     return results
 

@@ -14,6 +14,7 @@ from remit_server.adapters.database import operations
 from remit_server.adapters.database.engine import Database, Work, open_database
 from remit_server.adapters.database.group_commit import PATIENCE, GroupCommit, T, unavailable
 from remit_server.adapters.database.migrations import migrate
+from remit_server.adapters.database.prepared import Prepared
 from remit_server.adapters.database.rows import grant_of, refusal_of, task_of
 from remit_server.adapters.database.tables import grants, issuances, requests, tasks
 from remit_server.application.ports import Authorization, Clock, EndedTask, Remembered, RequestKey
@@ -24,12 +25,16 @@ from remit_server.domain.grant import Grant, Issuance
 from remit_server.domain.identity import Actor
 from remit_server.domain.task import GrantId, Task, TaskId
 
-_TASK = select(tasks).where(tasks.c.task_id == bindparam("task_id"))
-_REQUEST = select(requests.c.content_hash, requests.c.grant_id, requests.c.refusal).where(
-    requests.c.actor_id == bindparam("actor_id"), requests.c.request_id == bindparam("request_id")
+_TASK = Prepared(select(tasks).where(tasks.c.task_id == bindparam("task_id")))
+_REQUEST = Prepared(
+    select(requests.c.content_hash, requests.c.grant_id, requests.c.refusal).where(
+        requests.c.actor_id == bindparam("actor_id"), requests.c.request_id == bindparam("request_id")
+    )
 )
-_GRANT = select(grants).where(grants.c.grant_id == bindparam("grant_id"))
-_ISSUANCES = select(issuances).where(issuances.c.grant_id == bindparam("grant_id")).order_by(issuances.c.number)
+_GRANT = Prepared(select(grants).where(grants.c.grant_id == bindparam("grant_id")))
+_ISSUANCES = Prepared(
+    select(issuances).where(issuances.c.grant_id == bindparam("grant_id")).order_by(issuances.c.number)
+)
 
 
 class DatabaseLedger:
@@ -124,12 +129,12 @@ async def open_ledger(url: str | Path, clock: Clock) -> AsyncIterator[DatabaseLe
 
 
 def _task(task_id: TaskId, connection: Connection) -> Task | None:
-    row = connection.execute(_TASK, {"task_id": task_id}).mappings().first()
+    row = _TASK.first(connection, {"task_id": task_id})
     return None if row is None else task_of(row)
 
 
 def _remembered(actor_id: str, request_id: str, connection: Connection) -> Remembered | None:
-    row = connection.execute(_REQUEST, {"actor_id": actor_id, "request_id": request_id}).mappings().first()
+    row = _REQUEST.first(connection, {"actor_id": actor_id, "request_id": request_id})
     if row is None:
         return None
     return Remembered(
@@ -140,5 +145,5 @@ def _remembered(actor_id: str, request_id: str, connection: Connection) -> Remem
 
 
 def _grant(grant_id: str, connection: Connection) -> Grant:
-    row = connection.execute(_GRANT, {"grant_id": grant_id}).mappings().one()
-    return grant_of(row, connection.execute(_ISSUANCES, {"grant_id": grant_id}).mappings())
+    (row,) = _GRANT.all(connection, {"grant_id": grant_id})
+    return grant_of(row, _ISSUANCES.all(connection, {"grant_id": grant_id}))

@@ -8,11 +8,20 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import RowMapping, Update, and_, bindparam, exists, select, update
+from sqlalchemy import RowMapping, Update, and_, bindparam, exists, literal, select, update
 from sqlalchemy.dialects.postgresql import insert  # its ON CONFLICT is also SQLite's; a test holds both to it
 
 from remit_server.adapters.database.group_commit import Batch
-from remit_server.adapters.database.rows import grant_row, issuance_row, refusal_text, task_of, task_row
+from remit_server.adapters.database.prepared import Prepared, Row
+from remit_server.adapters.database.rows import (
+    ISSUANCE_COLUMNS,
+    TASK_COLUMNS,
+    grant_row,
+    issuance_row,
+    refusal_text,
+    task_of,
+    task_row,
+)
 from remit_server.adapters.database.tables import grants, issuances, requests, single_use_tokens, tasks
 from remit_server.application.ports import Authorization, EndedTask, RequestKey
 from remit_server.domain.audit import AuditRecord, GrantExpired, GrantWithheld, TaskEnded, Who
@@ -26,34 +35,35 @@ ORPHANED_AFTER = timedelta(seconds=60)
 SWEPT_AT_ONCE = 500
 _RETRY_AFTER = timedelta(seconds=1)
 
-_REQUEST = (
+_REQUEST = Prepared(
     select(requests, grants.c.state.label("grant_state"), grants.c.task_id.label("grant_task_id"))
     .select_from(requests.outerjoin(grants, grants.c.grant_id == requests.c.grant_id))
     .where(requests.c.actor_id == bindparam("actor_id"), requests.c.request_id == bindparam("request_id"))
 )
-_TASK = select(tasks).where(tasks.c.task_id == bindparam("task_id"))
+_TASK = Prepared(select(tasks).where(tasks.c.task_id == bindparam("task_id")))
 _TOKEN = select(single_use_tokens.c.task_id, single_use_tokens.c.actor_id).where(
     single_use_tokens.c.issuer == bindparam("issuer"), single_use_tokens.c.jti == bindparam("jti")
 )
-_ADD_TASK = insert(tasks).on_conflict_do_nothing().returning(tasks.c.task_id)
-_ADD_REQUEST = insert(requests).on_conflict_do_nothing().returning(requests.c.request_id)
+_ADD_TASK = Prepared(insert(tasks).on_conflict_do_nothing().returning(tasks.c.task_id), columns=TASK_COLUMNS)
+_ADD_REQUEST = Prepared(insert(requests).on_conflict_do_nothing().returning(requests.c.request_id))
 _ADD_TOKEN = insert(single_use_tokens)
-_ADD_GRANT = insert(grants)
-_ADD_ISSUANCE = insert(issuances)
-_COUNT_GRANT = (
+_ADD_GRANT = Prepared(insert(grants))
+_ADD_ISSUANCE = Prepared(insert(issuances), columns=ISSUANCE_COLUMNS)
+_COUNT_GRANT = Prepared(
     update(tasks).where(tasks.c.task_id == bindparam("this_task")).values(grants_so_far=tasks.c.grants_so_far + 1)
 )
 
 
 def _moves(target: GrantState) -> Update:
     """Returns the compare-and-set that moves grants to a state, from wherever that is legal."""
-    return update(grants).where(grants.c.state.in_(sorted(sources_of(target)))).values(state=target.value)
+    legal = [literal(state.value) for state in sorted(sources_of(target))]
+    return update(grants).where(grants.c.state.in_(legal)).values(state=target.value)
 
 
 _AUTHORIZE_AGAIN = (
     _moves(GrantState.AUTHORIZED).where(grants.c.grant_id == bindparam("this_grant")).returning(grants.c.grant_id)
 )
-_ISSUE = (
+_ISSUE = Prepared(
     _moves(GrantState.ISSUED)
     .where(
         grants.c.grant_id == bindparam("this_grant"),
@@ -160,7 +170,7 @@ def authorize(batch: Batch, authorization: Authorization) -> RemitError | None:
     if authorization.new_task is not None:
         row = task_row(authorization.new_task)
         row["grants_so_far"] += 1
-        added = batch.connection.execute(_ADD_TASK, row).first()
+        added = _ADD_TASK.first(batch.connection, row)
         if added is None:  # two random ids of 130 bits are the same: somebody's randomness is broken
             return Outage(Reason.INTERNAL, "The gateway made an id that is taken: try again.")
     _write_grant(batch, authorization, again=known is not None)
@@ -180,10 +190,10 @@ def tie_token(batch: Batch, token: tuple[str, str], task_id: TaskId, actor_id: s
 
 def issue(batch: Batch, grant_id: GrantId, issuance: Issuance, record: AuditRecord) -> RemitError | None:
     """Moves a grant to ISSUED if it and its task are live, and adds the issuance."""
-    won = batch.connection.execute(_ISSUE, {"this_grant": grant_id, "now": batch.now}).first()
+    won = _ISSUE.first(batch.connection, {"this_grant": grant_id, "now": batch.now})
     if won is None:
         return _not_live()
-    batch.connection.execute(_ADD_ISSUANCE, issuance_row(grant_id, issuance))
+    _ADD_ISSUANCE.run(batch.connection, issuance_row(grant_id, issuance))
     batch.append(record)
     return None
 
@@ -211,7 +221,7 @@ def refuse(
 
 def end_task(batch: Batch, task_id: TaskId, actor: Actor, now: datetime) -> EndedTask | RemitError:
     """Ends a task and stops its grants; at a repeat returns what the first one answered."""
-    row = batch.connection.execute(_TASK, {"task_id": task_id}).mappings().first()
+    row = _TASK.first(batch.connection, {"task_id": task_id})
     if row is None or row["actor_id"] != actor.actor_id:
         return Denied(Reason.NOT_FOUND, "There is no such task of this actor.")
     if row["ended_time"] is not None:
@@ -246,13 +256,11 @@ def _swept(batch: Batch, move: Update, bounds: dict[str, Any]) -> Sequence[RowMa
     return sorted(moved, key=lambda row: (row["expire_time"], row["grant_id"]))
 
 
-def _request(batch: Batch, key: RequestKey) -> RowMapping | None:
-    return (
-        batch.connection.execute(_REQUEST, {"actor_id": key.actor_id, "request_id": key.request_id}).mappings().first()
-    )
+def _request(batch: Batch, key: RequestKey) -> Row | None:
+    return _REQUEST.first(batch.connection, {"actor_id": key.actor_id, "request_id": key.request_id})
 
 
-def _may_be_tried_again(known: RowMapping, authorization: Authorization) -> bool:
+def _may_be_tried_again(known: Row, authorization: Authorization) -> bool:
     """Says whether the request's own grant failed in an outage and this is the same request under the same grant."""
     return (
         known["refusal"] is None
@@ -269,7 +277,7 @@ def _task_lost(batch: Batch, authorization: Authorization) -> RemitError | None:
     if authorization.new_task is not None:
         return None
     grant = authorization.grant
-    row = batch.connection.execute(_TASK, {"task_id": grant.task_id}).mappings().first()
+    row = _TASK.first(batch.connection, {"task_id": grant.task_id})
     task = None if row is None else task_of(row)
     if task is None or not task.belongs_to(grant.subject_issuer, grant.subject_id, grant.actor_id):
         return Denied(Reason.NOT_FOUND, "There is no such task of this subject and actor.")
@@ -296,17 +304,18 @@ def _write_grant(batch: Batch, authorization: Authorization, *, again: bool) -> 
     if again:
         batch.connection.execute(_AUTHORIZE_AGAIN.values(**row), {"this_grant": grant.grant_id}).one()
     else:
-        batch.connection.execute(_ADD_GRANT, row)
+        _ADD_GRANT.run(batch.connection, row)
         if authorization.new_task is None:
-            batch.connection.execute(_COUNT_GRANT, {"this_task": grant.task_id})
-        batch.connection.execute(_ADD_REQUEST, _request_row(batch, key, grant_id=grant.grant_id)).one()
+            _COUNT_GRANT.run(batch.connection, {"this_task": grant.task_id})
+        if _ADD_REQUEST.first(batch.connection, _request_row(batch, key, grant_id=grant.grant_id)) is None:
+            raise RuntimeError("a request was written between its check and its write")
     if authorization.single_use is not None:
         tie_token(batch, authorization.single_use, grant.task_id, grant.actor_id)
 
 
 def _remember(batch: Batch, key: RequestKey, text: str) -> None:
     """Ties the refusal to its request; one that is tied to a grant keeps it, unless that grant failed."""
-    if batch.connection.execute(_ADD_REQUEST, _request_row(batch, key, refusal=text)).first() is None:
+    if _ADD_REQUEST.first(batch.connection, _request_row(batch, key, refusal=text)) is None:
         these = {"this_actor": key.actor_id, "this_request": key.request_id, "this_hash": key.content_hash}
         batch.connection.execute(_REMEMBER_REFUSAL, {**these, "why": text})
 

@@ -4,14 +4,36 @@ import json
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from sqlalchemy import RowMapping
-
+from remit_server.adapters.database.prepared import Row
 from remit_server.domain.decision import canonical_json, permission_json
 from remit_server.domain.errors import Denied, FailedPermission, Reason, Refusal, Remedy
 from remit_server.domain.grant import Grant, GrantState, Issuance
 from remit_server.domain.permission import Permission
 from remit_server.domain.task import GrantId, Task, TaskId, TaskState
 from remit_server.iam import ActionPattern, Condition, ResourcePattern
+
+# What is given when a row is added; the others are the database's own, or come later.
+TASK_COLUMNS = (
+    "task_id",
+    "subject_issuer",
+    "subject_id",
+    "actor_id",
+    "purpose",
+    "labels",
+    "state",
+    "start_time",
+    "end_time",
+    "grants_so_far",
+)
+ISSUANCE_COLUMNS = (
+    "grant_id",
+    "access_key_id",
+    "session_policy_digest",
+    "policy_revision",
+    "issue_time",
+    "expire_time",
+    "packed_policy_percent",
+)
 
 
 def task_row(task: Task) -> dict[str, Any]:
@@ -30,7 +52,7 @@ def task_row(task: Task) -> dict[str, Any]:
     }
 
 
-def task_of(row: RowMapping) -> Task:
+def task_of(row: Row) -> Task:
     """Returns the task of a row."""
     return Task(
         task_id=TaskId(row["task_id"]),
@@ -72,7 +94,7 @@ def grant_row(grant: Grant) -> dict[str, Any]:
     }
 
 
-def grant_of(row: RowMapping, issued: Iterable[RowMapping]) -> Grant:
+def grant_of(row: Row, issued: Iterable[Row]) -> Grant:
     """Returns the grant of a row and the rows of its issuances, oldest first."""
     return Grant(
         grant_id=GrantId(row["grant_id"]),
@@ -112,7 +134,7 @@ def issuance_row(grant_id: GrantId, issuance: Issuance) -> dict[str, Any]:
     }
 
 
-def _issuance_of(row: RowMapping) -> Issuance:
+def _issuance_of(row: Row) -> Issuance:
     return Issuance(
         access_key_id=row["access_key_id"],
         session_policy_digest=row["session_policy_digest"],
