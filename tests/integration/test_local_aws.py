@@ -196,8 +196,10 @@ def test_the_roles_own_policies_are_the_ones_on_file(local_aws: LocalAws, sample
 def test_nothing_that_runs_code_is_served_unless_a_test_asks_for_it(local_aws: LocalAws) -> None:
     functions = local_aws.client("lambda")
 
-    with pytest.raises(ClientError, match="Unsupported service"):
+    with pytest.raises(ClientError) as raised:
         functions.list_functions()
+
+    assert raised.value.response["ResponseMetadata"]["HTTPStatusCode"] == 400
 
 
 def test_secrets_do_not_show_in_a_repr(local_aws: LocalAws, sample_account: SampleAccount) -> None:
