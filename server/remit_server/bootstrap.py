@@ -131,6 +131,7 @@ async def _service(
     """Wires the use cases to what they need."""
     keys = [IssuerKeys.over_https(item, clock) for item in settings.issuers]
     for held in keys:
+        held.begin()
         stack.push_async_callback(held.close)
     verifier = OidcVerifier([TrustedIssuer(item.settings, item) for item in keys], clock)
     spiffe = SpiffeVerifier(settings.spiffe_trust_domains, clock)

@@ -24,6 +24,10 @@ def check(
     config: Annotated[
         Path, typer.Option("--config", "-c", envvar="REMIT_CONFIG", help="The configuration file, such as remit.toml.")
     ],
+    *,
+    ask_issuers: Annotated[
+        bool, typer.Option("--ask-issuers", help="Also fetch each issuer's keys, as the gateway would, from here.")
+    ] = False,
 ) -> None:
     """Prints every mistake and ends with 1, or prints what would be served and ends with 0."""
     from remit_server.adapters.policy.findings import BundleRefused
@@ -40,7 +44,20 @@ def check(
     except BundleRefused as refused:
         complain(f"the policy bundle in {settings.policy.bundle} cannot be served:\n{refused}")
         raise typer.Exit(WRONG) from refused
+    if ask_issuers:
+        _check_issuers(settings)
     _print_settings(config, settings)
+
+
+def _check_issuers(settings: "Settings") -> None:
+    """Prints why an issuer's keys cannot be had and ends with 1, unless all of them can."""
+    from remit_server.adapters.identity.jwks import why_keys_fail
+
+    failures = why_keys_fail(settings.issuers)
+    for alias, why in failures:
+        complain(f"the keys of issuer {alias} cannot be had: {why}")
+    if failures:
+        raise typer.Exit(WRONG)
 
 
 def _print_mistakes(path: Path, mistakes: "tuple[Mistake, ...]") -> None:

@@ -17,7 +17,10 @@ from urllib.parse import urlsplit
 import aiohttp
 from aiohttp.abc import AbstractResolver, ResolveResult
 
+from remit_server.adapters.identity.fetch_failures import FetchFailed, fetch_failure
 from remit_server.config.identity_rules import url_mistake
+
+__all__ = ["Fetch", "FetchFailed", "HttpsFetch"]
 
 FETCH_DEADLINE_SECONDS: Final = 5.0
 MAX_DOCUMENT_BYTES: Final = 100 * 1024
@@ -28,10 +31,6 @@ _PRIVATE = tuple(ipaddress.ip_network(text) for text in ("10.0.0.0/8", "172.16.0
 _METADATA = ipaddress.IPv6Network("fd00:ec2::/32")
 
 Resolve = Callable[[str, int], Awaitable[Sequence[str]]]
-
-
-class FetchFailed(Exception):  # noqa: N818 - named for what it says
-    """The document cannot be had; says why, with nothing of what the other side sent."""
 
 
 class Fetch(Protocol):
@@ -73,11 +72,13 @@ class HttpsFetch:
             async with asyncio.timeout(self.deadline_seconds):
                 return await self._fetch(url)
         except TimeoutError:
-            raise FetchFailed(f"no whole answer within {self.deadline_seconds:g} seconds") from None
+            raise FetchFailed(
+                f"no whole answer within {self.deadline_seconds:g} seconds: check routes and firewalls, or that server"
+            ) from None
         except aiohttp.ClientError as wrong:
-            raise FetchFailed("the connection, its certificate or the answer's HTTP is not acceptable") from wrong
+            raise fetch_failure(wrong, urlsplit(url).hostname or "", self.ca_file) from wrong
         except (OSError, ValueError) as wrong:
-            raise FetchFailed("the host, its address or the certificates cannot be read") from wrong
+            raise FetchFailed("the host or its address cannot be read") from wrong
 
     async def _fetch(self, url: str) -> bytes:
         """Asks once, without cookies, proxies, redirects or decompression."""
@@ -107,7 +108,10 @@ class HttpsFetch:
     async def _body(self, answer: aiohttp.ClientResponse) -> bytes:
         """Returns the body, reading no further than its bound."""
         if answer.status != _OK:
-            raise FetchFailed(f"the answer has HTTP status {answer.status}, not 200 (redirects are not followed)")
+            raise FetchFailed(
+                f"the answer has HTTP status {answer.status}, not 200 (redirects are not followed): correct `issuer` "
+                "or `key_set_url`, which must lead straight to the document"
+            )
         if answer.headers.get("Content-Encoding", "identity") != "identity":
             raise FetchFailed("the answer is compressed although that was not asked for")
         body = bytearray()
@@ -119,7 +123,11 @@ class HttpsFetch:
 
     def _trust(self) -> ssl.SSLContext:
         """Returns a context that checks certificate and host name, from TLS 1.2 on."""
-        context = ssl.create_default_context(ssl.Purpose.SERVER_AUTH, cafile=self.ca_file)
+        try:
+            context = ssl.create_default_context(ssl.Purpose.SERVER_AUTH, cafile=self.ca_file)
+        except (OSError, ValueError) as wrong:  # ssl.SSLError is an OSError
+            why = f"ca_file {self.ca_file} cannot be read as PEM certificates: put the issuer's authorities there"
+            raise FetchFailed(why) from wrong
         context.minimum_version = ssl.TLSVersion.TLSv1_2
         return context
 
@@ -165,7 +173,10 @@ def _check_address(host: str, address: str, *, private_network: bool) -> ipaddre
     elif private_network and any(ip in network for network in _PRIVATE) and ip not in _METADATA:
         return ip
     elif not inner.is_global or inner.is_multicast or inner.is_reserved:
-        raise FetchFailed("the host resolves to an address that is not public")
+        raise FetchFailed(
+            "the host resolves to an address that is not public: set private_network = true if it is one of your own "
+            "private network; loopback needs `localhost` or a loopback address, link-local is never asked"
+        )
     return ip
 
 

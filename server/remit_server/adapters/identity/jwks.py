@@ -3,7 +3,7 @@
 import asyncio
 import logging
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Final
@@ -17,6 +17,7 @@ from remit_server.adapters.identity.verification_keys import (
     key_set_of,
 )
 from remit_server.adapters.strict_json import MalformedJson
+from remit_server.adapters.system_clock import SystemClock
 from remit_server.application.ports import Clock
 from remit_server.config.identity_rules import url_mistake
 from remit_server.config.settings import IssuerSettings
@@ -90,6 +91,18 @@ class IssuerKeys:
             remedy=Remedy.REAUTHENTICATE,
         )
 
+    async def failure(self) -> str | None:
+        """Asks the issuer now and says why its keys cannot be had, for its operator; None when they can."""
+        await self._refresh()
+        if self._failure is None and self._held is not None and not self._held.keys:
+            return "the key set has no key that is fit to verify signatures"
+        return self._failure
+
+    def begin(self) -> None:
+        """Starts asking the issuer, so that what is wrong is in the log before the first token comes."""
+        if self._last_start is None:
+            self._start(self.clock.monotonic())
+
     async def close(self) -> None:
         """Ends a fetch that still runs."""
         if self._running is not None:
@@ -119,9 +132,10 @@ class IssuerKeys:
             self._unknown.popitem(last=False)
 
     def _outage(self) -> Outage:
-        """Returns the failure for the caller, in words of ours only."""
-        why = self._failure or "they were not fetched yet"
-        message = f"the keys of issuer `{self.settings.alias}` cannot be had: {why}; try again later"
+        """Returns the failure for the caller, who learns nothing of the gateway's network; the log has the cause."""
+        message = (
+            f"the keys of issuer `{self.settings.alias}` cannot be had; try again later, or ask the gateway's operator"
+        )
         return Outage(Reason.ISSUER_UNAVAILABLE, message, retry_after=self.cool_down)
 
     async def _refresh(self) -> None:
@@ -130,19 +144,29 @@ class IssuerKeys:
             now = self.clock.monotonic()
             if self._last_start is not None and now - self._last_start < self.cool_down.total_seconds():
                 return
-            self._last_start = now
-            self._running = asyncio.create_task(self._load(now))
+            running = self._start(now)
+        else:
+            running = self._running
         # NOTE: a caller that goes away must not take the fetch of all others with it.
-        await asyncio.shield(self._running)
+        await asyncio.shield(running)
+
+    def _start(self, now: float) -> asyncio.Task[None]:
+        """Starts the one fetch that runs at a time."""
+        self._last_start = now
+        self._running = asyncio.create_task(self._load(now))
+        return self._running
 
     async def _load(self, started: float) -> None:
         """Replaces the held keys by those that the issuer publishes now, or notes why that could not be."""
+        url = self.settings.key_set_url or _discovery_url(self.settings.issuer)
         try:
-            document = await self.fetch(self.settings.key_set_url or await self._discovered_url())
-            key_set = key_set_of(document)
-        except (FetchFailed, MalformedKeySet) as failed:
-            self._failure = str(failed)
-            _log.warning("issuer %s: keys not fetched: %s", self.settings.alias, failed)
+            if self.settings.key_set_url is None:
+                url = await self._discovered_url(url)
+            key_set = key_set_of(await self.fetch(url))
+        except FetchFailed as failed:
+            self._note_failure(url, str(failed))
+        except MalformedKeySet as failed:
+            self._note_failure(url, f"{failed}: correct `key_set_url`, or have the issuer mend what it publishes")
         else:
             for reason in key_set.unfit:
                 _log.warning("issuer %s: %s", self.settings.alias, reason)
@@ -151,19 +175,38 @@ class IssuerKeys:
         finally:
             self._running = None
 
-    async def _discovered_url(self) -> str:
+    def _note_failure(self, url: str, why: str) -> None:
+        """Keeps and logs which issuer was asked where, what failed, and what to do."""
+        self._failure = f"asked {url}: {why}"
+        _log.warning("issuer %s (%s): keys not fetched: %s", self.settings.alias, self.settings.issuer, self._failure)
+
+    async def _discovered_url(self, discovery_url: str) -> str:
         """Returns `jwks_uri` of the issuer's own discovery document (OpenID Connect Discovery 1.0, 4)."""
         issuer = self.settings.issuer
-        document = await self.fetch(f"{issuer.removesuffix('/')}/.well-known/openid-configuration")
+        document = await self.fetch(discovery_url)
         try:
             value = bounded_json(document.decode("utf-8", "strict"), max_characters=MAX_KEY_SET_BYTES)
         except (UnicodeDecodeError, MalformedJson):
             raise FetchFailed("the discovery document is not strict JSON in UTF-8") from None
         if not isinstance(value, dict) or value.get("issuer") != issuer:
-            raise FetchFailed("the discovery document names another issuer")
+            raise FetchFailed("the discovery document names another issuer: copy `issuer` from it, to the letter")
         url = value.get("jwks_uri")
         if not isinstance(url, str):
             raise FetchFailed("the discovery document has no jwks_uri")
         if wrong := url_mistake(url, self.settings.allowed_hosts):
-            raise FetchFailed(f"the jwks_uri of the discovery document {wrong}")
+            raise FetchFailed(f"the jwks_uri of the discovery document {wrong}: list its host if the issuer says so")
         return url
+
+
+def why_keys_fail(issuers: Sequence[IssuerSettings]) -> Sequence[tuple[str, str]]:
+    """Asks every issuer now; returns alias and reason of each whose keys cannot be had. Runs an event loop."""
+
+    async def look() -> list[str | None]:
+        return await asyncio.gather(*(IssuerKeys.over_https(item, SystemClock()).failure() for item in issuers))
+
+    return [(item.alias, why) for item, why in zip(issuers, asyncio.run(look()), strict=True) if why is not None]
+
+
+def _discovery_url(issuer: str) -> str:
+    """Returns where an issuer's discovery document is (OpenID Connect Discovery 1.0, 4.1)."""
+    return f"{issuer.removesuffix('/')}/.well-known/openid-configuration"

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from remit_server.adapters.identity.claim_profiles.profile import Profile, Rebuilt, never_client
-from remit_server.adapters.identity.claim_values import text_claim
+from remit_server.adapters.identity.claim_values import optional_text, text_claim
 from remit_server.adapters.identity.token_parsing import TokenRefused
 from remit_server.config.identity_profiles import is_uuid
 from remit_server.config.settings import IssuerSettings
@@ -20,7 +20,6 @@ _SUBJECTS: Final = (
     "user_id",
     "service_account_id",
 )  # V3: what follows the organisation
-_CREATORS: Final = frozenset({"user", "service_account", "serviceaccount"})
 _KINDS: Final = {"org": "organization_id", "prj": "project_id", "env": "environment_id", "user": "user_id"} | {
     "rnr": "runner_id"
 }
@@ -47,8 +46,7 @@ def _v3_ids(claims: Mapping[str, Any]) -> Mapping[str, str]:
     NOTE: what an organisation adds to the subject may hold colons, so the expected start is made and compared.
     """
     ids = {name: _id_claim(claims, name) for name in ("organization_id", *(name for name in _IDS if name in claims))}
-    if "creator_principal" in claims and text_claim(claims, "creator_principal") not in _CREATORS:
-        raise TokenRefused("the claim `creator_principal` must be user or service_account")
+    optional_text(claims, "creator_principal")
     starts = [f"organization_id:{ids['organization_id']}:{name}:{ids[name]}" for name in _SUBJECTS if name in ids]
     if not any(claims["sub"] == start or claims["sub"].startswith(f"{start}:") for start in starts):
         raise TokenRefused("the claim `sub` contradicts the token's ids, or names only an organisation or an account")
