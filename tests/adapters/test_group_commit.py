@@ -229,6 +229,41 @@ async def test_a_disk_that_does_not_answer_is_an_outage_and_what_waited_is_not_d
     assert messages == [("blocked",)]  # it was under way; nobody was told that it is done
 
 
+async def test_a_writer_that_is_stuck_refuses_everybody_who_waits_though_they_have_patience(
+    database: Database, path: Path
+) -> None:
+    commit = GroupCommit(database, FakeClock(), patience=timedelta(hours=1), stuck_after=timedelta(milliseconds=30))
+    commit.start()
+    block, first = await blocked(commit)
+    behind = asyncio.create_task(commit(Writes("behind")))
+
+    outcomes = await asyncio.gather(first, behind, return_exceptions=True)
+    with pytest.raises(Outage) as later:
+        await commit(Writes("later"))
+
+    refused = [outcome for outcome in (*outcomes, later.value) if isinstance(outcome, Outage)]
+    assert [outage.reason for outage in refused] == [Reason.LEDGER_UNAVAILABLE] * 3
+    block.let_go.set()
+    await database.write(lambda _: None)  # stands behind what was blocked
+    assert await commit(Writes("again")) == "again"
+    await commit.close()
+    messages = asked(path, "SELECT json_extract(body, '$.message') FROM audit_events ORDER BY sequence")
+    assert messages == [("blocked",), ("again",)]
+
+
+async def test_a_writer_that_is_stuck_still_ends_when_told_to(database: Database) -> None:
+    commit = GroupCommit(database, FakeClock(), stuck_after=timedelta(milliseconds=30))
+    commit.start()
+    block, first = await blocked(commit)
+    closing = asyncio.create_task(commit.close())
+    with pytest.raises(Outage):
+        await first
+
+    block.let_go.set()
+
+    await closing
+
+
 async def test_it_recovers_from_a_disk_that_did_not_answer(database: Database) -> None:
     commit = GroupCommit(database, FakeClock(), patience=timedelta(milliseconds=200))
     commit.start()

@@ -115,7 +115,7 @@ def test_the_file_is_its_owners_only(path: Path) -> None:
     database = open_database(path)
     database.write_now(lambda connection: connection.exec_driver_sql("CREATE TABLE one (id INTEGER)"))
 
-    assert [mode(file) for file in path.parent.iterdir()] == [0o600] * 3  # with its log and the log's index
+    assert [mode(file) for file in path.parent.iterdir()] == [0o600] * 4  # with its log, the log's index and the turns
     database.close_now()
 
 

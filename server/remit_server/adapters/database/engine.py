@@ -8,6 +8,7 @@ connection runs the same functions through `AsyncConnection.run_sync`.
 import asyncio
 import os
 import sqlite3
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
@@ -19,11 +20,13 @@ from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError
 from sqlalchemy.pool import QueuePool
 
+from remit_server.adapters.database.turns import Turns
+
 T = TypeVar("T")
 Work = Callable[[Connection], T]
 
 READERS = 2
-PATIENCE = timedelta(seconds=2)  # with another process that writes
+PATIENCE = timedelta(milliseconds=750)  # with other processes that write, while none of them gets on
 _COMMON = ("foreign_keys=ON", "trusted_schema=OFF")
 _WRITER = ("journal_mode=WAL", "synchronous=FULL", *_COMMON)
 _READER = ("query_only=ON", *_COMMON)
@@ -61,15 +64,25 @@ def sqlite_path(url: str | Path) -> Path:
 class Database:
     """A database file that is open: `write` runs work in one durable transaction, `read` in one that cannot write."""
 
-    def __init__(self, reader: Engine, writer: Engine | None = None) -> None:
+    def __init__(self, reader: Engine, writer: Engine | None = None, turns: Turns | None = None) -> None:
         self.reader = reader
         self.writer = writer
+        self._turns = turns
         self._reading = ThreadPoolExecutor(READERS, thread_name_prefix="ledger-read")
         self._writing = ThreadPoolExecutor(1, thread_name_prefix="ledger-write")
 
-    async def write(self, work: Work[T]) -> T:
-        """Runs the work on the one writing connection and commits; when anything fails nothing of it is done."""
-        return await asyncio.get_running_loop().run_in_executor(self._writing, self.write_now, work)
+    @property
+    def stuck_seconds(self) -> float:
+        """For how long the transaction that is under way has got nowhere; 0.0 where none is. Asks no thread."""
+        since = self._turns.since if self._turns else None
+        return 0.0 if since is None else time.monotonic() - since
+
+    async def write(self, work: Work[T], *, patience: timedelta = timedelta()) -> T:
+        """Runs the work on the one writing connection and commits; when anything fails nothing of it is done.
+
+        `patience` is how long other processes that write are waited for at least.
+        """
+        return await asyncio.get_running_loop().run_in_executor(self._writing, self.write_now, work, patience)
 
     async def read(self, work: Work[T]) -> T:
         """Runs the work on one consistent state of everything committed."""
@@ -79,11 +92,12 @@ class Database:
         """Closes every connection after what its thread is at."""
         await asyncio.get_running_loop().run_in_executor(None, self.close_now)
 
-    def write_now(self, work: Work[T]) -> T:
+    def write_now(self, work: Work[T], patience: timedelta = timedelta()) -> T:
         """Does as `write` does, where there is no loop."""
-        if self.writer is None:
+        if self.writer is None or self._turns is None:
             raise DatabaseRefused("the database was opened for reading")
-        return _in_transaction(self.writer, work)
+        with self._turns.taken(patience.total_seconds()) as seconds:
+            return _in_transaction(self.writer, work, seconds)
 
     def read_now(self, work: Work[T]) -> T:
         """Does as `read` does, where there is no loop."""
@@ -96,17 +110,23 @@ class Database:
         for engine in (self.writer, self.reader):
             if engine is not None:
                 engine.dispose()
+        if self._turns is not None:
+            self._turns.close()
 
 
 def open_database(url: str | Path, *, patience: timedelta = PATIENCE) -> Database:
     """Opens the database for a gateway and creates its file (mode 0600) when there is none.
 
-    `patience` is how long another process may hold the write lock before a transaction fails.
+    `patience` is how long other processes may hold the write lock, none of them getting on, before a transaction fails.
 
     Raises DatabaseRefused when it is not a database, or its file can be read by others and that cannot be changed.
     """
     path = sqlite_path(url)
     _create_private(path)
+    try:
+        turns = Turns(path, patience.total_seconds())
+    except OSError as error:
+        raise DatabaseRefused(f"{path}-turns cannot be opened for writing: {error.strerror}") from error
     writer = _engine(
         URL.create("sqlite+pysqlite", database=str(path)), "BEGIN IMMEDIATE", _WRITER, size=1, patience=patience
     )
@@ -122,7 +142,7 @@ def open_database(url: str | Path, *, patience: timedelta = PATIENCE) -> Databas
     reader = _engine(
         URL.create("sqlite+pysqlite", database=str(path)), "BEGIN", _READER, size=READERS, patience=patience
     )
-    return Database(reader, writer)
+    return Database(reader, writer, turns)
 
 
 def open_for_reading(url: str | Path) -> Database:
@@ -144,10 +164,12 @@ def open_for_reading(url: str | Path) -> Database:
     return Database(engine)
 
 
-def _in_transaction(engine: Engine, work: Work[T]) -> T:
-    """Runs the work in one transaction; a connection that failed is not used again."""
+def _in_transaction(engine: Engine, work: Work[T], seconds: float) -> T:
+    """Runs the work in one transaction, whose lock SQLite waits for so long; a connection that failed is dropped."""
     with engine.connect() as connection:
         try:
+            raw: Any = connection.connection.driver_connection  # through SQLAlchemy it would begin the transaction
+            raw.execute(f"PRAGMA busy_timeout={int(seconds * 1000)}").close()
             with connection.begin():
                 return work(connection)
         except BaseException:

@@ -6,7 +6,6 @@ batch of every process, so no other transaction writes between an operation's ch
 """
 
 import asyncio
-import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -30,7 +29,8 @@ T = TypeVar("T")
 
 MAX_WAITING = 1024
 MAX_BATCH = 256
-PATIENCE = timedelta(seconds=5)
+PATIENCE = timedelta(seconds=5)  # with a queue that moves
+STUCK_AFTER = timedelta(milliseconds=900)  # a transaction that has got nowhere for so long
 _RETRY_AFTER = timedelta(seconds=1)
 
 _LOCK_HEAD = Prepared(select(audit_head.c.sequence, audit_head.c.hash).where(audit_head.c.id == 1).with_for_update())
@@ -75,14 +75,21 @@ class GroupCommit:
     """The one writer of a process: commits all operations that wait in its bounded queue in one transaction."""
 
     def __init__(
-        self, database: Database, clock: Clock, *, max_waiting: int = MAX_WAITING, patience: timedelta = PATIENCE
+        self,
+        database: Database,
+        clock: Clock,
+        *,
+        max_waiting: int = MAX_WAITING,
+        patience: timedelta = PATIENCE,
+        stuck_after: timedelta = STUCK_AFTER,
     ) -> None:
         self._database = database
         self._clock = clock
         self._patience = patience.total_seconds()
         self._waiting: asyncio.Queue[_Waiting | None] = asyncio.Queue(max_waiting)
         self._writer: asyncio.Task[None] | None = None
-        self._busy_since: float | None = None
+        self._stuck_after = stuck_after.total_seconds()
+        self._watch: asyncio.TimerHandle | None = None
 
     def start(self) -> None:
         """Starts the writer on the running loop."""
@@ -117,8 +124,33 @@ class GroupCommit:
             raise unavailable() from error
 
     def _is_stuck(self) -> bool:
-        """Says whether the disk has kept the writer for so long that waiting behind it is of no use."""
-        return self._busy_since is not None and time.monotonic() - self._busy_since > self._patience
+        """Says whether the disk, or another process, has kept the writer for so long that waiting is of no use.
+
+        Asks the writer's own thread: a loop that is late takes nothing for stuck that has long been written.
+        """
+        return self._database.stuck_seconds >= self._stuck_after
+
+    def _watch_over(self, batch: list[_Waiting], seconds: float) -> None:
+        """Looks in so many seconds whether the writer is stuck in this batch."""
+        self._watch = asyncio.get_running_loop().call_later(seconds, self._look_at, batch)
+
+    def _look_at(self, batch: list[_Waiting]) -> None:
+        """Refuses everybody who waits when the writer is stuck; nobody is told that anything is done."""
+        if not self._is_stuck():
+            # NOTE: a deadline of whole milliseconds would let a loop look again and again within the last one.
+            self._watch_over(batch, max(0.01, self._stuck_after - self._database.stuck_seconds))
+            return
+        stuck = TimeoutError(f"the ledger has got nowhere for {self._stuck_after} s")
+        told_to_end = False
+        while not self._waiting.empty():
+            waiting = self._waiting.get_nowait()
+            told_to_end = told_to_end or waiting is None
+            if waiting is not None:
+                _fail(waiting.answer, stuck)
+        if told_to_end:
+            self._waiting.put_nowait(None)
+        for waiting in batch:
+            _fail(waiting.answer, stuck)
 
     async def _write(self) -> None:
         """Commits batch after batch until it is told to end."""
@@ -130,10 +162,11 @@ class GroupCommit:
                     last = True
                     break
                 batch.append(waiting)
-            self._busy_since = time.monotonic()
             if wanted := [waiting for waiting in batch if not waiting.answer.done()]:
+                self._watch_over(wanted, self._stuck_after)
                 await self._commit(wanted)
-            self._busy_since = None
+            if self._watch is not None:
+                self._watch.cancel()
             if last:
                 return
 

@@ -3,15 +3,15 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import partial
 from pathlib import Path
 
 from sqlalchemy import Connection, bindparam, select
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from remit_server.adapters.database import operations
-from remit_server.adapters.database.engine import Database, Work, open_database
+from remit_server.adapters.database.engine import Database, DatabaseRefused, Work, open_database
 from remit_server.adapters.database.group_commit import PATIENCE, GroupCommit, T, unavailable
 from remit_server.adapters.database.migrations import migrate
 from remit_server.adapters.database.prepared import Prepared
@@ -35,6 +35,8 @@ _GRANT = Prepared(select(grants).where(grants.c.grant_id == bindparam("grant_id"
 _ISSUANCES = Prepared(
     select(issuances).where(issuances.c.grant_id == bindparam("grant_id")).order_by(issuances.c.number)
 )
+
+_START_PATIENCE = timedelta(seconds=10)
 
 
 class DatabaseLedger:
@@ -120,12 +122,21 @@ async def open_ledger(url: str | Path, clock: Clock) -> AsyncIterator[DatabaseLe
     database = open_database(url)
     commit = GroupCommit(database, clock)
     try:
-        await database.write(migrate)
+        await _prepare(database)
         commit.start()
         yield DatabaseLedger(database, commit)
     finally:
         await commit.close()
         await database.close()
+
+
+async def _prepare(database: Database) -> None:
+    """Creates or migrates the tables; at a start others that write are waited for longer than a caller would."""
+    try:
+        await database.write(migrate, patience=_START_PATIENCE)
+    except (OSError, DBAPIError) as error:
+        why = error.orig if isinstance(error, DBAPIError) else error
+        raise DatabaseRefused(f"the ledger cannot be written: {why}") from error
 
 
 def _task(task_id: TaskId, connection: Connection) -> Task | None:
