@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from tests.policy_bundles import ENTITLEMENT, NO, YES
 
-from remit_server.adapters.policy.decision import MAX_CHARACTERS, PolicyUnavailable, decision_of
+from remit_server.adapters.policy.decision import LONGEST_REMEMBERED, MAX_CHARACTERS, PolicyUnavailable, decision_of
 from remit_server.domain.decision import Allow, Deny, PolicyReason
 from remit_server.domain.entitlement import ApprovalRule, ApprovedBy, Bind, EntitlementKind
 from remit_server.domain.errors import Reason, Remedy
@@ -194,3 +194,26 @@ def test_a_subject_who_confirms_in_person_needs_no_group() -> None:
 
     assert isinstance(decision, Allow)
     assert decision.entitlements[0].approval == ApprovalRule((), ApprovedBy.SUBJECT)
+
+
+def test_a_malformed_answer_is_an_outage_at_every_repeat() -> None:
+    for _ in range(3):
+        with pytest.raises(PolicyUnavailable):
+            decision_of(with_entitlement(id="NO ID"))
+
+
+def test_answers_that_differ_in_one_letter_are_different_decisions() -> None:
+    first, second, again = (decision_of(with_entitlement(id=name)) for name in ("reader-a", "reader-b", "reader-a"))
+
+    assert isinstance(first, Allow)
+    assert isinstance(second, Allow)
+    assert (first.entitlements[0].entitlement_id, second.entitlements[0].entitlement_id) == ("reader-a", "reader-b")
+    assert again == first
+
+
+def test_an_answer_too_long_to_be_remembered_is_read_alike() -> None:
+    short = decision_of(json.dumps(NO))
+
+    long = decision_of(json.dumps(NO) + " " * (LONGEST_REMEMBERED + 1))
+
+    assert long == short

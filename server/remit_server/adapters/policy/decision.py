@@ -2,6 +2,7 @@
 
 import re
 from datetime import timedelta
+from functools import lru_cache
 from typing import Any, Final
 
 from remit_server.adapters.policy.entitlement_json import entitlement
@@ -14,6 +15,7 @@ MAX_CHARACTERS: Final = 256 * 1024
 MAX_ENTITLEMENTS: Final = 64
 MAX_REASONS: Final = 32
 MAX_MESSAGE: Final = 512
+REMEMBERED, LONGEST_REMEMBERED = 128, 32 * 1024
 _CODE: Final = re.compile(r"[a-z][a-z0-9_]{0,63}")
 _KEYS: Final = frozenset({"allow", "entitlements", "reasons"})
 
@@ -40,6 +42,19 @@ class PolicyBusy(Outage):
 
 def decision_of(answer: str) -> Decision:
     """Returns the decision that an engine's JSON text spells out; raises PolicyUnavailable for anything else."""
+    return _remembered(answer) if len(answer) <= LONGEST_REMEMBERED else _read(answer)
+
+
+# NOTE: a text means the same decision whoever asked, and people of the same groups get the same text. Reading it takes
+# up to a millisecond, finding it again none. Only complete decisions are remembered.
+@lru_cache(maxsize=REMEMBERED)
+def _remembered(answer: str) -> Decision:
+    """Does as `_read` does, once for each of the latest texts."""
+    return _read(answer)
+
+
+def _read(answer: str) -> Decision:
+    """Does as `decision_of` does."""
     try:
         value = strict_json(answer, max_characters=MAX_CHARACTERS)
     except MalformedJson as wrong:
