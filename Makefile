@@ -80,7 +80,7 @@ lint: setup ## Lint Python and the Dockerfile.
 	$(BIN)/hadolint Dockerfile
 
 types: setup ## Check types, strictly.
-	$(BIN)/mypy server clients/python tests protos/generate.py $(BENCHMARKS)
+	$(BIN)/mypy server clients/python tests protos/generate.py benchmarks
 
 layers: setup ## Check who may import whom.
 	$(BIN)/lint-imports --no-logo
@@ -116,7 +116,7 @@ test-extended: test ## The same, then the laws again with ROUNDS=10 other seeds.
 	@for seed in $$(seq $(ROUNDS)); do $(BIN)/pytest -q -n 2 --hypothesis-seed=$$seed tests/property || exit 1; done
 
 bench: setup ## Measure; prints figures, judges nothing.
-	@for benchmark in $(BENCHMARKS); do $(BIN)/python $$benchmark || exit 1; done
+	@for name in $(BENCHMARKS:benchmarks/%.py=%); do $(BIN)/python -m benchmarks.$$name || exit 1; done
 
 # --- Keeping it ---
 
