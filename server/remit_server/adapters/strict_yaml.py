@@ -46,13 +46,15 @@ class MalformedYaml(ValueError):  # noqa: N818 - named for what it says
         self.line = line
 
 
-def strict_yaml(text: str) -> tuple[Any, dict[Path, int]]:
+def strict_yaml(text: str, *, lines_to_depth: int = _LINES_TO_DEPTH) -> tuple[Any, dict[Path, int]]:
     """Returns the value of one YAML document and the line on which each of its upper values starts.
+
+    The lines go so deep and no deeper: for a large catalogue they take more room than the catalogue.
 
     Raises MalformedYaml for anything two readers could understand differently.
     """
     try:
-        return _Composer(yaml.parse(text, Loader=_LOADER)).document()
+        return _Composer(yaml.parse(text, Loader=_LOADER), lines_to_depth).document()
     except yaml.YAMLError as wrong:
         mark = getattr(wrong, "problem_mark", None)
         why = getattr(wrong, "problem", None) or "cannot be read"
@@ -62,8 +64,9 @@ def strict_yaml(text: str) -> tuple[Any, dict[Path, int]]:
 class _Composer:
     """Builds values from parser events, in one pass."""
 
-    def __init__(self, events: Iterator[Event]) -> None:
+    def __init__(self, events: Iterator[Event], lines_to_depth: int) -> None:
         self._events = events
+        self._lines_to_depth = lines_to_depth
         self._lines: dict[Path, int] = {}
 
     def document(self) -> tuple[Any, dict[Path, int]]:
@@ -82,7 +85,7 @@ class _Composer:
         """Returns the value that starts with this event."""
         if len(path) > MAX_DEPTH:
             raise MalformedYaml(f"nested deeper than {MAX_DEPTH} levels", _line(event))
-        if len(path) <= _LINES_TO_DEPTH:
+        if len(path) <= self._lines_to_depth:
             self._lines[path] = _line(event)
         if isinstance(event, AliasEvent) or getattr(event, "anchor", None):
             raise MalformedYaml("anchors and aliases are refused: write the value out", _line(event))
@@ -113,7 +116,7 @@ class _Composer:
             if key in members:
                 raise MalformedYaml(f"the key {key!r} stands twice", _line(event))
             members[key] = self._value(next(self._events), (*path, key))
-            if len(path) < _LINES_TO_DEPTH:
+            if len(path) < self._lines_to_depth:
                 self._lines[*path, key] = _line(event)
         return members
 

@@ -47,8 +47,15 @@ def run_policy_tests(
 
 
 @app.command("check")
-def check_policy(bundle: BundleFolder = DEFAULT_BUNDLE) -> None:
-    """Does everything the gateway does before it decides by a bundle; ends with 1 when it would refuse it."""
+def check_policy(
+    bundle: BundleFolder = DEFAULT_BUNDLE,
+    strict: Annotated[bool, typer.Option("--strict", help="Ends with 1 when there is advice, too.")] = False,
+) -> None:
+    """Does everything the gateway does before it decides by a bundle; ends with 1 when it would refuse it.
+
+    Beyond that it advises, where the catalogue and AWS's own reference of actions differ.
+    """
+    from remit_server.adapters.policy.aws_advice import aws_advice
     from remit_server.adapters.policy.bundle import Reading, examine
     from remit_server.adapters.policy.findings import BundleRefused, Finding
     from remit_server.adapters.rego.embedded import EmbeddedRego, check_bundle
@@ -67,13 +74,15 @@ def check_policy(bundle: BundleFolder = DEFAULT_BUNDLE) -> None:
 
     try:
         reading = examine(bundle)
-        advice = asyncio.run(checked(reading))
+        advice = (*asyncio.run(checked(reading)), *aws_advice(reading.bundle, bundle))
     except BundleRefused as refused:
         raise _refused(refused) from refused
     read = reading.bundle
     for finding in advice:
         complain(f"advice: {finding}")
     typer.echo(f"revision {read.revision}: {len(read.rules)} files of rules, {len(read.capabilities)} capabilities")
+    if strict and advice:
+        raise typer.Exit(WRONG)
 
 
 @app.command("stamp")

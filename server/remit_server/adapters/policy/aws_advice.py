@@ -1,0 +1,178 @@
+"""Advises authors of capabilities and entitlements where AWS's own reference knows an action otherwise than they do.
+
+Only advice, because the reference ages: AWS adds actions every week, and a policy that uses one of them is right.
+"""
+
+import json
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from remit_server.adapters.policy import aws_reference
+from remit_server.adapters.policy.aws_reference import PERMISSIONS_MANAGEMENT, AwsAction
+from remit_server.adapters.policy.bundle import Bundle
+from remit_server.adapters.policy.bundle_files import read_files
+from remit_server.adapters.policy.findings import Finding
+from remit_server.adapters.strict_fields import Where, spelled
+from remit_server.adapters.strict_yaml import strict_yaml
+from remit_server.domain.capability import PARTITION
+from remit_server.iam import ActionPattern, ResourcePattern
+
+_FOLDERS: Final = {"capabilities": "remit/catalog/capabilities", "entitlements": "remit/catalog/entitlements"}
+_LINES_TO_DEPTH: Final = 8
+_NAMED: Final = 3
+_PLACEHOLDER: Final = re.compile(r"\{([a-z][a-z0-9_]*)\}")
+_NEWER: Final = "If it is newer than that, it is right"
+
+Lines = Mapping[tuple[str | int, ...], int]
+
+
+@dataclass(frozen=True, slots=True)
+class Advice:
+    """One thing to look at: where it stands in a permission, what about it, and what to do."""
+
+    where: Where
+    problem: str
+    mend: str
+
+
+def aws_advice(bundle: Bundle, folder: Path) -> list[Finding]:
+    """Returns what the reference has to say on a sound bundle's catalogue, each with its file and line.
+
+    `folder` is where the bundle was read from; only lines are looked up there. Reads the reference: a few
+    milliseconds for each AWS service that the catalogue names.
+    """
+    catalog = json.loads(bundle.data_json).get("remit", {}).get("catalog", {})
+    places: dict[str, tuple[str, Lines]] = {}
+    found = []
+    for part, permissions in (("capabilities", _templates(catalog)), ("entitlements", _entitlements(catalog))):
+        for where, permission in permissions:
+            for advice in permission_advice(permission, where):
+                if part not in places:
+                    places[part] = _lines(_FOLDERS[part], read_files(folder))
+                path, lines = places[part]
+                problem = f"{spelled(advice.where)}: {advice.problem}"
+                found.append(Finding(path, _line(advice.where, lines), problem, advice.mend))
+    return found
+
+
+def _templates(catalog: Mapping[str, Any]) -> Iterator[tuple[Where, Mapping[str, Any]]]:
+    """Yields every permission of the capabilities with its place."""
+    for name, capability in catalog.get("capabilities", {}).items():
+        for place, permission in enumerate(capability["permissions"]):
+            yield (name, "permissions", place), permission
+
+
+def _entitlements(catalog: Mapping[str, Any]) -> Iterator[tuple[Where, Mapping[str, Any]]]:
+    """Yields every permission of the entitlements with its place."""
+    for name, entitlement in catalog.get("entitlements", {}).get("entitlements", {}).items():
+        for place, permission in enumerate(entitlement["permissions"]):
+            yield ("entitlements", name, "permissions", place), permission
+
+
+def _lines(folder: str, files: Mapping[str, bytes]) -> tuple[str, Lines]:
+    """Returns the data file of a folder and the line of each of its values; none for JSON."""
+    path = f"{folder}/data.yaml"
+    if path in files:
+        return path, strict_yaml(files[path].decode(), lines_to_depth=_LINES_TO_DEPTH)[1]
+    return (f"{folder}/data.json" if f"{folder}/data.json" in files else folder), {}
+
+
+def _line(where: Where, lines: Lines) -> int:
+    """Returns the nearest line known."""
+    while where and where not in lines:
+        where = where[:-1]
+    return lines.get(where, 0)
+
+
+def permission_advice(permission: Mapping[str, Any], where: Where) -> Iterator[Advice]:
+    """Yields advice on one permission as it stands in the catalogue, placeholders and all."""
+    resources = [ResourcePattern.parse(_widened(text), authored=True) for text in permission["resources"]]
+    keys = [condition["key"] for condition in permission.get("conditions", ())]
+    known: list[AwsAction] = []
+    complete = True
+    for number, text in enumerate(permission["actions"]):
+        place = (*where, "actions", number)
+        pattern = ActionPattern.parse(text)
+        actions = aws_reference.actions_of(pattern)
+        complete = complete and bool(actions)
+        known += actions
+        yield from action_advice(pattern, place)
+        if actions and not any(action.takes(resource) for action in actions for resource in resources):
+            yield Advice(place, f"{pattern} {_what_it_takes(actions)}, and no resource here is one", _RESOURCES)
+    if complete:
+        yield from _resource_advice(permission["resources"], resources, known, where)
+        yield from _key_advice(keys, known, where)
+
+
+_RESOURCES: Final = "Name the resources that it takes, or it will be refused whenever it is used"
+
+
+def action_advice(pattern: ActionPattern, where: Where = ()) -> Iterator[Advice]:
+    """Yields advice on one action pattern of a permission: unknown to AWS, or a change to who may do what."""
+    yield from unknown_action(pattern, where)
+    managing = [
+        action.name for action in aws_reference.actions_of(pattern) if PERMISSIONS_MANAGEMENT in action.access_levels
+    ]
+    if managing:
+        what = "changes" if pattern.is_literal else f"holds {_some(managing)}, which change"
+        yield Advice(where, f"{pattern} {what} who may do what", "Leave it out: an agent's task hardly needs it")
+
+
+def unknown_action(pattern: ActionPattern, where: Where = ()) -> Iterator[Advice]:
+    """Yields advice on an action pattern that matches nothing that AWS's reference has."""
+    if pattern.service == "*" or aws_reference.actions_of(pattern):
+        return
+    known = aws_reference.knows_service(pattern.service)
+    what = f"no action {pattern}" if known else f"no service {pattern.service}"
+    names = aws_reference.near(pattern)
+    mend = f"Did you mean {' or '.join(names)}? {_NEWER}" if names else f"Look for its name. {_NEWER}"
+    yield Advice(where, f"AWS's reference of {aws_reference.updated_on()} has {what}", mend)
+
+
+def _resource_advice(
+    texts: list[str], resources: list[ResourcePattern], actions: list[AwsAction], where: Where
+) -> Iterator[Advice]:
+    """Yields the resources that none of the actions takes, where some other one is taken."""
+    useless = [not any(action.takes(resource) for action in actions) for resource in resources]
+    if all(useless):
+        return  # said at each action
+    for number, text in enumerate(texts):
+        if useless[number]:
+            yield Advice(
+                (*where, "resources", number),
+                f"no action of this permission takes {text}",
+                "Take it out, or correct it",
+            )
+
+
+def _key_advice(keys: list[str], actions: list[AwsAction], where: Where) -> Iterator[Advice]:
+    """Yields the condition keys that a request of one of the actions never carries."""
+    for number, key in enumerate(keys):
+        without = [action.name for action in actions if not action.knows(key)]
+        if without:
+            yield Advice(
+                (*where, "conditions", number, "key"),
+                f"AWS's reference of {aws_reference.updated_on()} names no key {key} for {_some(without)}",
+                "Without the key the condition does not hold, and the action is refused. Correct the key, or write"
+                " these actions as a permission of their own",
+            )
+
+
+def _what_it_takes(actions: tuple[AwsAction, ...]) -> str:
+    """Says which resources actions take."""
+    kinds = sorted({f"{kind.name} ({kind.arn})" for action in actions for kind in action.resource_types})
+    return f"takes {_some(kinds)}" if kinds else "takes no resource but *"
+
+
+def _some(names: list[str]) -> str:
+    """Returns the first few names, and how many there are beyond them."""
+    more = len(names) - _NAMED
+    return ", ".join(names[:_NAMED]) + (f" and {more} more" if more > 0 else "")
+
+
+def _widened(text: str) -> str:
+    """Returns a template's resource with every placeholder open, as the widest pattern it can become."""
+    return _PLACEHOLDER.sub(lambda match: "aws" if match.group(1) == PARTITION else "*", text)
