@@ -140,30 +140,46 @@ def concrete_views(values: Mapping[str, Sequence[tuple[str, ...] | None]]) -> It
 
 def escape(issued: Policy, ceiling: Policy, views: Iterable[Holds]) -> tuple[str, str] | None:
     """Returns a request of the small world that the issued policy allows and the ceiling does not."""
-    mine, theirs = _with_resources(issued), _with_resources(ceiling)
-    for holds in views:
-        live = [pair for pair in mine if holds(pair[0])]
-        above = [pair for pair in theirs if holds(pair[0])]
-        for action in ACTIONS:
-            beyond = _allowed(live, action) & ~_allowed(above, action)
-            if beyond:
-                return action, RESOURCES[(beyond & -beyond).bit_length() - 1]
-    return None
+    mine, theirs = _with_requests(issued), _with_requests(ceiling)
+    return next(filter(None, (_first(_allowed(mine, holds) & ~_allowed(theirs, holds)) for holds in views)), None)
 
 
-def _with_resources(policy: Policy) -> list[tuple[Policy, int]]:
-    return [(statement, _resources_of(statement)) for statement in policy["Statement"]]
+def outside(one: Policy, other: Policy, inner: Policy, views: Iterable[Holds]) -> tuple[str, str] | None:
+    """Returns a request that the first two policies allow and the inner one does not."""
+    first, second, third = (_with_requests(policy) for policy in (one, other, inner))
+    lost = (_allowed(first, holds) & _allowed(second, holds) & ~_allowed(third, holds) for holds in views)
+    return next(filter(None, map(_first, lost)), None)
 
 
-def _allowed(live: Sequence[tuple[Policy, int]], action: str) -> int:
+def _first(requests: int) -> tuple[str, str] | None:
+    if not requests:
+        return None
+    action, resource = divmod((requests & -requests).bit_length() - 1, len(RESOURCES))
+    return ACTIONS[action], RESOURCES[resource]
+
+
+def _with_requests(policy: Policy) -> list[tuple[Policy, int]]:
+    """Pairs each statement with the requests it is about: one bit each, the resources of each action in a row."""
+    return [(statement, _actions_of(statement) * _resources_of(statement)) for statement in policy["Statement"]]
+
+
+def _allowed(statements: Sequence[tuple[Policy, int]], holds: Holds) -> int:
     allowed = denied = 0
-    for statement, on in live:
-        if about_action(statement, action):
+    for statement, requests in statements:
+        if holds(statement):
             if statement["Effect"] == "Allow":
-                allowed |= on
+                allowed |= requests
             else:
-                denied |= on
+                denied |= requests
     return allowed & ~denied
+
+
+def _actions_of(statement: Policy) -> int:
+    negated = "NotAction" in statement
+    about = 0
+    for pattern in listed(statement["NotAction" if negated else "Action"]):
+        about |= _actions_like(pattern)
+    return _actions_like("*") & ~about if negated else about
 
 
 def _resources_of(statement: Policy) -> int:
@@ -172,6 +188,12 @@ def _resources_of(statement: Policy) -> int:
     for pattern in listed(statement["NotResource" if negated else "Resource"]):
         on |= _resources_like(pattern)
     return ((1 << len(RESOURCES)) - 1) & ~on if negated else on
+
+
+@cache
+def _actions_like(pattern: str) -> int:
+    """Sets the lowest bit of the row of each action that matches."""
+    return sum(1 << at * len(RESOURCES) for at, action in enumerate(ACTIONS) if action_matches(pattern, action))
 
 
 @cache

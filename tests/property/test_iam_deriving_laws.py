@@ -1,5 +1,6 @@
 """Laws of narrowing, compaction, guards and deriving, on policies of a small world and all its requests."""
 
+from dataclasses import replace
 from datetime import UTC, datetime
 from itertools import product
 
@@ -33,6 +34,8 @@ from remit_server.iam import (
 )
 from remit_server.iam.issuing.compaction import MOST_PARTS, ranked_forms
 from remit_server.iam.issuing.dense import dense
+from remit_server.iam.issuing.merging import facts_of
+from remit_server.iam.language.conjunction import conjoined
 
 ACTIONS = ("s3:GetObject", "s3:GetObjectAcl", "s3:PutObject", "s3:ListBucket", "sqs:SendMessage")
 ACTION_PATTERNS = (*ACTIONS, "s3:Get*", "s3:*Object", "S3:*", "s3:?utObject", "sqs:*")
@@ -103,6 +106,10 @@ def statements(*, plain: bool) -> st.SearchStrategy[Statement]:
     )
 
 
+def as_denial(statement: Statement) -> Statement:
+    return replace(statement, effect=Effect.DENY)
+
+
 def documents(*, plain: bool) -> st.SearchStrategy[Document]:
     return st.lists(statements(plain=plain), min_size=1, max_size=3).map(lambda found: Document(tuple(found)))
 
@@ -152,6 +159,42 @@ def test_narrowing_by_plain_allows_loses_only_what_conditions_cannot_say(intent:
     intent, ceiling = without_conditions(intent), without_conditions(ceiling)
 
     assert allowed_by(narrow(intent, ceiling)) == allowed_by(intent) & allowed_by(ceiling)
+
+
+@given(documents(plain=True), documents(plain=True), st.lists(statements(plain=False).map(as_denial), max_size=2))
+@settings(max_examples=25, deadline=None)
+def test_nothing_larger_that_the_same_parts_can_say_is_inside_both(
+    intent: Document, allowed: Document, denials: list[Statement]
+) -> None:
+    ceiling = Document((*allowed.statements, *denials))
+    narrowed = narrow(intent, ceiling)
+
+    for part in said_with_the_same_parts(intent, allowed):
+        if isinstance(contains_all(part, [intent, ceiling]), tuple):
+            assert isinstance(contains(part, narrowed), Witness), part.text
+
+
+@given(documents(plain=True), documents(plain=False))
+@settings(max_examples=60, deadline=None)
+def test_every_part_of_an_intent_that_is_inside_is_kept_whole(intent: Document, ceiling: Document) -> None:
+    narrowed = narrow(intent, ceiling)
+
+    for fact in facts_of(intent.statements):
+        part = Document((fact.statement,))
+        if isinstance(contains(part, ceiling), Witness):
+            assert isinstance(contains(part, narrowed), Witness), part.text
+
+
+def said_with_the_same_parts(*documents: Document) -> list[Document]:
+    """Every action, resource and list of conditions of these Allows, in every combination."""
+    both = [one for document in documents for one in document.statements]
+    actions = {action for one in both for action in one.actions}
+    resources = {resource for one in both for resource in one.resources}
+    conditions = {one.conditions for one in both} | {
+        joined for one, other in product(both, both) if (joined := conjoined(one.conditions, other.conditions))
+    }
+    parts = product(sorted(actions, key=str), sorted(resources, key=str), sorted(conditions, key=str))
+    return [Document((Statement(Effect.ALLOW, (action,), (resource,), also),)) for action, resource, also in parts]
 
 
 @given(documents(plain=True), st.lists(documents(plain=True), max_size=2))

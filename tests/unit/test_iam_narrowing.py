@@ -54,6 +54,37 @@ CASES: dict[str, tuple[list[dict[str, object]], list[dict[str, object]], list[di
         [allow("s3:GetObject", "*", Condition={"NumericLessThan": {"s3:signatureAge": "9"}})],
         [],
     ),
+    "different operators on one key stand side by side": (
+        [allow("s3:ListBucket", "*", Condition={"StringEquals": {"s3:prefix": ["a", "b"]}})],
+        [allow("s3:ListBucket", "*", **prefix("a*"))],
+        [
+            allow(
+                "s3:ListBucket",
+                "*",
+                Condition={"StringEquals": {"s3:prefix": ["a", "b"]}, "StringLike": {"s3:prefix": "a*"}},
+            )
+        ],
+    ),
+    "keys are the same whatever their case": (
+        [allow("s3:ListBucket", "*", Condition={"StringEquals": {"AWS:X": ["1", "2"]}})],
+        [allow("s3:ListBucket", "*", Condition={"StringEquals": {"aws:x": ["2", "3"]}})],
+        [allow("s3:ListBucket", "*", Condition={"StringEquals": {"AWS:X": "2"}})],
+    ),
+    "wildcards in values are intersected": (
+        [allow("s3:ListBucket", "*", **prefix("2026/*"))],
+        [allow("s3:ListBucket", "*", **prefix("*/q3"))],
+        [allow("s3:ListBucket", "*", **prefix("2026/*/q3", "2026/q3"))],
+    ),
+    "values of ARNs in common are kept": (
+        [allow("s3:GetObject", "*", Condition={"ArnLike": {"aws:SourceArn": ["arn:a*", "arn:b"]}})],
+        [allow("s3:GetObject", "*", Condition={"ArnLike": {"aws:SourceArn": ["arn:a*", "arn:c"]}})],
+        [allow("s3:GetObject", "*", Condition={"ArnLike": {"aws:SourceArn": "arn:a*"}})],
+    ),
+    "values with policy variables are only equal as a whole": (
+        [allow("s3:ListBucket", "*", **prefix("${aws:username}/*", "a"))],
+        [allow("s3:ListBucket", "*", **prefix("${aws:username}/*", "b"))],
+        [],
+    ),
     "networks are intersected": (
         [allow("s3:GetObject", "*", Condition={"IpAddress": {"aws:SourceIp": ["10.0.0.0/8", "::/0"]}})],
         [allow("s3:GetObject", "*", Condition={"IpAddress": {"aws:SourceIp": "10.1.0.0/16"}})],

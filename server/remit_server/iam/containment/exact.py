@@ -38,8 +38,8 @@ def decide(
     for atom in pending:
         try:
             outcome = proof.of(atom)
-        except BudgetError:
-            return doubt or Undecided("the permissions need more steps than the budget allows")
+        except BudgetError as overrun:
+            return doubt or Undecided(f"the proof takes {overrun}")
         if isinstance(outcome, Undecided):
             doubt = doubt or outcome
         elif isinstance(outcome, Cover):

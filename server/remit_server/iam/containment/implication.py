@@ -14,7 +14,7 @@ from functools import lru_cache
 from remit_server.iam.language.arn import ActionPattern, ResourcePattern
 from remit_server.iam.language.automaton import VARIABLE
 from remit_server.iam.language.condition import Condition
-from remit_server.iam.language.conjunction import by_value, conjoined
+from remit_server.iam.language.conjunction import NEGATIVE, POSITIVE, by_value, conjoined
 from remit_server.iam.language.document import Document
 from remit_server.iam.language.negation import negated
 from remit_server.iam.language.pattern import Pattern
@@ -24,8 +24,6 @@ _MOST_STATEMENTS = 400
 _MOST_COPIES = 20_000
 _REMEMBERED = 4096
 _SINGLE_VALUED = frozenset({"s3:prefix"})
-_NEGATIVE = ("StringNotEquals", "StringNotLike", "NotIpAddress")
-_POSITIVE = ("StringEquals", "StringLike", "IpAddress", "NumericEquals", "DateEquals", "ArnEquals", "ArnLike", "Bool")
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,9 +75,9 @@ def implies(condition: Condition, other: Condition) -> bool:
     if any(VARIABLE in value for value in (*condition.values, *other.values)):
         return False
     base = condition.operator.rpartition(":")[2].removesuffix("IfExists")
-    if base in _POSITIVE:
+    if base in POSITIVE:
         return _within(base, condition.values, other.values)
-    return base in _NEGATIVE and _within(base.replace("Not", ""), other.values, condition.values)
+    return base in NEGATIVE and _within(base.replace("Not", ""), other.values, condition.values)
 
 
 def _within(base: str, narrow: Iterable[str], wide: Sequence[str]) -> bool:

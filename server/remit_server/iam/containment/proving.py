@@ -26,15 +26,15 @@ def contains(
     """
     try:
         return _decided(issued, ceiling, budget)
-    except BudgetError:
-        return Undecided("the permissions need more steps than the budget allows")
+    except BudgetError as overrun:
+        return Undecided(f"the proof takes {overrun}")
 
 
 def _decided(issued: Document, ceiling: Document, budget: Budget | Purse) -> Witness | Counterexample | Undecided:
     """Decides as `contains` says; raises BudgetError."""
     parts = _opened(budget).budget.parts
     if _parts(issued) > parts:
-        return Undecided(f"the permissions have more than {parts} pairs of an action and a resource")
+        return Undecided(f"the permissions have more than {parts:,} pairs of an action and a resource")
     settled = settle(issued, ceiling, _opened(budget).comparisons)
     if not settled.pending:
         return Witness(tuple(settled.covers), ceiling, issued)

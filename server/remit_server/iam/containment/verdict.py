@@ -25,7 +25,12 @@ class Budget:
 
     def opened(self) -> "Purse":
         """Returns what may be spent, for one proof or for several together."""
-        return Purse(self, Steps(self.comparisons), Steps(self.states), Steps(self.evaluations))
+        return Purse(
+            self,
+            Steps(self.comparisons, "comparisons of patterns"),
+            Steps(self.states, "states"),
+            Steps(self.evaluations, "evaluations of requests"),
+        )
 
 
 @dataclass(frozen=True, slots=True)

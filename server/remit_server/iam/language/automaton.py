@@ -18,7 +18,7 @@ _LAST_RESORT = "\u0100"
 
 
 class BudgetError(Exception):
-    """Says that a procedure would need more steps than it may take."""
+    """Says how many steps a procedure would have to exceed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,18 +149,25 @@ def _slack(singles: Sequence[str], stars: int) -> int:
 
 
 class Steps:
-    """Counts down the states that one proof may visit; raises BudgetError below zero."""
+    """Counts down what a procedure may do, and says what was counted when there is no more."""
 
-    __slots__ = ("left",)
+    __slots__ = ("left", "most", "of")
 
-    def __init__(self, left: int) -> None:
-        self.left = left
+    def __init__(self, most: int, of: str = "steps") -> None:
+        self.most = self.left = most
+        self.of = of
+
+    @property
+    def spent(self) -> int:
+        """How many were used up; never more than there were."""
+        return self.most - self.left
 
     def take(self, count: int = 1) -> None:
-        """Uses up so many steps."""
+        """Uses up so many; raises BudgetError, and leaves none, where there are not as many left."""
+        if count > self.left:
+            self.left = 0
+            raise BudgetError(f"more than {self.most:,} {self.of}")
         self.left -= count
-        if self.left < 0:
-            raise BudgetError
 
 
 def walk(base: Machine, others: Sequence[Machine], steps: Steps) -> Iterator[tuple[str, int]]:

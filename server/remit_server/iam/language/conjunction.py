@@ -11,8 +11,34 @@ from remit_server.iam.language.pattern import Pattern, PatternTooComplex
 
 _LIKE = "StringLike"
 _IP = "IpAddress"
-_BY_VALUE = frozenset({"StringEquals", "NumericEquals", "DateEquals", "Bool", "Null", "BinaryEquals", _LIKE, _IP})
-_NEGATIVE = frozenset({"StringNotEquals", "StringNotEqualsIgnoreCase", "StringNotLike", "NotIpAddress", "ArnNotLike"})
+POSITIVE = frozenset(
+    {
+        "StringEquals",
+        "StringEqualsIgnoreCase",
+        "NumericEquals",
+        "DateEquals",
+        "Bool",
+        "BinaryEquals",
+        "ArnEquals",
+        "ArnLike",
+        _LIKE,
+        _IP,
+    }
+)
+"""Operators whose values are alternatives: one that fits is enough, so fewer values hold more rarely."""
+NEGATIVE = frozenset(
+    {
+        "StringNotEquals",
+        "StringNotEqualsIgnoreCase",
+        "StringNotLike",
+        "NumericNotEquals",
+        "DateNotEquals",
+        "ArnNotEquals",
+        "ArnNotLike",
+        "NotIpAddress",
+    }
+)
+"""Operators none of whose values may fit: more values hold more rarely."""
 _UNITABLE = frozenset({"StringEquals", "StringEqualsIgnoreCase", _LIKE, _IP, "ArnEquals", "ArnLike"})
 _ALL = "ForAllValues"
 _MOST_ALTERNATIVES = 200
@@ -97,9 +123,11 @@ def _common(one: Condition, other: Condition, steps: Steps | None) -> Condition 
     if one == other:
         return one
     _, base = _taken_apart(one.operator)
-    if base in _NEGATIVE:
+    if any(VARIABLE in value for value in (*one.values, *other.values)):
+        return None  # whether it is contained in both could not be proven
+    if base in NEGATIVE:
         return Condition(one.operator, one.key, (*one.values, *other.values))
-    if base not in _BY_VALUE:
+    if base not in POSITIVE:
         return None
     values = _common_values(base, one.values, other.values, steps)
     return Condition(one.operator, one.key, tuple(values)) if values else None
@@ -114,8 +142,6 @@ def _common_values(base: str, some: Sequence[str], others: Sequence[str], steps:
 
 
 def _common_patterns(some: Sequence[str], others: Sequence[str], given: Steps | None) -> set[str]:
-    if any(VARIABLE in value for value in (*some, *others)):
-        return set()
     steps = given or Steps(_MOST_STEPS)
     mine, theirs = [Pattern(value) for value in some], [Pattern(value) for value in others]
     found: set[str] = set()
