@@ -46,8 +46,8 @@ CEILING = json.dumps(
             {
                 "Effect": "Allow",
                 "Action": [
-                    *("athena:*", "bedrock:*", "ec2:Describe*", "ec2:*Instances", "ecr:*", "glue:*"),
-                    *("lambda:*", "logs:*", "s3:*", "sns:*", "sqs:*", "ssm:*"),
+                    *("athena:*", "bedrock:*", "dynamodb:*", "ec2:Describe*", "ec2:*Instances", "ecr:*", "glue:*"),
+                    *("lambda:*", "logs:*", "s3:*", "secretsmanager:*", "sns:*", "sqs:*", "ssm:*"),
                 ],
                 "Resource": "*",
             },

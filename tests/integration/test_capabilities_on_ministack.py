@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 import pytest_asyncio
-from tests.integration.capability_world import CEILING, GROUP_TAG, MORE_SERVICES, ROLE, Session, World
+from tests.integration.capability_world import CEILING, GROUP_TAG, MORE_SERVICES, ROLE, Session, World, catalogue
 
 from remit_sandbox.local_aws import LocalAws
 from remit_server.iam import Document, compact
@@ -113,8 +113,79 @@ def _images(repository: str) -> Callable[[Session], object]:
     return lambda session: session.ecr.batch_get_image(repositoryName=repository, imageIds=[{"imageTag": "latest"}])
 
 
+def _get_object(key: str) -> Callable[[Session], object]:
+    return lambda session: session.s3.get_object(Bucket="reports", Key=key)
+
+
+def _delete_object(key: str) -> Callable[[Session], object]:
+    return lambda session: session.s3.delete_object(Bucket="reports", Key=key)
+
+
+def _list(prefix: str) -> Callable[[Session], object]:
+    return lambda session: session.s3.list_objects_v2(Bucket="reports", Prefix=prefix)
+
+
+def _item(table: str) -> Callable[[Session], object]:
+    return lambda session: session.dynamodb.get_item(TableName=table, Key={"pk": {"S": "customer#1"}})
+
+
+def _put_item(table: str) -> Callable[[Session], object]:
+    return lambda session: session.dynamodb.put_item(TableName=table, Item={"pk": {"S": "customer#9"}})
+
+
+def _secret(name: str) -> Callable[[Session], object]:
+    return lambda session: session.secretsmanager.get_secret_value(SecretId=name)
+
+
 # Per capability: its parameters, the calls it grants, the calls next to them.
 CASES: Mapping[str, tuple[Mapping[str, str], Calls, Calls]] = {
+    "s3.read_object": (
+        {"bucket": "reports", "key": "2026/q3/summary.md"},
+        {"read": _get_object("2026/q3/summary.md")},
+        {"another key": _get_object("2026/q3/revenue.csv"), "write": _put_object("2026/q3/summary.md")},
+    ),
+    "s3.read_prefix": (
+        {"bucket": "reports", "prefix": "2026/q3/"},
+        {"read": _get_object("2026/q3/revenue.csv")},
+        {"another prefix": _get_object("2026/q2/revenue.csv"), "list": _list("2026/q3/")},
+    ),
+    "s3.list_prefix": (
+        {"bucket": "reports", "prefix": "2026/q3/"},
+        {"list": _list("2026/q3/")},
+        {"another prefix": _list("2026/q2/"), "everything": _list(""), "read": _get_object("2026/q3/revenue.csv")},
+    ),
+    "s3.write_prefix": (
+        {"bucket": "reports", "prefix": "drafts/"},
+        {"write": _put_object("drafts/q4.md")},
+        {"another prefix": _put_object("2026/q4.md"), "read": _get_object("drafts/q4.md")},
+    ),
+    "s3.delete_object": (
+        {"bucket": "reports", "key": "drafts/gone.md"},
+        {"delete": _delete_object("drafts/gone.md")},
+        {"another key": _delete_object("drafts/q4.md"), "read": _get_object("drafts/gone.md")},
+    ),
+    "dynamodb.read_items": (
+        {**WHERE, "table": "orders"},
+        {"read": _item("orders")},
+        {
+            "another table": _item("customers"),
+            "scan": lambda session: session.dynamodb.scan(TableName="orders"),
+            "write": _put_item("orders"),
+        },
+    ),
+    "dynamodb.write_items": (
+        {**WHERE, "table": "orders"},
+        {"write": _put_item("orders")},
+        {"another table": _put_item("customers"), "read": _item("orders")},
+    ),
+    "secretsmanager.read_secret": (
+        {**WHERE, "name": "app/config"},
+        {"read": _secret("app/config")},
+        {
+            "another secret": _secret("app/config-old"),
+            "write": lambda session: session.secretsmanager.put_secret_value(SecretId="app/config", SecretString="x"),
+        },
+    ),
     "sqs.send_messages": (
         {**WHERE, "queue": "jobs"},
         {"send": _send("jobs"), "find the queue": lambda session: session.sqs.get_queue_url(QueueName="jobs")},
@@ -304,6 +375,10 @@ def test_an_alias_is_invoked_without_the_function_itself(world: World) -> None:
     assert session.lets_through(_invoke("resize:live"))
     assert not session.lets_through(_invoke("resize"))
     assert not session.lets_through(_invoke("resize2:live"))
+
+
+def test_every_capability_is_tried_here_or_differs() -> None:
+    assert set(CASES) | {name for name, _, _ in DIFFERS.values()} == set(catalogue())
 
 
 def test_a_tag_s_condition_and_its_guard_hold_where_ministack_knows_the_tags(world: World) -> None:
