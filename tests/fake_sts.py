@@ -8,7 +8,7 @@ import asyncio
 import secrets
 import ssl
 from collections import deque
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from types import TracebackType
@@ -17,21 +17,40 @@ from urllib.parse import parse_qsl
 from xml.sax.saxutils import escape
 
 from aiohttp import web
-from tests.fake_sts_rules import Refused, check_names, duration_of, policy_of, tags_of, verify_signature
+from tests.fake_sts_rules import (
+    Refused,
+    check_names,
+    check_policy,
+    check_transitive,
+    duration_of,
+    packed_percent,
+    tags_of,
+    verify_signature,
+)
+from tests.sts_log import LOG
 
 ACCESS_KEY_ID: Final = "AKIAFAKEGATEWAY00001"
 SECRET_ACCESS_KEY: Final = "made-up-gateway-secret-for-the-fake-sts"
 NAMESPACE: Final = "https://sts.amazonaws.com/doc/2011-06-15/"
+STRAIGHT: Final = "x-straight-from-a-test"
+"""A header by which a test says that it sends a bad order by itself, to see it refused: nothing else excuses one."""
+
+FULL_PERCENT: Final = 100
+TRUSTED: Final = frozenset({"sts:AssumeRole", "sts:TagSession", "sts:SetSourceIdentity"})
 
 
 @dataclass(frozen=True, slots=True)
 class FakeRole:
-    """A role of the fake account. `chained` limits sessions to an hour whatever `max_session_seconds` says."""
+    """A role of the fake account. `chained` limits sessions to an hour whatever `max_session_seconds` says.
+
+    `trusts` are the actions that its trust policy allows the gateway; it also wants a source identity.
+    """
 
     arn: str
     max_session_seconds: int = 3600
     chained: bool = True
     external_id: str | None = None
+    trusts: Collection[str] = TRUSTED
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +67,8 @@ class Issued:
 class Request:
     """One request as it came, header names in lower case.
 
-    `outcome` is the error code, `issued`, or the name of the fault that it met.
+    `outcome` is the error code, `issued`, or the name of the fault that it met; `refused` is for what the fake itself
+    found wrong with it.
     """
 
     form: Mapping[str, str]
@@ -56,6 +76,7 @@ class Request:
     body: bytes
     tags: Mapping[str, str] = field(default_factory=dict)
     outcome: str = "unanswered"
+    refused: bool = False
     issued: Issued | None = None
 
     @property
@@ -68,19 +89,27 @@ Fault = Callable[["FakeSts", web.Request, Request], Awaitable[web.StreamResponse
 
 
 class FakeSts:
-    """One STS endpoint. `plan(*faults)` sets what happens to the next requests, a fault each; then it behaves again."""
+    """One STS endpoint. `plan(*faults)` sets what happens to the next requests, a fault each; then it behaves again.
+
+    `inherited` are transitive tags of the caller's own session, `expired_tokens` session tokens whose time is over,
+    `disabled_regions` regions that the account has switched off. Every request goes to the log of invariant I3.
+    """
 
     def __init__(
         self,
         roles: tuple[FakeRole, ...],
         *,
         keys: Mapping[str, str] | None = None,
-        packed_percent: Callable[[Request], int] = lambda request: len(request.policy) * 100 // 2500,
+        packed_percent: Callable[[Request], int] = lambda request: packed_percent(request.policy, request.tags),
+        inherited: Collection[str] = (),
+        expired_tokens: Collection[str] = (),
+        disabled_regions: Collection[str] = (),
         tls: ssl.SSLContext | None = None,
     ) -> None:
         self.roles = {role.arn: role for role in roles}
         self.keys = dict(keys or {ACCESS_KEY_ID: SECRET_ACCESS_KEY})
         self.packed_percent = packed_percent
+        self.inherited, self.expired_tokens, self.disabled_regions = inherited, expired_tokens, disabled_regions
         self.tls = tls
         self.requests: list[Request] = []
         self.url = ""
@@ -123,21 +152,25 @@ class FakeSts:
 
     async def _handle(self, http: web.Request) -> web.StreamResponse:
         body = await http.read()
-        form = dict(parse_qsl(body.decode("utf-8"), keep_blank_values=True, strict_parsing=True))
+        form = dict(parse_qsl(body.decode("utf-8"), keep_blank_values=True))
         request = Request(form, {name.lower(): value for name, value in http.headers.items()}, body)
         self.requests.append(request)
         async with self.arrived:
             self.arrived.notify_all()
-        if self._faults:
-            return await self._faults.popleft()(self, http, request)
-        return self.answer(http, request)
+        try:
+            if self._faults:
+                return await self._faults.popleft()(self, http, request)
+            return self.answer(http, request)
+        finally:
+            straight = STRAIGHT in request.headers and request.refused
+            LOG.note(form, outcome=request.outcome, deliberate=straight)
 
     def answer(self, http: web.Request, request: Request) -> web.Response:
         """Does what STS would do."""
         try:
             answer = self._assume_role(http, request)
         except Refused as refused:
-            request.outcome = refused.code
+            request.outcome, request.refused = refused.code, True
             return error(refused.status, refused.code, refused.message)
         request.outcome = "issued"
         return xml(200, answer)
@@ -146,16 +179,23 @@ class FakeSts:
         form = request.form
         if http.method != "POST" or http.path != "/" or http.query_string:
             raise Refused(404, "UnknownOperationException", "no such thing")
-        verify_signature(url=f"{self.url}/", headers=request.headers, body=request.body, keys=self.keys)
+        region = verify_signature(url=f"{self.url}/", headers=request.headers, body=request.body, keys=self.keys)
+        if request.headers.get("x-amz-security-token") in self.expired_tokens:
+            raise Refused(403, "ExpiredToken", "The security token included in the request is expired")
+        if region in self.disabled_regions:
+            raise Refused(403, "RegionDisabledException", f"STS is not activated in this region for account: {region}")
+        if len(parse_qsl(request.body.decode("utf-8"), keep_blank_values=True)) != len(form):
+            raise Refused(400, "MalformedInput", "A parameter stands twice")
         if (form.get("Action"), form.get("Version")) != ("AssumeRole", "2011-06-15"):
             raise Refused(400, "InvalidAction", "Could not find operation")
-        policy_of(form)
+        check_policy(form)
         check_names(form)
         request.tags = tags_of(form)
+        check_transitive(form, request.tags, self.inherited)
         role = self._role(form)
-        duration = duration_of(form, min(role.max_session_seconds, 3600 if role.chained else 43_200))
+        duration = duration_of(form, longest=role.max_session_seconds, chained=role.chained)
         percent = self.packed_percent(request)
-        if percent > 100:
+        if percent > FULL_PERCENT:
             message = f"Packed size of session tags consumes {percent}% of allotted space."
             raise Refused(400, "PackedPolicyTooLarge", message)
         request.issued = _make(duration)
@@ -164,7 +204,9 @@ class FakeSts:
     def _role(self, form: Mapping[str, str]) -> FakeRole:
         """Returns the role that the caller may assume; a wrong external id is the same answer as an unknown role."""
         role = self.roles.get(form.get("RoleArn", ""))
-        trusted = role is not None and role.external_id in (None, form.get("ExternalId"))
+        needed = {"sts:AssumeRole"} | ({"sts:TagSession"} if "Tags.member.1.Key" in form else set())
+        needed |= {"sts:SetSourceIdentity"} if "SourceIdentity" in form else set()
+        trusted = role is not None and role.external_id in (None, form.get("ExternalId")) and needed <= set(role.trusts)
         if role is None or not trusted or "SourceIdentity" not in form:
             raise Refused(403, "AccessDenied", "User: gateway is not authorized to perform: sts:AssumeRole on resource")
         return role
@@ -250,6 +292,27 @@ async def hanging(sts: FakeSts, http: web.Request, request: Request) -> web.Stre
     request.outcome = "hung"
     await sts.released.wait()
     return web.Response(status=500)
+
+
+async def answering_late(sts: FakeSts, http: web.Request, request: Request) -> web.StreamResponse:
+    """Does the work, and answers as it should once `released` is set."""
+    answer = sts.answer(http, request)
+    await sts.released.wait()
+    return answer
+
+
+async def mislabelled(sts: FakeSts, http: web.Request, request: Request) -> web.StreamResponse:
+    """Does the work, and calls the right answer a web page."""
+    answer = sts.answer(http, request)
+    return web.Response(status=answer.status, body=answer.body, content_type="text/html")
+
+
+async def resetting_before_the_work(_sts: FakeSts, http: web.Request, request: Request) -> web.StreamResponse:
+    """Breaks the connection off having made nothing, which the other side cannot tell from the next one."""
+    request.outcome = "reset"
+    assert http.transport is not None
+    http.transport.abort()
+    return web.Response()
 
 
 async def resetting_after_the_work(sts: FakeSts, http: web.Request, request: Request) -> web.StreamResponse:

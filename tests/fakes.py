@@ -9,7 +9,11 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qsl
 
+from tests.sts_log import LOG, Ceiling
+
+from remit_server.adapters.aws.sts_protocol import assume_role_body
 from remit_server.adapters.database.audit_log import AuditLog
 from remit_server.adapters.database.engine import open_for_reading
 from remit_server.adapters.database.ledger import DatabaseLedger, open_ledger
@@ -95,7 +99,10 @@ class ScriptedPolicy:
 
 
 class ScriptedSts:
-    """Answers AssumeRole at will and keeps every order: STS's own faults cannot be called for on the real one."""
+    """Answers AssumeRole at will and keeps every order: STS's own faults cannot be called for on the real one.
+
+    Each order goes to the log of invariant I3, as the request that the adapter would make of it.
+    """
 
     def __init__(self, clock: FakeClock) -> None:
         self.orders: list[SessionOrder] = []
@@ -107,6 +114,8 @@ class ScriptedSts:
     async def __call__(self, order: SessionOrder, /, *, deadline: float) -> StsSession:
         assert deadline > self._clock.monotonic()
         self.orders.append(order)
+        form = dict(parse_qsl(assume_role_body(order).decode(), keep_blank_values=True))
+        LOG.note(form, outcome="scripted", at=self._clock.now())
         self.called.set()
         if self.gate is not None:
             await self.gate.wait()
@@ -243,6 +252,8 @@ async def world(
 ) -> AsyncIterator[World]:
     """Builds a world whose policy allows these entitlements, reading reports when none are given."""
     clock, identity = FakeClock(), FakeIdentity()
+    for known in roles:
+        LOG.configure(known.arn, Ceiling(known.ceiling.text, tuple(str(action) for action in known.reopened)))
     policy = ScriptedPolicy(Allow(entitlements or (READ_REPORTS,)), capabilities or {})
     sts = ScriptedSts(clock)
     database = folder / "remit.sqlite3"

@@ -8,6 +8,7 @@ from datetime import timedelta
 from typing import Any
 
 from tests.fake_sts import ACCESS_KEY_ID, SECRET_ACCESS_KEY, FakeRole, FakeSts
+from tests.sts_log import LOG, Ceiling
 
 from remit_server.adapters.aws.sts import AwsSts
 from remit_server.adapters.system_clock import SystemClock
@@ -26,13 +27,37 @@ CEILING = Document.parse(
     },
     authored=True,
 )
-POLICY = json.dumps(
-    {
-        "Version": "2012-10-17",
-        "Statement": [{"Effect": "Allow", "Action": "s3:GetObject", "Resource": "arn:aws:s3:::reports/2026/*"}],
-    },
-    separators=(",", ":"),
-)
+READ_2026 = "arn:aws:s3:::reports/2026/*"
+END = f"{CLOCK.now() + timedelta(hours=6):%Y-%m-%dT%H:%M:%SZ}"
+
+
+def a_policy(resource: str = READ_2026) -> str:
+    """Returns a session policy that reads this resource, with its guards and its time guard, written by hand."""
+    direct = {"BoolIfExists": {"aws:ViaAWSService": "false"}}
+    statements = [
+        {"Effect": "Allow", "Action": "s3:GetObject", "Resource": resource},
+        {"Effect": "Deny", "NotAction": "s3:GetObject", "Resource": "*", "Condition": direct},
+        {"Effect": "Deny", "Action": "s3:GetObject", "NotResource": resource, "Condition": direct},
+        {
+            "Effect": "Deny",
+            "Action": "*",
+            "Resource": "*",
+            "Condition": {"DateGreaterThanEquals": {"aws:CurrentTime": END}},
+        },
+    ]
+    return json.dumps({"Version": "2012-10-17", "Statement": statements}, separators=(",", ":"))
+
+
+POLICY = a_policy()
+TAGS = (("remit:grant", "subject.task.grant"), ("remit:by", "actor.revision"))
+
+
+def a_policy_of(characters: int) -> str:
+    """Returns a session policy of exactly that many characters, as good as any."""
+    resource = "arn:aws:s3:::reports/"
+    room = characters - len(a_policy(resource))
+    policy = a_policy(resource + "x" * (room // 2))
+    return policy.replace("{", "{ ", characters - len(policy))
 
 
 def a_role(**changes: Any) -> Role:
@@ -49,7 +74,7 @@ def an_order(role: Role | None = None, **changes: Any) -> SessionOrder:
         session_policy=POLICY,
         duration_seconds=900,
         source_identity="acme.alice=40example.com",
-        tags=(("remit:grant", "subject.task.grant"), ("remit:by", "actor.revision")),
+        tags=TAGS,
     )
     return replace(order, **changes)
 
@@ -96,6 +121,8 @@ async def calling(
 ) -> AsyncIterator[Caller]:
     """Runs a fake STS that knows these roles, and the adapter that calls it; `changes` are to its settings."""
     known = roles or (a_role(),)
+    for role in known:
+        LOG.configure(role.arn, Ceiling(role.ceiling.text, tuple(str(action) for action in role.reopened)))
     async with fake or FakeSts(tuple(FakeRole(role.arn) for role in known)) as sts:
         pauses = Pauses()
         options: dict[str, Any] = {"pause": pauses, "jitter": lambda: 1.0, **(adapter or {})}

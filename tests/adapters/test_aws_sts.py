@@ -48,7 +48,7 @@ async def test_an_order_reaches_sts_whole_and_its_session_comes_back() -> None:
     assert session.credentials.secret_access_key.reveal() == issued.secret_access_key
     assert session.credentials.session_token.reveal() == issued.session_token
     assert session.credentials.expire_time == issued.expire_time
-    assert session.packed_policy_percent == len(POLICY) * 100 // 2500
+    assert session.packed_policy_percent == call.sts.packed_percent(call.sts.requests[0])
 
 
 async def test_the_external_id_comes_from_the_role_of_the_configuration() -> None:
