@@ -107,8 +107,8 @@ class BundleServer:
         token = self._settings.bundle_token
         if token is None:
             return True
-        shown = request.headers.getall("Authorization", [])
-        return len(shown) == 1 and hmac.compare_digest(shown[0].encode(), f"Bearer {token.reveal()}".encode())
+        shown = [value.encode("utf-8", "surrogateescape") for value in request.headers.getall("Authorization", [])]
+        return len(shown) == 1 and hmac.compare_digest(shown[0], f"Bearer {token.reveal()}".encode())
 
     def _tls(self) -> ssl.SSLContext | None:
         """Returns the listener's TLS, or None on loopback."""
