@@ -17,6 +17,7 @@ from remit_server.adapters.identity.delegation import DelegationVerification
 from remit_server.adapters.identity.jwks import IssuerKeys
 from remit_server.adapters.identity.oidc import OidcVerifier, TrustedIssuer
 from remit_server.adapters.identity.spiffe import SpiffeVerifier
+from remit_server.adapters.identity.steady_clock import WhileClockIsSteady
 from remit_server.adapters.policy.bundle import Bundle
 from remit_server.adapters.policy.fitting import read_fitting_bundle
 from remit_server.adapters.rego.embedded import EmbeddedRego, EngineLimits
@@ -28,7 +29,7 @@ from remit_server.application.deliberation import Deliberation
 from remit_server.application.end_task import EndTask
 from remit_server.application.hearing import Hearing
 from remit_server.application.issue_credentials import IssueCredentials
-from remit_server.application.ports import Clock, Ledger, Policy, Revision
+from remit_server.application.ports import Ledger, Policy, Revision
 from remit_server.application.preview_credentials import PreviewCredentials
 from remit_server.application.sweep import Sweep
 from remit_server.config.settings import Settings
@@ -126,7 +127,13 @@ async def _policy(stack: AsyncExitStack, settings: Settings, bundle: Bundle | No
 
 
 async def _service(
-    stack: AsyncExitStack, settings: Settings, *, clock: Clock, ledger: Ledger, policy: Policy, rejections: Rejections
+    stack: AsyncExitStack,
+    settings: Settings,
+    *,
+    clock: SystemClock,
+    ledger: Ledger,
+    policy: Policy,
+    rejections: Rejections,
 ) -> CredentialService:
     """Wires the use cases to what they need."""
     keys = [IssuerKeys.over_https(item, clock) for item in settings.issuers]
@@ -140,7 +147,8 @@ async def _service(
     forbidden = tuple(str(action) for action in settings.forbidden_extra)
     deliberate = Deliberation(Ceilings.of(settings.roles, forbidden, settings.ceilings_digest))
     stack.callback(deliberate.close)
-    hearing = Hearing(DelegationVerification(settings.agents, verifier), policy, ledger, deliberate, clock)
+    delegation = WhileClockIsSteady(DelegationVerification(settings.agents, verifier), clock)
+    hearing = Hearing(delegation, policy, ledger, deliberate, clock)
     limits = settings.limits
     budgets = {
         issue_credentials.METHOD: Budget(clock, limits.requests_per_minute),

@@ -1,0 +1,48 @@
+"""Keeps delegations from being judged by a clock that was stepped (8-threats.md T3)."""
+
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Protocol
+
+from remit_server.application.ports import VerifyDelegation
+from remit_server.domain.errors import Outage, Reason
+from remit_server.domain.identity import Actor, Delegation
+from remit_server.domain.secret import Secret
+
+
+class SteppedClock(Protocol):
+    """Knows whether its time was stepped."""
+
+    def unsettled_for(self) -> timedelta | None:
+        """Returns how long it must still run evenly before bounds may come from it; None when they may."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class WhileClockIsSteady:
+    """Verifies delegations (the port `VerifyDelegation`) while the clock can be relied on, and is an outage otherwise.
+
+    Every issuing and preview passes here after it took the time that its bounds are made of, so that none comes from a
+    stepped clock. Ending a task needs no time and does not.
+    """
+
+    verify: VerifyDelegation
+    clock: SteppedClock
+
+    async def __call__(self, unverified_subject_token: Secret, actor: Actor, /) -> Delegation:
+        """Returns the delegation.
+
+        Raises Outage(INTERNAL) while the clock is unsettled, and what `verify` raises.
+        """
+        self._check()
+        try:
+            return await self.verify(unverified_subject_token, actor)
+        finally:
+            self._check()  # NOTE: a yes or no by a clock that was stepped meanwhile is neither, and is not remembered
+
+    def _check(self) -> None:
+        """Raises Outage(INTERNAL) unless the clock is settled."""
+        left = self.clock.unsettled_for()
+        if left is not None:
+            message = "internal error: the gateway's clock was stepped and has not settled; try again later"
+            raise Outage(Reason.INTERNAL, message, retry_after=left)
