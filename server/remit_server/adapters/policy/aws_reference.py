@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from functools import cache, lru_cache
 from typing import Any, Final
 
-from remit_server.iam import ActionPattern, MalformedPattern, Pattern, PatternTooComplex, ResourcePattern
+from remit_server.iam import ActionPattern, MalformedPattern, Pattern, ResourcePattern
 
 PERMISSIONS_MANAGEMENT: Final = "Permissions management"
 _NEAR: Final = 3
@@ -83,6 +83,7 @@ def knows_service(service: str) -> bool:
     return bool(_data().services.service_exists(service))
 
 
+@lru_cache(4096)
 def actions_of(pattern: ActionPattern) -> tuple[AwsAction, ...]:
     """Returns every action that the pattern matches, in the reference's order; none for an unknown service or `*`."""
     if not knows_service(pattern.service):
@@ -136,17 +137,22 @@ def _resource_type(service: str, name: str) -> Mapping[str, Any]:
     return found
 
 
-@lru_cache(4096)
 def _may_be(arn: str, resource: ResourcePattern) -> bool:
-    """Compares an ARN of the reference with a pattern; what cannot be read or is too complex may be anything."""
-    parts = arn.split(":", 5)
-    if parts[-1] == _BUCKET and "/" in resource.name.text:
+    """Compares an ARN of the reference with a pattern; one that cannot be read may be anything."""
+    if arn.endswith(f":{_BUCKET}") and "/" in resource.name.text:
         return False
-    text = ":".join(("arn", resource.head[0], *(_PLACEHOLDER.sub("*", part) for part in parts[2:])))
+    kind = _pattern(arn, resource.head[0])
+    return kind is None or kind.meets_by_segment(resource)
+
+
+@cache
+def _pattern(arn: str, partition: str) -> ResourcePattern | None:
+    """Returns an ARN of the reference as the pattern of all such ARNs of a partition, or None."""
+    parts = arn.split(":", 5)
     try:
-        return ResourcePattern.parse(text).meets_by_segment(resource)
-    except (MalformedPattern, PatternTooComplex):
-        return True
+        return ResourcePattern.parse(":".join(("arn", partition, *(_PLACEHOLDER.sub("*", part) for part in parts[2:]))))
+    except MalformedPattern:
+        return None
 
 
 @lru_cache(4096)
