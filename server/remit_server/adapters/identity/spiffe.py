@@ -8,6 +8,8 @@ import base64
 import hashlib
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
+from datetime import datetime
+from functools import lru_cache
 from typing import Final, TypeVar
 
 from cryptography import x509
@@ -20,6 +22,7 @@ from remit_server.domain.spiffe_id import SpiffeId, spiffe_id_of
 
 _Value = TypeVar("_Value", bound=x509.ExtensionType)
 _MAX_CERTIFICATE_BYTES: Final = 32 * 1024
+_REMEMBERED: Final = 256  # certificates: 8 MB at the very most
 # NOTE: the library parses extensions lazily and raises these for malformed ones; none of them may read as absence.
 _MALFORMED: Final = (
     ValueError,
@@ -49,24 +52,43 @@ class SpiffeVerifier:
         """Returns the SVID; raises TokenRefused, saying which check failed, never what the certificate holds."""
         if len(certificate_der) > _MAX_CERTIFICATE_BYTES:
             raise TokenRefused(f"the client certificate is longer than {_MAX_CERTIFICATE_BYTES} bytes")
-        try:
-            certificate = x509.load_der_x509_certificate(certificate_der)
-            self._check_validity(certificate)
-            _check_use(certificate.extensions)
-            spiffe_id = _spiffe_id(certificate.extensions)
-        except _MALFORMED as wrong:
-            raise TokenRefused("the client certificate is malformed") from wrong
-        if spiffe_id.trust_domain not in self.trust_domains:
+        read = _read(certificate_der)
+        self._check_validity(read)
+        if read.svid.spiffe_id.trust_domain not in self.trust_domains:
             raise TokenRefused("the client certificate's trust domain is not one of the configured ones")
-        return Svid(spiffe_id=spiffe_id, thumbprint=certificate_thumbprint(certificate_der))
+        return read.svid
 
-    def _check_validity(self, certificate: x509.Certificate) -> None:
+    def _check_validity(self, read: "_Read") -> None:
         """Checks the time again: the handshake may be hours ago on a connection that is kept."""
         now = self.clock.now()
-        if now < certificate.not_valid_before_utc:
+        if now < read.start:
             raise TokenRefused("the client certificate is not valid yet; check the clocks")
-        if now > certificate.not_valid_after_utc:
+        if now > read.end:
             raise TokenRefused("the client certificate has expired; fetch a new SVID", remedy=Remedy.REAUTHENTICATE)
+
+
+@dataclass(frozen=True, slots=True)
+class _Read:
+    """What a certificate says, whatever the time is and whichever trust domains are taken."""
+
+    start: datetime
+    end: datetime
+    svid: Svid
+
+
+# NOTE: agents call again and again on one connection, and a certificate's bytes always say the same. Its time is
+# checked at each call; what is refused is read anew each time.
+@lru_cache(maxsize=_REMEMBERED)
+def _read(certificate_der: bytes) -> _Read:
+    """Returns what a workload's certificate says; raises TokenRefused for any other certificate."""
+    try:
+        certificate = x509.load_der_x509_certificate(certificate_der)
+        start, end = certificate.not_valid_before_utc, certificate.not_valid_after_utc
+        _check_use(certificate.extensions)
+        spiffe_id = _spiffe_id(certificate.extensions)
+    except _MALFORMED as wrong:
+        raise TokenRefused("the client certificate is malformed") from wrong
+    return _Read(start, end, Svid(spiffe_id=spiffe_id, thumbprint=certificate_thumbprint(certificate_der)))
 
 
 def certificate_thumbprint(certificate_der: bytes) -> str:
