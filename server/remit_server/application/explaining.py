@@ -14,7 +14,7 @@ from remit_server.application.choosing import (
 from remit_server.domain.errors import Denied, FailedPermission, Reason, Refusal, Remedy
 from remit_server.domain.permission import as_permissions
 from remit_server.domain.task import MAX_PERMISSIONS
-from remit_server.iam import Counterexample, Document, Undecided, forbidden_action
+from remit_server.iam import LASTING, Counterexample, Document, Undecided, forbidden_action
 
 _NAMES = {
     ENTITLEMENTS: "this user's entitlements for this agent allow",
@@ -34,9 +34,11 @@ def refusal(intent: Document, nothing: NoChoice, offered: Sequence[Candidate]) -
         )
     offer = as_permissions(nothing.offer)[:MAX_PERMISSIONS]
     failures = tuple(dict.fromkeys(_failure(item, intent) for item in nothing.stopped))
-    forbidden = next(filter(None, map(forbidden_action, intent.statements)), None)
-    if forbidden is not None and not offer:
-        return never_issuable(forbidden)
+    forbidden = _forbidden(intent, offered)
+    if forbidden is not None:
+        if not offer:
+            return never_issuable(forbidden)
+        failures = (_on_the_floor(forbidden), *failures)
     first = failures[0] if failures else None
     message = first.message if first else "policy allowed nothing for this intent"
     advice = "ask for the offered part, or send narrow" if offer else "no part of it can be had"
@@ -45,10 +47,28 @@ def refusal(intent: Document, nothing: NoChoice, offered: Sequence[Candidate]) -
 
 
 def never_issuable(forbidden: str) -> Denied:
-    """Returns the refusal of what no configuration issues."""
-    message = f"{forbidden} is never issued, whatever policy says: it would outlive or outgrow the task"
-    failure = FailedPermission(forbidden, "*", FORBIDDEN_FLOOR, message)
-    return Denied(Reason.NEVER_ISSUABLE, message, Refusal(remedy=Remedy.GIVE_UP, failures=(failure,)))
+    """Returns the refusal of what the floor forbids: what nobody can change, and what only the operator can."""
+    failure = _on_the_floor(forbidden)
+    return Denied(Reason.NEVER_ISSUABLE, failure.message, Refusal(remedy=Remedy.GIVE_UP, failures=(failure,)))
+
+
+def _forbidden(intent: Document, offered: Sequence[Candidate]) -> str | None:
+    """Returns the floor's pattern that the intent touches on every role it could have had, or None."""
+    reopened = frozenset(str(action) for candidate in offered for action in candidate.role.reopened)
+    found = (forbidden_action(statement, reopened=reopened) for statement in intent.statements)
+    return next(filter(None, found), None)
+
+
+def _on_the_floor(forbidden: str) -> FailedPermission:
+    """Says why the floor forbids something, and whether anybody can change it."""
+    if forbidden in LASTING:
+        why = (
+            f"{forbidden} is not issued: what it hands out works on when the task is over, and AWS cannot take it back."
+            " Do without it; the operator may re-open it for a role by name (`reopened`): its grants say outlives_task"
+        )
+    else:
+        why = f"{forbidden} is never issued, whatever policy says: it would outlive or outgrow the task"
+    return FailedPermission(forbidden, "*", FORBIDDEN_FLOOR, why)
 
 
 def _failure(stopped: Counterexample | Undecided, intent: Document) -> FailedPermission:

@@ -15,7 +15,7 @@ from remit_server.iam.evaluation.evaluating import (
 from remit_server.iam.issuing.cells import TooManyOverlapsError
 from remit_server.iam.issuing.compaction import Compacted, compact, split
 from remit_server.iam.issuing.deriving import Covering, Derived, TooLarge, UnderivableIntent, conditioned, derive
-from remit_server.iam.issuing.forbidden import floor, forbidden_action, outlives_task
+from remit_server.iam.issuing.forbidden import LASTING, floor, forbidden_action, outlives_task
 from remit_server.iam.issuing.guards import bound_to, guarded, time_bound
 from remit_server.iam.issuing.narrowing import narrow, narrow_all, narrowing_steps
 from remit_server.iam.language.arn import ActionPattern, MalformedPattern, ResourcePattern
@@ -25,6 +25,7 @@ from remit_server.iam.language.pattern import Pattern, PatternTooComplex
 from remit_server.iam.language.statement import Effect, MalformedPolicy, Statement
 
 __all__ = [
+    "LASTING",
     "ActionPattern",
     "Allowed",
     "Budget",
