@@ -20,6 +20,7 @@ from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError
 from sqlalchemy.pool import QueuePool
 
+from remit_server.adapters.database.prepared import run_text
 from remit_server.adapters.database.turns import Turns
 
 T = TypeVar("T")
@@ -205,7 +206,7 @@ def _engine(url: URL, begin: str, pragmas: tuple[str, ...], *, size: int, patien
             connection.execute(f"PRAGMA {pragma}").close()
 
     event.listen(engine, "connect", set_up)
-    event.listen(engine, "begin", lambda connection: connection.exec_driver_sql(begin))
+    event.listen(engine, "begin", lambda connection: run_text(connection, begin))
     return engine
 
 

@@ -5,7 +5,7 @@ statement run on both databases: its compiler, its types and its errors.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from operator import itemgetter
 from typing import Any, TypeAlias
@@ -104,14 +104,22 @@ def _from_driver(kind: TypeEngine[Any], dialect: Dialect) -> _Convert | None:
     return convert
 
 
-@contextmanager
-def _cursor(connection: Connection) -> Iterator[Any]:
-    """Opens the driver's cursor within the connection's transaction, which begins here when nothing has begun it.
+def run_text(connection: Connection, text: str) -> None:
+    """Runs a statement that has no parameters and no answer, such as the one that begins a transaction."""
+    with _driver_cursor(connection) as cursor:
+        cursor.execute(text)
 
-    Raises SQLAlchemy's DBAPIError for the driver's own errors.
-    """
+
+def _cursor(connection: Connection) -> AbstractContextManager[Any]:
+    """Opens the driver's cursor within the connection's transaction, which begins here when nothing has begun it."""
     if not connection.in_transaction():
         connection.begin()
+    return _driver_cursor(connection)
+
+
+@contextmanager
+def _driver_cursor(connection: Connection) -> Iterator[Any]:
+    """Opens the driver's cursor; raises SQLAlchemy's DBAPIError for the driver's own errors."""
     cursor = connection.connection.cursor()
     driver = connection.dialect.dbapi
     assert driver is not None  # noqa: S101 - a connection has a driver
