@@ -6,7 +6,7 @@ import subprocess
 import sys
 import threading
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -87,6 +87,7 @@ def own_gateway(
     folder: Path,
     values: Mapping[str, str] | None = None,
     more: Mapping[str, Mapping[str, object]] | None = None,
+    options: Sequence[str] = (),
 ) -> Iterator[OwnGateway]:
     """Runs a gateway on free ports whose ledger, configuration and log are in the folder; `values` as in `changed`."""
     usual = {"address": "127.0.0.1:0", "url": f"sqlite:///{folder / 'ledger.sqlite3'}"}
@@ -94,7 +95,7 @@ def own_gateway(
     config.write_text(changed(sandbox, {**usual, **(values or {})}, {"limits": PLENTY, **(more or {})}))
     config.chmod(0o600)
     with subprocess.Popen(  # noqa: S603 - the gateway itself
-        [sys.executable, tethered.__file__, "remit_server", "serve", "--config", str(config)],
+        [sys.executable, tethered.__file__, "remit_server", "serve", "--config", str(config), *options],
         stdin=subprocess.PIPE,  # its tether: it ends when this test run does
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,

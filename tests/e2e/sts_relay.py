@@ -21,6 +21,7 @@ class StsRelay:
     def __init__(self, endpoint_url: str) -> None:
         self.url = ""
         self.session_names: list[str] = []
+        self.policies: list[str] = []
         self.answers: list[bytes] = []
         self.lose_answers = False
         self._upstream = urlsplit(endpoint_url).netloc
@@ -46,7 +47,9 @@ class StsRelay:
 
     def passed_on(self, path: str, headers: dict[str, str], body: bytes) -> tuple[int, list[tuple[str, str]], bytes]:
         """Asks STS and returns what it answers."""
-        self._note(parse_qs(body.decode())["RoleSessionName"][0])
+        asked = parse_qs(body.decode())
+        self.policies.append(asked["Policy"][0])
+        self._note(asked["RoleSessionName"][0])
         connection = http.client.HTTPConnection(self._upstream, timeout=_PATIENCE)
         try:
             connection.request("POST", path, body, headers)  # the signed Host goes along

@@ -97,12 +97,13 @@ def _alone(settings: "Settings") -> "Ending":
 
 async def _served(settings: "Settings") -> None:
     """Serves until a signal arrives."""
-    from remit_server.bootstrap import running_gateway
-
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for name in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(name, stop.set)
+    # Loaded after that: it takes a second, in which a signal is heard already.
+    from remit_server.bootstrap import running_gateway
+
     async with running_gateway(settings) as gateway:
         _log.info("serving on %s under policy %s", ", ".join(gateway.addresses), gateway.policy_revision)
         await stop.wait()
