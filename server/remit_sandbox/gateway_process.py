@@ -12,12 +12,13 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from remit_sandbox import tethered
 from remit_sandbox.certificates import KeyPair
-from remit_sandbox.errors import SandboxError
+from remit_sandbox.errors import AddressTaken, SandboxError
 from remit_sandbox.private_files import write_private
 
 START_SECONDS = 60.0
 STOP_SECONDS = 30.0
 LAST_LINES = 20
+_CANNOT_BIND = "Failed to bind to address"  # grpc's words
 _PASSED_ON = ("PATH", "HOME", "LANG", "LC_ALL", "TZ")
 
 
@@ -49,7 +50,10 @@ class GatewayProcess:
         return self._process.pid
 
     async def serving(self, address: str, roots: bytes, agent: KeyPair) -> None:
-        """Returns once the gateway's own health check says SERVING; raises SandboxError when it ends or takes 60 s."""
+        """Returns once the gateway's own health check says SERVING; raises SandboxError when it ends or takes 60 s.
+
+        Raises AddressTaken when it ended because somebody else has one of its ports.
+        """
         credentials = grpc.ssl_channel_credentials(
             roots, agent.key_path.read_bytes(), agent.certificate_path.read_bytes()
         )
@@ -63,6 +67,8 @@ class GatewayProcess:
             answer.cancel()
         if not served:
             last = self.log_path.read_text(encoding="utf-8").strip().splitlines()[-LAST_LINES:]
+            if any(_CANNOT_BIND in line for line in last):
+                raise AddressTaken(last[-1])
             told = "\n".join(f"  {line}" for line in last) or "  it said nothing"
             raise SandboxError(f"the gateway does not serve at {address}. The end of {self.log_path}:\n{told}")
 

@@ -2,13 +2,15 @@
 
 import asyncio
 import socket
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from remit_sandbox.certificates import Authority, KeyPair
 from remit_sandbox.configuration import AGENTS, write_configuration
+from remit_sandbox.errors import AddressTaken
 from remit_sandbox.gateway_process import GatewayProcess
 from remit_sandbox.issuer import LocalIssuer
 from remit_sandbox.local_aws import LocalAws, find_interpreter
@@ -16,6 +18,7 @@ from remit_sandbox.private_files import private_folder
 from remit_sandbox.sample_account import SampleAccount
 
 HOST = "127.0.0.1"
+_START_ATTEMPTS = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,26 +49,61 @@ async def running_sandbox(folder: Path, *, mtls_port: int = 0, bearer_port: int 
     authority = Authority.create(folder)
     server = authority.issue_server(["localhost", HOST])
     agents = {name: authority.issue_client(spiffe_id) for name, spiffe_id in AGENTS.items()}
-    mtls, bearer = f"{HOST}:{mtls_port or _free_port()}", f"{HOST}:{bearer_port or _free_port()}"
     async with (
         LocalIssuer(server) as issuer,
         await LocalAws.start(folder) as aws,
     ):
         account = await aws.seed()
         database = folder / "remit.sqlite3"
-        config = write_configuration(
+        configured = partial(
+            write_configuration,
             folder,
             authority=authority,
             server=server,
             issuer=issuer,
             aws=aws,
             account=account,
-            mtls=mtls,
-            bearer=bearer,
         )
-        async with await GatewayProcess.start(config, folder / "gateway.log") as gateway:
-            await gateway.serving(mtls, authority.bundle_path.read_bytes(), agents["copilot"])
+        starting = _Starting(folder / "gateway.log", authority.bundle_path, agents["copilot"], configured)
+        mtls, bearer, config, gateway = await starting.on_free_ports(mtls_port, bearer_port)
+        async with gateway:
             yield Sandbox(folder, authority, issuer, aws, account, agents, mtls, bearer, config, database, gateway)
+
+
+@dataclass(frozen=True, slots=True)
+class _Starting:
+    """What the gateway is started with, at whichever ports."""
+
+    log_path: Path
+    roots: Path
+    agent: KeyPair
+    configured: Callable[..., Path]
+
+    async def on_free_ports(self, mtls_port: int, bearer_port: int) -> tuple[str, str, Path, GatewayProcess]:
+        """Returns both addresses, the configuration and the gateway that serves; 0 is any free port.
+
+        Somebody else may take a port between its choice and the gateway's start: then others are chosen.
+        """
+        attempts = 1 if mtls_port and bearer_port else _START_ATTEMPTS
+        while True:
+            mtls, bearer = f"{HOST}:{mtls_port or _free_port()}", f"{HOST}:{bearer_port or _free_port()}"
+            config = self.configured(mtls=mtls, bearer=bearer)
+            attempts -= 1
+            try:
+                return mtls, bearer, config, await self._serving(config, mtls)
+            except AddressTaken:
+                if not attempts:
+                    raise
+
+    async def _serving(self, config: Path, mtls: str) -> GatewayProcess:
+        """Returns a gateway that serves; raises SandboxError and leaves no process."""
+        gateway = await GatewayProcess.start(config, self.log_path)
+        try:
+            await gateway.serving(mtls, self.roots.read_bytes(), self.agent)
+        except BaseException:
+            await gateway.stop()
+            raise
+        return gateway
 
 
 def _free_port() -> int:
