@@ -72,6 +72,7 @@ def test_a_star_in_an_address_is_a_star() -> None:
 
 def test_nobody_is_in_a_group_by_being_named_like_one() -> None:
     assert _groups("107", "other@example.com") == ()
+    assert _groups("other@example.com", sub="other@example.com") == ()
     assert read_holder(_settings(group_members=()), changed(GOOGLE_ID_TOKEN, groups=["analysts"])).groups == ()
 
 

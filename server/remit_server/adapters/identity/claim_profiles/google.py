@@ -36,7 +36,9 @@ def _google_email(claims: Mapping[str, Any]) -> str | None:
 
 def _google_groups(settings: IssuerSettings, claims: Mapping[str, Any]) -> tuple[str, ...]:
     """Returns the configured groups that the user is in: by `sub`, by hosted domain, or by an address that counts."""
-    names = {claims["sub"], claims["hd"]}
+    names = {claims["hd"]}
+    if claims["sub"].isdigit():  # as members are written; whatever else it were, it is no address and no domain
+        names.add(claims["sub"])
     address = _google_email(claims)
     # NOTE: ASCII only: a lower-cased Kelvin sign is a plain k, and the address another's.
     if address is not None and address.isascii():
