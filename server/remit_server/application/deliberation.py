@@ -10,7 +10,7 @@ from typing import TypeVar
 from remit_server.application.ceilings import Ceilings
 from remit_server.application.choosing import EXACT, FAST
 from remit_server.application.flights import Flights
-from remit_server.application.plan_session import Plan, Undetermined, Wish, plan_session
+from remit_server.application.plan_session import Plan, Planner, Undetermined, Wish
 from remit_server.application.standing import recorded_policy, still_within
 from remit_server.domain.decision import Allow
 from remit_server.domain.errors import Outage, Reason
@@ -30,20 +30,24 @@ class Deliberation:
     """Plans sessions. What may take long runs in one of two threads, one call of an actor at a time."""
 
     ceilings: Ceilings
+    _plan: Planner = field(init=False)
     _threads: ThreadPoolExecutor = field(
         default_factory=lambda: ThreadPoolExecutor(THREADS, thread_name_prefix="exact-path")
     )
     _turns: Flights = field(default_factory=Flights)
     _waiting: Counter[str] = field(default_factory=Counter)
 
+    def __post_init__(self) -> None:
+        self._plan = Planner(self.ceilings)
+
     async def __call__(self, wish: Wish, allow: Allow, actor: Actor) -> Plan:
-        """Returns the plan; raises what `plan_session` raises, or Outage(OVERLOADED) when too many hard cases wait."""
+        """Returns the plan; raises what `Planner` raises, or Outage(OVERLOADED) when too many hard cases wait."""
         if not wish.narrowed and is_small(wish.permissions):
             try:
-                return plan_session(wish, allow, self.ceilings, FAST)
+                return self._plan(wish, allow, FAST)
             except Undetermined:
                 pass
-        return await self.beside_the_loop(actor.actor_id, plan_session, wish, allow, self.ceilings, EXACT)
+        return await self.beside_the_loop(actor.actor_id, self._plan, wish, allow, EXACT)
 
     async def again(self, grant: Grant, actor: Actor) -> None:
         """Proves the policy of a live grant on today's ceilings, so that STS may get it again.

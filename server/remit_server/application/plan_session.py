@@ -3,14 +3,16 @@
 The role and entitlements it rests on, its lifetime, and the exact policy, proven on its own bytes.
 """
 
+import operator
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from ipaddress import IPv4Network, IPv6Network, ip_network
 
+from remit_server.application.binds import joined
 from remit_server.application.ceilings import Ceilings
 from remit_server.application.choosing import (
     FAST,
+    Candidate,
     Choice,
     NoChoice,
     candidates,
@@ -19,11 +21,11 @@ from remit_server.application.choosing import (
     union,
 )
 from remit_server.application.explaining import never_issuable, refusal
+from remit_server.application.recent import Recent
 from remit_server.domain.decision import Allow
 from remit_server.domain.entitlement import (
     DEFAULT_CREDENTIAL_LIFETIME,
     MIN_CREDENTIAL_LIFETIME,
-    Bind,
     Entitlement,
     Role,
 )
@@ -35,13 +37,14 @@ from remit_server.iam import (
     Counterexample,
     Derived,
     Document,
+    Outline,
     PatternTooComplex,
     TooLarge,
     TooManyOverlapsError,
     Undecided,
     UnderivableIntent,
     contains_all,
-    derive,
+    outline,
     outlives_task,
 )
 
@@ -77,33 +80,102 @@ class Plan:
     task_end_time: datetime
 
 
+# Remembered: so many answers of policy with so many permissions at the most, and so many drafts with each.
+MOST_OFFERS, MOST_REMEMBERED_PERMISSIONS, MOST_DRAFTS = 32, 500, 32
+
+
 class Undetermined(Exception):  # noqa: N818 - a question for the exact path, never an answer
     """The fast path could not say yes."""
 
 
 def plan_session(wish: Wish, allow: Allow, ceilings: Ceilings, budget: Budget) -> Plan:
-    """Returns the plan; raises Denied with the failing permission, Outage for a policy that cannot be trusted.
+    """Plans one session, as `Planner` does, with nothing remembered."""
+    return Planner(ceilings)(wish, allow, budget)
 
-    With the fast budget it raises Undetermined instead of a refusal: only the exact path says no.
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """What a session policy is derived from again for another end: the choice, its outline, what it must lie within."""
+
+    choice: Choice
+    outline: Outline
+    within: tuple[Document, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Offer:
+    """What policy allowed, arranged by role, and the drafts made from it, by the intent's text and the budget."""
+
+    entitlements: tuple[Entitlement, ...]
+    candidates: tuple[Candidate, ...]
+    drafts: Recent[tuple[str, Budget], Draft] = field(default_factory=lambda: Recent(MOST_DRAFTS))
+
+
+@dataclass(frozen=True, slots=True)
+class Planner:
+    """Plans sessions under one set of ceilings.
+
+    NOTE: what is remembered is found by the whole value of what policy allowed and of what is asked, so it is what
+    would be found anew. The final text is proven each time; nothing remembered stands in for that.
     """
-    intent = as_document(wish.permissions)
-    offered = candidates(allow, ceilings)
-    if wish.narrowed and budget is not FAST:
-        part = largest_part(intent, offered)
-        intent = intent if part.is_empty else part
-    choice = choose(intent, offered, budget)
+
+    ceilings: Ceilings
+    _offers: Recent[tuple[str, ...], Offer] = field(default_factory=lambda: Recent(MOST_OFFERS), init=False, repr=False)
+
+    def __call__(self, wish: Wish, allow: Allow, budget: Budget) -> Plan:
+        """Returns the plan; raises Denied with the failing permission, Outage for a policy that cannot be trusted.
+
+        With the fast budget it raises Undetermined instead of a refusal: only the exact path says no.
+        """
+        offer = self._offer(allow)
+        intent = as_document(wish.permissions)
+        asked = intent.text, budget
+        draft = None if wish.narrowed else offer.drafts.of(asked)
+        if wish.narrowed and budget is not FAST:
+            part = largest_part(intent, offer.candidates)
+            intent = intent if part.is_empty else part
+        choice = _choice(intent, offer, budget) if draft is None else draft.choice
+        _require_no_approval(choice)
+        expire_time, task_end_time = _lifetime(wish, choice)
+        if draft is None:
+            within = (intent, union(choice.entitlements), *self.ceilings.documents(choice.role.arn))
+            draft = Draft(choice, _outline(intent, choice), within)
+        derived = draft.outline.until(expire_time)
+        _keep_off_the_floor(derived, choice, self.ceilings)
+        _prove(derived, draft.within, budget)
+        if not wish.narrowed:
+            offer.drafts.keep(asked, draft)
+        return _plan(derived, choice, self.ceilings, expire_time, task_end_time)
+
+    def _offer(self, allow: Allow) -> Offer:
+        """Returns what policy allowed, arranged: the same again for an equal answer."""
+        key = tuple(item.entitlement_id for item in allow.entitlements)
+        offer = self._offers.of(key)
+        if offer is None or not _is_same(offer.entitlements, allow.entitlements):
+            offer = Offer(allow.entitlements, candidates(allow, self.ceilings))
+            if sum(len(item.permissions) for item in allow.entitlements) <= MOST_REMEMBERED_PERMISSIONS:
+                self._offers.keep(key, offer)
+        return offer
+
+
+def _is_same(some: Sequence[Entitlement], others: Sequence[Entitlement]) -> bool:
+    """Says whether the entitlements are equal, and spelt alike: spellings end up in policies."""
+    if some is others:
+        return True
+    spelt = ([item.document().text for item in each] for each in (some, others))
+    return some == others and operator.eq(*spelt)
+
+
+def _choice(intent: Document, offer: Offer, budget: Budget) -> Choice:
+    """Returns the role and entitlements that cover the intent; raises Denied, or Undetermined on the fast path."""
+    choice = choose(intent, offer.candidates, budget)
     match choice:
         case NoChoice():
             if budget is FAST:
                 raise Undetermined
-            raise refusal(intent, choice, offered)
+            raise refusal(intent, choice, offer.candidates)
         case Choice():
-            _require_no_approval(choice)
-            expire_time, task_end_time = _lifetime(wish, choice)
-            derived = _derived(intent, choice, expire_time)
-            _keep_off_the_floor(derived, choice, ceilings)
-            _prove(derived, intent, choice, ceilings, budget)
-            return _plan(derived, choice, ceilings, expire_time, task_end_time)
+            return choice
 
 
 def _plan(derived: Derived, choice: Choice, ceilings: Ceilings, expire_time: datetime, task_end_time: datetime) -> Plan:
@@ -164,23 +236,21 @@ def _lifetime(wish: Wish, choice: Choice) -> tuple[datetime, datetime]:
     return expire_time, task_end.replace(microsecond=0)
 
 
-def _derived(intent: Document, choice: Choice, end: datetime) -> Derived:
-    """Derives the session policy; raises Denied(INTENT_TOO_LARGE) with a split that fits."""
-    bind = _joined([item.bind for item in choice.entitlements if item.bind is not None])
+def _outline(intent: Document, choice: Choice) -> Outline:
+    """Derives the session policy but for its end; raises Denied(INTENT_TOO_LARGE) with a split that fits."""
+    bind = joined([item.bind for item in choice.entitlements if item.bind is not None])
     documents = [item.document() for item in choice.entitlements]
     try:
-        derived = derive(intent, documents, end=end, source_cidrs=bind.source_cidrs, vpc_ids=bind.vpc_ids)
+        found = outline(intent, documents, source_cidrs=bind.source_cidrs, vpc_ids=bind.vpc_ids)
     except (TooManyOverlapsError, UnderivableIntent, PatternTooComplex) as error:
         raise Denied(
             Reason.INTENT_TOO_LARGE,
             "the permissions are too many or overlap too much to be guarded: fewer wildcards, or several requests",
             Refusal(remedy=Remedy.SPLIT),
         ) from error
-    match derived:
-        case TooLarge():
-            raise _too_large(derived)
-        case Derived():
-            return derived
+    if isinstance(found, TooLarge):
+        raise _too_large(found)
+    return found
 
 
 def _too_large(found: TooLarge) -> Denied:
@@ -203,9 +273,8 @@ def _keep_off_the_floor(derived: Derived, choice: Choice, ceilings: Ceilings) ->
             raise never_issuable(forbidden)
 
 
-def _prove(derived: Derived, intent: Document, choice: Choice, ceilings: Ceilings, budget: Budget) -> None:
+def _prove(derived: Derived, within: Sequence[Document], budget: Budget) -> None:
     """Proves on the very text that STS gets that it lies within intent, entitlements, role and floor."""
-    within = (intent, union(choice.entitlements), *ceilings.documents(choice.role.arn))
     match contains_all(derived.document, within, budget=budget):
         case Counterexample() as found:
             raise Denied(
@@ -223,25 +292,3 @@ def _prove(derived: Derived, intent: Document, choice: Choice, ceilings: Ceiling
             )
         case _:
             return  # every witness is there
-
-
-def _joined(binds: Sequence[Bind]) -> Bind:
-    """Returns where the credentials may be used when every bind has to hold; raises Denied when that is nowhere."""
-    cidrs = _common_networks([bind.source_cidrs for bind in binds if bind.source_cidrs])
-    vpcs = [frozenset(bind.vpc_ids) for bind in binds if bind.vpc_ids]
-    common = tuple(sorted(frozenset.intersection(*vpcs))) if vpcs else ()
-    if (vpcs and not common) or (cidrs is not None and not cidrs):
-        raise Denied(Reason.CEILING_EXCEEDED, "the entitlements' networks have no address in common: ask in parts")
-    return Bind(cidrs or (), common)
-
-
-def _common_networks(lists: Sequence[tuple[str, ...]]) -> tuple[str, ...] | None:
-    """Returns the networks that lie in every list, or None when there is no list."""
-    if not lists:
-        return None
-    common: list[IPv4Network | IPv6Network] = [ip_network(text) for text in lists[0]]
-    for texts in lists[1:]:
-        others = [ip_network(text) for text in texts]
-        pairs = [(one, other) for one in common for other in others if one.version == other.version]
-        common = [max(one, other, key=lambda net: net.prefixlen) for one, other in pairs if one.overlaps(other)]
-    return tuple(sorted({str(network) for network in common}))

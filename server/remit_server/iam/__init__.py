@@ -14,7 +14,16 @@ from remit_server.iam.evaluation.evaluating import (
 )
 from remit_server.iam.issuing.cells import TooManyOverlapsError
 from remit_server.iam.issuing.compaction import Compacted, compact, split
-from remit_server.iam.issuing.deriving import Covering, Derived, TooLarge, UnderivableIntent, conditioned, derive
+from remit_server.iam.issuing.deriving import (
+    Covering,
+    Derived,
+    Outline,
+    TooLarge,
+    UnderivableIntent,
+    conditioned,
+    derive,
+    outline,
+)
 from remit_server.iam.issuing.forbidden import LASTING, floor, forbidden_action, outlives_task
 from remit_server.iam.issuing.guards import bound_to, guarded, time_bound
 from remit_server.iam.issuing.narrowing import narrow, narrow_all, narrowing_steps
@@ -43,6 +52,7 @@ __all__ = [
     "MalformedPattern",
     "MalformedPolicy",
     "Naming",
+    "Outline",
     "Pattern",
     "PatternTooComplex",
     "Policies",
@@ -69,6 +79,7 @@ __all__ = [
     "narrow",
     "narrow_all",
     "narrowing_steps",
+    "outline",
     "outlives_task",
     "split",
     "time_bound",

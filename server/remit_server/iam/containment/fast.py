@@ -4,7 +4,7 @@ An atom is one action pattern and one resource pattern of an issued Allow. `None
 a `NotAction` or `NotResource` list. Answers yes only when proven; everything else is left to the exact path.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from remit_server.iam.containment.implication import implied
@@ -60,9 +60,12 @@ def settle(issued: Document, ceiling: Document, comparisons: Steps) -> Settled:
             comparisons.take(action.cost * len(ceiling.statements) // 8 if action else len(ceiling.statements))
             reach = ceiling.concerned(action) if action else _concerned_by_rest(statement, ceiling)
             # A Deny that the issued document repeats as it is takes nothing away from the proof.
-            denies = [each for each in reach.denies if each.statement not in repeated]
+            denies = [each.statement for each in reach.denies if each.statement not in repeated]
             for resource in (None,) if statement.not_resource else statement.resources:
                 covered_by = _covering(statement, resource, reach, denies, comparisons)
+                if covered_by is not None and action is not None and resource is not None:
+                    covers.append(Cover(number, action.text, resource.text, (covered_by,)))
+                    continue
                 atom = Atom(number, statement, action, resource)
                 if covered_by is None:
                     pending.append(atom)
@@ -75,7 +78,7 @@ def _covering(
     statement: Statement,
     resource: ResourcePattern | None,
     reach: Concerned,
-    denies: Sequence[Numbered],
+    denies: Sequence[Statement],
     comparisons: Steps,
 ) -> int | None:
     """Returns the number of a ceiling Allow that holds the part, None when there is none or a Deny may touch it.
@@ -83,17 +86,26 @@ def _covering(
     An Allow counts only when each of its conditions is one of the issued statement's, or implied by one.
     """
     if resource is None:
-        if not all(_spares_rest(statement, each.statement) for each in denies):
+        if not all(_spares_rest(statement, each) for each in denies):
             return None
-        holding = [each for each in reach.allows if _holds_rest(statement, each.statement)]
+        holding: Iterable[Numbered] = (each for each in reach.allows if _holds_rest(statement, each.statement))
     else:
         near = reach.allows_on(resource)
-        patterns = sum(len(each.statement.resources) for each in (*near, *denies))
-        comparisons.take(resource.cost * patterns)
-        if any(each.statement.touches_resource(resource) for each in denies):
+        comparisons.take(resource.cost * _patterns(near, denies))
+        if denies and any(each.touches_resource(resource) for each in denies):
             return None
-        holding = [each for each in near if each.statement.holds_resource(resource)]
+        holding = (each for each in near if each.statement.holds_resource(resource))
     return next((each.number for each in holding if implied(statement.conditions, each.statement.conditions)), None)
+
+
+def _patterns(allows: Iterable[Numbered], denies: Iterable[Statement]) -> int:
+    """Counts the resources that one is held against."""
+    count = 0
+    for allow in allows:
+        count += len(allow.statement.resources)
+    for deny in denies:
+        count += len(deny.resources)
+    return count
 
 
 def _concerned_by_rest(statement: Statement, ceiling: Document) -> Concerned:

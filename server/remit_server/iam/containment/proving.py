@@ -32,10 +32,10 @@ def contains(
 
 def _decided(issued: Document, ceiling: Document, budget: Budget | Purse) -> Witness | Counterexample | Undecided:
     """Decides as `contains` says; raises BudgetError."""
-    parts = _opened(budget).budget.parts
+    parts = budget.parts if isinstance(budget, Budget) else budget.budget.parts
     if _parts(issued) > parts:
         return Undecided(f"the permissions have more than {parts:,} pairs of an action and a resource")
-    settled = settle(issued, ceiling, _opened(budget).comparisons)
+    settled = settle(issued, ceiling, budget.counted() if isinstance(budget, Budget) else budget.comparisons)
     if not settled.pending:
         return Witness(tuple(settled.covers), ceiling, issued)
     written = written_out(issued, ceiling)

@@ -23,11 +23,15 @@ class Budget:
     permissions: int = 10
     evaluations: int = 20_000
 
+    def counted(self) -> Steps:
+        """Returns the comparisons that one fast proof may take."""
+        return Steps(self.comparisons, "comparisons of patterns")
+
     def opened(self) -> "Purse":
         """Returns what may be spent, for one proof or for several together."""
         return Purse(
             self,
-            Steps(self.comparisons, "comparisons of patterns"),
+            self.counted(),
             Steps(self.states, "states"),
             Steps(self.evaluations, "evaluations of requests"),
         )

@@ -2,8 +2,9 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
 from functools import partial
+from hashlib import sha256
 
 from remit_server.iam.containment.implication import implies
 from remit_server.iam.containment.proving import contains
@@ -20,6 +21,7 @@ from remit_server.iam.language.index import Numbered
 from remit_server.iam.language.statement import Effect, Statement
 
 _MOST_PARTS = 500
+_SOME_END = time_bound(datetime(2000, 1, 1, tzinfo=UTC))
 COVERING_STEPS = 20_000
 """What looking for covering statements may cost, in comparisons of patterns and steps of intersections."""
 
@@ -57,6 +59,30 @@ class Derived:
 
 
 @dataclass(frozen=True, slots=True)
+class Outline:
+    """A session policy but for its end: what derives the same one again, for a later end, without looking again.
+
+    `document` holds `_SOME_END` where the time bound of the end belongs; all ends are of one length. `is_authored` says
+    that a policy variable in it came from an entitlement.
+    """
+
+    document: Document
+    unguarded: tuple[Condition, ...]
+    covers: tuple[Covering, ...]
+    is_authored: bool
+
+    def until(self, end: datetime) -> Derived:
+        """Writes the policy that ends then, and reads it back from its text."""
+        bound = time_bound(end)
+        text = Document(tuple(bound if each is _SOME_END else each for each in self.document.statements)).text
+        document = Document.parse(text, authored=self.is_authored)
+        if bound not in document.statements:
+            raise AssertionError("a session policy has an end")
+        digest = sha256(text.encode()).hexdigest()
+        return Derived(document, text, digest, len(text), self.unguarded, self.covers)
+
+
+@dataclass(frozen=True, slots=True)
 class TooLarge:
     """No text within the limit was found: the shortest has at least `size` characters, as far as was looked.
 
@@ -84,20 +110,32 @@ def derive(
     proven afterwards, on the returned document. Given both, source networks and VPCs must both be met.
     Raises UnderivableIntent, TooManyOverlapsError (guards), and ValueError for unreadable bounds.
     """
+    found = outline(intent, entitlements, source_cidrs=source_cidrs, vpc_ids=vpc_ids, limit=limit)
+    return found if isinstance(found, TooLarge) else found.until(end)
+
+
+def outline(
+    intent: Document,
+    entitlements: Sequence[Document],
+    *,
+    source_cidrs: Sequence[str] = (),
+    vpc_ids: Sequence[str] = (),
+    limit: int = LIMIT,
+) -> Outline | TooLarge:
+    """Does everything of `derive` that does not depend on the end; raises the same."""
     _check(intent)
-    bounds = _bounds(end, source_cidrs, vpc_ids)
+    bounds = _bounds(source_cidrs, vpc_ids)
     coverage = _Coverage(entitlements, Steps(COVERING_STEPS))
     covered = coverage.of(intent)
     purse = Budget().opened()
     written = _written([fact.statement for fact, _ in covered], bounds, limit, purse)
     if isinstance(written, int):
-        measure = partial(_size, coverage, bounds, limit, purse)
-        found = parted(intent, limit, measure)
+        found = parted(intent, limit, partial(_size, coverage, bounds, limit, purse))
         return TooLarge(written, found.parts, found.too_long)
-    text, unguarded = written
-    document = Document.parse(text, authored=VARIABLE in text and any(map(_has_variable, entitlements)))
+    document, unguarded = written
     covers = tuple(dict.fromkeys(covering for _, covering in covered))
-    return Derived(document, text, document.sha256, len(text), unguarded, covers)
+    is_authored = VARIABLE in document.text and any(map(_has_variable, entitlements))
+    return Outline(document, unguarded, covers, is_authored)
 
 
 def conditioned(intent: Document, entitlements: Sequence[Document], *, steps: Steps | None = None) -> Document:
@@ -119,8 +157,8 @@ def _check(intent: Document) -> None:
         raise UnderivableIntent(f"The intent has more than {_MOST_PARTS} pairs of an action and a resource.")
 
 
-def _bounds(end: datetime, source_cidrs: Sequence[str], vpc_ids: Sequence[str]) -> list[Statement]:
-    bounds = [time_bound(end)]
+def _bounds(source_cidrs: Sequence[str], vpc_ids: Sequence[str]) -> list[Statement]:
+    bounds = [_SOME_END]
     if source_cidrs:
         bounds.append(bound_to(source_cidrs=source_cidrs))
     if vpc_ids:
@@ -130,7 +168,7 @@ def _bounds(end: datetime, source_cidrs: Sequence[str], vpc_ids: Sequence[str]) 
 
 def _written(
     allows: Sequence[Statement], bounds: Sequence[Statement], limit: int, purse: Purse
-) -> tuple[str, tuple[Condition, ...]] | int:
+) -> tuple[Document, tuple[Condition, ...]] | int:
     """Returns the best plain form within the limit, else a dense one, each proven; and what it leaves unguarded.
 
     Where none is found, or proving it takes too much, returns a size over the limit. A form that leaves more
@@ -143,12 +181,12 @@ def _written(
     forms = [form for form in forms if len(form.unguarded) == len(forms[0].unguarded)]
     for form in forms:
         if len(form.document.text) <= limit and is_same(form, allows, purse):
-            return form.document.text, form.unguarded
+            return form.document, form.unguarded
     for form in forms:
         statements = dense(form.allows)
-        text = Document((*(statements or ()), *bounds)).text
-        if statements is not None and len(text) <= limit and _is_within(statements, allows, purse):
-            return text, form.unguarded
+        document = Document((*(statements or ()), *bounds))
+        if statements is not None and len(document.text) <= limit and _is_within(statements, allows, purse):
+            return document, form.unguarded
     return max(len(forms[0].document.text), limit + 1)
 
 
@@ -158,7 +196,7 @@ def _is_within(statements: Sequence[Statement], allows: Sequence[Statement], pur
 
 def _size(coverage: "_Coverage", bounds: Sequence[Statement], limit: int, purse: Purse, part: Document) -> int:
     written = _written([fact.statement for fact, _ in coverage.of(part)], bounds, limit, purse)
-    return written if isinstance(written, int) else len(written[0])
+    return written if isinstance(written, int) else len(written[0].text)
 
 
 @dataclass(frozen=True, slots=True)

@@ -160,13 +160,10 @@ def forbidden_action(statement: Statement, extra: Iterable[str] = (), reopened: 
     forbidden = _patterns(tuple(extra), frozenset(reopened))
     if statement.not_action:
         return next((pattern.text for pattern in forbidden if statement.touches_action(pattern)), None)
-    touching = [action for action in statement.actions if not _is_harmless(action)]
-    services = {action.service for action in touching}
-    for pattern in forbidden:
-        near = pattern.service in services or "*" in services or pattern.service == "*"
-        if near and any(pattern.overlaps(action) for action in touching):
-            return pattern.text
-    return "*:Put*Policy" if any(_IN_ANY_SERVICE.overlaps(action.name) for action in touching) else None
+    first = min(_first_touched(action, forbidden) for action in statement.actions)
+    if first < len(forbidden):
+        return forbidden[first].text
+    return "*:Put*Policy" if first == len(forbidden) else None
 
 
 def outlives_task(document: Document, reopened: Collection[str]) -> bool:
@@ -187,6 +184,17 @@ def _patterns(extra: tuple[str, ...], reopened: frozenset[str]) -> tuple[ActionP
         raise ValueError(f"Only these can be re-opened, by name: {', '.join(LASTING)}; not {sorted(unknown)}.")
     lasting = (text for text in LASTING if text not in reopened)
     return tuple(ActionPattern.parse(text) for text in (*NEVER, *lasting, *extra))
+
+
+@lru_cache(4096)
+def _first_touched(action: ActionPattern, forbidden: tuple[ActionPattern, ...]) -> int:
+    """Returns the place of the first pattern that an action touches; after them comes Put*Policy, then nothing."""
+    if _is_harmless(action):
+        return len(forbidden) + 1
+    for place, pattern in enumerate(forbidden):
+        if pattern.overlaps(action):
+            return place
+    return len(forbidden) + (not _IN_ANY_SERVICE.overlaps(action.name))
 
 
 def _is_harmless(action: ActionPattern) -> bool:

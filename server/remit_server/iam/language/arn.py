@@ -4,7 +4,7 @@ import re
 from dataclasses import dataclass, field
 from functools import lru_cache
 
-from remit_server.iam.language.automaton import VARIABLE, Steps
+from remit_server.iam.language.automaton import Steps
 from remit_server.iam.language.pattern import Pattern
 
 MAX_ACTION = 128
@@ -125,11 +125,10 @@ class ResourcePattern:
 
         Short ARNs are refused: to AWS their missing segments are wildcards. Raises MalformedPattern.
         """
-        if len(text) > MAX_RESOURCE or not _PRINTABLE.fullmatch(text):
-            raise MalformedPattern("a resource is printable ASCII of bounded length without outer spaces")
-        if VARIABLE in text and not authored:
+        pattern = _known_resource(text) if len(text) <= _REMEMBERED_LENGTH else _resource(text)
+        if pattern.has_variables and not authored:
             raise MalformedPattern("a policy variable is only allowed in what the security team authored")
-        return _known_resource(text) if len(text) <= _REMEMBERED_LENGTH else _resource(text)
+        return pattern
 
     @classmethod
     def of(cls, head: tuple[str, str, str, str], name: Pattern) -> "ResourcePattern":
@@ -271,6 +270,8 @@ def _action(text: str) -> ActionPattern:
 def _resource(text: str) -> ResourcePattern:
     if text == "*":
         return _EVERY_RESOURCE
+    if len(text) > MAX_RESOURCE or not _PRINTABLE.fullmatch(text):
+        raise MalformedPattern("a resource is printable ASCII of bounded length without outer spaces")
     partition, service, region, account, name = _segments(text)
     if not (_LITERAL_SEGMENT.fullmatch(partition) and _LITERAL_SEGMENT.fullmatch(service)):
         raise MalformedPattern("the partition and the service of an ARN are literal")

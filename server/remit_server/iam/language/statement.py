@@ -78,7 +78,10 @@ class Statement:
         """Tells whether the statement is about every action of the pattern; True only when proven."""
         if self.not_action:
             return not any(mine.overlaps(action) for mine in self.actions)
-        return any(mine.includes(action) for mine in self.actions)
+        for mine in self.actions:  # noqa: SIM110 - asked most often of all, and faster so
+            if mine.includes(action):
+                return True
+        return False
 
     def touches_action(self, action: ActionPattern) -> bool:
         """Tells whether the statement may be about some action of the pattern; doubt is a yes."""
@@ -90,7 +93,10 @@ class Statement:
         """Tells whether the statement is about every resource of the pattern; True only when proven."""
         if self.not_resource:
             return not any(mine.overlaps(resource) for mine in self.resources)
-        return any(mine.includes(resource) for mine in self.resources)
+        for mine in self.resources:  # noqa: SIM110 - asked most often of all, and faster so
+            if mine.includes(resource):
+                return True
+        return False
 
     def touches_resource(self, resource: ResourcePattern) -> bool:
         """Tells whether the statement may be about some resource of the pattern; doubt is a yes."""
