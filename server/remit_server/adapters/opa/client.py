@@ -69,7 +69,7 @@ class OpaClient(AsyncOpaClient):  # type: ignore[misc] # the library has no type
             )
         else:
             connector = aiohttp.TCPConnector(
-                limit=self._connections, ssl=self._trust() or False, keepalive_timeout=_KEEP_ALIVE_SECONDS
+                limit=self._connections, ssl=self._trust() or True, keepalive_timeout=_KEEP_ALIVE_SECONDS
             )
         self._session = aiohttp.ClientSession(
             connector=connector,
