@@ -47,6 +47,23 @@ def check(
     if ask_issuers:
         _check_issuers(settings)
     _print_settings(config, settings)
+    _print_advice(settings)
+
+
+def _print_advice(settings: "Settings") -> None:
+    """Prints the actions of ceilings and floor that AWS's own reference does not have; they may be newer than it."""
+    from remit_server.adapters.policy.aws_advice import unknown_action
+
+    places = [
+        (f"the ceiling of {role.arn}", action)
+        for role in settings.roles
+        for statement in role.ceiling.statements
+        for action in statement.actions
+    ]
+    places += [("forbidden.actions", action) for action in settings.forbidden_extra]
+    for place, action in dict.fromkeys(places):
+        for advice in unknown_action(action):
+            complain(f"advice: {place}: {advice.problem}. {advice.mend}.")
 
 
 def _check_issuers(settings: "Settings") -> None:
