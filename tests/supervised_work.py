@@ -4,6 +4,7 @@ They stand for a gateway because a gateway cannot be told to hang, to fall silen
 line of standard output is one thing that happened, the last one how it ended.
 """
 
+import ctypes
 import json
 import os
 import signal
@@ -15,6 +16,8 @@ from pathlib import Path
 
 from remit_server.cli.workers.process import ALIVE, FAILED, SERVING, STOPPING, Say, Work
 from remit_server.cli.workers.supervisor import Pace, Supervisor
+
+PR_SET_CHILD_SUBREAPER = 36
 
 
 def tell(**what: object) -> None:
@@ -49,6 +52,12 @@ def fail(number: int, say: Say) -> int:
     if number != 2:
         return serve(number, say)
     say(FAILED, why="the second policy is wrong")
+    return 2
+
+
+def complain(_: int, say: Say) -> int:
+    """There is more wrong than a pipe holds."""
+    say(FAILED, why="\u2026" * 100_000)
     return 2
 
 
@@ -95,13 +104,34 @@ def silent(number: int, say: Say) -> int:
         time.sleep(1)
 
 
+def leave(number: int, say: Say) -> int:
+    """The first that is second ends and leaves a child behind, which ends a little later."""
+    once = Path(os.environ["ONCE"])
+    if number != 2 or once.exists():
+        return serve(number, say)
+    once.mkdir()
+    worker, (ready, told) = os.getpid(), os.pipe()
+    if os.fork() == 0:
+        os.write(told, b".")
+        while os.getppid() == worker:
+            time.sleep(0.01)
+        tell(left=os.getpid())
+        os._exit(0)
+    os.read(ready, 1)
+    say(SERVING, where="here")
+    tell(number=number, pid=worker)
+    return 3
+
+
 WORKS: dict[str, Callable[[int, Say], int]] = {
-    work.__name__: work for work in (serve, crash, fail, die, raise_, hang, deaf, silent)
+    work.__name__: work for work in (serve, crash, fail, complain, die, raise_, hang, deaf, silent, leave)
 }
 
 
 def main() -> None:
     """Supervises the named work and tells how that ended."""
+    if "FIRST" in os.environ:  # as a container's first process, it inherits whatever is left behind
+        ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
     work: Work = WORKS[sys.argv[1]]
     pace = Pace(*(float(seconds) for seconds in sys.argv[3:]))
     ending = Supervisor(work, int(sys.argv[2]), pace=pace).run()

@@ -185,6 +185,25 @@ def test_a_worker_that_falls_silent_is_killed_and_replaced(tmp_path: Path) -> No
     assert "gave no sign of life for 2 s" in log
 
 
+def test_what_a_worker_leaves_behind_is_no_zombie_of_a_containers_first_process(tmp_path: Path) -> None:
+    with supervised("leave", 2, environment={"ONCE": str(tmp_path / "once"), "FIRST": "1"}) as running:
+        told = [running.next() for _ in range(4)]  # the first two that serve, the one left behind, the replacement
+        left = next(item["left"] for item in told if "left" in item)
+        while Path(f"/proc/{left}").exists():
+            assert running.process.poll() is None
+        running.process.terminate()
+        ending, _ = running.ended()
+
+    assert ending["code"] == 0
+
+
+def test_a_long_complaint_is_told_as_far_as_it_fits() -> None:
+    with supervised("complain", 1) as running:
+        ending, _ = running.ended()
+
+    assert ending["message"] == "the gateway did not start: " + "\u2026" * 8_000
+
+
 def test_workers_end_when_their_supervisor_is_killed() -> None:
     with supervised("serve", 2) as running:
         pids = running.served(2)

@@ -18,6 +18,7 @@ FAILED: Final = "failed"  # with `why`: one sentence for the operator
 SIGNALS: Final = (signal.SIGTERM, signal.SIGINT, signal.SIGCHLD)
 _UNEXPECTED: Final = 70
 _MOST_READ: Final = 1 << 16
+_LONGEST: Final = 8_000  # characters of one report: it fits into an empty pipe, however it is encoded
 _log: Final = logging.getLogger(__name__)
 
 
@@ -85,11 +86,13 @@ class Worker:
         except BlockingIOError:
             pass
 
+    def note_end(self, status: int) -> None:
+        """Notes that the process is gone, and its wait status."""
+        self._status = os.waitstatus_to_exitcode(status)
+
+    @property
     def has_ended(self) -> bool:
-        """Says whether the process is gone, and leaves no zombie of it."""
-        if self._status is None:
-            pid, status = os.waitpid(self.pid, os.WNOHANG)
-            self._status = os.waitstatus_to_exitcode(status) if pid else None
+        """Says whether the process is gone."""
         return self._status is not None
 
     @property
@@ -111,17 +114,22 @@ class Worker:
     def stop(self, now: float) -> None:
         """Asks it to let its calls end and to go."""
         self.stopping_since = self.stopping_since or now
-        os.kill(self.pid, signal.SIGTERM)  # not reaped yet, so the id is still its own
+        self._send(signal.SIGTERM)
 
     def kill(self, why: str) -> None:
         """Ends it at once."""
         if not self.killed_for:
             self.killed_for = why
-            os.kill(self.pid, signal.SIGKILL)
+            self._send(signal.SIGKILL)
 
     def close(self) -> None:
         """Forgets a worker that has ended."""
         os.close(self.reports)
+
+    def _send(self, name: signal.Signals) -> None:
+        """Sends a signal, unless the process is gone: its id may be another's by now."""
+        if not self.has_ended:
+            os.kill(self.pid, name)
 
     def _take_in(self, report: dict[str, Any], now: float) -> None:
         """Notes one report."""
@@ -150,7 +158,8 @@ def _live(number: int, work: Work, *, told: int, tie: tuple[int, float], abandon
 
         def say(kind: str, **said: str) -> None:
             try:
-                os.write(told, json.dumps({"kind": kind, **said}).encode() + b"\n")
+                cut = {name: text[:_LONGEST] for name, text in said.items()}
+                os.write(told, json.dumps({"kind": kind, **cut}).encode() + b"\n")
             except OSError:  # the supervisor does not read, or is gone: that is not the worker's business
                 _log.debug("the supervisor could not be told")
 

@@ -3,6 +3,7 @@
 A plain loop over signals and pipes: no thread, no event loop and no grpc, so that forking it is safe at any time.
 """
 
+import contextlib
 import logging
 import os
 import selectors
@@ -84,6 +85,7 @@ class Supervisor:
                     return self._ending
                 self._selector.select(self._until_next(now))
                 self._obey(self._signals.received())
+                self._reap()
                 for place in self._places:
                     self._look_after(place, time.monotonic())
                 self._open()
@@ -137,14 +139,26 @@ class Supervisor:
             if place.worker is not None:
                 place.worker.kill("was not waited for")
 
+    def _reap(self) -> None:
+        """Notes which workers are gone.
+
+        Takes every child there is: where this process is a container's first, what a killed worker has left behind
+        becomes its own.
+        """
+        workers = {place.worker.pid: place.worker for place in self._places if place.worker is not None}
+        with contextlib.suppress(ChildProcessError):
+            while (ended := os.waitpid(-1, os.WNOHANG))[0]:
+                pid, status = ended
+                if pid in workers:
+                    workers[pid].note_end(status)
+
     def _look_after(self, place: _Place, now: float) -> None:
         """Takes in what a worker says, and notices when it has ended or its time is over."""
         worker = place.worker
         if worker is None:
             return
-        has_ended = worker.has_ended()
-        worker.listen(now)  # after that: its last words count
-        if has_ended:
+        worker.listen(now)  # its last words count, so after its end was noted
+        if worker.has_ended:
             self._selector.unregister(worker.reports)
             worker.close()
             place.worker = None
