@@ -60,6 +60,13 @@ def test_an_address_that_google_does_not_vouch_for_puts_nobody_into_a_group(clai
     assert _groups("jsmith@example.com", **claims) == ()
 
 
+@pytest.mark.parametrize("domain", ["acme.example", "sub.acme.co.uk", "xn--bcher-kva.example", "acme.xn--p1ai"])
+def test_a_tenant_is_a_domain_of_any_script_in_its_plain_form(domain: str) -> None:
+    configuration = _settings(tenants=frozenset({domain}), group_members=(("staff", (domain,)),))
+
+    assert read_holder(configuration, changed(GOOGLE_ID_TOKEN, hd=domain)).groups == ("staff",)
+
+
 def test_addresses_are_compared_without_case_and_in_ascii_only() -> None:
     assert _groups("jsmith@example.com", email="JSmith@Example.com") == ("g",)
     assert _groups("kim@example.com", email="\u212aim@example.com") == ()

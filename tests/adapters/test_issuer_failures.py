@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from tests.configuration_folder import TEXT, ConfigurationFolder
 from tests.hostile_issuer import HostileIssuer, hostile_issuer
-from tests.token_forge import HandClock, settings
+from tests.token_forge import HandClock, settings, usual_key_set
 from typer.testing import CliRunner
 
 from remit_sandbox.certificates import Authority
@@ -189,6 +189,22 @@ async def test_a_gateway_that_starts_asks_before_the_first_token_comes(
     assert "HTTP status 500" in str(await keys.failure())
     assert issuer.asked == ["/status/500"]
     assert "issuer acme" in caplog.text
+
+
+async def test_an_issuer_that_starts_after_the_gateway_is_asked_again_by_the_first_token() -> None:
+    answers, failed = [b"<html>starting</html>", usual_key_set()], asyncio.Event()
+
+    async def fetch(url: str, /) -> bytes:
+        del url
+        failed.set()
+        return answers.pop(0)
+
+    keys = IssuerKeys(_at("https://127.0.0.1/keys", None), HandClock(), fetch)
+    keys.begin()
+    await failed.wait()
+    await asyncio.sleep(0)  # the look is over when its task has had its turn
+
+    assert (await keys.key("rsa")).key_id == "rsa"
 
 
 # --- remit-server config check --ask-issuers --------------------------------------------------------------------------

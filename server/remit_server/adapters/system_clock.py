@@ -16,7 +16,10 @@ _log = logging.getLogger(__name__)
 
 def _steady_seconds() -> float:
     """Returns seconds that no one sets; where the system tells, those in which the machine slept are among them."""
-    return time.clock_gettime(time.CLOCK_BOOTTIME) if hasattr(time, "CLOCK_BOOTTIME") else time.monotonic()
+    try:
+        return time.clock_gettime(time.CLOCK_BOOTTIME)
+    except (AttributeError, OSError):  # not on this system, or not in its sandbox
+        return time.monotonic()
 
 
 class SystemClock:

@@ -53,7 +53,7 @@ def is_uuid(text: str) -> bool:
 
 def is_domain(text: str) -> bool:
     """Says whether the text is a DNS domain in lower case: a host name of at least two labels, no address."""
-    return is_host(text) and "." in text and text.rpartition(".")[2].isalpha()
+    return is_host(text) and "." in text and not text.rpartition(".")[2].isdigit()
 
 
 def is_dns_label(text: str) -> bool:

@@ -99,9 +99,12 @@ class IssuerKeys:
         return self._failure
 
     def begin(self) -> None:
-        """Starts asking the issuer, so that what is wrong is in the log before the first token comes."""
-        if self._last_start is None:
-            self._start(self.clock.monotonic())
+        """Starts asking the issuer, so that what is wrong is in the log before the first token comes.
+
+        It is no fetch that a token caused, so the first token may cause one at once: an issuer may start after us.
+        """
+        if self._running is None:
+            self._running = asyncio.create_task(self._load(self.clock.monotonic()))
 
     async def close(self) -> None:
         """Ends a fetch that still runs."""
