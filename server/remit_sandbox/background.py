@@ -2,7 +2,7 @@
 
 import asyncio
 import threading
-from collections.abc import Coroutine, Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from contextlib import AsyncExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,7 +26,9 @@ class BackgroundSandbox:
 
 
 @contextmanager
-def sandbox_in_background(folder: Path, *, mtls_port: int = 0, bearer_port: int = 0) -> Iterator[BackgroundSandbox]:
+def sandbox_in_background(
+    folder: Path, *, mtls_port: int = 0, bearer_port: int = 0, before_sts: Callable[[str], str] = str
+) -> Iterator[BackgroundSandbox]:
     """Does as `running_sandbox` does; every process has ended when the block is left, also if interrupted at the start.
 
     Raises SandboxError with what to do when a part cannot start.
@@ -35,7 +37,7 @@ def sandbox_in_background(folder: Path, *, mtls_port: int = 0, bearer_port: int 
     thread = threading.Thread(target=loop.run_forever, name="sandbox", daemon=True)
     thread.start()
     stack = AsyncExitStack()
-    starting = running_sandbox(folder, mtls_port=mtls_port, bearer_port=bearer_port)
+    starting = running_sandbox(folder, mtls_port=mtls_port, bearer_port=bearer_port, before_sts=before_sts)
     try:
         yield BackgroundSandbox(_run(loop, stack.enter_async_context(starting)), loop)
     finally:

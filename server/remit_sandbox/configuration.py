@@ -6,7 +6,6 @@ from pathlib import Path
 from remit_sandbox.certificates import Authority, KeyPair
 from remit_sandbox.errors import SandboxError
 from remit_sandbox.issuer import LocalIssuer
-from remit_sandbox.local_aws import LocalAws
 from remit_sandbox.private_files import private_folder, write_private
 from remit_sandbox.sample_account import SampleAccount, role_policies
 
@@ -77,7 +76,7 @@ def write_configuration(
     authority: Authority,
     server: KeyPair,
     issuer: LocalIssuer,
-    aws: LocalAws,
+    sts_url: str,
     account: SampleAccount,
     mtls: str,
     bearer: str,
@@ -105,7 +104,7 @@ def write_configuration(
         ),
         bundle=_quoted(sample_policies()),
         region=_quoted(account.region),
-        endpoint_url=_quoted(aws.endpoint_url),
+        endpoint_url=_quoted(sts_url),
         access_key_id=_quoted(account.gateway_keys.access_key_id),
         secret_file=_quoted(secret),
         database=_quoted(f"sqlite:///{folder / 'remit.sqlite3'}"),

@@ -39,10 +39,13 @@ class Sandbox:
 
 
 @asynccontextmanager
-async def running_sandbox(folder: Path, *, mtls_port: int = 0, bearer_port: int = 0) -> AsyncIterator[Sandbox]:
+async def running_sandbox(
+    folder: Path, *, mtls_port: int = 0, bearer_port: int = 0, before_sts: Callable[[str], str] = str
+) -> AsyncIterator[Sandbox]:
     """Starts everything in a private folder and ends every process at the end of the block.
 
-    Ports are free ones unless given. Raises SandboxError with what to do when a part cannot start.
+    Ports are free ones unless given. `before_sts` is given the account's URL and returns the one by which the gateway
+    reaches STS: a test stands in between. Raises SandboxError with what to do when a part cannot start.
     """
     find_interpreter()  # the one part that may be missing: better known before anything is made
     folder = await asyncio.to_thread(private_folder, folder)
@@ -61,7 +64,7 @@ async def running_sandbox(folder: Path, *, mtls_port: int = 0, bearer_port: int 
             authority=authority,
             server=server,
             issuer=issuer,
-            aws=aws,
+            sts_url=before_sts(aws.endpoint_url),
             account=account,
         )
         starting = _Starting(folder / "gateway.log", authority.bundle_path, agents["copilot"], configured)

@@ -1,5 +1,6 @@
 """STS throttles, breaks, hangs and lies: what is retried, what is believed, what the caller hears."""
 
+import asyncio
 import ssl
 from datetime import timedelta
 from pathlib import Path
@@ -11,9 +12,12 @@ from tests.fake_sts import (
     FakeRole,
     FakeSts,
     answering,
+    answering_late,
     hanging,
+    mislabelled,
     refusing,
     resetting_after_the_work,
+    resetting_before_the_work,
     rewriting,
     stopping_halfway,
     throttling,
@@ -57,6 +61,7 @@ async def test_the_jitter_takes_the_whole_range() -> None:
         refusing(503, "ServiceUnavailable"),
         refusing(500, "InternalFailure"),
         answering(502, "<html>bad gateway</html>"),
+        resetting_before_the_work,
         resetting_after_the_work,
         stopping_halfway,
     ],
@@ -80,6 +85,7 @@ async def test_every_retry_sends_the_very_same_order(fault: Any) -> None:
         (refusing(503, "ServiceUnavailable"), False),
         (answering(503, "from a proxy"), True),
         (refusing(500, "InternalFailure"), True),
+        (resetting_before_the_work, True),
         (resetting_after_the_work, True),
         (stopping_halfway, True),
     ],
@@ -151,6 +157,26 @@ async def test_an_attempt_ends_at_its_own_timeout_and_another_follows() -> None:
 
     assert session.credentials.access_key_id == call.sts.issued[-1].access_key_id
     assert len(call.sts.requests) == 2
+
+
+async def test_a_late_answer_inside_the_deadline_is_the_answer() -> None:
+    async with calling() as call:
+        call.sts.plan(answering_late)
+        waiting = asyncio.create_task(call())
+        await call.sts.wait_for_requests(1)
+        call.sts.released.set()
+        session = await waiting
+
+    assert [issued.access_key_id for issued in call.sts.issued] == [session.credentials.access_key_id]
+
+
+async def test_an_answer_is_judged_by_what_it_says_not_by_what_it_is_called() -> None:
+    async with calling() as call:
+        call.sts.plan(mislabelled)
+        session = await call()
+
+    assert session.credentials.access_key_id == call.sts.issued[-1].access_key_id
+    assert len(call.sts.requests) == 1
 
 
 async def test_an_endpoint_that_is_not_there_made_no_credentials() -> None:

@@ -2,8 +2,10 @@
 
 import os
 from collections.abc import Iterator
+from contextlib import ExitStack
 
 import pytest
+from tests.e2e.sts_relay import sts_relay
 
 from remit_sandbox.background import BackgroundSandbox, sandbox_in_background
 from remit_sandbox.errors import SandboxError
@@ -24,11 +26,16 @@ def _ministack() -> None:
 
 @pytest.fixture(scope="session")
 def running(_ministack: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[BackgroundSandbox]:
-    """A running sandbox; its event loop has a thread of its own."""
+    """A running sandbox; its event loop has a thread of its own. Its gateway's calls to STS are logged (I3)."""
     folder = tmp_path_factory.mktemp("sandbox")
     folder.chmod(0o700)
-    with sandbox_in_background(folder) as background:
-        yield background
+    with ExitStack() as relays:
+
+        def logged(endpoint_url: str) -> str:
+            return relays.enter_context(sts_relay(endpoint_url)).url
+
+        with sandbox_in_background(folder, before_sts=logged) as background:
+            yield background
 
 
 @pytest.fixture(scope="session")

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import grpc
+from tests.e2e.sts_relay import sts_relay
 from tests.e2e.watched import plain_environment
 
 import remit
@@ -89,7 +90,17 @@ def own_gateway(
     more: Mapping[str, Mapping[str, object]] | None = None,
     options: Sequence[str] = (),
 ) -> Iterator[OwnGateway]:
-    """Runs a gateway on free ports whose ledger, configuration and log are in the folder; `values` as in `changed`."""
+    """Runs a gateway on free ports whose ledger, configuration and log are in the folder; `values` as in `changed`.
+
+    It reaches STS through a relay that logs its calls (invariant I3), its own one unless `values` name another.
+    """
+    if "endpoint_url" not in (values or {}):
+        with (
+            sts_relay(sandbox.aws.endpoint_url) as relay,
+            own_gateway(sandbox, folder, {**(values or {}), "endpoint_url": relay.url}, more, options) as gateway,
+        ):
+            yield gateway
+        return
     usual = {"address": "127.0.0.1:0", "url": f"sqlite:///{folder / 'ledger.sqlite3'}"}
     config = folder / "remit.toml"
     config.write_text(changed(sandbox, {**usual, **(values or {})}, {"limits": PLENTY, **(more or {})}))

@@ -1,6 +1,7 @@
 """Stands between a gateway and the local AWS's STS, so that a test can hold an answer back, lose it, or count calls.
 
 It exists because ministack cannot be told to be slow or to lose an answer; what it answers is passed on as it is.
+It also writes every call into the log of invariant I3, with the ceiling that the sample account gives the role.
 """
 
 import http.client
@@ -9,7 +10,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import parse_qs, parse_qsl, urlsplit
+
+from tests.sts_log import LOG, Ceiling
+
+from remit_sandbox.sample_account import role_policies
 
 _HOP = frozenset({"connection", "keep-alive", "transfer-encoding", "content-length"})
 _PATIENCE = 60.0
@@ -47,6 +52,8 @@ class StsRelay:
 
     def passed_on(self, path: str, headers: dict[str, str], body: bytes) -> tuple[int, list[tuple[str, str]], bytes]:
         """Asks STS and returns what it answers."""
+        form = dict(parse_qsl(body.decode(), keep_blank_values=True))
+        LOG.note(form, outcome="passed on", ceiling=ceiling_of(form.get("RoleArn", "")))
         asked = parse_qs(body.decode())
         self.policies.append(asked["Policy"][0])
         self._note(asked["RoleSessionName"][0])
@@ -70,6 +77,12 @@ class StsRelay:
             self._held.add(session_name)
             self._changed.notify_all()
             self._changed.wait_for(lambda: self._let_through is None, timeout=_PATIENCE)
+
+
+def ceiling_of(role_arn: str) -> Ceiling | None:
+    """Returns what the sample account's own policy lets the role be used for, None for a role it does not have."""
+    policy = role_policies().get(role_arn.rsplit("/", 1)[-1])
+    return None if policy is None else Ceiling(policy)
 
 
 @contextmanager

@@ -1,12 +1,13 @@
 """The STS adapter against a local AWS that enforces signatures, trust and session policies: the keys it brings work."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from dataclasses import replace
 from datetime import timedelta
 
 import pytest
 import pytest_asyncio
 from botocore.exceptions import ClientError
+from tests.e2e.sts_relay import sts_relay
 from tests.sts_orders import CEILING, an_order
 
 from remit_sandbox.aws_client import AwsKeys
@@ -36,13 +37,15 @@ def order(role: Role) -> SessionOrder:
 
 
 @pytest.fixture
-def gateway(local_aws: LocalAws, sample_account: SampleAccount) -> AwsSettings:
-    return AwsSettings(
-        region=local_aws.region,
-        endpoint_url=local_aws.endpoint_url,
-        access_key_id=sample_account.gateway_keys.access_key_id,
-        secret_access_key=Secret(sample_account.gateway_keys.secret_access_key),
-    )
+def gateway(local_aws: LocalAws, sample_account: SampleAccount) -> Iterator[AwsSettings]:
+    """Settings that reach the account through a relay, which logs each call (invariant I3)."""
+    with sts_relay(local_aws.endpoint_url) as relay:
+        yield AwsSettings(
+            region=local_aws.region,
+            endpoint_url=relay.url,
+            access_key_id=sample_account.gateway_keys.access_key_id,
+            secret_access_key=Secret(sample_account.gateway_keys.secret_access_key),
+        )
 
 
 @pytest_asyncio.fixture(loop_scope="session")
@@ -79,10 +82,14 @@ async def test_the_session_carries_the_name_that_was_ordered(
 
 
 async def test_a_trust_policy_that_wants_our_tags_refuses_a_session_without_them(
-    sts: AwsSts, order: SessionOrder
+    local_aws: LocalAws, gateway: AwsSettings, role: Role, order: SessionOrder
 ) -> None:
+    # Past the relay: no gateway makes such an order, and the log holds what gateways send.
+    straight = AwsSts(replace(gateway, endpoint_url=local_aws.endpoint_url), [role], clock=CLOCK)
+
     with pytest.raises(Outage, match="sts:TagSession") as raised:
-        await sts(replace(order, tags=()), deadline=CLOCK.monotonic() + 10)
+        await straight(replace(order, tags=()), deadline=CLOCK.monotonic() + 10)
+    await straight.close()
 
     assert raised.value.credentials_may_exist is False
 
