@@ -18,7 +18,7 @@ from remit.v1.types_pb2 import Permission, Refusal, TaskIntent
 from remit_sandbox.certificates import Authority
 from remit_server.config.settings import ListenerSettings
 from remit_server.transport.grpc.credential_service import CredentialService
-from remit_server.transport.grpc.interceptor import READ_WITHIN
+from remit_server.transport.grpc.interceptor import READ_WITHIN, TAKEN_WITHIN
 from remit_server.transport.grpc.server import GrpcServer
 
 if TYPE_CHECKING:
@@ -40,13 +40,20 @@ class Served:
 
 @asynccontextmanager
 async def served(
-    world: World, folder: Path, *, concurrent_calls: int = 64, read_within: timedelta = READ_WITHIN
+    world: World,
+    folder: Path,
+    *,
+    concurrent_calls: int = 64,
+    read_within: timedelta = READ_WITHIN,
+    taken_within: timedelta = TAKEN_WITHIN,
 ) -> AsyncIterator[Served]:
     """Serves the world on a bearer listener on loopback."""
     authority = Authority.create(folder / "tls")
     pair = authority.issue_server(["localhost", "127.0.0.1"])
     service = CredentialService(world.admit, world.issue, world.preview, world.end)
-    server = GrpcServer(service, concurrent_calls=concurrent_calls, read_within=read_within)
+    server = GrpcServer(
+        service, concurrent_calls=concurrent_calls, read_within=read_within, taken_within=taken_within
+    )
     address = server.listen(ListenerSettings("127.0.0.1:0", pair.certificate_path, pair.key_path))
     roots = authority.bundle_path.read_bytes()
     await server.start()

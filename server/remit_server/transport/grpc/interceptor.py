@@ -15,16 +15,20 @@ from remit_server.domain.errors import FieldViolation, InvalidRequest, Outage, R
 from remit_server.domain.identity import Admitted, Caller
 from remit_server.transport.grpc.caller import caller_of, peer_of
 from remit_server.transport.grpc.status import DETAILS_KEY, code_of, status_of
+from remit_server.transport.grpc.untaken import Untaken
 from remit_server.transport.grpc.validation import violations
 
 Context = grpc.aio.ServicerContext[Any, Any]
 Handler: TypeAlias = "grpc.RpcMethodHandler[Any, Any] | None"
 Behaviour: TypeAlias = Callable[[AsyncIterator[bytes], Context], Awaitable[Message]]
 READ_WITHIN: Final = timedelta(seconds=5)
+TAKEN_WITHIN: Final = timedelta(seconds=5)
 MOST_STRANGERS: Final = 16
+MOST_UNTAKEN: Final = 64  # of one actor: answers leave at once, unless the caller does not want them
 # NOTE: none of these is a failure of the method: the first is a caller who hung up, the others end the process.
 _PASSED_ON: Final = (asyncio.CancelledError, KeyboardInterrupt, SystemExit, GeneratorExit)
 _ADMITTED: ContextVar[Admitted] = ContextVar("admitted")  # each call runs in a context of its own
+_NOBODY: Final = ""
 _log = logging.getLogger(__name__)
 
 
@@ -32,7 +36,8 @@ class Guard(grpc.aio.ServerInterceptor):
     """Stands before every method: who calls is known before a byte of the message is read.
 
     `admit` lets callers of `methods` in (full names). `open_methods` are anybody's, so few of them run at a time.
-    A caller has `read_within` to send its message: until then it holds one of the server's places for nothing.
+    A caller has `read_within` to send its message and `taken_within` to take the answer: for as long as it does
+    neither it holds one of the server's places for nothing.
     """
 
     def __init__(
@@ -42,11 +47,13 @@ class Guard(grpc.aio.ServerInterceptor):
         methods: frozenset[str],
         open_methods: frozenset[str] = frozenset(),
         read_within: timedelta = READ_WITHIN,
+        taken_within: timedelta = TAKEN_WITHIN,
     ) -> None:
         self._admit = admit
         self._methods = methods
         self._open_methods = open_methods
         self._read_within = read_within.total_seconds()
+        self._untaken = Untaken(taken_within)
         self._strangers = 0
 
     async def intercept_service(
@@ -65,7 +72,7 @@ class Guard(grpc.aio.ServerInterceptor):
         # not by the library, which waits for it for as long as the caller likes (8-threats.md G6).
         guarded = self._guarded(handler, name.rpartition("/")[2]) if name in self._methods else self._open(handler)
         return grpc.stream_unary_rpc_method_handler(
-            _answering(guarded), response_serializer=handler.response_serializer
+            self._answering(guarded), response_serializer=handler.response_serializer
         )
 
     def _guarded(self, handler: "grpc.RpcMethodHandler[Any, Any]", method: str) -> Behaviour:
@@ -74,9 +81,11 @@ class Guard(grpc.aio.ServerInterceptor):
 
         async def guarded(messages: AsyncIterator[bytes], context: Context) -> Message:
             async with self._admit(self._caller(context), method) as admitted:
+                _ADMITTED.set(admitted)
+                if self._untaken.of(admitted.actor.actor_id) >= MOST_UNTAKEN:
+                    raise Outage(Reason.OVERLOADED, "too many answers wait for this agent: take them, then ask again")
                 async with self._admit.reading(admitted, method):
                     request = _whole(await self._one(messages), handler)
-                _ADMITTED.set(admitted)
                 return await behaviour(request, context)
 
         return guarded
@@ -86,7 +95,7 @@ class Guard(grpc.aio.ServerInterceptor):
         behaviour: Callable[[Message, Context], Awaitable[Message]] = cast("Any", handler.unary_unary)
 
         async def opened(messages: AsyncIterator[bytes], context: Context) -> Message:
-            if self._strangers >= MOST_STRANGERS:
+            if self._strangers + self._untaken.of(_NOBODY) >= MOST_STRANGERS:
                 raise Outage(Reason.OVERLOADED, "too many health checks are running: ask again in a second")
             self._strangers += 1
             try:
@@ -95,6 +104,22 @@ class Guard(grpc.aio.ServerInterceptor):
                 self._strangers -= 1
 
         return opened
+
+    def _answering(self, behaviour: Behaviour) -> Behaviour:
+        """Answers every failure of a method with its status; whoever does not take the answer loses its place."""
+
+        async def answering(messages: AsyncIterator[bytes], context: Context) -> Message:
+            try:
+                answer = await behaviour(messages, context)
+            except (grpc.aio.AbortError, *_PASSED_ON):
+                raise
+            except BaseException as error:  # noqa: BLE001 - a panic of a library is no Exception; it gets a clean status
+                self._untaken.note(None)  # a status needs no window: at worst the caller does not read at all
+                return await _abort(context, error)
+            self._untaken.note(_answered_to())
+            return answer
+
+        return answering
 
     def _caller(self, context: Context) -> Caller:
         """Returns who calls, unverified; counts those whose metadata contradict themselves."""
@@ -121,18 +146,10 @@ def admitted_caller() -> Admitted:
     return _ADMITTED.get()
 
 
-def _answering(behaviour: Behaviour) -> Behaviour:
-    """Answers every failure of a method with its status."""
-
-    async def answering(messages: AsyncIterator[bytes], context: Context) -> Message:
-        try:
-            return await behaviour(messages, context)
-        except (grpc.aio.AbortError, *_PASSED_ON):
-            raise
-        except BaseException as error:  # noqa: BLE001 - a panic of a library is no Exception; it gets a clean status
-            return await _abort(context, error)
-
-    return answering
+def _answered_to() -> str:
+    """Returns whose call is running; all who were not let in are one."""
+    admitted = _ADMITTED.get(None)
+    return admitted.actor.actor_id if admitted else _NOBODY
 
 
 def _whole(raw: bytes, handler: "grpc.RpcMethodHandler[Any, Any]") -> Message:

@@ -1,5 +1,6 @@
 """The gRPC server: TLS listeners, limits, health, and nothing that is not on the list."""
 
+import asyncio
 from collections.abc import Sequence
 from datetime import timedelta
 from pathlib import Path
@@ -14,7 +15,8 @@ from remit.v1 import credential_service_pb2
 from remit.v1.credential_service_pb2_grpc import add_CredentialServiceServicer_to_server
 from remit_server.config.settings import ListenerSettings
 from remit_server.transport.grpc.credential_service import CredentialService
-from remit_server.transport.grpc.interceptor import READ_WITHIN, Guard
+from remit_server.transport.grpc.interceptor import READ_WITHIN, TAKEN_WITHIN, Guard
+from remit_server.transport.grpc.untaken import note_calls
 
 MAX_MESSAGE = 64 * 1024
 MAX_METADATA = 24 * 1024
@@ -35,13 +37,20 @@ class GrpcServer:
         with_reflection: bool = False,
         share_ports: bool = False,
         read_within: timedelta = READ_WITHIN,
+        taken_within: timedelta = TAKEN_WITHIN,
     ) -> None:
         methods = frozenset(f"/{SERVICE.full_name}/{method.name}" for method in SERVICE.methods)
         # NOTE: not its Watch, a stream without end: strangers could take every place with it.
         open_methods = {f"/{HEALTH.full_name}/Check"}
         if with_reflection:
             open_methods.add(f"/{reflection.SERVICE_NAME}/ServerReflectionInfo")
-        guard = Guard(service.admit, methods=methods, open_methods=frozenset(open_methods), read_within=read_within)
+        guard = Guard(
+            service.admit,
+            methods=methods,
+            open_methods=frozenset(open_methods),
+            read_within=read_within,
+            taken_within=taken_within,
+        )
         self._health = health_aio.HealthServicer()
         self._server = grpc.aio.server(
             interceptors=[guard],
@@ -61,6 +70,7 @@ class GrpcServer:
 
     async def start(self) -> None:
         """Starts to serve and says so to health checks."""
+        note_calls(asyncio.get_running_loop())
         await self._server.start()
         for name in ("", SERVICE.full_name):
             await self._health.set(name, health_pb2.HealthCheckResponse.SERVING)

@@ -1,0 +1,70 @@
+"""Ends calls whose callers do not take their answers.
+
+HTTP/2 lets a caller open no window for the answer (CVE-2019-9517). The library then keeps the call, and its place among
+those that may run, for as long as the connection lives, and offers nothing to end it. Two of its tasks hold a place: the
+one that answers, and the one that waits for the caller's side to close, `rpc_task`; both are cancelled here. What is
+left, an open stream, ends with its connection.
+"""
+
+import asyncio
+from collections import Counter
+from collections.abc import Callable
+from contextvars import ContextVar, copy_context
+from datetime import timedelta
+from typing import Any, Final
+
+_WAITS_FOR_THE_CALLER: Final = "rpc_task"
+_CALL: ContextVar["asyncio.Task[Any]"] = ContextVar("call")
+Factory = Callable[..., Any]
+
+
+def note_calls(loop: asyncio.AbstractEventLoop) -> None:
+    """Makes every task that answers a call know the one that waits for the caller; the loop may have a factory."""
+    before: Factory = loop.get_task_factory() or _plain
+
+    def noting(loop: asyncio.AbstractEventLoop, coroutine: Any, **options: Any) -> Any:
+        parent = asyncio.current_task(loop)
+        if parent is not None and parent.get_name() == _WAITS_FOR_THE_CALLER and options.get("context") is None:
+            options["context"] = copy_context()
+            options["context"].run(_CALL.set, parent)
+        return before(loop, coroutine, **options)
+
+    loop.set_task_factory(noting)
+
+
+class Untaken:
+    """The answers that wait to be taken, counted by caller; a call whose answer waits longer than `within` is ended."""
+
+    def __init__(self, within: timedelta) -> None:
+        self._within = within.total_seconds()
+        self._waiting: Counter[str] = Counter()
+
+    def of(self, caller: str) -> int:
+        """Returns how many answers wait for this caller."""
+        return self._waiting[caller]
+
+    def note(self, caller: str | None) -> None:
+        """Counts the answer of the call that is running until the library is rid of it; None is not counted."""
+        call, answering = _CALL.get(None), asyncio.current_task()
+        if call is None or answering is None:
+            return
+
+        def give_up() -> None:
+            answering.cancel()
+            call.cancel()
+
+        timer = asyncio.get_running_loop().call_later(self._within, give_up)
+        call.add_done_callback(lambda _: timer.cancel())
+        if caller is not None:
+            self._waiting[caller] += 1
+            call.add_done_callback(lambda _: self._taken(caller))
+
+    def _taken(self, caller: str) -> None:
+        """Forgets one answer."""
+        self._waiting[caller] -= 1
+        if not self._waiting[caller]:
+            del self._waiting[caller]
+
+
+def _plain(loop: asyncio.AbstractEventLoop, coroutine: Any, **options: Any) -> "asyncio.Task[Any]":
+    return asyncio.Task(coroutine, loop=loop, **options)
