@@ -79,7 +79,7 @@ async def running_gateway(
         rejections = Rejections(ledger, clock)
         service = await _service(stack, settings, clock=clock, ledger=ledger, policy=policy, rejections=rejections)
         await ledger.record(_started(settings, policy.active, seat))
-        await _sweeping(stack, Sweep(ledger, rejections, clock))
+        await _sweeping(stack, Sweep(ledger, rejections, clock, unsettled_for=clock.unsettled_for))
         server = GrpcServer(
             service,
             concurrent_calls=settings.limits.concurrent_calls,

@@ -1,7 +1,9 @@
 """A clock that is stepped is noticed at the next look, and nothing is issued until it has settled."""
 
+import asyncio
 import logging
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 from tests.identity_world import identity_world, refusal
@@ -9,7 +11,9 @@ from tests.token_forge import NOON, user_token
 
 from remit_server.adapters.identity.steady_clock import WhileClockIsSteady
 from remit_server.adapters.system_clock import SETTLING, SystemClock
+from remit_server.application.admission import Rejections
 from remit_server.application.ports import VerifyDelegation
+from remit_server.application.sweep import Sweep
 from remit_server.domain.errors import Denied, Outage, Reason, Remedy
 from remit_server.domain.identity import Actor, Delegation
 from remit_server.domain.secret import Secret
@@ -157,3 +161,36 @@ async def test_a_settled_clock_changes_nothing(times: TwoTimes) -> None:
 
     assert isinstance(denied, Denied)
     assert denied.reason is Reason.TOKEN_NOT_BOUND
+
+
+async def test_t3_no_grant_is_called_over_by_a_stepped_clock(times: TwoTimes) -> None:
+    swept: list[datetime] = []
+    turns = asyncio.Semaphore(0)
+
+    class NotedLedger:
+        """Notes with which time it is asked to sweep, which a real one shows only by what it did."""
+
+        async def sweep(self, now: datetime) -> int:
+            swept.append(now)
+            turns.release()
+            return 0
+
+    def look() -> timedelta | None:
+        turns.release()
+        return times.clock.unsettled_for()
+
+    ledger: Any = NotedLedger()
+    rejections = Rejections(ledger, times.clock)
+    sweep = Sweep(ledger, rejections, times.clock, every=timedelta(milliseconds=1), unsettled_for=look)
+    times.step(3600)
+    sweeping = asyncio.create_task(sweep())
+    await turns.acquire()
+    await turns.acquire()  # two looks, and no sweep between them
+    unswept = list(swept)
+    times.run(SETTLING.total_seconds())
+    while not swept:
+        await turns.acquire()
+    sweeping.cancel()
+
+    assert unswept == []
+    assert swept[0] == NOON + timedelta(hours=1) + SETTLING

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -15,7 +16,8 @@ _log = logging.getLogger(__name__)
 class Sweep:
     """Takes grants whose outcome nobody recorded, and those whose time is over.
 
-    Writes the aggregate of rejected callers.
+    Writes the aggregate of rejected callers. `unsettled_for` says how long the clock cannot be relied on after a step:
+    meanwhile no grant is called over, because its credentials may live on.
     """
 
     ledger: Ledger
@@ -23,6 +25,7 @@ class Sweep:
     clock: Clock
     every: timedelta = timedelta(seconds=5)
     rejections_every: timedelta = timedelta(seconds=60)
+    unsettled_for: Callable[[], timedelta | None] = lambda: None
 
     async def __call__(self) -> None:
         """Runs until it is cancelled; an outage is logged and tried again at the next turn."""
@@ -30,7 +33,9 @@ class Sweep:
         while True:
             await asyncio.sleep(self.every.total_seconds())
             try:
-                await self.ledger.sweep(self.clock.now())
+                now = self.clock.now()
+                if self.unsettled_for() is None:
+                    await self.ledger.sweep(now)
                 if self.clock.monotonic() - written >= self.rejections_every.total_seconds():
                     written = self.clock.monotonic()
                     await self.rejections.write()
