@@ -125,8 +125,8 @@ async def calling(
         LOG.configure(role.arn, Ceiling(role.ceiling.text, tuple(str(action) for action in role.reopened)))
     async with fake or FakeSts(tuple(FakeRole(role.arn) for role in known)) as sts:
         pauses = Pauses()
-        options: dict[str, Any] = {"pause": pauses, "jitter": lambda: 1.0, **(adapter or {})}
-        caller = Caller(sts, AwsSts(settings_for(sts.url, **changes), known, clock=CLOCK, **options), pauses)
+        options: dict[str, Any] = {"clock": CLOCK, "pause": pauses, "jitter": lambda: 1.0, **(adapter or {})}
+        caller = Caller(sts, AwsSts(settings_for(sts.url, **changes), known, **options), pauses)
         try:
             yield caller
         finally:

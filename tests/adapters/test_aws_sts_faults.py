@@ -2,7 +2,7 @@
 
 import asyncio
 import ssl
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +22,7 @@ from tests.fake_sts import (
     stopping_halfway,
     throttling,
 )
-from tests.sts_orders import REPORTS_ARN, calling
+from tests.sts_orders import CLOCK, REPORTS_ARN, an_order, calling
 
 from remit_sandbox.certificates import Authority
 from remit_server.adapters.aws.sts_protocol import MAX_ANSWER_BYTES, MalformedAnswer, read_xml
@@ -120,14 +120,34 @@ async def test_a_refusal_after_doubt_is_an_outage_because_a_refusal_promises_tha
     assert raised.value.credentials_may_exist is True
 
 
-async def test_no_retry_begins_after_the_deadline() -> None:
-    async with calling() as call:
+class HandClock:
+    """Tells the real time, and a monotonic one that only pauses move: a machine may be as busy as it likes."""
+
+    def __init__(self) -> None:
+        self.seconds = CLOCK.monotonic()
+
+    def now(self) -> datetime:
+        return CLOCK.now()
+
+    def monotonic(self) -> float:
+        return self.seconds
+
+    async def pause(self, seconds: float) -> None:
+        self.seconds += seconds
+
+
+@pytest.mark.parametrize(("room", "attempts"), [(10.0, 4), (4.0, 3), (2.0, 2), (0.5, 1)])
+async def test_no_retry_begins_after_the_deadline(room: float, attempts: int) -> None:
+    clock = HandClock()
+    options = {"clock": clock, "pause": clock.pause, "jitter": lambda: 10.0}  # pauses of 1, 2 and 4 seconds
+
+    async with calling(adapter=options) as call:
         call.sts.plan(*[throttling] * 4)
         with pytest.raises(Outage) as raised:
-            await call(within=0.25)
+            await call.adapter(an_order(), deadline=clock.monotonic() + room)
 
     assert raised.value.reason is Reason.RATE_LIMITED
-    assert len(call.sts.requests) <= 3
+    assert len(call.sts.requests) == attempts
 
 
 async def test_a_call_without_time_left_is_not_sent() -> None:
