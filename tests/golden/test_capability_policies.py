@@ -42,9 +42,13 @@ def catalogue() -> Mapping[str, CapabilityTemplate]:
     return read_bundle(DEFAULT_POLICIES).capabilities
 
 
+def intent_of(*capabilities: Capability) -> Document:
+    expanded = (expand(one, catalogue(), path="intent.capabilities[0]") for one in capabilities)
+    return as_document(permission for permissions in expanded for permission in permissions)
+
+
 def derived(name: str) -> Derived:
-    capability = Capability(name, CASES[name].parameters)
-    intent = as_document(expand(capability, catalogue(), path="intent.capabilities[0]"))
+    intent = intent_of(Capability(name, CASES[name].parameters))
     found = derive(intent, [EVERYTHING], end=END)
     assert isinstance(found, Derived)
     assert isinstance(contains_all(found.document, [intent, floor(reopened=REOPENED.get(name, ()))]), tuple)
@@ -98,6 +102,25 @@ def test_no_condition_of_a_capability_stays_unguarded() -> None:
     unguarded = {name: derived(name).unguarded for name in CASES}
 
     assert [name for name, conditions in unguarded.items() if conditions] == []
+
+
+DATA = {"bucket": "warehouse", "prefix": "sales/orders/"}
+QUERYING = {
+    "athena.run_queries": CASES["athena.run_queries"].parameters,
+    "s3.read_prefix": DATA,
+    "s3.list_prefix": DATA,
+    "glue.read_table": CASES["glue.read_table"].parameters,
+    "s3.athena_results": CASES["s3.athena_results"].parameters,
+}
+
+
+@pytest.mark.parametrize(("without", "fits"), [("s3.athena_results", True), ("glue.read_table", True), (None, False)])
+def test_what_an_athena_query_needs_fits_one_session_only_in_part(without: str | None, fits: bool) -> None:
+    asked = [Capability(name, parameters) for name, parameters in QUERYING.items() if name != without]
+
+    found = derive(intent_of(*asked), [EVERYTHING], end=END)
+
+    assert isinstance(found, Derived) is fits
 
 
 def test_pulling_from_a_registry_stays_on_the_floor_unless_a_role_re_opens_it() -> None:
