@@ -167,26 +167,23 @@ def test_a_ledger_that_somebody_holds_is_refused_within_a_second() -> None:
     assert timedelta(seconds=1) > group_commit.STUCK_AFTER
 
 
-async def test_a_ledger_that_somebody_holds_refuses_the_call_and_then_its_record_without_a_second_long_wait(
+async def test_a_ledger_that_somebody_holds_refuses_the_call_and_then_its_record(
     another: Callable[[], Other], path: Path
 ) -> None:
     async with open_ledger(path, FakeClock()) as ledger:
         other = another()
         other.go_on()
         await asyncio.to_thread(other.says)
-        begun = time.monotonic()
 
         with pytest.raises(Outage) as authorizing:
             await ledger.authorize(opening(1))
         with pytest.raises(Outage) as recording:
             await ledger.record(refused_record("not recorded"))
-        took = time.monotonic() - begun
         other.process.kill()
         other.process.wait()
         await ledger.record(refused_record("recorded"))
 
     assert {authorizing.value.reason, recording.value.reason} == {Reason.LEDGER_UNAVAILABLE}
-    assert took < 2 * engine.PATIENCE.total_seconds()
     assert [json.loads(event.body_text)["message"] for event in events(path)] == ["recorded"]
 
 
