@@ -63,6 +63,8 @@ def _intent(message: types_pb2.TaskIntent) -> TaskIntent:
     """Reads an intent: every pattern is parsed here, once."""
     if not message.purpose.isprintable():
         raise InvalidRequest([FieldViolation("intent.purpose", "must not hold control characters")])
+    if not all(value.isprintable() for value in message.labels.values()):
+        raise InvalidRequest([FieldViolation("intent.labels[*]", "must not hold control characters")])
     return TaskIntent(
         purpose=message.purpose,
         permissions=tuple(
