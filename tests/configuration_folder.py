@@ -75,7 +75,14 @@ class ConfigurationFolder:
         shutil.copy(pair.key_path, folder / "tls/server.key")
         for name in ("agents-ca", "issuer-ca", "sts-ca", "opa-ca"):
             shutil.copy(authority.bundle_path, folder / f"tls/{name}.pem")
-        for name in ("external-id", "aws-secret-access-key", "aws-session-token", "opa-token", "opa-bundle-token"):
+        for name in (
+            "external-id",
+            "aws-secret-access-key",
+            "aws-session-token",
+            "opa-token",
+            "opa-bundle-token",
+            "bundle-signing.key",
+        ):
             (folder / "secrets" / name).write_text(f"value-of-{name}\n")
             (folder / "secrets" / name).chmod(0o600)
         shutil.copytree(DEPLOY / "ceilings", folder / "ceilings")

@@ -16,6 +16,7 @@ from tests.hostile_opa import OTHERS, SLOW, STATUSES
 from tests.policy_bundles import DENY_ALL, OBEDIENT, YES, asked, bundle_of, told_to
 
 from remit_sandbox.certificates import Authority
+from remit_server.adapters.opa.answer import Unanswered
 from remit_server.adapters.opa.breaker import Breaker
 from remit_server.adapters.opa.client import OpaClient
 from remit_server.adapters.opa.engine import OpaRefused, OpaServer
@@ -77,6 +78,18 @@ async def test_the_library_can_neither_upload_nor_ask_anything_else(opa: FakeOpa
             await client.query_rule({}, "remit.issue", "/../decision")
 
     assert opa.heads == []
+
+
+async def test_what_the_library_would_read_by_itself_is_not_taken(opa: FakeOpa) -> None:
+    class Later(OpaClient):
+        """A later version of the library, whose query goes its own way."""
+
+        async def query_rule(self, *_: object, **__: object) -> dict[str, object]:
+            return opa.body(YES)
+
+    async with Later(settings_for(opa.url)) as client:
+        with pytest.raises(Unanswered, match="read its answer by itself"):
+            await client.decision(told_to("allow"))
 
 
 async def test_another_revision_is_not_asked_for(opa: FakeOpa, bundle: Bundle) -> None:

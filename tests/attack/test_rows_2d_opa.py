@@ -5,11 +5,14 @@ import json
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
+from datetime import timedelta
 from pathlib import Path
 
 import aiohttp
 import pytest
 import pytest_asyncio
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
 from tests.fake_opa import HASTY, PATIENT, FakeOpa, Script, engine_with, fake_opa, http, says, settings_for
 from tests.fakes import REPORTS_ROLE, World, permission, role, world
 from tests.hostile_opa import BODIES, ENDLESS, FAULTS, OTHERS, SLOW, STATUSES
@@ -150,6 +153,27 @@ async def asked_for_ever(engine: OpaServer) -> None:
     async with asyncio.timeout(60):
         while isinstance(await engine.decide(engine.active, told_to("allow")), Allow):
             pass
+
+
+async def test_o3_a_bundle_without_its_signature_is_not_activated(tmp_path: Path) -> None:
+    private = ec.generate_private_key(ec.SECP256R1())
+    key = tmp_path / "signing.key"
+    key.write_bytes(private.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
+    public = private.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo).decode()
+    held = json.dumps({"remit": {"algorithm": "ES256", "key": public}})
+    bundle = bundle_of(tmp_path / "bundle", OBEDIENT)
+    with opa_server(tmp_path / "opa", changes={"resource": "bundles/remit.tar.gz\n    signing: {keyid: remit}"}) as opa:
+        config = opa.folder / "opa.yaml"
+        config.write_text(f"{config.read_text()}\nkeys: {held}\n")
+        opa.kill()
+        opa.start()
+        hasty = opa.settings(start_timeout=timedelta(seconds=3))
+        with pytest.raises(OpaRefused, match="no revision of the bundle"):
+            await OpaServer.start(bundle, hasty, PATIENT)
+
+        engine = await OpaServer.start(bundle, opa.settings(bundle_signing_key=key), PATIENT)
+
+        await engine.close()
 
 
 async def test_o3_an_opa_whose_signatures_could_be_side_stepped_is_not_asked(tmp_path: Path) -> None:

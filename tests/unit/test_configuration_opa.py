@@ -16,6 +16,7 @@ bundle_address = "0.0.0.0:8182"
 bundle_token_file = "secrets/opa-bundle-token"
 bundle_certificate_file = "tls/server.pem"
 bundle_key_file = "tls/server.key"
+bundle_signing_key_file = "secrets/bundle-signing.key"
 start_timeout_seconds = 30
 connections = 8
 """
@@ -52,6 +53,7 @@ def test_an_opa_elsewhere_has_tls_and_tokens_both_ways(folder: ConfigurationFold
     assert opa.bundle_token is not None
     assert opa.bundle_token.reveal() == "value-of-opa-bundle-token"
     assert opa.bundle_key_pair == (folder.folder / "tls/server.pem", folder.folder / "tls/server.key")
+    assert opa.bundle_signing_key == folder.folder / "secrets/bundle-signing.key"
     assert (opa.connections, opa.start_timeout) == (8, timedelta(seconds=30))
     assert "value-of" not in repr(opa)
 
@@ -99,6 +101,7 @@ MISTAKES = [
         "policy.opa.bundle_key_file",
         "is not the unencrypted private key",
     ),
+    ('bundle_signing_key_file = "remit.toml"', "policy.opa.bundle_signing_key_file", "open to others"),
     ("connections = 0", "policy.opa.connections", "at least 1"),
     ('urll = "a"', "policy.opa.urll", "write `url`"),
     ('token = "do-not-repeat"', "policy.opa.token", "is a secret in the file"),

@@ -53,6 +53,9 @@ def _opa(item: OpaTable, files: Files) -> OpaSettings | None:
     if item.bundle_token_file is not None:
         bundle_token = files.secret("policy.opa.bundle_token_file", item.bundle_token_file)
     pair = _key_pair(item, files)
+    signing_key = None
+    if item.bundle_signing_key_file is not None:
+        signing_key = files.private("policy.opa.bundle_signing_key_file", item.bundle_signing_key_file)
     _check_bundle_address(item, files.notes)
     if len(files.notes.mistakes) > before:
         return None
@@ -63,6 +66,7 @@ def _opa(item: OpaTable, files: Files) -> OpaSettings | None:
         token=token,
         bundle_token=bundle_token,
         bundle_key_pair=pair,
+        bundle_signing_key=signing_key,
         connections=item.connections,
         start_timeout=timedelta(seconds=item.start_timeout_seconds),
     )

@@ -47,6 +47,7 @@ class OpaSettings:
     token: Secret | None = field(default=None, repr=False)
     bundle_token: Secret | None = field(default=None, repr=False)
     bundle_key_pair: tuple[Path, Path] | None = None
+    bundle_signing_key: Path | None = None
     connections: int = 32
     start_timeout: timedelta = timedelta(seconds=10)
 

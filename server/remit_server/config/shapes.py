@@ -51,9 +51,9 @@ class IssuerTable(Table):
     alias: str = _key("Its short name in SourceIdentity and in agents' ids.", 'alias = "acme"')
     audience: str = _key("The one `aud` its tokens must have.", 'audience = "remit"')
     algorithms: list[str] = _key("The signature algorithms it uses.", 'algorithms = ["RS256"]')
-    profile: Literal[
-        "generic", "okta", "entra", "google", "gitlab_ci", "github_actions", "gitpod", "kubernetes"
-    ] = _key("Whose token shapes it has.", 'profile = "okta"', "generic")
+    profile: Literal["generic", "okta", "entra", "google", "gitlab_ci", "github_actions", "gitpod", "kubernetes"] = (
+        _key("Whose token shapes it has.", 'profile = "okta"', "generic")
+    )
     tenants: list[str] = _key(
         "Whose tokens are taken of an issuer that signs for everybody.", 'tenants = ["acme.example"]', []
     )
@@ -170,6 +170,11 @@ class OpaTable(Table):
     )
     bundle_key_file: str | None = _key(
         "The certificate's private key (PEM, not encrypted).", 'bundle_key_file = "tls/server.key"', None
+    )
+    bundle_signing_key_file: str | None = _key(
+        "The private key (PEM, RSA or P-256) with which the bundle is signed.",
+        'bundle_signing_key_file = "secrets/bundle-signing.key"',
+        None,
     )
     start_timeout_seconds: int = _key(
         "How long a start waits for OPA to pull the bundle.", "start_timeout_seconds = 10", 10, ge=1, le=300

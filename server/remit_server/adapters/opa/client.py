@@ -7,6 +7,7 @@ only where an OPA server decides.
 import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from typing import Any, Final
 from urllib.parse import urlsplit
 
@@ -27,6 +28,7 @@ _PACKAGE, _, _RULE = ENTRYPOINT.removeprefix("data.").rpartition(".")
 _PARAMETERS: Final = {"provenance": "true", "strict-builtin-errors": "true"}
 _HEADERS: Final = {"Accept": "application/json", "Accept-Encoding": "identity", "User-Agent": "remit-server"}
 _KEEP_ALIVE_SECONDS: Final = 30.0
+_REPLACED: Final = ("_init_session", "_request")
 
 
 class OpaClient(AsyncOpaClient):  # type: ignore[misc] # the library has no types
@@ -36,6 +38,11 @@ class OpaClient(AsyncOpaClient):  # type: ignore[misc] # the library has no type
     """
 
     def __init__(self, settings: OpaSettings) -> None:
+        # NOTE: what a later version renames would no longer be replaced, and its own would be at work unseen.
+        if missing := [name for name in _REPLACED if name not in vars(AsyncOpaClient)]:
+            raise RuntimeError(
+                f"opa-python-client has no {missing[0]} any more: install the version in constraints.txt"
+            )
         url = urlsplit(settings.url)
         self._socket = url.path if url.scheme == "unix" else None
         host = url.hostname or "localhost"
@@ -58,7 +65,10 @@ class OpaClient(AsyncOpaClient):  # type: ignore[misc] # the library has no type
         Raises Unanswered for an HTTP status other than 200 and for a body that is not plain JSON within its bound,
         aiohttp.ClientError and OSError for what fails below HTTP.
         """
-        return await self.query_rule(question, _PACKAGE, _RULE, query_params=_PARAMETERS)
+        answer = await self.query_rule(question, _PACKAGE, _RULE, query_params=_PARAMETERS)
+        if not isinstance(answer, _Read):
+            raise Unanswered("opa-python-client read its answer by itself", "Install the version in constraints.txt")
+        return answer.value
 
     async def _init_session(self) -> None:
         """Opens the session: the library's takes no CA file, no socket, and any body, compressed or not."""
@@ -122,7 +132,7 @@ class _Answered:
         if self._response.content_type != "application/json":
             raise Unanswered("its answer is not JSON by its content type", "Point policy.opa.url at an OPA server")
 
-    async def json(self) -> Any:
+    async def json(self) -> "_Read":
         """Returns what the body holds, reading no further than its bound."""
         body = bytearray()
         async for chunk in self._response.content.iter_any():
@@ -131,10 +141,17 @@ class _Answered:
                 self._response.close()  # NOTE: else the rest would be read to use the connection again
                 raise Unanswered(f"its answer is longer than {MAX_ANSWER_BYTES >> 10} KiB", opa_is_ill=False)
         try:
-            return strict_json(body.decode("utf-8"), max_characters=MAX_ANSWER_BYTES)
+            return _Read(strict_json(body.decode("utf-8"), max_characters=MAX_ANSWER_BYTES))
         except (MalformedJson, UnicodeDecodeError) as wrong:
             why = str(wrong) if isinstance(wrong, MalformedJson) else "not UTF-8"
             raise Unanswered(f"its answer is {why}") from wrong
+
+
+@dataclass(frozen=True, slots=True)
+class _Read:
+    """What `_Answered` has read, and nobody else."""
+
+    value: Any
 
 
 def _refused(status: int) -> Unanswered:

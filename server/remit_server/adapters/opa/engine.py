@@ -15,6 +15,7 @@ from remit_server.adapters.opa.archive import archive_of
 from remit_server.adapters.opa.breaker import Breaker
 from remit_server.adapters.opa.bundle_server import BundleServer
 from remit_server.adapters.opa.client import OpaClient
+from remit_server.adapters.opa.signing import BundleSigner
 from remit_server.adapters.policy.bundle import Bundle
 from remit_server.adapters.policy.decision import PolicyBusy, PolicyUnavailable, decision_in
 from remit_server.adapters.policy.stranger import STRANGER, refuses_a_stranger
@@ -66,6 +67,7 @@ class OpaServer:
         self._free = asyncio.Semaphore(settings.connections)
         self._waiting = 0
         self._active = Revision("", {})
+        self._signer: BundleSigner | None = None
         self._open = AsyncExitStack()
         self.bundle_address = ""
 
@@ -86,9 +88,11 @@ class OpaServer:
         another bundle when the time for starting is over, RuntimeError when the bundle cannot be served.
         """
         await check_bundle(bundle)
-        archive = await asyncio.to_thread(archive_of, bundle)
+        signer = BundleSigner.of(settings.bundle_signing_key) if settings.bundle_signing_key is not None else None
+        archive = await asyncio.to_thread(archive_of, bundle, signer)
         bundles = BundleServer(settings, archive)
         engine = cls(settings, limits or OpaLimits(), OpaClient(settings), bundles, monotonic)
+        engine._signer = signer
         async with AsyncExitStack() as stack:
             engine.bundle_address = await bundles.start(share_port=share_port)
             stack.push_async_callback(bundles.close)
@@ -123,7 +127,7 @@ class OpaServer:
         """
         await check_bundle(bundle)
         before = self._bundles.archive
-        self._bundles.serve(await asyncio.to_thread(archive_of, bundle))
+        self._bundles.serve(await asyncio.to_thread(archive_of, bundle, self._signer))
         try:
             await self._follow(bundle)
         except BaseException:
