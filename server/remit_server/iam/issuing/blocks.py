@@ -10,12 +10,20 @@ from remit_server.iam.language.statement import Statement
 
 class _Including(Protocol):
     @property
+    def lead(self) -> str: ...
+
+    @property
+    def trail(self) -> str: ...
+
+    @property
     def is_literal(self) -> bool: ...
 
     def includes(self, other: Self, /) -> bool: ...
 
 
 AnyPattern = TypeVar("AnyPattern", bound=_Including)
+# Patterns by the length of their lead, their lead and their trail.
+_Filed = dict[int, dict[str, dict[str, list[AnyPattern]]]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,9 +77,29 @@ def pruned(patterns: Iterable[AnyPattern]) -> tuple[AnyPattern, ...]:
     distinct = tuple(dict.fromkeys(patterns))
     if len(distinct) == 1:
         return distinct
-    wild: list[AnyPattern] = []
-    for pattern in sorted((one for one in distinct if not one.is_literal), key=lambda one: (len(str(one)), str(one))):
-        if not any(other.includes(pattern) for other in wild):
-            wild = [*(other for other in wild if not pattern.includes(other)), pattern]
-    literal = [one for one in distinct if one.is_literal and not any(other.includes(one) for other in wild)]
-    return tuple(sorted([*wild, *literal], key=str))
+    wild = [pattern for pattern in distinct if not pattern.is_literal]
+    if not wild:
+        return tuple(sorted(distinct, key=str))
+    filed = _by_ends(wild)
+    return tuple(sorted((one for one in distinct if not _has_wider(one, filed)), key=str))
+
+
+def _by_ends(wild: Iterable[AnyPattern]) -> "_Filed[AnyPattern]":
+    """Files patterns under the texts that all they include begin and end with."""
+    filed: _Filed[AnyPattern] = {}
+    for pattern in wild:
+        alike = filed.setdefault(len(pattern.lead), {}).setdefault(pattern.lead, {})
+        alike.setdefault(pattern.trail, []).append(pattern)
+    return filed
+
+
+def _has_wider(pattern: AnyPattern, filed: "_Filed[AnyPattern]") -> bool:
+    """Says whether another pattern includes this one; of two that include each other, the first in order is wider."""
+    lead, trail = pattern.lead, pattern.trail
+    return any(
+        other is not pattern and other.includes(pattern) and (not pattern.includes(other) or str(other) < str(pattern))
+        for length, leads in filed.items()
+        for ending, others in leads.get(lead[:length], {}).items()
+        if trail.endswith(ending)
+        for other in others
+    )

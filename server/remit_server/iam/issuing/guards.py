@@ -117,7 +117,10 @@ class _Rival:
 def _rivals(statement: Statement, allows: Sequence[Statement]) -> list[_Rival]:
     rivals: list[_Rival] = []
     for at, other in enumerate(allows):
-        shared = frozenset(one for one in statement.actions if any(one.overlaps(taken) for taken in other.actions))
+        same = frozenset(other.actions)
+        shared = frozenset(
+            one for one in statement.actions if one in same or any(one.overlaps(taken) for taken in other.actions)
+        )
         if shared:
             rivals.append(_Rival(at, shared, overlapping(statement.resources, other.resources)))
     return rivals

@@ -57,6 +57,16 @@ class ActionPattern:
         return 1 if self.name.is_literal else 8 * self.name.cost
 
     @property
+    def lead(self) -> str:
+        """The lower-case text before the first wildcard: what the pattern includes begins with it."""
+        return "" if self.service == "*" else f"{self.service}:{self.name.head}"
+
+    @property
+    def trail(self) -> str:
+        """The text after the last wildcard: what the pattern includes ends with it."""
+        return self.name.tail
+
+    @property
     def is_literal(self) -> bool:
         """Whether it names exactly one action."""
         return self.name.is_literal
@@ -145,6 +155,11 @@ class ResourcePattern:
     def cost(self) -> int:
         """How many steps of a budget one comparison counts for."""
         return self.name.cost
+
+    @property
+    def trail(self) -> str:
+        """The text after the last wildcard or variable: what the pattern includes ends with it."""
+        return self.name.tail
 
     @property
     def is_literal(self) -> bool:
