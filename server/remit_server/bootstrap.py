@@ -3,7 +3,6 @@
 import asyncio
 import contextlib
 import logging
-import resource
 import sys
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -19,6 +18,7 @@ from remit_server.adapters.identity.jwks import IssuerKeys
 from remit_server.adapters.identity.oidc import OidcVerifier, TrustedIssuer
 from remit_server.adapters.identity.spiffe import SpiffeVerifier
 from remit_server.adapters.identity.steady_clock import WhileClockIsSteady
+from remit_server.adapters.own_memory import keep_memory_private
 from remit_server.adapters.policy.bundle import Bundle
 from remit_server.adapters.policy.fitting import read_fitting_bundle
 from remit_server.adapters.rego.embedded import EmbeddedRego, EngineLimits
@@ -75,7 +75,7 @@ async def running_gateway(
     policy where it was read already, for all workers once; a worker shares the ports with the others of its gateway.
     Raises BundleRefused, DatabaseRefused, RemitError or RuntimeError when it cannot start.
     """
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    keep_memory_private()
     sys.setswitchinterval(THREADS_TAKE_TURNS.total_seconds())
     clock = SystemClock()
     async with AsyncExitStack() as stack:

@@ -104,7 +104,7 @@ PATTERNS = Permission(actions=["s3:GetObject"], resources=["arn:aws:s3:::reports
 
 def hostile_intents() -> list[TaskIntent]:
     """Returns an intent for each string of an intent, with the hostile text in it."""
-    condition = {"operator": "StringLike", "key": "s3:prefix", "values": ["2026"]}
+    condition: dict[str, Any] = {"operator": "StringLike", "key": "s3:prefix", "values": ["2026"]}
     permissions = [
         Permission(actions=[f"s3:GetObject{HOSTILE}"], resources=PATTERNS.resources),
         Permission(actions=PATTERNS.actions, resources=[f"arn:aws:s3:::reports/{HOSTILE}"]),
@@ -170,10 +170,15 @@ async def test_g11_a_hostile_string_in_any_field_of_any_request_makes_one_record
     assert all(is_one_clean_line(record.getMessage()) for record in caplog.records)
 
 
+def _refused(who: Who) -> RequestRefused:
+    failures = ((HOSTILE, HOSTILE, HOSTILE),)
+    return RequestRefused(who, HOSTILE, HOSTILE, HOSTILE, HOSTILE, HOSTILE, HOSTILE, HOSTILE, HOSTILE, failures)
+
+
 async def write_hostile_records(path: Path) -> None:
     who = Who(HOSTILE, HOSTILE, HOSTILE, HOSTILE, HOSTILE)
     async with open_ledger(path, FakeClock()) as ledger:
-        await ledger.record(RequestRefused(who, *[HOSTILE] * 8, ((HOSTILE, HOSTILE, HOSTILE),)))
+        await ledger.record(_refused(who))
         await ledger.record(TaskStarted(who, HOSTILE, HOSTILE, NOON))
         await ledger.record(CallersRejected(HOSTILE, HOSTILE, 3, NOON))
 

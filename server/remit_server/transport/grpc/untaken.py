@@ -1,9 +1,9 @@
 """Ends calls whose callers do not take their answers.
 
-HTTP/2 lets a caller open no window for the answer (CVE-2019-9517). The library then keeps the call, and its place among
-those that may run, for as long as the connection lives, and offers nothing to end it. Two of its tasks hold a place: the
-one that answers, and the one that waits for the caller's side to close, `rpc_task`; both are cancelled here. What is
-left, an open stream, ends with its connection.
+HTTP/2 lets a caller open no window for the answer (CVE-2019-9517). The library then keeps the call, and its place
+among those that may run, for as long as the connection lives, and offers nothing to end it. Two of its tasks hold a
+place: the one that answers, and the one that waits for the caller's side to close, `rpc_task`; both are cancelled here.
+What is left, an open stream, ends with its connection.
 """
 
 import asyncio
