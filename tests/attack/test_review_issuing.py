@@ -231,39 +231,6 @@ async def test_a_repeat_is_proven_on_todays_ceilings_beside_the_loop_and_refused
     assert Allow((READ_REPORTS,)) == gateway.policy.answer
 
 
-def _single_use_token(gateway: World, token_id: str) -> str:
-    """Makes another single-use token of alice's known and returns it."""
-    gateway.user("alice", gateway.copilot, single_use=True, token_id=token_id)
-    token = f"alice-{token_id}"
-    gateway.identity.subjects[token] = gateway.identity.subjects["alice@copilot"]
-    return token
-
-
-async def test_a_single_use_token_of_one_task_repeats_no_request_of_another(gateway: World) -> None:
-    first, second = _single_use_token(gateway, "one"), _single_use_token(gateway, "two")
-    request = gateway.request(token=first)
-    await gateway.issue(request)
-    await gateway.issue(gateway.request(token=second))
-
-    with pytest.raises(RemitError) as raised:
-        await gateway.issue(gateway.request(token=second, request_id=request.request_id))
-
-    assert raised.value.reason is Reason.TOKEN_REPLAYED
-    assert len(gateway.sts.orders) == 2
-
-
-async def test_a_single_use_token_that_repeated_a_request_is_tied_to_its_task(gateway: World) -> None:
-    first, second = _single_use_token(gateway, "one"), _single_use_token(gateway, "two")
-    request = gateway.request(token=first)
-    await gateway.issue(request)
-    await gateway.issue(gateway.request(token=second, request_id=request.request_id))
-
-    with pytest.raises(RemitError) as raised:
-        await gateway.issue(gateway.request(token=second))
-
-    assert raised.value.reason is Reason.TOKEN_REPLAYED
-
-
 async def test_a_repeat_that_fails_is_not_recorded_as_the_end_of_its_grant(gateway: World) -> None:
     request = gateway.request()
     await gateway.issue(request)

@@ -239,6 +239,36 @@ async def test_a4_a_single_use_token_stays_used_after_a_restart(tmp_path: Path) 
         assert again.sent == []
 
 
+def single_use(gateway: IssuingWorld, token_id: str) -> str:
+    """Makes another single-use token of alice's known and returns it."""
+    gateway.world.user("alice", gateway.world.copilot, single_use=True, token_id=token_id)
+    subjects = gateway.world.identity.subjects
+    subjects[token_id] = subjects["alice@copilot"]
+    return token_id
+
+
+async def test_a4_a_single_use_token_of_one_task_repeats_no_request_of_another(gateway: IssuingWorld) -> None:
+    first, second = single_use(gateway, "one"), single_use(gateway, "two")
+    await gateway.issued(Q3, token=first, request_id="first")
+    await gateway.issued(Q3, token=second)
+
+    error = await gateway.refused(Q3, token=second, request_id="first")
+
+    assert error.reason is Reason.TOKEN_REPLAYED
+    assert len(gateway.sent) == 2
+
+
+async def test_a4_a_single_use_token_that_repeated_a_request_is_tied_to_its_task(gateway: IssuingWorld) -> None:
+    first, second = single_use(gateway, "one"), single_use(gateway, "two")
+    await gateway.issued(Q3, token=first, request_id="first")
+    await gateway.issued(Q3, token=second, request_id="first")
+
+    error = await gateway.refused(Q3, token=second)
+
+    assert error.reason is Reason.TOKEN_REPLAYED
+    assert len(gateway.sent) == 2
+
+
 async def test_a4_a_request_id_stays_bound_to_its_request_after_a_restart(tmp_path: Path) -> None:
     async with issuing_world(tmp_path) as gateway:
         await gateway.issued(Q3, request_id="one")
