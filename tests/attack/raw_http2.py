@@ -73,7 +73,9 @@ class RawConnection:
         await self.send(self.h2.data_to_send())
 
     async def send(self, raw: bytes) -> None:
-        """Sends bytes as they are."""
+        """Sends bytes as they are, unless the other side has hung up."""
+        if self.gone:
+            return
         try:
             self._writer.write(raw)
             await self._writer.drain()
@@ -123,6 +125,14 @@ class RawConnection:
         for event in self.h2.receive_data(raw):
             self._note(event)
         await self.flush()
+
+    async def drain(self) -> None:
+        """Reads and forgets what comes until the other side hangs up."""
+        while not self.gone:
+            try:
+                self.gone = not await self._reader.read(65536)
+            except OSError:
+                self.gone = True
 
     def _note(self, event: h2.events.Event) -> None:
         match event:
