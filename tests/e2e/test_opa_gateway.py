@@ -1,5 +1,6 @@
 """The whole gateway with `engine = "opa"` and the real OPA beside it, as `deploy/opa/` shows it."""
 
+import json
 import subprocess
 import time
 from collections.abc import Iterator
@@ -17,6 +18,8 @@ from remit_sandbox.sandbox import Sandbox
 from remit_server.adapters.database.audit_log import events
 
 SOON = timedelta(seconds=1)
+STARTED = "gateway_started"
+CONNECTIONS = 16  # the chance that one worker gets all of them is one in thirty thousand
 DELETE = remit.Permission(actions=["s3:DeleteObject"], resources=["arn:aws:s3:::production/*"])
 
 
@@ -35,10 +38,10 @@ def opa_table(opa: OpaProcess) -> dict[str, object]:
 
 
 @contextmanager
-def gateway_beside(opa: OpaProcess, sandbox: Sandbox, folder: Path) -> Iterator[OwnGateway]:
+def gateway_beside(opa: OpaProcess, sandbox: Sandbox, folder: Path, *options: str) -> Iterator[OwnGateway]:
     """Runs a gateway that decides through this OPA."""
     more = {"policy": {"engine": "opa", "decision_timeout_milliseconds": 5000}, "policy.opa": opa_table(opa)}
-    with own_gateway(sandbox, folder, None, more) as gateway:
+    with own_gateway(sandbox, folder, None, more, options) as gateway:
         yield gateway
 
 
@@ -76,6 +79,18 @@ def test_it_issues_and_refuses_and_survives_opa(sandbox: Sandbox, alice_token: s
     assert "opa gave no answer that may be used" in own.log_path.read_text()
     assert opa.token not in own.log_path.read_text()
     assert "credentials_issued" in [event.kind for event in events(tmp_path / "ledger.sqlite3")]
+
+
+def test_every_worker_of_a_gateway_serves_and_asks_one_opa(sandbox: Sandbox, alice_token: str, tmp_path: Path) -> None:
+    with opa_server(tmp_path / "opa") as opa, gateway_beside(opa, sandbox, tmp_path, "--workers", "2") as own:
+        answers = []
+        for _ in range(CONNECTIONS):
+            with client(sandbox, own.mtls) as gateway:
+                answers.append(gateway.preview("summarise Q3", subject_token=alice_token, allow=Q3))
+
+    assert [type(answer) for answer in answers] == [remit.WouldIssue] * CONNECTIONS
+    starts = [json.loads(event.body_text) for event in events(tmp_path / "ledger.sqlite3") if event.kind == STARTED]
+    assert sorted(start["worker"] for start in starts) == [1, 2]
 
 
 def test_without_an_opa_the_gateway_does_not_start_and_says_what_to_do(sandbox: Sandbox, tmp_path: Path) -> None:
