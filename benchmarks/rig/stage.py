@@ -280,18 +280,25 @@ def _tokens(issuer: LocalIssuer) -> Iterator[str]:
 
 
 def _bundle(folder: Path, entitlements: int) -> Path:
-    """Writes the default policy with a catalogue grown to so many entitlements, each of a group of its own."""
+    """Writes the default policy with a catalogue grown to so many entitlements, each of a group of its own.
+
+    What is added is short: a data file has room for 32 MiB, and 100,000 entitlements nearly fill it.
+    """
     bundle = folder / "policies"
     shutil.copytree(sample_policies(), bundle)
     data = bundle / "remit/catalog/entitlements/data.yaml"
     catalogue, _ = strict_yaml(data.read_text())
-    entry = catalogue["entitlements"][REPORTS_READER]
+    entry = {
+        **catalogue["entitlements"][REPORTS_READER],
+        "description": "Reads",
+        "actors": [f"spiffe://{TRUST_DOMAIN}/**"],
+    }
     for number in range(entitlements - len(catalogue["entitlements"])):
         readable = {"actions": ["s3:GetObject"], "resources": [f"arn:aws:s3:::reports/{number}/*"], "conditions": []}
-        catalogue["entitlements"][f"made-up-{number}"] = {**entry, "permissions": [readable]}
-        catalogue["by_group"][f"group-{number}"] = [f"made-up-{number}"]
+        catalogue["entitlements"][f"e{number}"] = {**entry, "permissions": [readable]}
+        catalogue["by_group"][f"g{number}"] = [f"e{number}"]
     data.unlink()
-    data.with_suffix(".json").write_text(json.dumps(catalogue))
+    data.with_suffix(".json").write_text(json.dumps(catalogue, separators=(",", ":")))
     stamp(bundle)
     return bundle
 
