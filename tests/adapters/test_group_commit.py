@@ -1,6 +1,7 @@
 import asyncio
 import sqlite3
 import threading
+import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
@@ -249,6 +250,20 @@ async def test_a_writer_that_is_stuck_refuses_everybody_who_waits_though_they_ha
     await commit.close()
     messages = asked(path, "SELECT json_extract(body, '$.message') FROM audit_events ORDER BY sequence")
     assert messages == [("blocked",), ("again",)]
+
+
+async def test_a_large_batch_that_gets_on_is_slow_and_not_stuck(database: Database) -> None:
+    def slow(_: Batch) -> str:
+        time.sleep(0.4)
+        return "done"
+
+    impatient = GroupCommit(database, FakeClock(), stuck_after=timedelta(seconds=1))
+    impatient.start()
+
+    answers = await asyncio.gather(*(impatient(slow) for _ in range(4)))
+
+    assert answers == ["done"] * 4
+    await impatient.close()
 
 
 async def test_a_writer_that_is_stuck_still_ends_when_told_to(database: Database) -> None:

@@ -8,7 +8,6 @@ connection runs the same functions through `AsyncConnection.run_sync`.
 import asyncio
 import os
 import sqlite3
-import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
@@ -21,13 +20,14 @@ from sqlalchemy.exc import ArgumentError, DBAPIError
 from sqlalchemy.pool import QueuePool
 
 from remit_server.adapters.database.prepared import run_text
-from remit_server.adapters.database.turns import Turns
+from remit_server.adapters.database.turns import TurnNotGot, Turns
 
 T = TypeVar("T")
 Work = Callable[[Connection], T]
 
 READERS = 2
 PATIENCE = timedelta(milliseconds=750)  # with other processes that write, while none of them gets on
+START_PATIENCE = timedelta(seconds=10)  # while a gateway starts: nobody waits for an answer yet
 _COMMON = ("foreign_keys=ON", "trusted_schema=OFF")
 _WRITER = ("journal_mode=WAL", "synchronous=FULL", *_COMMON)
 _READER = ("query_only=ON", *_COMMON)
@@ -73,10 +73,14 @@ class Database:
         self._writing = ThreadPoolExecutor(1, thread_name_prefix="ledger-write")
 
     @property
-    def stuck_seconds(self) -> float:
-        """For how long the transaction that is under way has got nowhere; 0.0 where none is. Asks no thread."""
-        since = self._turns.since if self._turns else None
-        return 0.0 if since is None else time.monotonic() - since
+    def since(self) -> float | None:
+        """When the transaction that is under way last got on (monotonic); None where none is. Asks no thread."""
+        return self._turns.since if self._turns else None
+
+    def gets_on(self) -> None:
+        """Says, from within the work that is written, that it is slow rather than stuck."""
+        if self._turns is not None:
+            self._turns.gets_on()
 
     async def write(self, work: Work[T], *, patience: timedelta = timedelta()) -> T:
         """Runs the work on the one writing connection and commits; when anything fails nothing of it is done.
@@ -132,13 +136,17 @@ def open_database(url: str | Path, *, patience: timedelta = PATIENCE) -> Databas
         URL.create("sqlite+pysqlite", database=str(path)), "BEGIN IMMEDIATE", _WRITER, size=1, patience=patience
     )
     try:
-        with writer.connect() as connection:
+        # In its turn: of two that open a new database at once, one would find it locked while the other sets it up.
+        with turns.taken(START_PATIENCE.total_seconds()), writer.connect() as connection:
             mode = connection.exec_driver_sql("PRAGMA journal_mode").scalar_one()
-    except DBAPIError as error:
+    except (DBAPIError, TurnNotGot) as error:
         writer.dispose()
-        raise DatabaseRefused(f"{path} cannot be opened: {error.orig}") from error
+        turns.close()
+        why = error.orig if isinstance(error, DBAPIError) else error
+        raise DatabaseRefused(f"{path} cannot be opened: {why}") from error
     if mode != "wal":
         writer.dispose()
+        turns.close()
         raise DatabaseRefused(f"{path} stands on a file system without write-ahead logging: use a local disk")
     reader = _engine(
         URL.create("sqlite+pysqlite", database=str(path)), "BEGIN", _READER, size=READERS, patience=patience

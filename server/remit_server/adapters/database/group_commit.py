@@ -31,6 +31,7 @@ MAX_WAITING = 1024
 MAX_BATCH = 256
 PATIENCE = timedelta(seconds=5)  # with a queue that moves
 STUCK_AFTER = timedelta(milliseconds=900)  # a transaction that has got nowhere for so long
+_LOOKS = 8  # at the writer within that time, all of which see it at the same place
 _RETRY_AFTER = timedelta(seconds=1)
 
 _LOCK_HEAD = Prepared(select(audit_head.c.sequence, audit_head.c.hash).where(audit_head.c.id == 1).with_for_update())
@@ -88,7 +89,8 @@ class GroupCommit:
         self._patience = patience.total_seconds()
         self._waiting: asyncio.Queue[_Waiting | None] = asyncio.Queue(max_waiting)
         self._writer: asyncio.Task[None] | None = None
-        self._stuck_after = stuck_after.total_seconds()
+        self._look_every = stuck_after.total_seconds() / (_LOOKS + 1)
+        self._is_stuck = False
         self._watch: asyncio.TimerHandle | None = None
 
     def start(self) -> None:
@@ -108,7 +110,7 @@ class GroupCommit:
         Raises the operation's own error, Outage(OVERLOADED) when too many wait, and Outage(LEDGER_UNAVAILABLE) when it
         could not be written in time: then it is not done, or nobody was told that it is.
         """
-        if self._writer is None or self._is_stuck():
+        if self._writer is None or self._is_stuck:
             raise unavailable()
         waiting = _Waiting(operation, asyncio.get_running_loop().create_future())
         try:
@@ -123,24 +125,33 @@ class GroupCommit:
         except TimeoutError as error:
             raise unavailable() from error
 
-    def _is_stuck(self) -> bool:
-        """Says whether the disk, or another process, has kept the writer for so long that waiting is of no use.
+    def _getting_on(self, operation: Operation[T]) -> Operation[T]:
+        """Returns the operation, after which the writer is known not to be stuck: a large batch is only slow."""
 
-        Asks the writer's own thread: a loop that is late takes nothing for stuck that has long been written.
+        def run(batch: Batch) -> T | RemitError:
+            result = operation(batch)
+            self._database.gets_on()
+            return result
+
+        return run
+
+    def _watch_over(self, batch: list[_Waiting], seen: float | None = None, looks: int = 0) -> None:
+        """Looks every now and then whether the writer gets on with this batch.
+
+        NOTE: what counts is looks, not time: where this process is short of time, it is late with its looks as well.
+        And it is the writer's own thread that is asked: a late loop takes nothing for stuck that has been written.
         """
-        return self._database.stuck_seconds >= self._stuck_after
+        self._watch = asyncio.get_running_loop().call_later(self._look_every, self._look_at, batch, seen, looks)
 
-    def _watch_over(self, batch: list[_Waiting], seconds: float) -> None:
-        """Looks in so many seconds whether the writer is stuck in this batch."""
-        self._watch = asyncio.get_running_loop().call_later(seconds, self._look_at, batch)
-
-    def _look_at(self, batch: list[_Waiting]) -> None:
+    def _look_at(self, batch: list[_Waiting], seen: float | None, looks: int) -> None:
         """Refuses everybody who waits when the writer is stuck; nobody is told that anything is done."""
-        if not self._is_stuck():
-            # NOTE: a deadline of whole milliseconds would let a loop look again and again within the last one.
-            self._watch_over(batch, max(0.01, self._stuck_after - self._database.stuck_seconds))
+        since = self._database.since
+        looks = looks + 1 if since is not None and since == seen else 0
+        self._is_stuck = looks >= _LOOKS
+        self._watch_over(batch, since, looks)
+        if not self._is_stuck:
             return
-        stuck = TimeoutError(f"the ledger has got nowhere for {self._stuck_after} s")
+        stuck = TimeoutError("the ledger does not get on")
         told_to_end = False
         while not self._waiting.empty():
             waiting = self._waiting.get_nowait()
@@ -163,17 +174,18 @@ class GroupCommit:
                     break
                 batch.append(waiting)
             if wanted := [waiting for waiting in batch if not waiting.answer.done()]:
-                self._watch_over(wanted, self._stuck_after)
+                self._watch_over(wanted)
                 await self._commit(wanted)
             if self._watch is not None:
                 self._watch.cancel()
+            self._is_stuck = False
             if last:
                 return
 
     async def _commit(self, batch: list[_Waiting]) -> None:
         """Commits a batch, then answers each of its operations; when it failed as a whole, none is done."""
         try:
-            operations = [waiting.operation for waiting in batch]
+            operations = [self._getting_on(waiting.operation) for waiting in batch]
             results = await self._database.write(partial(_run, operations, self._clock))
         except Exception as error:  # noqa: BLE001 - whatever it was: nobody is told that it is done
             if len(batch) > 1 and not _is_the_stores(error):

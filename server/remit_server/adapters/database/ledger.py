@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from datetime import datetime, timedelta
+from datetime import datetime
 from functools import partial
 from pathlib import Path
 
@@ -11,7 +11,7 @@ from sqlalchemy import Connection, bindparam, select
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from remit_server.adapters.database import operations
-from remit_server.adapters.database.engine import Database, DatabaseRefused, Work, open_database
+from remit_server.adapters.database.engine import START_PATIENCE, Database, DatabaseRefused, Work, open_database
 from remit_server.adapters.database.group_commit import PATIENCE, GroupCommit, T, unavailable
 from remit_server.adapters.database.migrations import migrate
 from remit_server.adapters.database.prepared import Prepared
@@ -35,8 +35,6 @@ _GRANT = Prepared(select(grants).where(grants.c.grant_id == bindparam("grant_id"
 _ISSUANCES = Prepared(
     select(issuances).where(issuances.c.grant_id == bindparam("grant_id")).order_by(issuances.c.number)
 )
-
-_START_PATIENCE = timedelta(seconds=10)
 
 
 class DatabaseLedger:
@@ -133,7 +131,7 @@ async def open_ledger(url: str | Path, clock: Clock) -> AsyncIterator[DatabaseLe
 async def _prepare(database: Database) -> None:
     """Creates or migrates the tables; at a start others that write are waited for longer than a caller would."""
     try:
-        await database.write(migrate, patience=_START_PATIENCE)
+        await database.write(migrate, patience=START_PATIENCE)
     except (OSError, DBAPIError) as error:
         why = error.orig if isinstance(error, DBAPIError) else error
         raise DatabaseRefused(f"the ledger cannot be written: {why}") from error

@@ -21,6 +21,8 @@ AFTER_A_FAILURE: Final = 0.15  # the holder is likely to be still stuck, and thi
 LONGEST: Final = 5.0  # even where the others get on
 _TURN, _NEXT, _COUNT = 0, 1, 8  # places in the file: two bytes to lock, then how many turns there were
 _COUNT_BYTES: Final = 8
+_TELL_EVERY: Final = 0.1  # seconds of a turn
+_CHARGED: Final = 0.005
 _LOOK_EVERY: Final = {_TURN: 0.0005, _NEXT: 0.002}  # one process waits for the turn, all others to be next
 
 
@@ -39,6 +41,7 @@ class Turns:
         self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
         self._patience = patience
         self._failed = False
+        self._told = 0.0
         self.since: float | None = None  # monotonic: when the turn was asked for, came, or another one finished
 
     @contextmanager
@@ -62,6 +65,12 @@ class Turns:
         finally:
             self.since = None
 
+    def gets_on(self) -> None:
+        """Says that the transaction which has the turn is slow rather than stuck, to those who wait too."""
+        self.since = time.monotonic()
+        if self.since - self._told >= _TELL_EVERY:
+            self._count()
+
     def close(self) -> None:
         """Closes the file."""
         os.close(self._file)
@@ -76,15 +85,20 @@ class Turns:
             fcntl.lockf(self._file, fcntl.LOCK_UN, 1, _NEXT)
 
     def _wait_for(self, place: int, patience: float, given_up: float) -> None:
-        """Waits for one lock, anew after each turn that another process has had meanwhile."""
-        until, turns = time.monotonic() + patience, self._turns_so_far()
+        """Waits for one lock, anew after each turn that another process has had meanwhile.
+
+        A pause between two looks is charged at no more than `_CHARGED`: on a machine that is short of time for this
+        process, the one that has the turn is likely to be short of it too, and not stuck.
+        """
+        spent, turns, looked = 0.0, self._turns_so_far(), time.monotonic()
         while not self._got(place):
             now = time.monotonic()
-            if now >= until:
+            spent, looked = spent + min(now - looked, _CHARGED), now
+            if spent >= patience:
                 before, turns = turns, self._turns_so_far()
                 if before == turns or now >= given_up:
                     raise TurnNotGot("another process holds the database and does not get on")
-                self.since, until = now, now + patience
+                self.since, spent = now, 0.0
             time.sleep(_LOOK_EVERY[place])
 
     def _got(self, place: int) -> bool:
@@ -101,5 +115,6 @@ class Turns:
 
     def _count(self) -> None:
         """Counts this turn, so that those who wait see that somebody gets on."""
+        self._told = time.monotonic()
         count = int.from_bytes(self._turns_so_far(), "little")
         os.pwrite(self._file, ((count + 1) % (1 << 64)).to_bytes(_COUNT_BYTES, "little"), _COUNT)
