@@ -67,6 +67,14 @@ def die(_: int, __: Say) -> int:
     return 0
 
 
+def shout(_: int, say: Say) -> int:
+    """What it printed cannot be written any more when it ends."""
+    say(FAILED, why="nobody reads")
+    sys.stdout.write("unread")
+    os.close(1)
+    return 2
+
+
 def raise_(_: int, __: Say) -> int:
     """A fault of the program."""
     raise ZeroDivisionError
@@ -124,7 +132,7 @@ def leave(number: int, say: Say) -> int:
 
 
 WORKS: dict[str, Callable[[int, Say], int]] = {
-    work.__name__: work for work in (serve, crash, fail, complain, die, raise_, hang, deaf, silent, leave)
+    work.__name__: work for work in (serve, crash, fail, complain, shout, die, raise_, hang, deaf, silent, leave)
 }
 
 

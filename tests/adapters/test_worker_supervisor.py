@@ -204,6 +204,15 @@ def test_a_long_complaint_is_told_as_far_as_it_fits() -> None:
     assert ending["message"] == "the gateway did not start: " + "\u2026" * 8_000
 
 
+def test_a_worker_whose_output_cannot_be_written_ends_all_the_same() -> None:
+    """Otherwise it would go on as a second supervisor."""
+    with supervised("shout", 1, environment={"PYTHONUNBUFFERED": ""}) as running:
+        ending, log = running.ended()
+
+    assert ending == {"code": 2, "message": "the gateway did not start: nobody reads"}
+    assert "Traceback" not in log
+
+
 def test_workers_end_when_their_supervisor_is_killed() -> None:
     with supervised("serve", 2) as running:
         pids = running.served(2)

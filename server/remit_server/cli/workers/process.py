@@ -167,9 +167,11 @@ def _live(number: int, work: Work, *, told: int, tie: tuple[int, float], abandon
     except BaseException:  # noqa: BLE001 - whatever it is: it must not run on in the supervisor's name
         _log.exception("a worker failed")
     finally:
-        sys.stdout.flush()
-        sys.stderr.flush()
-        os._exit(code)
+        try:
+            sys.stdout.flush()
+            sys.stderr.flush()
+        finally:  # nobody may read them any more
+            os._exit(code)
 
 
 def _end_with_supervisor(lifeline: int, orphan_seconds: float) -> None:
