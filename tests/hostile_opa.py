@@ -102,6 +102,7 @@ BODIES: dict[str, Script] = {
     "a page": says(http(b"<html>yes</html>", "200 OK", "Content-Type: text/html")),
     "yes by another content type": sent("Content-Type: text/plain"),
     "a yes that is packed": sent("Content-Encoding: gzip", packed=True),
+    "a yes that says it is packed and is not": sent("Content-Encoding: gzip"),
     "a yes that is packed and does not say so": sent(packed=True),
     "a bomb": says(http(gzip.compress(b" " * (64 << 20), 9), "200 OK", "Content-Encoding: gzip")),
     "a body over its bound": text('{"result": YES, "provenance": PROVENANCE}' + " " * (256 << 10)),
