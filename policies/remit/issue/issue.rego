@@ -24,13 +24,19 @@ decision := {"allow": false, "entitlements": [], "reasons": [reason | some reaso
 # description: The usable entitlements as the gateway reads them, by the catalogue's order of roles, then by id.
 entitlements := [entitlement |
 	some role_arn in catalogue.roles
-	role_arn in {catalogue.entitlements[id].role_arn | some id in usable}
-	some id in usable
-	catalogue.entitlements[id].role_arn == role_arn
-	entitlement := object.union(defaults, object.union(
-		object.filter(catalogue.entitlements[id], decided),
-		{"id": id},
-	))
+	some id in usable_of[role_arn]
+	entry := catalogue.entitlements[id]
+	entitlement := {
+		"id": id,
+		"role_arn": role_arn,
+		"kind": object.get(entry, "kind", "standard"),
+		"permissions": entry.permissions,
+		"max_credential_seconds": entry.max_credential_seconds,
+		"max_task_seconds": entry.max_task_seconds,
+		"approval": object.get(entry, "approval", null),
+		"bind": object.get(entry, "bind", null),
+		"offline_renewal": object.get(entry, "offline_renewal", false),
+	}
 ]
 
 # METADATA
@@ -121,6 +127,8 @@ usable contains id if {
 	in_hours(catalogue.entitlements[id], input.context.time)
 }
 
+usable_of[catalogue.entitlements[id].role_arn] contains id if some id in usable
+
 issuer_accepted(entry, _) if not entry.issuers
 
 issuer_accepted(entry, issuer) if issuer in entry.issuers
@@ -134,12 +142,3 @@ labels_fit(wanted, labels) if {
 in_hours(entry, _) if not entry.hours
 
 in_hours(entry, time_text) if time_window.is_open(entry.hours, time.parse_rfc3339_ns(time_text))
-
-# What an author may leave out.
-defaults := {"kind": "standard", "approval": null, "bind": null, "offline_renewal": false}
-
-# What the gateway reads of an entry; who may use it stays in the catalogue.
-decided := {
-	"role_arn", "kind", "permissions", "max_credential_seconds", "max_task_seconds",
-	"approval", "bind", "offline_renewal",
-}
