@@ -118,13 +118,21 @@ def _rows(settings: "Settings") -> list[tuple[str, str]]:
     ]
     keys = f"access key {settings.aws.access_key_id}" if settings.aws.access_key_id else "the platform's credentials"
     rows += [
-        ("policy", str(settings.policy.bundle)),
+        ("policy", f"{settings.policy.bundle}, decided by {_engine(settings)}"),
         ("AWS", f"{settings.aws.endpoint_url or f'STS of {settings.aws.region}'}, signed with {keys}"),
         ("ledger", settings.database_url),
         ("digest", settings.digest),
         ("ceilings", settings.ceilings_digest),
     ]
     return rows
+
+
+def _engine(settings: "Settings") -> str:
+    """Returns which engine decides."""
+    opa = settings.policy.opa
+    if opa is None:
+        return "the embedded engine"
+    return f"OPA at {opa.url}, which pulls the bundle from {opa.bundle_address}"
 
 
 def _use(item: "IssuerSettings") -> str:

@@ -78,8 +78,10 @@ def _supervised(settings: "Settings", workers: int) -> "Ending":
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     # Read once, for the workers of today and those that replace them: whatever happens to the files meanwhile.
     bundle = read_fitting_bundle(settings.policy.bundle, [role.arn for role in settings.roles])
-    with HeldPorts([listener.address for listener in settings.listeners]) as ports:
-        pairs = zip(settings.listeners, ports.addresses, strict=True)
+    opa = settings.policy.opa
+    bundle_addresses = [] if opa is None else [opa.bundle_address]
+    with HeldPorts([*(listener.address for listener in settings.listeners), *bundle_addresses]) as ports:
+        pairs = zip(settings.listeners, ports.addresses, strict=False)  # OPA knows the last one as it is written
         listeners = tuple(replace(listener, address=address) for listener, address in pairs)
         work = GatewayWork(replace(share_of(settings, workers), listeners=listeners), bundle, workers)
         return Supervisor(work, workers, abandon=ports.close).run()
