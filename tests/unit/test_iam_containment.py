@@ -206,6 +206,26 @@ ESCAPING = {
         "condition Bool aws:x is missing",
     ),
     "an issued NotAction against a list": ([but(allow("iam:*"), "Action")], [allow("s3:*")], "no statement"),
+    "an issued NotAction that excepts one of two forbidden services": (
+        [but(allow("iam:*", "*"), "Action")],
+        [allow("*", "*"), deny(["iam:*", "sts:*"], "*")],
+        "statement 1 denies it",
+    ),
+    "an issued NotAction against one that excepts more": (
+        [but(allow("iam:*", "*"), "Action")],
+        [but(allow(["iam:*", "sts:*"], "*"), "Action")],
+        "no statement",
+    ),
+    "an issued NotResource that excepts one of two forbidden prefixes": (
+        [but(allow(), "Resource")],
+        [allow("s3:*", "*"), deny("s3:*", ["arn:aws:s3:::a/*", "arn:aws:s3:::b/*"])],
+        "statement 1 denies it",
+    ),
+    "an issued NotResource against one that excepts more": (
+        [but(allow(), "Resource")],
+        [but(allow("s3:*", ["arn:aws:s3:::a/*", "arn:aws:s3:::b/*"]), "Resource")],
+        "no statement",
+    ),
     "an issued NotResource against a prefix": ([but(allow(), "Resource")], [allow()], "no statement"),
     "another account": (
         [allow("sqs:*", "arn:aws:sqs:r:2:q")],
