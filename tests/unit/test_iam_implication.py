@@ -102,6 +102,17 @@ ESCAPING = {
         [allow(), deny({"StringNotLike": {"s3:prefix": "a/*"}, "BoolIfExists": {"aws:ViaAWSService": "false"}})],
         [allow(like("a/*"))],
     ),
+    "a Deny under one more condition": (
+        [allow(), deny({"StringNotLike": {"s3:prefix": "a/*", "s3:versionid": "1"}})],
+        [allow(like("a/*"))],
+    ),
+    "a Deny on one of two resources": (
+        [
+            {**allow(), "Resource": ["arn:aws:s3:::b", "arn:aws:s3:::c"]},
+            {**deny({"StringNotLike": {"s3:prefix": "a/*"}}), "Resource": "arn:aws:s3:::b"},
+        ],
+        [{**allow(like("a/*")), "Resource": "*"}],
+    ),
     "a Deny on a key that may have several values": (
         [allow(), deny({"StringNotLike": {"aws:TagKeys": "a/*"}})],
         [allow({"StringLike": {"aws:TagKeys": "a/*"}})],
