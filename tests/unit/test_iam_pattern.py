@@ -274,3 +274,11 @@ def test_an_intersection_of_resources_takes_the_named_segments() -> None:
     left, right = ResourcePattern.parse("arn:aws:sqs:*:1:a*"), ResourcePattern.parse("arn:aws:sqs:r:*:*b")
 
     assert [each.text for each in left.intersect(right)] == ["arn:aws:sqs:r:1:a*b"]
+
+
+@pytest.mark.parametrize(
+    ("wide", "narrow"),
+    [("?", "${aws:x}"), ("a?", "a${aws:x}"), ("a?*", "a${aws:x}"), ("${aws:x}?", "${aws:x}${aws:y}")],
+)
+def test_a_policy_variable_is_never_taken_for_a_single_character(wide: str, narrow: str) -> None:
+    assert not Pattern(wide).includes(Pattern(narrow))
