@@ -114,6 +114,7 @@ test: setup setup-sandbox .tools/opa-$(OPA_VERSION) lint types layers protos-che
 
 test-extended: test ## The same, then the laws again with ROUNDS=10 other seeds.
 	@for seed in $$(seq $(ROUNDS)); do $(BIN)/pytest -q -n 2 --hypothesis-seed=$$seed tests/property || exit 1; done
+	REMIT_EXTENDED=1 $(BIN)/pytest -q tests/attack/test_rows_2e_places.py
 
 bench: setup ## Measure; prints figures, judges nothing.
 	@for name in $(BENCHMARKS:benchmarks/%.py=%); do $(BIN)/python -m benchmarks.$$name || exit 1; done

@@ -51,9 +51,7 @@ async def served(
     authority = Authority.create(folder / "tls")
     pair = authority.issue_server(["localhost", "127.0.0.1"])
     service = CredentialService(world.admit, world.issue, world.preview, world.end)
-    server = GrpcServer(
-        service, concurrent_calls=concurrent_calls, read_within=read_within, taken_within=taken_within
-    )
+    server = GrpcServer(service, concurrent_calls=concurrent_calls, read_within=read_within, taken_within=taken_within)
     address = server.listen(ListenerSettings("127.0.0.1:0", pair.certificate_path, pair.key_path))
     roots = authority.bundle_path.read_bytes()
     await server.start()

@@ -128,6 +128,21 @@ async def test_a_refusal_carries_reason_rule_remedy_and_offer(gateway: Served) -
             "intent.permissions[0].conditions[0]",
         ),
         ({"intent": types_pb2.TaskIntent(purpose="line\nbreak")}, "intent.purpose"),
+        (
+            {
+                "intent": types_pb2.TaskIntent(
+                    purpose="x",
+                    permissions=[
+                        types_pb2.Permission(
+                            actions=["s3:GetObject"],
+                            resources=["*"],
+                            conditions=[types_pb2.Condition(operator="StringAlike", key="s3:prefix", values=["2026/"])],
+                        )
+                    ],
+                )
+            },
+            "intent.permissions[0].conditions[0]",
+        ),
     ],
 )
 async def test_a_malformed_field_is_named_and_its_value_is_not_repeated(

@@ -4,6 +4,7 @@ Messages carry fingerprints, never tokens, keys, protobuf messages or upstream b
 """
 
 import logging
+import os
 import sys
 
 import structlog
@@ -14,7 +15,12 @@ PINNED = ("botocore", "boto3", "urllib3", "aiohttp", "grpc", "sqlalchemy", "aios
 
 
 def configure_logs(level: int = logging.INFO) -> None:
-    """Sends every record of the process to stderr as JSON, with the noisy libraries held at WARNING."""
+    """Sends every record of the process to stderr as JSON, with the noisy libraries held at WARNING.
+
+    gRPC's core says nothing unless GRPC_VERBOSITY asks it to: its lines are no JSON, and a stranger can cause them.
+    Call it before grpc is imported.
+    """
+    os.environ.setdefault("GRPC_VERBOSITY", "NONE")
     shared: list[structlog.typing.Processor] = [
         structlog.stdlib.add_log_level,
         structlog.stdlib.add_logger_name,

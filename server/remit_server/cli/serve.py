@@ -50,6 +50,7 @@ def serve(
 
     count = _count(workers)
     configure_logs()
+    _allow_many_connections()
     try:
         settings = load(config)
         ending = _supervised(settings, count) if count > 1 else _alone(settings)
@@ -61,21 +62,29 @@ def serve(
     raise typer.Exit(ending.code)
 
 
+def _allow_many_connections() -> None:
+    """Lets this process, and those it forks, hold as many connections and files open as its limits allow at all."""
+    import resource
+
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+
+
 def _supervised(settings: "Settings", workers: int) -> "Ending":
     """Serves with several workers.
 
     NOTE: what is forked must have no thread, no event loop and no grpc, so nothing here may load `bootstrap`.
     """
-    import resource
     from dataclasses import replace
 
+    from remit_server.adapters.own_memory import keep_memory_private
     from remit_server.adapters.policy.fitting import read_fitting_bundle
     from remit_server.cli.workers.gateway import GatewayWork
     from remit_server.cli.workers.ports import HeldPorts
     from remit_server.cli.workers.supervisor import Supervisor
     from remit_server.config.sharing import share_of
 
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    keep_memory_private()
     # Read once, for the workers of today and those that replace them: whatever happens to the files meanwhile.
     bundle = read_fitting_bundle(settings.policy.bundle, [role.arn for role in settings.roles])
     opa = settings.policy.opa

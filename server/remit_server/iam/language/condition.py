@@ -6,6 +6,12 @@ from dataclasses import dataclass, field
 MAX_VALUES = 500
 MAX_VALUE = 1024
 _OPERATOR = re.compile(r"(?:ForAllValues:|ForAnyValue:)?[A-Za-z]{1,40}")
+_AWS_OPERATOR = re.compile(
+    r"Null|(?:ForAllValues:|ForAnyValue:)?(?:"
+    r"String(?:Not)?(?:Equals|EqualsIgnoreCase|Like)|Arn(?:Not)?(?:Equals|Like)|(?:Not)?IpAddress|Bool|BinaryEquals|"
+    r"(?:Numeric|Date)(?:(?:Not)?Equals|(?:Less|Greater)Than(?:Equals)?)"
+    r")(?:IfExists)?"
+)
 _KEY = re.compile(r"[\x21-\x7e]{1,256}")
 # STS refuses policies with other characters (AssumeRole, `Policy`); controls are refused besides.
 _VALUE = re.compile(r"[\x20-\x7e\xa0-\xff]*")
@@ -40,6 +46,11 @@ class Condition:
             raise MalformedCondition(f"a condition value is at most {MAX_VALUE} printable characters up to U+00FF")
         object.__setattr__(self, "values", tuple(sorted(set(self.values))))
         object.__setattr__(self, "folded_key", self.key.lower())
+
+    @property
+    def is_aws_operator(self) -> bool:
+        """Says whether AWS has this operator (IAM user guide, "IAM JSON policy elements: Condition operators")."""
+        return _AWS_OPERATOR.fullmatch(self.operator) is not None
 
     def __str__(self) -> str:
         return f"{self.operator} {self.key} [{', '.join(self.values)}]"
