@@ -6,6 +6,7 @@ line of standard output is one thing that happened, the last one how it ended.
 
 import ctypes
 import json
+import logging
 import os
 import signal
 import sys
@@ -113,7 +114,7 @@ def silent(number: int, say: Say) -> int:
 
 
 def leave(number: int, say: Say) -> int:
-    """The first that is second ends and leaves a child behind, which ends a little later."""
+    """The first that is second ends at a SIGUSR1 and leaves a child behind, which ends a little later."""
     once = Path(os.environ["ONCE"])
     if number != 2 or once.exists():
         return serve(number, say)
@@ -126,8 +127,10 @@ def leave(number: int, say: Say) -> int:
         tell(left=os.getpid())
         os._exit(0)
     os.read(ready, 1)
+    signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGUSR1])
     say(SERVING, where="here")
     tell(number=number, pid=worker)
+    signal.sigwait([signal.SIGUSR1])
     return 3
 
 
@@ -140,6 +143,7 @@ def main() -> None:
     """Supervises the named work and tells how that ended."""
     if "FIRST" in os.environ:  # as a container's first process, it inherits whatever is left behind
         ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+    logging.basicConfig(level=logging.INFO)
     work: Work = WORKS[sys.argv[1]]
     pace = Pace(*(float(seconds) for seconds in sys.argv[3:]))
     ending = Supervisor(work, int(sys.argv[2]), pace=pace).run()

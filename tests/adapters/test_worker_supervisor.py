@@ -27,6 +27,12 @@ class Supervised:
         found: dict[str, Any] = json.loads(self.process.stdout.readline())
         return found
 
+    def says(self, words: str) -> None:
+        """Returns once these words stand in the log."""
+        assert self.process.stderr is not None
+        while words not in self.process.stderr.readline():
+            assert self.process.poll() is None
+
     def served(self, workers: int) -> dict[int, int]:
         """Returns the process ids of the workers, by their number, once so many have served."""
         told = [self.next() for _ in range(workers)]
@@ -187,7 +193,10 @@ def test_a_worker_that_falls_silent_is_killed_and_replaced(tmp_path: Path) -> No
 
 def test_what_a_worker_leaves_behind_is_no_zombie_of_a_containers_first_process(tmp_path: Path) -> None:
     with supervised("leave", 2, environment={"ONCE": str(tmp_path / "once"), "FIRST": "1"}) as running:
-        told = [running.next() for _ in range(4)]  # the first two that serve, the one left behind, the replacement
+        pids = running.served(2)
+        running.says("serving on")
+        os.kill(pids[2], signal.SIGUSR1)
+        told = [running.next() for _ in range(2)]  # the one left behind, and the replacement
         left = next(item["left"] for item in told if "left" in item)
         while Path(f"/proc/{left}").exists():
             assert running.process.poll() is None

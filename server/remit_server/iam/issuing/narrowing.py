@@ -30,7 +30,7 @@ def narrowing_steps() -> Steps:
 
 
 def narrow(intent: Document, ceiling: Document) -> Document:
-    """Returns the largest part of the intent inside the ceiling that plain Allows can express; possibly empty.
+    """Returns the part of the intent inside the ceiling, the largest that two Allows, one of each, can say; or nothing.
 
     What is proven to lie inside is kept whole, also where several Allows hold it together. Of the rest, patterns are
     intersected pairwise, and the conditions of the ceiling's Allow are added; what a Deny may touch is left out,
