@@ -99,6 +99,30 @@ async def test_a_policy_that_eats_memory_dies_alone(tmp_path: Path) -> None:
         assert isinstance(await engine.decide(engine.active, told_to("allow")), Allow)
 
 
+async def test_a_worker_that_the_machine_does_not_let_work_gets_more_time(tmp_path: Path) -> None:
+    async with engine_on(tmp_path, limits=replace(HASTY, spares=0)) as engine:
+        (pid,) = engine.pids
+        os.kill(pid, signal.SIGSTOP)
+        decision = asyncio.ensure_future(engine.decide(engine.active, told_to("allow")))
+        await asyncio.sleep(2 * HASTY.decision_seconds)
+        os.kill(pid, signal.SIGCONT)
+
+        assert isinstance(await decision, Allow)
+        assert engine.pids == {pid}
+
+
+async def test_a_worker_that_answers_nothing_is_given_up_all_the_same(tmp_path: Path) -> None:
+    async with engine_on(tmp_path, limits=replace(HASTY, spares=0)) as engine:
+        (pid,) = engine.pids
+        os.kill(pid, signal.SIGSTOP)
+
+        with pytest.raises(PolicyUnavailable):
+            await engine.decide(engine.active, told_to("allow"))
+
+        assert isinstance(await engine.decide(engine.active, told_to("allow")), Allow)
+        assert pid not in engine.pids
+
+
 async def test_a_worker_that_is_killed_is_an_outage_and_then_replaced(tmp_path: Path) -> None:
     async with engine_on(tmp_path, limits=replace(PATIENT, spares=0)) as engine:
         (pid,) = engine.pids
