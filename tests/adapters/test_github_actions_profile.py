@@ -57,7 +57,13 @@ SUBJECTS = {
     "template repo, context, job_workflow_ref": {
         "sub": "repo:octo-org/octo-repo:environment:prod:job_workflow_ref:octo-org/x/.github/workflows/a.yml@main"
     },
+    "template repo, context, environment": {"sub": "repo:octo-org/octo-repo:environment:prod:environment:prod"},
     "template repository_id": {"sub": "repository_id:74"},
+    "template repository_id, context": {"sub": "repository_id:74:environment:prod"},
+    "template repository_id, visibility, ref": {
+        "sub": "repository_id:74:repository_visibility:private:ref:refs/heads/main"
+    },
+    "environment called ref": {"environment": "ref", "sub": "repo:octo-org/octo-repo:environment:ref"},
 }
 
 
@@ -84,6 +90,13 @@ def test_every_documented_subject_that_names_its_repository_is_read(claims: dict
         "repo:",
         "repository_id:75",
         "repository_id:740",
+        "repository_id:74:environment:admin",
+        "repository_id:74:environment:prod-evil",
+        "repository_id:74:environment",
+        "repository_id:74:ref:refs/heads/other",
+        "repository_id:74:repository_visibility:private:environment:admin",
+        "repo:octo-org/octo-repo:environment:prod:ref:refs/heads/other",
+        "repo:octo-org/octo-repo:pull_request:environment:admin",
         "repository_owner:octo-org",
         "repository_owner:octo-org:repository_visibility:private",
         "repository_owner_id:65",
@@ -156,6 +169,19 @@ def test_only_what_the_repository_protects_is_called_protected() -> None:
         sub="repo:octo-org/octo-repo:environment:protected",
     )
     assert "repository:74:protected" not in read_holder(_settings(), named).groups
+
+
+def test_a_pull_requests_run_is_never_called_protected() -> None:
+    token = changed(
+        GITHUB_TOKEN,
+        event_name="pull_request",
+        environment=ABSENT,
+        sub="repo:octo-org/octo-repo:pull_request",
+        ref="refs/pull/7/merge",
+        ref_protected="true",
+    )
+
+    assert read_holder(_settings(events=("pull_request",)), token).groups == ("owner:65", "repository:74")
 
 
 @pytest.mark.parametrize("event", ["push", "schedule", "workflow_dispatch", "release"])

@@ -11,7 +11,7 @@ if TYPE_CHECKING:  # the settings ask these rules about themselves
     from remit_server.config.identity_settings import IssuerSettings
 
 GOOGLE_ISSUER: Final = "https://accounts.google.com"
-# What the repository's own people start. A branch's author can push, so policies still ask for `...:protected`.
+# What the repository's own people start. Whoever can push starts them, so policies ask for an environment with rules.
 GITHUB_EVENTS: Final = ("push", "schedule", "workflow_dispatch", "release")
 # NOTE: strangers start these, mostly with the base repository's rights: whoever comments could hold credentials.
 # https://docs.github.com/en/actions/reference/workflows-and-actions/events-that-trigger-workflows

@@ -4,6 +4,7 @@ GitHub signs for every repository there is: only those of the owners that `tenan
 of owners and repositories can be given up and taken by others, ids cannot, so groups are made of ids alone.
 """
 
+import re
 from collections.abc import Mapping
 from typing import Any, Final
 
@@ -67,7 +68,7 @@ def _id_claim(claims: Mapping[str, Any], name: str) -> str:
 
 
 def _check_subject(claims: Mapping[str, Any]) -> None:
-    """Checks that `sub` names this repository, and this environment or ref where it names one.
+    """Checks that `sub` names this repository, and no environment or ref but this token's.
 
     NOTE: the expected text is made of the claims and compared, never taken apart: an organisation may bear the name
     that a composite of another's would have (the `-` forms of immutable subjects). Templates that name no repository
@@ -77,34 +78,45 @@ def _check_subject(claims: Mapping[str, Any]) -> None:
     if claims["sub"].startswith("repo:"):
         owner, _, name = claims["repository"].partition("/")
         immutable = f"{owner}@{claims['repository_owner_id']}/{name}@{claims['repository_id']}"
-        agrees = repository in {claims["repository"], immutable} and _is_context(claims, rest)
+        agrees = repository in {claims["repository"], immutable}
     elif claims["sub"].startswith("repository_id:"):
         agrees = repository == claims["repository_id"]
     else:
         raise TokenRefused("the claim `sub` names no repository: let its template start with `repo` or `repository_id`")
-    if not agrees:
+    if not (agrees and _is_context(claims, rest)):
         raise TokenRefused("the claim `sub` contradicts the token's repository, environment or ref")
 
 
 def _is_context(claims: Mapping[str, Any], context: str) -> bool:
-    """Says whether what follows the repository in `sub` agrees; there, a colon inside a value is written `%3A`."""
-    for name, claim in (("environment", "environment"), ("ref", "ref")):
-        if context == name or context.startswith(f"{name}:"):
-            expected = f"{name}:{claims.get(claim, '').replace(':', '%3A')}"
-            return bool(claims.get(claim)) and (context == expected or context.startswith(f"{expected}:"))
+    """Says whether what follows the repository in `sub` agrees; there, a colon inside a value is written `%3A`.
+
+    The token's own environment and ref are taken out wherever they stand; none may be left.
+    """
+    left = f":{context}:"
+    for name in ("environment", "ref"):
+        if claims.get(name):
+            own = claims[name].replace(":", "%3A")
+            left = re.sub(rf":{name}:{re.escape(own)}(?=:)", "", left)
+        if f":{name}:" in left:
+            return False
     return True
 
 
 def _github_groups(settings: IssuerSettings, claims: Mapping[str, Any]) -> tuple[str, ...]:
-    """Returns groups that a policy may rely on: owner, repository, and what of the repository's own protection held.
+    """Returns groups: owner, repository, whether the ref is protected, and the job's environment.
 
-    `repository:<id>:protected` is a run on a protected ref, `repository:<id>:environment:<name>` a job that passed that
-    environment's rules. No two lists of parts make one name: ids are digits, and only the last part is free.
+    NOTE: the last two say no more than the repository's settings do. `repository:<id>:environment:<name>` is a job that
+    passed that environment's rules, and one without rules, or made by being named, is open to whoever can push.
+    `repository:<id>:protected` is a ref that some rule matches: unless creations are restricted, whoever can push makes
+    `release/evil` under `release/*`. No pull request's run is in it: what runs there, nobody has reviewed.
+    https://docs.github.com/en/actions/concepts/workflows-and-actions/deployment-environments
+
+    No two lists of parts make one name: ids are digits, and only the last part is free.
     """
     del settings
     repository = f"repository:{claims['repository_id']}"
     groups = [f"owner:{claims['repository_owner_id']}", repository]
-    if claims.get("ref_protected") == "true":
+    if claims.get("ref_protected") == "true" and not claims["event_name"].startswith("pull_request"):
         groups.append(f"{repository}:protected")
     if "environment" in claims:
         groups.append(f"{repository}:environment:{claims['environment']}")
