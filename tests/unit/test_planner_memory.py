@@ -84,6 +84,31 @@ def test_an_intent_of_another_spelling_keeps_its_own() -> None:
     assert planner(shouted, ALLOW, FAST) == plan_session(shouted, ALLOW, CEILINGS, FAST)
 
 
+def test_an_entitlement_of_another_spelling_does_not_bring_back_the_first_ones() -> None:
+    planner = Planner(CEILINGS)
+    shouting = Allow((replace(READER, permissions=(permission("S3:GETOBJECT", f"{BUCKET}/2026/*"),)),))
+    quiet = Allow((replace(READER, permissions=(permission("s3:GetObject", f"{BUCKET}/2026/*"),)),))
+    wide = wish(permission("s3:*", f"{BUCKET}/*"))
+    part = replace(wide, narrowed=True)
+
+    plans = [planner(part, allow, EXACT) for allow in (shouting, quiet)]
+
+    assert plans == [plan_session(part, allow, CEILINGS, EXACT) for allow in (shouting, quiet)]
+    assert plans[0].session_policy != plans[1].session_policy
+
+
+def test_what_was_narrowed_once_is_not_the_answer_to_the_whole_ask() -> None:
+    planner = Planner(CEILINGS)
+    whole = wish(permission("s3:GetObject", f"{BUCKET}/*"), permission("s3:PutObject", f"{BUCKET}/*"))
+
+    part = planner(replace(whole, narrowed=True), ALLOW, EXACT)
+
+    assert part == plan_session(replace(whole, narrowed=True), ALLOW, CEILINGS, EXACT)
+    with pytest.raises(Denied) as raised:
+        planner(whole, ALLOW, EXACT)
+    assert raised.value.reason is Reason.CEILING_EXCEEDED
+
+
 def test_two_ceilings_never_answer_for_each_other() -> None:
     narrow = Document.parse(
         {
