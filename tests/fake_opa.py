@@ -13,10 +13,12 @@ from typing import Any
 from tests.policy_bundles import NO, YES
 
 from remit_server.adapters.opa.engine import OpaLimits, OpaServer
+from remit_server.adapters.opa.nonce import served_revision
 from remit_server.adapters.policy.bundle import Bundle
 from remit_server.config.settings import OpaSettings
 
 Script = Callable[["FakeOpa", asyncio.StreamWriter], Awaitable[None]]
+NONCE = "5" * 32  # of the start of every gateway whose OPA is not a real one
 # Generous where time is not what is tested: the machine may be busy.
 PATIENT = OpaLimits(decision_seconds=30.0, wait_seconds=30.0)
 HASTY = OpaLimits(decision_seconds=0.25, wait_seconds=30.0)
@@ -91,8 +93,8 @@ def says(answer: bytes) -> Script:
 
 @asynccontextmanager
 async def fake_opa(revision: str, tls: ssl.SSLContext | None = None) -> AsyncIterator[FakeOpa]:
-    """Runs one on a free port of loopback."""
-    fake = FakeOpa(revision)
+    """Runs one on a free port of loopback: it has pulled the bundle of this digest from the gateway under test."""
+    fake = FakeOpa(served_revision(revision, NONCE))
     server = await asyncio.start_server(fake.serve, "127.0.0.1", 0, ssl=tls)
     port = server.sockets[0].getsockname()[1]
     fake.url = f"https://localhost:{port}" if tls else f"http://127.0.0.1:{port}"
@@ -115,7 +117,7 @@ async def engine_with(
 ) -> AsyncIterator[OpaServer]:
     """Starts the engine on a fake that behaves so far."""
     clock = {"monotonic": more.pop("monotonic")} if "monotonic" in more else {}
-    engine = await OpaServer.start(bundle, settings_for(fake.url, **more), limits, **clock)
+    engine = await OpaServer.start(bundle, settings_for(fake.url, **more), limits, nonce=NONCE, **clock)
     try:
         yield engine
     finally:

@@ -56,10 +56,14 @@ class Gateway:
 
 @dataclass(frozen=True, slots=True)
 class Seat:
-    """Which of a gateway's worker processes this one is; one that is alone is the first of one."""
+    """Which of a gateway's worker processes this one is; one that is alone is the first of one.
+
+    `nonce` names the start of the gateway, the same in all of its workers; one that is alone makes its own.
+    """
 
     number: int = 1
     of: int = 1
+    nonce: str | None = None
 
 
 ALONE = Seat()
@@ -79,7 +83,7 @@ async def running_gateway(
     sys.setswitchinterval(THREADS_TAKE_TURNS.total_seconds())
     clock = SystemClock()
     async with AsyncExitStack() as stack:
-        policy = await _policy(stack, settings, bundle, share_port=seat.of > 1)
+        policy = await _policy(stack, settings, bundle, seat)
         ledger = await stack.enter_async_context(open_ledger(settings.database_url, clock))
         rejections = Rejections(ledger, clock)
         service = await _service(stack, settings, clock=clock, ledger=ledger, policy=policy, rejections=rejections)
@@ -111,7 +115,7 @@ def _started(settings: Settings, revision: Revision, seat: Seat) -> GatewayStart
     )
 
 
-async def _policy(stack: AsyncExitStack, settings: Settings, bundle: Bundle | None, *, share_port: bool) -> Policy:
+async def _policy(stack: AsyncExitStack, settings: Settings, bundle: Bundle | None, seat: Seat) -> Policy:
     """Starts the engine on the bundle; it has refused a stranger before this returns."""
     if bundle is None:
         roles = [role.arn for role in settings.roles]
@@ -126,7 +130,7 @@ async def _policy(stack: AsyncExitStack, settings: Settings, bundle: Bundle | No
     from remit_server.adapters.opa.engine import OpaLimits, OpaServer  # noqa: PLC0415 - its library takes half a second
 
     limits = OpaLimits(decision_seconds=seconds, most_waiting=chosen.queue)
-    server = await OpaServer.start(bundle, chosen.opa, limits, share_port=share_port)
+    server = await OpaServer.start(bundle, chosen.opa, limits, nonce=seat.nonce, share_port=seat.of > 1)
     stack.push_async_callback(server.close)
     return server
 

@@ -11,7 +11,7 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
-from tests.fake_opa import HASTY, PATIENT, FakeOpa, engine_with, fake_opa, http, says, settings_for
+from tests.fake_opa import HASTY, NONCE, PATIENT, FakeOpa, engine_with, fake_opa, http, says, settings_for
 from tests.hostile_opa import OTHERS, SLOW, STATUSES
 from tests.policy_bundles import DENY_ALL, OBEDIENT, YES, asked, bundle_of, told_to
 
@@ -243,7 +243,7 @@ async def test_an_old_or_unknown_opa_is_refused_at_once(opa: FakeOpa, bundle: Bu
     opa.version = version
 
     with pytest.raises(OpaRefused, match=told) as raised:
-        await OpaServer.start(bundle, settings_for(opa.url), PATIENT)
+        await OpaServer.start(bundle, settings_for(opa.url), PATIENT, nonce=NONCE)
 
     assert "Run a released OPA from 1.21.3 on" in str(raised.value)
     assert len(opa.heads) == 1
@@ -260,7 +260,7 @@ async def test_an_opa_that_is_not_there_is_told_with_its_address(bundle: Bundle)
     settings = settings_for("http://127.0.0.1:1", start_timeout=BRIEF)
 
     with pytest.raises(OpaRefused, match=r"http://127.0.0.1:1 cannot decide: it cannot be asked") as raised:
-        await OpaServer.start(bundle, settings, PATIENT)
+        await OpaServer.start(bundle, settings, PATIENT, nonce=NONCE)
 
     assert "policy.opa.url" in str(raised.value)
 
@@ -269,7 +269,7 @@ async def test_an_opa_without_the_bundle_is_told_what_it_holds(opa: FakeOpa, bun
     opa.revision = "f" * 64
 
     with pytest.raises(OpaRefused, match="it decides by revision ffffffffffff") as raised:
-        await OpaServer.start(bundle, settings_for(opa.url, start_timeout=BRIEF), PATIENT)
+        await OpaServer.start(bundle, settings_for(opa.url, start_timeout=BRIEF), PATIENT, nonce=NONCE)
 
     assert "pull the bundle from the gateway" in str(raised.value)
 
@@ -279,14 +279,14 @@ async def test_an_opa_that_refuses_the_gateway_is_told_by_its_token(opa: FakeOpa
     opa.script = says(http(b"{}", f"{status} No"))
 
     with pytest.raises(OpaRefused, match=rf"HTTP {status}.*policy\.opa\.token_file") as raised:
-        await OpaServer.start(bundle, settings_for(opa.url, token=Secret("the-token")), PATIENT)
+        await OpaServer.start(bundle, settings_for(opa.url, token=Secret("the-token")), PATIENT, nonce=NONCE)
 
     assert "the-token" not in str(raised.value)
 
 
 async def test_a_start_waits_for_an_opa_that_is_slow_to_pull(opa: FakeOpa, bundle: Bundle) -> None:
     revision, opa.revision = opa.revision, ""
-    starting = asyncio.create_task(OpaServer.start(bundle, settings_for(opa.url), PATIENT))
+    starting = asyncio.create_task(OpaServer.start(bundle, settings_for(opa.url), PATIENT, nonce=NONCE))
     await opa.asked.wait()
     assert not starting.done()
 
@@ -300,14 +300,14 @@ async def test_a_policy_that_allows_a_stranger_may_not_decide(opa: FakeOpa, bund
     opa.script = says(http(opa.body(YES)))
 
     with pytest.raises(BundleRefused, match="allows a stranger"):
-        await OpaServer.start(bundle, settings_for(opa.url), PATIENT)
+        await OpaServer.start(bundle, settings_for(opa.url), PATIENT, nonce=NONCE)
 
 
 async def test_a_policy_without_an_answer_for_a_stranger_may_not_decide(opa: FakeOpa, bundle: Bundle) -> None:
     opa.script = says(http({"provenance": opa.provenance()}))
 
     with pytest.raises(BundleRefused, match=r"no decision on a stranger .*: the decision is undefined"):
-        await OpaServer.start(bundle, settings_for(opa.url), PATIENT)
+        await OpaServer.start(bundle, settings_for(opa.url), PATIENT, nonce=NONCE)
 
 
 @pytest.mark.parametrize(
@@ -315,7 +315,7 @@ async def test_a_policy_without_an_answer_for_a_stranger_may_not_decide(opa: Fak
 )
 async def test_the_rules_of_publishing_hold_for_this_engine_too(opa: FakeOpa, tmp_path: Path, rego: str) -> None:
     with pytest.raises(BundleRefused):
-        await OpaServer.start(bundle_of(tmp_path / "other", rego), settings_for(opa.url), PATIENT)
+        await OpaServer.start(bundle_of(tmp_path / "other", rego), settings_for(opa.url), PATIENT, nonce=NONCE)
 
     assert opa.heads == []
 
@@ -345,11 +345,14 @@ async def test_an_authority_of_ones_own_is_trusted_by_its_file_and_no_other(bund
         for ca_file in (other.bundle_path, None):
             settings = settings_for(fake.url, ca_file=ca_file, start_timeout=BRIEF)
             with pytest.raises(OpaRefused, match="CertificateError"):
-                await OpaServer.start(bundle, settings, PATIENT)
+                await OpaServer.start(bundle, settings, PATIENT, nonce=NONCE)
         wrong_name = fake.url.replace("localhost", "127.0.0.1")
         with pytest.raises(OpaRefused, match="CertificateError"):
             await OpaServer.start(
-                bundle, settings_for(wrong_name, ca_file=authority.bundle_path, start_timeout=BRIEF), PATIENT
+                bundle,
+                settings_for(wrong_name, ca_file=authority.bundle_path, start_timeout=BRIEF),
+                PATIENT,
+                nonce=NONCE,
             )
 
         assert len(fake.heads) == before
@@ -368,7 +371,7 @@ async def test_no_authority_of_the_environment_is_trusted_beside_the_file(
         settings = settings_for(fake.url, ca_file=other.bundle_path, start_timeout=BRIEF)
 
         with pytest.raises(OpaRefused, match="CertificateError"):
-            await OpaServer.start(bundle, settings, PATIENT)
+            await OpaServer.start(bundle, settings, PATIENT, nonce=NONCE)
 
 
 def test_a_gateway_that_embeds_its_engine_does_not_load_the_library() -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import aiohttp
 import pytest
-from tests.fake_opa import PATIENT
+from tests.fake_opa import NONCE, PATIENT
 from tests.opa_server import EXAMPLE, OpaProcess, opa_server
 from tests.policy_bundles import DEFAULT_POLICIES, DENY_ALL, OBEDIENT, YES, asked, bundle_of, told_to
 from tests.real_opa import run_opa
@@ -16,6 +16,7 @@ from tests.real_opa import run_opa
 from remit_server.adapters.opa.archive import archive_of
 from remit_server.adapters.opa.bundle_server import BundleServer
 from remit_server.adapters.opa.engine import OpaRefused, OpaServer
+from remit_server.adapters.opa.nonce import new_nonce
 from remit_server.adapters.policy.bundle import Bundle, read_bundle
 from remit_server.adapters.policy.decision import PolicyUnavailable
 from remit_server.adapters.policy.findings import BundleRefused
@@ -28,7 +29,7 @@ RARELY = {"min_delay_seconds": 60, "max_delay_seconds": 120}
 
 @asynccontextmanager
 async def engine_on(opa: OpaProcess, bundle: Bundle, **more: object) -> AsyncIterator[OpaServer]:
-    engine = await OpaServer.start(bundle, opa.settings(**more), replace(PATIENT, pause_seconds=0.05))
+    engine = await OpaServer.start(bundle, opa.settings(**more), replace(PATIENT, pause_seconds=0.05), nonce=NONCE)
     try:
         yield engine
     finally:
@@ -75,6 +76,28 @@ async def test_it_is_asked_over_a_unix_socket_too(tmp_path: Path, bundle: Bundle
             assert isinstance(await outcome(engine), Allow)
 
 
+@pytest.mark.enable_socket
+async def test_opa_killed_and_started_again_takes_its_socket_again(tmp_path: Path, bundle: Bundle) -> None:
+    with opa_server(tmp_path / "opa", on_socket=True) as opa:
+        async with engine_on(opa, bundle) as engine:
+            opa.kill()
+            assert await outcome(engine) is None
+
+            opa.start()
+            await until(engine, lambda decision: isinstance(decision, Allow))
+
+
+async def test_the_bundle_of_the_start_before_is_pulled_anew(tmp_path: Path, bundle: Bundle) -> None:
+    with opa_server(tmp_path / "opa") as opa:
+        for nonce in (NONCE, new_nonce()):
+            engine = await OpaServer.start(bundle, opa.settings(), PATIENT, nonce=nonce)
+            try:
+                assert isinstance(await outcome(engine), Allow)
+                assert engine.active.digest == bundle.revision
+            finally:
+                await engine.close()
+
+
 async def test_another_revision_is_followed_by_long_polling(tmp_path: Path, bundle: Bundle) -> None:
     with opa_server(tmp_path / "opa", changes=RARELY) as opa:
         async with engine_on(opa, bundle) as engine:
@@ -99,9 +122,9 @@ async def test_a_revision_that_allows_a_stranger_is_taken_back(tmp_path: Path, b
 async def test_a_rollback_behind_the_gateways_back_is_an_outage_until_it_is_undone(
     tmp_path: Path, bundle: Bundle
 ) -> None:
-    older = archive_of(bundle_of(tmp_path / "older", f"{OBEDIENT}\n# older\n"))
+    older = archive_of(bundle_of(tmp_path / "older", f"{OBEDIENT}\n# older\n"), NONCE)
     with opa_server(tmp_path / "opa", changes=RARELY) as opa:
-        source = BundleServer(opa.settings(), archive_of(bundle))
+        source = BundleServer(opa.settings(), archive_of(bundle, NONCE))
         await source.start(share_port=False)
         try:
             async with engine_on(opa, bundle, bundle_address="127.0.0.1:0") as engine:
@@ -111,7 +134,7 @@ async def test_a_rollback_behind_the_gateways_back_is_an_outage_until_it_is_undo
                 await until(engine, lambda decision: decision is None)
                 assert [await outcome(engine) for _ in range(20)] == [None] * 20
 
-                source.serve(archive_of(bundle))
+                source.serve(archive_of(bundle, NONCE))
                 await until(engine, lambda decision: isinstance(decision, Allow))
         finally:
             await source.close()
@@ -131,8 +154,8 @@ async def test_opa_killed_is_an_outage_and_opa_back_is_found_without_a_restart(t
 
 async def test_workers_of_one_gateway_share_the_bundles_address(tmp_path: Path, bundle: Bundle) -> None:
     with opa_server(tmp_path / "opa") as opa:
-        first = await OpaServer.start(bundle, opa.settings(), PATIENT, share_port=True)
-        second = await OpaServer.start(bundle, opa.settings(), PATIENT, share_port=True)
+        first = await OpaServer.start(bundle, opa.settings(), PATIENT, nonce=NONCE, share_port=True)
+        second = await OpaServer.start(bundle, opa.settings(), PATIENT, nonce=NONCE, share_port=True)
         try:
             assert first.bundle_address == second.bundle_address == opa.bundle_address
             assert isinstance(await outcome(first), Allow)

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
-from tests.fake_opa import PATIENT
+from tests.fake_opa import NONCE, PATIENT
 from tests.opa_server import OpaProcess, opa_server
 from tests.policy_bundles import DEFAULT_POLICIES, OBEDIENT, asked, bundle_of, told_to
 
@@ -121,13 +121,13 @@ FOR_ANYBODY = OBEDIENT.replace('not input.task.labels["do"]', "false").replace('
 async def test_opa_takes_no_bundle_of_the_same_revision_that_somebody_else_made(
     tmp_path: Path, bundle: Bundle, key: Key, forgery: str
 ) -> None:
-    own = archive_of(bundle, BundleSigner.of(key.path))
+    own = archive_of(bundle, NONCE, BundleSigner.of(key.path))
     anybody = replace(bundle, modules=((RULES, FOR_ANYBODY),))
     other = key_in(tmp_path / "other", ec.generate_private_key(ec.SECP256R1()))
     forged = {
-        "unsigned": archive_of(anybody),
+        "unsigned": archive_of(anybody, NONCE),
         "stripped": tampered(own, {".signatures.json": None}),
-        "by another key": archive_of(anybody, BundleSigner.of(other.path)),
+        "by another key": archive_of(anybody, NONCE, BundleSigner.of(other.path)),
         "other rules": tampered(own, {RULES: FOR_ANYBODY}),
         "fewer rules": tampered(own, {RULES: None}),
         "other data": tampered(own, {"data.json": '{"remit": {"catalog": {}}}'}),
@@ -135,7 +135,7 @@ async def test_opa_takes_no_bundle_of_the_same_revision_that_somebody_else_made(
     with opa_server(tmp_path / "opa") as opa:
         start_verifying(opa, key)
         async with served(opa, own) as source:
-            engine = await OpaServer.start(bundle, opa.settings(bundle_address="127.0.0.1:0"), PATIENT)
+            engine = await OpaServer.start(bundle, opa.settings(bundle_address="127.0.0.1:0"), PATIENT, nonce=NONCE)
             try:
                 before = opa.log.stat().st_size
                 source.serve(forged)
@@ -158,10 +158,10 @@ def test_the_tag_is_the_same_for_every_worker_and_another_for_another_key(
 ) -> None:
     other = key_in(tmp_path / "other", ec.generate_private_key(ec.SECP256R1()))
 
-    tags = [archive_of(bundle, BundleSigner.of(one.path)).etag for one in (key, key, other)]
+    tags = [archive_of(bundle, NONCE, BundleSigner.of(one.path)).etag for one in (key, key, other)]
 
     assert tags[0] == tags[1]
-    assert len({*tags, archive_of(bundle).etag}) == 3
+    assert len({*tags, archive_of(bundle, NONCE).etag}) == 3
 
 
 def test_a_key_that_will_not_do_is_told_with_what_to_do(tmp_path: Path) -> None:

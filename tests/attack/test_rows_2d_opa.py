@@ -13,7 +13,7 @@ import pytest
 import pytest_asyncio
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
-from tests.fake_opa import HASTY, PATIENT, FakeOpa, Script, engine_with, fake_opa, http, says, settings_for
+from tests.fake_opa import HASTY, NONCE, PATIENT, FakeOpa, Script, engine_with, fake_opa, http, says, settings_for
 from tests.fakes import REPORTS_ROLE, World, permission, role, world
 from tests.hostile_opa import BODIES, ENDLESS, FAULTS, OTHERS, SLOW, STATUSES
 from tests.opa_server import opa_server
@@ -131,15 +131,15 @@ async def test_o3_another_opa_bundle_or_revision_grants_nothing(scene: Scene, tm
 async def test_o3_an_older_bundle_after_a_newer_one_grants_nothing(tmp_path: Path) -> None:
     older, newer = (bundle_of(tmp_path / str(number), f"{OBEDIENT}\n# {number}\n") for number in (1, 2))
     with opa_server(tmp_path / "opa") as opa:
-        source = BundleServer(opa.settings(), archive_of(older))  # whoever could serve OPA a bundle in our place
+        source = BundleServer(opa.settings(), archive_of(older, NONCE))  # whoever could serve OPA a bundle in our place
         await source.start(share_port=False)
-        engine = await OpaServer.start(older, opa.settings(bundle_address="127.0.0.1:0"), PATIENT)
+        engine = await OpaServer.start(older, opa.settings(bundle_address="127.0.0.1:0"), PATIENT, nonce=NONCE)
         try:
-            source.serve(archive_of(newer))
+            source.serve(archive_of(newer, NONCE))
             await engine.activate(newer)
             assert isinstance(await engine.decide(engine.active, told_to("allow")), Allow)
 
-            source.serve(archive_of(older))
+            source.serve(archive_of(older, NONCE))
             with pytest.raises(PolicyUnavailable) as raised:
                 await asked_for_ever(engine)
             assert older.revision[:12] in raised.value.why

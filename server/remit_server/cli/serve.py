@@ -77,6 +77,7 @@ def _supervised(settings: "Settings", workers: int) -> "Ending":
     """
     from dataclasses import replace
 
+    from remit_server.adapters.opa.nonce import new_nonce
     from remit_server.adapters.own_memory import keep_memory_private
     from remit_server.adapters.policy.fitting import read_fitting_bundle
     from remit_server.cli.workers.gateway import GatewayWork
@@ -92,7 +93,7 @@ def _supervised(settings: "Settings", workers: int) -> "Ending":
     with HeldPorts([*(listener.address for listener in settings.listeners), *bundle_addresses]) as ports:
         pairs = zip(settings.listeners, ports.addresses, strict=False)  # OPA knows the last one as it is written
         listeners = tuple(replace(listener, address=address) for listener, address in pairs)
-        work = GatewayWork(replace(share_of(settings, workers), listeners=listeners), bundle, workers)
+        work = GatewayWork(replace(share_of(settings, workers), listeners=listeners), bundle, workers, new_nonce())
         return Supervisor(work, workers, abandon=ports.close).run()
 
 

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from remit_server.adapters.opa.nonce import served_revision
 from remit_server.adapters.opa.signing import BundleSigner
 from remit_server.adapters.policy.bundle import MANIFEST, ROOTS, SIGNATURES, Bundle
 
@@ -24,20 +25,22 @@ class Archive:
     etag: str
 
 
-def archive_of(bundle: Bundle, signer: BundleSigner | None = None) -> Archive:
+def archive_of(bundle: Bundle, nonce: str, signer: BundleSigner | None = None) -> Archive:
     """Returns the archive of a bundle: its rules without their tests, its data, and a manifest with its revision.
 
     What OPA gets is made of the values that were read, checked and digested at the start, not read from disk again; it
-    is what the embedded engine would load. Equal bundles make equal bytes, but for a signature made anew each time; the
-    entity tag is that of the unsigned bytes and the key, so that all workers of a gateway have the same.
+    is what the embedded engine would load. Equal bundles of one start make equal bytes, but for a signature made anew
+    each time; the entity tag is that of the unsigned bytes and the key, so that all workers of a gateway have the same.
+    Revision and tag hold the start's `nonce`: nobody could put an archive of this name into OPA before.
     """
-    manifest = json.dumps({"revision": bundle.revision, "roots": ROOTS, "rego_version": 1}, sort_keys=True)
+    revision = served_revision(bundle.revision, nonce)
+    manifest = json.dumps({"revision": revision, "roots": ROOTS, "rego_version": 1}, sort_keys=True)
     files = [(MANIFEST, manifest), ("data.json", bundle.data_json), *bundle.rules]
     content = _packed(files)
     digest = hashlib.sha256(content + (signer.fingerprint if signer else b"")).hexdigest()
     if signer is not None:
         content = _packed([(SIGNATURES, signer.signatures(files)), *files])
-    return Archive(bundle.revision, content, f'"{digest}"')
+    return Archive(revision, content, f'"{digest}"')
 
 
 def _packed(files: Sequence[tuple[str, str]]) -> bytes:

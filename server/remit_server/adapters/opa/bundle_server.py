@@ -9,46 +9,51 @@ from typing import Final
 from aiohttp import web
 
 from remit_server.adapters.opa.archive import Archive
+from remit_server.adapters.opa.patience import PATIENCE_SECONDS, ImpatientServer
 from remit_server.config.settings import OpaSettings
 
 PATH: Final = "/bundles/remit.tar.gz"
 MEDIA_TYPE: Final = "application/vnd.openpolicyagent.bundles"  # tells OPA that long polling works here
 LONGEST_WAIT: Final = 300.0
 MOST_POLLS: Final = 64
+_GRACE_SECONDS: Final = 1.0
 _WAIT: Final = re.compile(r"(?:^|[;,\s])wait=([0-9]{1,6})(?=$|[;,\s])", re.ASCII)
 
 
 class BundleServer:
     """Gives one archive at a time to whoever shows the token, if one is asked for."""
 
-    def __init__(self, settings: OpaSettings, archive: Archive) -> None:
+    def __init__(self, settings: OpaSettings, archive: Archive, *, patience_seconds: float = PATIENCE_SECONDS) -> None:
         self._settings = settings
         self._archive = archive
         self._changed = asyncio.Event()
         self._polls = 0
         self._is_closing = False
-        self._runner: web.AppRunner | None = None
+        self._patience = patience_seconds
+        self._listening: asyncio.Server | None = None
+        self._connections: ImpatientServer | None = None
 
     async def start(self, *, share_port: bool) -> str:
         """Listens, and returns the address as `host:port`; with `share_port` other processes may listen there too.
 
         Raises RuntimeError when the address cannot be had.
         """
-        app = web.Application(client_max_size=1024)
-        app.router.add_get(PATH, self._bundle, allow_head=False)
-        self._runner = web.AppRunner(app, access_log=None, handle_signals=False, shutdown_timeout=1.0)
-        await self._runner.setup()
+        self._connections = ImpatientServer(self._answer, self._patience)
         host, _, port = self._settings.bundle_address.rpartition(":")
-        site = web.TCPSite(
-            self._runner, host.strip("[]"), int(port), ssl_context=self._tls(), reuse_port=share_port or None
-        )
+        tls = self._tls()
         try:
-            await site.start()
+            self._listening = await asyncio.get_running_loop().create_server(
+                self._connections,
+                host.strip("[]"),
+                int(port),
+                ssl=tls,
+                ssl_handshake_timeout=None if tls is None else self._patience,
+                reuse_port=share_port or None,
+            )
         except OSError as wrong:
-            await self.close()
             why = f"policy.opa.bundle_address {self._settings.bundle_address} cannot be listened on ({wrong.strerror})"
             raise RuntimeError(f"{why}; OPA could not pull the bundle: free the address, or name another") from wrong
-        shown, number = self._runner.addresses[0][:2]
+        shown, number = self._listening.sockets[0].getsockname()[:2]
         return f"[{shown}]:{number}" if ":" in shown else f"{shown}:{number}"
 
     @property
@@ -65,13 +70,29 @@ class BundleServer:
         """Ends every poll and stops listening."""
         self._is_closing = True
         self._wake()
-        if self._runner is not None:
-            await self._runner.cleanup()
+        if self._listening is not None:
+            self._listening.close()
+        if self._connections is not None:
+            self._connections.pre_shutdown()
+            await self._connections.shutdown(_GRACE_SECONDS)
 
-    async def _bundle(self, request: web.Request) -> web.Response:
+    async def _answer(self, request: web.BaseRequest) -> web.Response:
+        """Answers who asks for the bundle and shows the token; everybody else is turned away and hung up on."""
+        if self._connections is not None:
+            self._connections.heard(request.protocol)
+        if request.path != PATH:
+            refusal = web.Response(status=404)
+        elif request.method != "GET":
+            refusal = web.Response(status=405, headers={"Allow": "GET"})
+        elif not self._is_known(request):
+            refusal = web.Response(status=401, headers={"WWW-Authenticate": "Bearer"})
+        else:
+            return await self._bundle(request)
+        refusal.force_close()
+        return refusal
+
+    async def _bundle(self, request: web.BaseRequest) -> web.Response:
         """Answers with the archive, or 304 when OPA still holds it after the time it is willing to wait."""
-        if not self._is_known(request):
-            return web.Response(status=401, headers={"WWW-Authenticate": "Bearer"})
         # NOTE: OPA may list the tags of bundles it held before; only the first is the one it holds.
         held = request.headers.get("If-None-Match", "").partition(",")[0].strip()
         wait = _WAIT.search(request.headers.get("Prefer", ""))
@@ -102,7 +123,7 @@ class BundleServer:
         self._changed.set()
         self._changed = asyncio.Event()
 
-    def _is_known(self, request: web.Request) -> bool:
+    def _is_known(self, request: web.BaseRequest) -> bool:
         """Says whether the caller shows the token, where one is asked for."""
         token = self._settings.bundle_token
         if token is None:

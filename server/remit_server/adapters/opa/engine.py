@@ -15,6 +15,7 @@ from remit_server.adapters.opa.archive import archive_of
 from remit_server.adapters.opa.breaker import Breaker
 from remit_server.adapters.opa.bundle_server import BundleServer
 from remit_server.adapters.opa.client import OpaClient
+from remit_server.adapters.opa.nonce import new_nonce, served_revision
 from remit_server.adapters.opa.signing import BundleSigner
 from remit_server.adapters.policy.bundle import Bundle
 from remit_server.adapters.policy.decision import PolicyBusy, PolicyUnavailable, decision_in
@@ -68,6 +69,7 @@ class OpaServer:
         self._waiting = 0
         self._active = Revision("", {})
         self._signer: BundleSigner | None = None
+        self._nonce = ""
         self._open = AsyncExitStack()
         self.bundle_address = ""
 
@@ -78,21 +80,24 @@ class OpaServer:
         settings: OpaSettings,
         limits: OpaLimits | None = None,
         *,
+        nonce: str | None = None,
         share_port: bool = False,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> "OpaServer":
         """Returns the engine once OPA decides by this bundle and has refused a stranger.
 
-        With `share_port` several processes serve the same bundle at one address (SO_REUSEPORT).
+        `nonce` names this start of the gateway (`new_nonce`), the same in all of its workers; without one it is made
+        here. With `share_port` several processes serve the same bundle at one address (SO_REUSEPORT).
         Raises BundleRefused for a bundle that may not decide, OpaRefused for an OPA that is missing, too old, or holds
         another bundle when the time for starting is over, RuntimeError when the bundle cannot be served.
         """
         await check_bundle(bundle)
         signer = BundleSigner.of(settings.bundle_signing_key) if settings.bundle_signing_key is not None else None
-        archive = await asyncio.to_thread(archive_of, bundle, signer)
+        nonce = nonce or new_nonce()
+        archive = await asyncio.to_thread(archive_of, bundle, nonce, signer)
         bundles = BundleServer(settings, archive)
         engine = cls(settings, limits or OpaLimits(), OpaClient(settings), bundles, monotonic)
-        engine._signer = signer
+        engine._signer, engine._nonce = signer, nonce
         async with AsyncExitStack() as stack:
             engine.bundle_address = await bundles.start(share_port=share_port)
             stack.push_async_callback(bundles.close)
@@ -127,7 +132,7 @@ class OpaServer:
         """
         await check_bundle(bundle)
         before = self._bundles.archive
-        self._bundles.serve(await asyncio.to_thread(archive_of, bundle, self._signer))
+        self._bundles.serve(await asyncio.to_thread(archive_of, bundle, self._nonce, self._signer))
         try:
             await self._follow(bundle)
         except BaseException:
@@ -203,9 +208,8 @@ class OpaServer:
         except (aiohttp.ClientError, OSError, EOFError, ValueError, RuntimeError) as wrong:
             raise Unanswered(f"it cannot be asked ({type(wrong).__name__})") from wrong
         answer = answer_of(body)
-        if answer.revision != revision:
-            held = f"revision {answer.revision[:12]}..." if answer.revision else "no revision of the bundle"
-            raise Unanswered(f"it decides by {held}, not by {revision[:12]}...", _PULL)
+        if answer.revision != served_revision(revision, self._nonce):
+            raise Unanswered(_other(answer.revision, revision), _PULL)
         return answer
 
     @asynccontextmanager
@@ -229,6 +233,15 @@ class OpaServer:
 
 _SEE: Final = "See that it runs, that policy.opa.url is its address, and what its log says (docs/policy-engines.md)"
 _PULL: Final = "See in OPA's log whether it can pull the bundle from the gateway (docs/policy-engines.md)"
+
+
+def _other(held: str, revision: str) -> str:
+    """Says which revision OPA decides by instead of the gateway's own."""
+    if not held:
+        return "it decides by no revision of the bundle"
+    if held.startswith(revision):
+        return f"it decides by revision {revision[:12]}... as another start of a gateway served it"
+    return f"it decides by revision {held[:12]}..., not by {revision[:12]}..."
 
 
 def _decision_in(answer: Answer) -> Decision:

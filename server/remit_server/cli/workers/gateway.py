@@ -18,11 +18,15 @@ _SIGN_OF_LIFE_SECONDS: Final = 5.0
 
 @dataclass(frozen=True, slots=True)
 class GatewayWork:
-    """Serves a gateway in one of its workers: by the settings and the policy that the supervisor has read once."""
+    """Serves a gateway in one of its workers: by the settings and the policy that the supervisor has read once.
+
+    `nonce` names this start of the gateway: today's workers and those that replace them serve OPA the same bundle.
+    """
 
     settings: "Settings"
     bundle: "Bundle"
     workers: int
+    nonce: str
 
     def __call__(self, number: int, say: process.Say) -> int:
         """Returns the worker's exit code, once it was told to stop or could not start."""
@@ -43,7 +47,7 @@ class GatewayWork:
 
         stop = asyncio.Event()
         asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
-        seat = Seat(number, self.workers)
+        seat = Seat(number, self.workers, self.nonce)
         async with running_gateway(self.settings, bundle=self.bundle, seat=seat) as gateway:
             say(process.SERVING, where=f"{', '.join(gateway.addresses)} under policy {gateway.policy_revision}")
             while not stop.is_set():
