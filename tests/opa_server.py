@@ -60,6 +60,7 @@ class OpaProcess:
             self.process = subprocess.Popen(  # noqa: S603 - the binary that the tests are pointed at
                 [
                     *(str(find_opa()), "run", "--server", "--addr", self.address, "--disable-telemetry"),
+                    *("--unix-socket-perm", "660"),
                     *(
                         "--authentication=token",
                         "--authorization=basic",

@@ -20,6 +20,7 @@ from tests.policy_bundles import DEFAULT_POLICIES, OBEDIENT, asked, bundle_of, t
 from remit_server.adapters.opa.archive import Archive, archive_of
 from remit_server.adapters.opa.bundle_server import BundleServer
 from remit_server.adapters.opa.engine import OpaServer
+from remit_server.adapters.opa.nonce import new_nonce
 from remit_server.adapters.opa.signing import BundleSigner
 from remit_server.adapters.policy.bundle import Bundle, read_bundle
 from remit_server.domain.decision import Allow
@@ -111,12 +112,17 @@ def tampered(archive: Archive, changes: Mapping[str, str | None]) -> Archive:
     return Archive(archive.revision, packed.getvalue(), '"another"')
 
 
+def manifest_of(archive: Archive) -> str:
+    return json.dumps({"revision": archive.revision, "roots": ["remit"], "rego_version": 1}, sort_keys=True)
+
+
 RULES = "remit/issue/issue.rego"
 FOR_ANYBODY = OBEDIENT.replace('not input.task.labels["do"]', "false").replace('== "allow"', '!= "allow"')
 
 
 @pytest.mark.parametrize(
-    "forgery", ["unsigned", "stripped", "by another key", "other rules", "fewer rules", "other data"]
+    "forgery",
+    ["unsigned", "stripped", "by another key", "other rules", "fewer rules", "other data", "under this start's name"],
 )
 async def test_opa_takes_no_bundle_of_the_same_revision_that_somebody_else_made(
     tmp_path: Path, bundle: Bundle, key: Key, forgery: str
@@ -130,6 +136,10 @@ async def test_opa_takes_no_bundle_of_the_same_revision_that_somebody_else_made(
         "by another key": archive_of(anybody, NONCE, BundleSigner.of(other.path)),
         "other rules": tampered(own, {RULES: FOR_ANYBODY}),
         "fewer rules": tampered(own, {RULES: None}),
+        # An earlier bundle of the gateway's own, with its signature, made to look like this start's.
+        "under this start's name": tampered(
+            archive_of(anybody, new_nonce(), BundleSigner.of(key.path)), {".manifest": manifest_of(own)}
+        ),
         "other data": tampered(own, {"data.json": '{"remit": {"catalog": {}}}'}),
     }[forgery]
     with opa_server(tmp_path / "opa") as opa:

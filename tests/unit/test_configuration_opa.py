@@ -1,6 +1,8 @@
 """`[policy]` engine and `[policy.opa]`: what is taken, and what each mistake is told as."""
 
+import os
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
 from tests.configuration_folder import TEXT, ConfigurationFolder
@@ -66,6 +68,59 @@ def test_an_opa_on_this_machine_needs_no_tls(folder: ConfigurationFolder, url: s
 
     assert opa is not None
     assert opa.url == url
+
+
+def opa_at(folder: ConfigurationFolder, socket: Path) -> OpaSettings | None:
+    return load(folder.write(with_opa(f'url = "unix://{socket}"')), {}).policy.opa
+
+
+@pytest.mark.parametrize("mode", [0o700, 0o750, 0o2770, 0o755])
+def test_a_socket_in_a_folder_that_only_its_owner_and_group_write_to_is_taken(
+    folder: ConfigurationFolder, tmp_path: Path, mode: int
+) -> None:
+    tmp_path.joinpath("run").mkdir()
+    tmp_path.joinpath("run").chmod(mode)
+
+    assert opa_at(folder, tmp_path / "run/opa.sock") is not None
+    assert opa_at(folder, tmp_path / "run/made-later/opa.sock") is not None
+
+
+@pytest.mark.parametrize("mode", [0o777, 0o1777, 0o703])
+@pytest.mark.parametrize("socket", ["run/opa.sock", "run/made-later/opa.sock"])
+def test_a_socket_that_everyone_may_put_another_in_place_of_is_refused(
+    folder: ConfigurationFolder, tmp_path: Path, mode: int, socket: str
+) -> None:
+    tmp_path.joinpath("run").mkdir()
+    tmp_path.joinpath("run").chmod(mode)
+
+    with pytest.raises(ConfigurationError, match=rf"policy\.opa\.url: .* has mode {mode:04o}: everyone may"):
+        opa_at(folder, tmp_path / socket)
+
+
+@pytest.mark.parametrize(("mode", "is_taken"), [(0o777, False), (0o1777, True)])
+def test_a_folder_that_everyone_may_rename_is_no_shelter_for_a_socket(
+    folder: ConfigurationFolder, tmp_path: Path, mode: int, is_taken: bool
+) -> None:
+    tmp_path.joinpath("shared/run").mkdir(parents=True)
+    tmp_path.joinpath("shared").chmod(mode)
+
+    if is_taken:
+        assert opa_at(folder, tmp_path / "shared/run/opa.sock") is not None
+    else:
+        with pytest.raises(ConfigurationError, match="everyone may put something else in place of"):
+            opa_at(folder, tmp_path / "shared/run/opa.sock")
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root gives a folder away")
+def test_a_folder_that_somebody_else_made_where_everyone_may_is_refused(
+    folder: ConfigurationFolder, tmp_path: Path
+) -> None:
+    tmp_path.joinpath("shared/run").mkdir(parents=True)
+    tmp_path.joinpath("shared").chmod(0o1777)
+    os.chown(tmp_path / "shared/run", 65534, 65534)
+
+    with pytest.raises(ConfigurationError, match="everyone may put something else in place of"):
+        opa_at(folder, tmp_path / "shared/run/opa.sock")
 
 
 def test_a_key_may_be_set_in_the_environment(folder: ConfigurationFolder) -> None:

@@ -69,6 +69,33 @@ class Files:
                 mend=f"chmod o-w {path}",
             )
 
+    def unforgeable(self, place: str, path: Path) -> None:
+        """Notes a mistake when others could put a file of their own in this one's place, now or before it is there.
+
+        The first folder above it that exists must not be writable by everyone, sticky or not: in /tmp anybody makes
+        what is missing. Nor may those above that, where anybody renames what is in them, unless they are sticky and
+        what is in them belongs to root or to this user: else it may be someone's who made it first.
+        """
+        try:
+            folders = [folder for folder in path.parents if folder.exists()]
+            stats = [folder.stat() for folder in folders]
+        except OSError as wrong:
+            self._note(place, path, f"cannot be reached ({wrong.strerror})")
+            return
+        owner_below = None
+        for folder, found in zip(folders, stats, strict=True):
+            mode = stat.S_IMODE(found.st_mode)
+            shelters = mode & stat.S_ISVTX and owner_below in {0, os.geteuid()}
+            owner_below = found.st_uid
+            if mode & stat.S_IWOTH and not shelters:
+                self.notes.add(
+                    place,
+                    f"{folder} has mode {mode:04o}: everyone may put something else in place of {path}",
+                    why="whoever answers there decides what the gateway issues",
+                    mend=f"keep it in a folder of its own that only its owner and group write to, not {folder}",
+                )
+                return
+
     def directory(self, place: str, text: str) -> Path | None:
         """Returns the path of a folder that can be entered, or None after noting a mistake."""
         path = self.path(text)

@@ -44,6 +44,8 @@ def _opa(item: OpaTable, files: Files) -> OpaSettings | None:
     """Returns how OPA is reached, or None after noting what is wrong."""
     before = len(files.notes.mistakes)
     url = _url(item.url, files.notes)
+    if url is not None and url.scheme == "unix":
+        files.unforgeable("policy.opa.url", Path(url.path))
     ca_file = files.authorities("policy.opa.ca_file", item.ca_file) if item.ca_file is not None else None
     if item.ca_file is not None and url is not None and url.scheme != "https":
         mend = "write an https url, or remove ca_file"
@@ -75,7 +77,7 @@ def _opa(item: OpaTable, files: Files) -> OpaSettings | None:
 def _url(text: str, notes: Notes) -> SplitResult | None:
     """Returns the parts of OPA's address, or None after noting what is wrong with it."""
     place = "policy.opa.url"
-    mend = 'write it like "http://127.0.0.1:8181", "unix:///run/opa/opa.sock" or "https://opa.internal:8181"'
+    mend = 'write it like "unix:///run/opa/opa.sock", "http://127.0.0.1:8181" or "https://opa.internal:8181"'
     try:
         url = urlsplit(text)
         port = url.port
