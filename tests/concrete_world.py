@@ -2,7 +2,8 @@
 
 For each way in which the policies' patterns can match there is one action, one resource and one condition value, so
 that what holds for all of them holds for all requests. Shares nothing with the gateway's checker. Conditions that
-compare texts are evaluated, any other one may hold or not by itself.
+compare texts are evaluated, and whether a key is there is one fact for all that ask for it; any other one may hold or
+not by itself.
 """
 
 import re
@@ -127,12 +128,15 @@ def _views(statements: Sequence[Policy]) -> Iterator[View]:
     patterns: dict[str, set[str]] = {}
     labels: set[str] = set()
     sets: set[str] = set()
+    nulls: dict[str, tuple[str, frozenset[str]]] = {}
     for operator, key, values in (atom for statement in statements for atom in oracle.atoms(statement)):
         if _compares_texts(operator):
             patterns.setdefault(key.lower(), set()).update(values)
             sets |= {key.lower()} if ":" in operator else set()
         else:
-            labels.add(_label(operator, key, values))
+            labels.add(label := _label(operator, key, values))
+            if operator.lower() == "null":
+                nulls[label] = key.lower(), frozenset(value.lower() for value in values)
     options = {key: _values(tuple(sorted(found)), several=key in sets) for key, found in patterns.items()}
     count = 2 ** len(labels)
     for found in options.values():
@@ -141,8 +145,25 @@ def _views(statements: Sequence[Policy]) -> Iterator[View]:
         raise TooManyViews(f"the conditions can hold in {count} ways, too many to list")
     subsets = list(chain.from_iterable(combinations(sorted(labels), size) for size in range(len(labels) + 1)))
     for chosen in product(*options.values()):
-        for held in subsets:
-            yield View(dict(zip(options, chosen, strict=True)), frozenset(held))
+        context = dict(zip(options, chosen, strict=True))
+        yield from (View(context, frozenset(held)) for held in subsets if _is_one_state(context, held, nulls))
+
+
+def _is_one_state(
+    context: Mapping[str, tuple[str, ...] | None],
+    held: Sequence[str],
+    nulls: Mapping[str, tuple[str, AbstractSet[str]]],
+) -> bool:
+    """Says whether each key is absent or there for all the conditions about it: `Null` by its label, and values."""
+    there = {key: values is not None for key, values in context.items()}
+    for label, (key, states) in nulls.items():
+        holds = label in held
+        if len(states) > 1:
+            if not holds:  # absent or there: that is always so
+                return False
+        elif there.setdefault(key, holds is ("false" in states)) is not (holds is ("false" in states)):
+            return False
+    return True
 
 
 def _values(patterns: tuple[str, ...], *, several: bool) -> list[tuple[str, ...] | None]:

@@ -152,6 +152,34 @@ def test_the_proof_finds_every_escape_that_brute_force_finds_and_only_real_ones(
     assert 10 <= escapes <= 55
 
 
+def conditioned(effect: str, action: str, **conditions: dict[str, str]) -> dict[str, Any]:
+    return {"Effect": effect, "Action": action, "Resource": "*", "Condition": conditions}
+
+
+ABSENT, THERE = {"s3:prefix": "true"}, {"S3:Prefix": "false"}
+
+
+@pytest.mark.parametrize(
+    ("issued", "escapes"),
+    [
+        ([conditioned("Allow", "s3:Get")], True),
+        ([conditioned("Allow", "s3:Get", Null=ABSENT)], True),
+        ([conditioned("Allow", "s3:Get"), conditioned("Deny", "s3:G*", Null=ABSENT)], False),
+        ([conditioned("Allow", "s3:Get", StringLike={"s3:prefix": "b"})], False),
+        ([conditioned("Allow", "s3:Get", StringNotLike={"s3:prefix": "b"})], True),
+        ([conditioned("Allow", "s3:Get", Null={"s3:prefix": "false"})], False),
+        ([conditioned("Allow", "s3:Get", Null={"s3:delimiter": "false"})], True),
+    ],
+    ids=["always", "absent", "but not absent", "like", "not like, so maybe absent", "there", "another key"],
+)
+def test_a_key_is_there_or_absent_for_all_that_a_policy_says_of_it(issued: list[dict[str, Any]], escapes: bool) -> None:
+    ceiling = {"Statement": [conditioned("Allow", "s3:*", Null=THERE)]}
+
+    found = concrete_world.escape({"Statement": issued}, ceiling)
+
+    assert (found is not None) is escapes
+
+
 def test_the_walk_lists_each_way_to_match_once_and_truly() -> None:
     patterns = ("a*b", "*ab?", "ab", "?")
 
