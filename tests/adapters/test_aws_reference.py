@@ -163,12 +163,20 @@ def test_a_condition_key_that_a_request_never_carries_is_told(tmp_path: Path) ->
     assert "no key s3:prefx for s3:ListBucket" in text
 
 
-@pytest.mark.parametrize(("action", "told"), [("sqs:AddPermission", "changes"), ("sqs:*Permission", "which change")])
+@pytest.mark.parametrize(("action", "told"), [("sqs:RemovePermission", "changes"), ("sqs:*Permission", "which change")])
 def test_an_action_that_manages_permissions_is_told(tmp_path: Path, action: str, told: str) -> None:
     ((line, text),) = advice(tmp_path, catalogue(action, QUEUE))
 
     assert line == 7
     assert f"{told} who may do what" in text
+
+
+@pytest.mark.parametrize("action", ["iam:PassRole", "iam:CreateAccessKey", "sts:AssumeRole", "*"])
+def test_what_the_floor_never_issues_is_told(tmp_path: Path, action: str) -> None:
+    ((line, told),) = advice(tmp_path, catalogue(f'"{action}"', "*"))
+
+    assert line == 7
+    assert f"{action} is never issued as it stands" in told
 
 
 def test_entitlements_are_read_too_and_told_with_their_line(tmp_path: Path) -> None:

@@ -193,12 +193,14 @@ def headers(
 
 
 @asynccontextmanager
-async def raw_socket(gateway: Served) -> AsyncIterator[RawConnection]:
-    """Opens a TLS connection to a served world, on which nothing was said yet."""
+async def raw_socket(gateway: Served, *, source: str = "127.0.0.1") -> AsyncIterator[RawConnection]:
+    """Opens a TLS connection to a served world, on which nothing was said yet, from a loopback address."""
     context = ssl.create_default_context(cadata=gateway.roots.decode())
     context.set_alpn_protocols(["h2"])
     host, _, port = gateway.address.rpartition(":")
-    reader, writer = await asyncio.open_connection(host, int(port), ssl=context, server_hostname="localhost")
+    reader, writer = await asyncio.open_connection(
+        host, int(port), ssl=context, server_hostname="localhost", local_addr=(source, 0)
+    )
     connection = RawConnection(reader, writer)
     try:
         yield connection
@@ -207,8 +209,8 @@ async def raw_socket(gateway: Served) -> AsyncIterator[RawConnection]:
 
 
 @asynccontextmanager
-async def raw_connection(gateway: Served) -> AsyncIterator[RawConnection]:
-    """Opens an HTTP/2 connection to a served world."""
-    async with raw_socket(gateway) as connection:
+async def raw_connection(gateway: Served, *, source: str = "127.0.0.1") -> AsyncIterator[RawConnection]:
+    """Opens an HTTP/2 connection to a served world, from a loopback address."""
+    async with raw_socket(gateway, source=source) as connection:
         await connection.begin()
         yield connection

@@ -6,6 +6,7 @@ import socket
 from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import ExitStack, closing
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -14,10 +15,17 @@ import grpc
 import pytest
 from tests.attack.raw_http2 import ISSUE, PREFACE, RawConnection, framed_message, headers, raw_connection, raw_socket
 from tests.fakes import world
+from tests.identity_world import AGENTS
+from tests.token_forge import HandClock, forge, settings
 from tests.transport.gateway_server import Served, as_agent, failure_of, issue_message, served
 
 from remit.v1.credential_service_pb2_grpc import CredentialServiceStub
-from remit_server.transport.grpc.interceptor import MOST_STRANGERS, MOST_UNTAKEN
+from remit_server.adapters.identity.authentication import ActorAuthentication
+from remit_server.adapters.identity.jwks import MOST_WAITING, IssuerKeys
+from remit_server.adapters.identity.oidc import OidcVerifier, TrustedIssuer
+from remit_server.adapters.identity.spiffe import SpiffeVerifier
+from remit_server.domain.identity import Actor, Caller
+from remit_server.transport.grpc.interceptor import MOST_OF_A_STRANGER, MOST_UNTAKEN
 
 HEALTH = "/grpc.health.v1.Health/Check"
 SHORT = timedelta(seconds=0.3)
@@ -74,15 +82,67 @@ async def test_g6_strangers_who_send_no_message_hold_no_place(gateway: Served) -
 
 
 async def test_g6_health_checks_that_send_no_message_hold_few_places(tmp_path: Path) -> None:
-    async with world(tmp_path) as made, served(made, tmp_path, concurrent_calls=MOST_STRANGERS + 4) as running:
+    async with world(tmp_path) as made, served(made, tmp_path, concurrent_calls=MOST_OF_A_STRANGER + 4) as running:
         method: Any = running.channel.stream_unary(HEALTH)
-        stalling = [method(metadata=()) for _ in range(MOST_STRANGERS + 1)]
+        stalling = [method(metadata=()) for _ in range(MOST_OF_A_STRANGER + 1)]
         first = await next(asyncio.as_completed([asyncio.ensure_future(call.code()) for call in stalling]))
 
         assert first is grpc.StatusCode.RESOURCE_EXHAUSTED
         assert (await running.stub.IssueCredentials(issue_message(), metadata=as_agent())).grant.name
         for call in stalling:
             call.cancel()
+
+
+async def test_g6_one_address_cannot_have_the_health_checks_of_others_refused(tmp_path: Path) -> None:
+    async with (
+        world(tmp_path) as made,
+        served(made, tmp_path) as running,
+        raw_connection(running, source="127.0.0.2") as orchestrator,
+    ):
+        method: Any = running.channel.stream_unary(HEALTH)
+        stalling = [method(metadata=()) for _ in range(MOST_OF_A_STRANGER + 1)]
+        first = await next(asyncio.as_completed([asyncio.ensure_future(call.code()) for call in stalling]))
+        number = orchestrator.open_stream(headers(HEALTH, authorization=()))
+        orchestrator.h2.send_data(number, framed_message(b""), end_stream=True)
+        await orchestrator.flush()
+
+        begun = await started(orchestrator, [number])
+
+        assert first is grpc.StatusCode.RESOURCE_EXHAUSTED
+        assert begun == {"0": 1}
+
+
+async def test_g6_forged_tokens_hold_few_places_while_their_issuer_does_not_answer(tmp_path: Path) -> None:
+    silent = asyncio.Event()
+
+    async def hanging(_: str) -> bytes:
+        await silent.wait()
+        return b"{}"
+
+    clock, issuer = HandClock(), settings(actors=True)
+    keys = IssuerKeys(settings=issuer, clock=clock, fetch=hanging)
+    verifier = OidcVerifier([TrustedIssuer(issuer, keys)], clock)
+    by_token = ActorAuthentication(AGENTS, SpiffeVerifier({"example.org"}, clock), verifier)
+    async with world(tmp_path) as made:
+        by_name = made.admit.authenticate
+
+        async def either(caller: Caller, /) -> Actor:
+            """Honest agents here need no key set."""
+            shown = caller.unverified_bearer
+            return await (by_token(caller) if shown and "." in shown.reveal() else by_name(caller))
+
+        made.admit = replace(made.admit, authenticate=either)
+        async with served(made, tmp_path, concurrent_calls=MOST_WAITING + 4) as running:
+            forged = (("authorization", f"Bearer {forge()[:-8]}AAAAAAAA"),)
+            calls = [running.stub.IssueCredentials(issue_message(), metadata=forged) for _ in range(MOST_WAITING + 1)]
+            codes = [asyncio.ensure_future(call.code()) for call in calls]
+            first = await next(asyncio.as_completed(codes))
+
+            honest = await outcome(running.stub, 1)
+
+            silent.set()
+            assert (first, honest) == (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.OK)
+            assert set(await asyncio.gather(*codes)) == {grpc.StatusCode.UNAVAILABLE}
 
 
 # Answers that nobody takes: HTTP/2 without a window (CVE-2019-9517)
@@ -98,18 +158,18 @@ async def started(connection: RawConnection, numbers: list[int]) -> Counter[str]
 async def test_g6_strangers_who_take_no_answer_hold_few_places(tmp_path: Path) -> None:
     async with (
         world(tmp_path) as made,
-        served(made, tmp_path, concurrent_calls=MOST_STRANGERS + 4) as running,
+        served(made, tmp_path, concurrent_calls=MOST_OF_A_STRANGER + 4) as running,
         raw_connection(running) as connection,
     ):
         await connection.settle(initial_window_size=0)
-        numbers = [connection.open_stream(headers(HEALTH, authorization=())) for _ in range(MOST_STRANGERS + 4)]
+        numbers = [connection.open_stream(headers(HEALTH, authorization=())) for _ in range(MOST_OF_A_STRANGER + 4)]
         for number in numbers:
             connection.h2.send_data(number, framed_message(b""), end_stream=True)
         await connection.flush()
 
         begun = await started(connection, numbers)
 
-        assert begun == {"http 200": MOST_STRANGERS, "8": 4}
+        assert begun == {"http 200": MOST_OF_A_STRANGER, "8": 4}
         assert await outcome(running.stub, 1) is grpc.StatusCode.OK
 
 

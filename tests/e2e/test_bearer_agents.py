@@ -77,7 +77,7 @@ def over(sandbox: Sandbox) -> str:
 
 
 REFUSED: dict[str, tuple[Callable[[Sandbox], list[str]], str]] = {
-    "no bearer": (lambda _: [], "send either a client certificate or one bearer token"),
+    "no bearer": (lambda _: [], "no bearer token came, which is what this port takes"),
     "two bearers": (
         lambda sandbox: [f"Bearer {sandbox.issuer.agent_token('reporter')}"] * 2,
         "more than one authorization value",

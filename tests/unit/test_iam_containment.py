@@ -179,14 +179,9 @@ ESCAPING = {
         [allow(**under("StringEquals", "1"))],
         "condition",
     ),
-    "an operator nobody knows": (
-        [allow(**under("StringResembles", "1"))],
+    "another operator": (
+        [allow(**under("BinaryEquals", "1"))],
         [allow(**under("StringEquals", "1"))],
-        "condition",
-    ),
-    "an unknown operator with other values": (
-        [allow(**under("StringResembles", "1"))],
-        [allow(**under("StringResembles", "1", "2"))],
         "condition",
     ),
     "fewer values excluded than the ceiling excludes": (

@@ -184,7 +184,6 @@ def test_too_many_overlaps_are_refused_and_not_guarded_less() -> None:
         (("ForAnyValue:StringEquals", "1"), (("ForAllValues:StringNotEquals", "1"),)),
         (("ForAllValues:StringLike", "1"), (("ForAnyValue:StringNotLike", "1"),)),
         (("BinaryEquals", "MQ=="), None),
-        (("StringSmells", "1"), None),
         (("ForAllValues:Bool", "true"), None),
         (("Bool", "maybe"), None),
         (("Null", "maybe"), None),

@@ -17,8 +17,8 @@ from remit_server.domain.task import MAX_PERMISSIONS
 from remit_server.iam import LASTING, Counterexample, Document, Undecided, forbidden_action
 
 _NAMES = {
-    ENTITLEMENTS: "this user's entitlements for this agent allow",
-    ROLE_CEILING: "the role itself may do",
+    ENTITLEMENTS: "this user's entitlements for this agent allow by role {role}",
+    ROLE_CEILING: "the role {role} itself may do",
     FORBIDDEN_FLOOR: "the gateway ever issues",
 }
 
@@ -33,7 +33,8 @@ def refusal(intent: Document, nothing: NoChoice, offered: Sequence[Candidate]) -
             Refusal(remedy=Remedy.SPLIT, split=tuple(part for part in parts if part)),
         )
     offer = as_permissions(nothing.offer)[:MAX_PERMISSIONS]
-    failures = tuple(dict.fromkeys(_failure(item, intent) for item in nothing.stopped))
+    stopped = zip(offered, nothing.stopped, strict=False)
+    failures = tuple(dict.fromkeys(_failure(item, intent, candidate.role.name) for candidate, item in stopped))
     forbidden = _forbidden(intent, offered)
     if forbidden is not None:
         if not offer:
@@ -71,14 +72,14 @@ def _on_the_floor(forbidden: str) -> FailedPermission:
     return FailedPermission(forbidden, "*", FORBIDDEN_FLOOR, why)
 
 
-def _failure(stopped: Counterexample | Undecided, intent: Document) -> FailedPermission:
-    """Turns what the proof found into what an agent can read: what it asked for, and one request that is too much."""
+def _failure(stopped: Counterexample | Undecided, intent: Document, role: str) -> FailedPermission:
+    """Turns what the proof found on a role into what an agent can read: what it asked for, one request too much."""
     rule = RULES[stopped.ceiling]
     if isinstance(stopped, Undecided):
         return FailedPermission("", "", rule, f"the intent could not be proven to fit: {stopped.reason}")
     action, asked = _asked_for(stopped, intent)
     example = "" if asked == stopped.resource else f"{stopped.resource}: "
-    message = f"{action} on {asked} is more than {_NAMES[rule]} ({example}{stopped.stopped_by})"
+    message = f"{action} on {asked} is more than {_NAMES[rule].format(role=role)} ({example}{stopped.stopped_by})"
     return FailedPermission(action, stopped.resource, rule, message)
 
 

@@ -87,6 +87,11 @@ class Role:
     reopened: tuple[ActionPattern, ...] = ()
 
     @property
+    def name(self) -> str:
+        """Its name, without the path."""
+        return self.arn.rpartition("/")[2]
+
+    @property
     def account(self) -> str:
         """The twelve digits of its account."""
         return self.arn.split(":")[4]

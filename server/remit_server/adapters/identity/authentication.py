@@ -47,6 +47,8 @@ class ActorAuthentication:
                 return self._from_certificate(certificate_der)
             case Caller(certificate_der=None, unverified_bearer=Secret() as unverified_bearer):
                 return self._from_token(await self._verifier.verify(unverified_bearer))
+            case Caller(certificate_der=None, unverified_bearer=None):
+                raise TokenRefused("no bearer token came, which is what this port takes; certificates are for another")
             case _:
                 raise TokenRefused("send either a client certificate or one bearer token, and not both")
 

@@ -26,6 +26,7 @@ from remit_server.domain.errors import Outage, Reason, Remedy
 COOL_DOWN: Final = timedelta(seconds=30)
 UNKNOWN_KEY_MEMORY: Final = timedelta(minutes=5)
 MAX_UNKNOWN_KEYS: Final = 1000
+MOST_WAITING: Final = 64  # callers at a time: each holds one of the gateway's places, and none of them is proven yet
 
 _log = logging.getLogger(__name__)
 
@@ -54,6 +55,7 @@ class IssuerKeys:
     _failure: str | None = None
     _last_start: float | None = None
     _running: asyncio.Task[None] | None = None
+    _waiting: int = 0
     _unknown: OrderedDict[str, float] = field(default_factory=OrderedDict)
 
     @classmethod
@@ -134,15 +136,18 @@ class IssuerKeys:
         while len(self._unknown) > MAX_UNKNOWN_KEYS:
             self._unknown.popitem(last=False)
 
-    def _outage(self) -> Outage:
+    def _outage(self, *, retry_after: timedelta | None = None) -> Outage:
         """Returns the failure for the caller, who learns nothing of the gateway's network; the log has the cause."""
         message = (
             f"the keys of issuer `{self.settings.alias}` cannot be had; try again later, or ask the gateway's operator"
         )
-        return Outage(Reason.ISSUER_UNAVAILABLE, message, retry_after=self.cool_down)
+        return Outage(Reason.ISSUER_UNAVAILABLE, message, retry_after=retry_after or self.cool_down)
 
     async def _refresh(self) -> None:
-        """Waits for the running fetch, or starts one unless the last began within the cool-down."""
+        """Waits for the running fetch, or starts one unless the last began within the cool-down.
+
+        Raises Outage(ISSUER_UNAVAILABLE) at once when too many wait already: a forged token waits like any other.
+        """
         if self._running is None:
             now = self.clock.monotonic()
             if self._last_start is not None and now - self._last_start < self.cool_down.total_seconds():
@@ -150,8 +155,14 @@ class IssuerKeys:
             running = self._start(now)
         else:
             running = self._running
-        # NOTE: a caller that goes away must not take the fetch of all others with it.
-        await asyncio.shield(running)
+        if self._waiting >= MOST_WAITING:
+            raise self._outage(retry_after=timedelta(seconds=1))
+        self._waiting += 1
+        try:
+            # NOTE: a caller that goes away must not take the fetch of all others with it.
+            await asyncio.shield(running)
+        finally:
+            self._waiting -= 1
 
     def _start(self, now: float) -> asyncio.Task[None]:
         """Starts the one fetch that runs at a time."""

@@ -18,7 +18,7 @@ from remit_server.adapters.policy.findings import Finding
 from remit_server.adapters.strict_fields import Where, spelled
 from remit_server.adapters.strict_yaml import strict_yaml
 from remit_server.domain.capability import PARTITION
-from remit_server.iam import ActionPattern, ResourcePattern
+from remit_server.iam import LASTING, ActionPattern, Effect, ResourcePattern, Statement, forbidden_action
 
 _FOLDERS: Final = {"capabilities": "remit/catalog/capabilities", "entitlements": "remit/catalog/entitlements"}
 _LINES_TO_DEPTH: Final = 8
@@ -111,7 +111,12 @@ _RESOURCES: Final = "Name the resources that it takes, or it will be refused whe
 
 
 def action_advice(pattern: ActionPattern, where: Where = ()) -> Iterator[Advice]:
-    """Yields advice on one action pattern of a permission: unknown to AWS, or a change to who may do what."""
+    """Yields advice on one action pattern of a permission: never issued, unknown to AWS, or who may do what."""
+    forbidden = forbidden_action(Statement(Effect.ALLOW, (pattern,), (_EVERYTHING,)))
+    # What only lasts too long may be re-opened in the role's configuration, which is not the bundle's to know.
+    if forbidden is not None and forbidden not in LASTING and (pattern.is_literal or pattern.service == "*"):
+        yield Advice(where, f"{forbidden} is on the forbidden floor: {pattern} is never issued as it stands", _NEVER)
+        return
     yield from unknown_action(pattern, where)
     managing = [
         action.name for action in aws_reference.actions_of(pattern) if PERMISSIONS_MANAGEMENT in action.access_levels
@@ -119,6 +124,10 @@ def action_advice(pattern: ActionPattern, where: Where = ()) -> Iterator[Advice]
     if managing:
         what = "changes" if pattern.is_literal else f"holds {_some(managing)}, which change"
         yield Advice(where, f"{pattern} {what} who may do what", "Leave it out: an agent's task hardly needs it")
+
+
+_NEVER: Final = "Leave it out: whoever asks for it is refused"
+_EVERYTHING: Final = ResourcePattern.parse("*")
 
 
 def unknown_action(pattern: ActionPattern, where: Where = ()) -> Iterator[Advice]:

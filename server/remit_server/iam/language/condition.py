@@ -5,8 +5,8 @@ from dataclasses import dataclass, field
 
 MAX_VALUES = 500
 MAX_VALUE = 1024
-_OPERATOR = re.compile(r"(?:ForAllValues:|ForAnyValue:)?[A-Za-z]{1,40}")
-_AWS_OPERATOR = re.compile(
+# All that AWS has (IAM user guide, "IAM JSON policy elements: Condition operators"); STS refuses a policy with another.
+_OPERATOR = re.compile(
     r"Null|(?:ForAllValues:|ForAnyValue:)?(?:"
     r"String(?:Not)?(?:Equals|EqualsIgnoreCase|Like)|Arn(?:Not)?(?:Equals|Like)|(?:Not)?IpAddress|Bool|BinaryEquals|"
     r"(?:Numeric|Date)(?:(?:Not)?Equals|(?:Less|Greater)Than(?:Equals)?)"
@@ -27,7 +27,8 @@ class Condition:
 
     Two conditions are equal when operator, lower-cased key and values are the same text; whether one implies
     another is never guessed. `key` keeps the author's spelling, `folded_key` decides.
-    Raises MalformedCondition for an unreadable operator or key, no values, or a value STS would refuse.
+    Raises MalformedCondition for an operator that AWS does not have, an unreadable key, no values, or a value that STS
+    would refuse.
     """
 
     operator: str
@@ -37,7 +38,7 @@ class Condition:
 
     def __post_init__(self) -> None:
         if not _OPERATOR.fullmatch(self.operator):
-            raise MalformedCondition("a condition operator is ASCII letters, ForAllValues: or ForAnyValue: before")
+            raise MalformedCondition("a condition operator is one of IAM's, such as StringEquals, spelled as AWS does")
         if not _KEY.fullmatch(self.key):
             raise MalformedCondition("a condition key is printable ASCII without spaces")
         if not self.values or len(self.values) > MAX_VALUES:
@@ -46,11 +47,6 @@ class Condition:
             raise MalformedCondition(f"a condition value is at most {MAX_VALUE} printable characters up to U+00FF")
         object.__setattr__(self, "values", tuple(sorted(set(self.values))))
         object.__setattr__(self, "folded_key", self.key.lower())
-
-    @property
-    def is_aws_operator(self) -> bool:
-        """Says whether AWS has this operator (IAM user guide, "IAM JSON policy elements: Condition operators")."""
-        return _AWS_OPERATOR.fullmatch(self.operator) is not None
 
     def __str__(self) -> str:
         return f"{self.operator} {self.key} [{', '.join(self.values)}]"

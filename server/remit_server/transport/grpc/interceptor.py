@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextvars import ContextVar
 from datetime import timedelta
@@ -23,12 +24,16 @@ Handler: TypeAlias = "grpc.RpcMethodHandler[Any, Any] | None"
 Behaviour: TypeAlias = Callable[[AsyncIterator[bytes], Context], Awaitable[Message]]
 READ_WITHIN: Final = timedelta(seconds=5)
 TAKEN_WITHIN: Final = timedelta(seconds=5)
-MOST_STRANGERS: Final = 16
+OPEN_READ_WITHIN: Final = timedelta(seconds=0.5)  # a health check is one small message, sent at once
+MOST_STRANGERS: Final = 64
+MOST_OF_A_STRANGER: Final = 16  # calls of one address: it cannot have everybody else's health checks refused
 MOST_UNTAKEN: Final = 64  # of one actor: answers leave at once, unless the caller does not want them
 # NOTE: none of these is a failure of the method: the first is a caller who hung up, the others end the process.
 _PASSED_ON: Final = (asyncio.CancelledError, KeyboardInterrupt, SystemExit, GeneratorExit)
-_ADMITTED: ContextVar[Admitted] = ContextVar("admitted")  # each call runs in a context of its own
-_NOBODY: Final = ""
+_STRANGERS: Final = "strangers "  # with a space, as no actor's id and no address has one
+# Each call runs in a context of its own.
+_ADMITTED: ContextVar[Admitted] = ContextVar("admitted")
+_STRANGER: ContextVar[str] = ContextVar("stranger")
 _log = logging.getLogger(__name__)
 
 
@@ -54,7 +59,7 @@ class Guard(grpc.aio.ServerInterceptor):
         self._open_methods = open_methods
         self._read_within = read_within.total_seconds()
         self._untaken = Untaken(taken_within)
-        self._strangers = 0
+        self._strangers: Counter[str] = Counter()
 
     async def intercept_service(
         self,
@@ -85,7 +90,7 @@ class Guard(grpc.aio.ServerInterceptor):
                 if self._untaken.of(admitted.actor.actor_id) >= MOST_UNTAKEN:
                     raise Outage(Reason.OVERLOADED, "too many answers wait for this agent: take them, then ask again")
                 async with self._admit.reading(admitted, method):
-                    request = _whole(await self._one(messages), handler)
+                    request = _whole(await _one(messages, self._read_within), handler)
                 return await behaviour(request, context)
 
         return guarded
@@ -95,15 +100,24 @@ class Guard(grpc.aio.ServerInterceptor):
         behaviour: Callable[[Message, Context], Awaitable[Message]] = cast("Any", handler.unary_unary)
 
         async def opened(messages: AsyncIterator[bytes], context: Context) -> Message:
-            if self._strangers + self._untaken.of(_NOBODY) >= MOST_STRANGERS:
+            who = f"at {peer_of(context)}"
+            _STRANGER.set(who)
+            of_this_one = self._strangers[who] + self._untaken.of(who)
+            if of_this_one >= MOST_OF_A_STRANGER or self._of_strangers() >= MOST_STRANGERS:
                 raise Outage(Reason.OVERLOADED, "too many health checks are running: ask again in a second")
-            self._strangers += 1
+            self._strangers[who] += 1
             try:
-                return await behaviour(_whole(await self._one(messages), handler), context)
+                within = min(self._read_within, OPEN_READ_WITHIN.total_seconds())
+                return await behaviour(_whole(await _one(messages, within), handler), context)
             finally:
-                self._strangers -= 1
+                self._strangers[who] -= 1
+                self._strangers += Counter()  # drops those that have none running
 
         return opened
+
+    def _of_strangers(self) -> int:
+        """Returns how many calls of strangers hold a place."""
+        return self._strangers.total() + self._untaken.of(_STRANGERS)
 
     def _answering(self, behaviour: Behaviour) -> Behaviour:
         """Answers every failure of a method with its status; whoever does not take the answer loses its place."""
@@ -114,9 +128,9 @@ class Guard(grpc.aio.ServerInterceptor):
             except (grpc.aio.AbortError, *_PASSED_ON):
                 raise
             except BaseException as error:  # noqa: BLE001 - a panic of a library is no Exception; it gets a clean status
-                self._untaken.note(None)  # a status needs no window: at worst the caller does not read at all
+                self._untaken.note()  # a status needs no window: at worst the caller does not read at all
                 return await _abort(context, error)
-            self._untaken.note(_answered_to())
+            self._untaken.note(*_answered_to())
             return answer
 
         return answering
@@ -129,27 +143,28 @@ class Guard(grpc.aio.ServerInterceptor):
             self._admit.rejections.count(peer_of(context), error.reason)
             raise
 
-    async def _one(self, messages: AsyncIterator[bytes]) -> bytes:
-        """Returns the call's one message; raises InvalidRequest for none or two, and when it does not come in time."""
-        try:
-            async with asyncio.timeout(self._read_within):
-                raw = [message async for message in _first_two(messages)]
-        except TimeoutError:
-            raise _malformed(f"did not come within {self._read_within:g} seconds") from None
-        if len(raw) != 1:
-            raise _malformed("must be one message")
-        return raw[0]
-
 
 def admitted_caller() -> Admitted:
     """Returns who was let in for the call that is running."""
     return _ADMITTED.get()
 
 
-def _answered_to() -> str:
-    """Returns whose call is running; all who were not let in are one."""
+def _answered_to() -> tuple[str, ...]:
+    """Returns whose call is running: an actor's, or a stranger's at an address, who is one of all strangers."""
     admitted = _ADMITTED.get(None)
-    return admitted.actor.actor_id if admitted else _NOBODY
+    return (admitted.actor.actor_id,) if admitted else (_STRANGER.get(), _STRANGERS)
+
+
+async def _one(messages: AsyncIterator[bytes], seconds: float) -> bytes:
+    """Returns the call's one message; raises InvalidRequest for none or two, and when it does not come in time."""
+    try:
+        async with asyncio.timeout(seconds):
+            raw = [message async for message in _first_two(messages)]
+    except TimeoutError:
+        raise _malformed(f"did not come within {seconds:g} seconds") from None
+    if len(raw) != 1:
+        raise _malformed("must be one message")
+    return raw[0]
 
 
 def _whole(raw: bytes, handler: "grpc.RpcMethodHandler[Any, Any]") -> Message:

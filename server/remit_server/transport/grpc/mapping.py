@@ -89,10 +89,7 @@ def _condition(message: types_pb2.Condition) -> Condition:
     """Reads one condition; policy variables are never a caller's to use."""
     if any("${" in value for value in message.values):
         raise ValueError("must not hold a policy variable")
-    condition = Condition(message.operator, message.key, tuple(message.values))
-    if not condition.is_aws_operator:
-        raise ValueError("must have a condition operator of IAM, such as StringEquals, spelled as AWS does")
-    return condition
+    return Condition(message.operator, message.key, tuple(message.values))
 
 
 def _parsed(parse: Callable[..., T], items: Iterable[object], path: str) -> tuple[T, ...]:

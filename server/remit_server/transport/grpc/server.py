@@ -65,7 +65,11 @@ class GrpcServer:
 
     def listen(self, listener: ListenerSettings) -> str:
         """Opens one listener and returns its address with the port it got; raises RuntimeError when it cannot."""
-        port = self._server.add_secure_port(listener.address, _credentials(listener))
+        try:
+            port = self._server.add_secure_port(listener.address, _credentials(listener))
+        except RuntimeError as error:
+            why = "something else listens there, it is no address of this machine, or this user may not"
+            raise RuntimeError(f"{listener.address} cannot be listened on: {why}") from error
         return f"{listener.address.rpartition(':')[0]}:{port}"
 
     async def start(self) -> None:

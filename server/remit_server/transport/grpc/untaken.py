@@ -43,8 +43,8 @@ class Untaken:
         """Returns how many answers wait for this caller."""
         return self._waiting[caller]
 
-    def note(self, caller: str | None) -> None:
-        """Counts the answer of the call that is running until the library is rid of it; None is not counted."""
+    def note(self, *callers: str) -> None:
+        """Counts the answer of the call that is running, under each of the names, until the library is rid of it."""
         call, answering = _CALL.get(None), asyncio.current_task()
         if call is None or answering is None:
             return
@@ -55,15 +55,13 @@ class Untaken:
 
         timer = asyncio.get_running_loop().call_later(self._within, give_up)
         call.add_done_callback(lambda _: timer.cancel())
-        if caller is not None:
-            self._waiting[caller] += 1
-            call.add_done_callback(lambda _: self._taken(caller))
+        self._waiting.update(callers)
+        call.add_done_callback(lambda _: self._taken(callers))
 
-    def _taken(self, caller: str) -> None:
+    def _taken(self, callers: tuple[str, ...]) -> None:
         """Forgets one answer."""
-        self._waiting[caller] -= 1
-        if not self._waiting[caller]:
-            del self._waiting[caller]
+        self._waiting.subtract(callers)
+        self._waiting += Counter()  # drops whom none waits for
 
 
 def _plain(loop: asyncio.AbstractEventLoop, coroutine: Any, **options: Any) -> "asyncio.Task[Any]":
