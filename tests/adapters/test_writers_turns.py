@@ -10,7 +10,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, closing
+from contextlib import ExitStack, closing, contextmanager
 from datetime import timedelta
 from itertools import groupby
 from pathlib import Path
@@ -27,6 +27,7 @@ from remit_server.adapters.database.turns import TurnNotGot, Turns
 from remit_server.domain.audit import ChainIntact
 from remit_server.domain.errors import Outage, Reason
 
+PATIENCE = 60.0  # of these tests: another process that hangs is ended then, and its test fails
 PROJECT = Path(__file__).resolve().parents[2]
 NEXT = 1
 
@@ -54,6 +55,17 @@ class Other:
         return self.process.stdout.readline().strip()
 
 
+@contextmanager
+def ended_in_time(process: subprocess.Popen[str]) -> Iterator[None]:
+    """Ends a process that takes longer than these tests may: whoever reads from it then reads nothing."""
+    timer = threading.Timer(PATIENCE, process.kill)
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
+
+
 @pytest.fixture
 def another(path: Path) -> Iterator[Callable[[], Other]]:
     """Starts other processes at the same database."""
@@ -68,6 +80,7 @@ def another(path: Path) -> Iterator[Callable[[], Other]]:
             )
             stack.enter_context(process)
             stack.callback(process.kill)
+            stack.enter_context(ended_in_time(process))
             return Other(process)
 
         yield start
@@ -75,13 +88,15 @@ def another(path: Path) -> Iterator[Callable[[], Other]]:
 
 def wait_until_somebody_is_next(path: Path) -> None:
     """Returns once a process has the lock of the one that is next."""
+    given_up = time.monotonic() + PATIENCE
     with path.with_name(f"{path.name}-turns").open("r+b") as file:
-        while True:
+        while time.monotonic() < given_up:
             try:
                 fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB, 1, NEXT)
             except BlockingIOError:
                 return
             fcntl.lockf(file, fcntl.LOCK_UN, 1, NEXT)
+    pytest.fail("nobody waits to be next")
 
 
 def test_who_waits_is_next_before_the_one_that_has_just_had_its_turn(another: Callable[[], Other], path: Path) -> None:
@@ -137,7 +152,7 @@ def test_those_who_get_on_are_waited_for_longer(another: Callable[[], Other], pa
             count += 1
             os.pwrite(file.fileno(), count.to_bytes(8, "little"), 8)
     other.go_on()
-    waiting.join()
+    waiting.join(PATIENCE)
 
     assert got.is_set()
 
@@ -175,10 +190,11 @@ async def test_a_ledger_that_somebody_holds_refuses_the_call_and_then_its_record
         other.go_on()
         await asyncio.to_thread(other.says)
 
-        with pytest.raises(Outage) as authorizing:
-            await ledger.authorize(opening(1))
-        with pytest.raises(Outage) as recording:
-            await ledger.record(refused_record("not recorded"))
+        async with asyncio.timeout(PATIENCE):
+            with pytest.raises(Outage) as authorizing:
+                await ledger.authorize(opening(1))
+            with pytest.raises(Outage) as recording:
+                await ledger.record(refused_record("not recorded"))
         other.process.kill()
         other.process.wait()
         await ledger.record(refused_record("recorded"))
@@ -199,14 +215,15 @@ def test_two_busy_processes_take_turns_and_the_chain_stays_whole(path: Path) -> 
         for first in (1, 1_000_001)
     ]
     try:
-        for writer in writers:  # both have begun
-            assert writer.stdout is not None
-            writer.stdout.readline()
-        begun = len(list(events(path)))
-        for writer in writers:
-            assert writer.stdout is not None
-            for _ in range(1500):
-                assert writer.stdout.readline()
+        with ended_in_time(writers[0]), ended_in_time(writers[1]):
+            for writer in writers:  # both have begun
+                assert writer.stdout is not None
+                writer.stdout.readline()
+            begun = len(list(events(path)))
+            for writer in writers:
+                assert writer.stdout is not None
+                for _ in range(1500):
+                    assert writer.stdout.readline()
     finally:
         for writer in writers:
             writer.kill()
