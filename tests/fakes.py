@@ -249,9 +249,10 @@ async def world(
     capabilities: Mapping[str, CapabilityTemplate] | None = None,
     per_minute: int = 1000,
     per_actor: int = 128,
+    clock: FakeClock | None = None,
 ) -> AsyncIterator[World]:
     """Builds a world whose policy allows these entitlements, reading reports when none are given."""
-    clock, identity = FakeClock(), FakeIdentity()
+    clock, identity = clock or FakeClock(), FakeIdentity()
     for known in roles:
         LOG.configure(known.arn, Ceiling(known.ceiling.text, tuple(str(action) for action in known.reopened)))
     policy = ScriptedPolicy(Allow(entitlements or (READ_REPORTS,)), capabilities or {})
@@ -265,6 +266,6 @@ async def world(
         admit = Admission(identity.authenticate, rejections, ledger, budgets, Places(per_actor))
         issue = IssueCredentials(hearing, ledger, sts, clock, secrets.token_bytes)
         preview = PreviewCredentials(hearing, ledger, clock)
-        end = EndTask(ledger, clock)
+        end = EndTask(ledger, clock, lambda: None)
         yield World(ledger, database, clock, identity, policy, sts, rejections, admit, issue, preview, end)
         deliberate.close()

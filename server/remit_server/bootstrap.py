@@ -169,7 +169,7 @@ async def _service(
         admit=Admission(authenticate, rejections, ledger, budgets, Places(limits.concurrent_calls_per_actor)),
         issue=IssueCredentials(hearing, ledger, sts, clock, system_entropy),
         preview=PreviewCredentials(hearing, ledger, clock),
-        end=EndTask(ledger, clock),
+        end=EndTask(ledger, clock, clock.unsettled_for),
     )
 
 

@@ -13,8 +13,9 @@ from tests.fakes import FakeClock
 from tests.ledger_values import asked, kinds, refused_record
 
 from remit_server.adapters.database.audit_log import verify
+from remit_server.adapters.database.batch import Batch, Operation
 from remit_server.adapters.database.engine import Database, open_database
-from remit_server.adapters.database.group_commit import Batch, GroupCommit, Operation
+from remit_server.adapters.database.group_commit import GroupCommit
 from remit_server.adapters.database.migrations import migrate
 from remit_server.domain.audit import AuditRecord, ChainIntact
 from remit_server.domain.errors import Denied, Outage, Reason, RemitError
@@ -62,7 +63,7 @@ class Blocks:
     def __call__(self, batch: Batch) -> None:
         batch.append(refused_record("blocked"))
         self.reached.set()
-        self.let_go.wait(30)
+        self.let_go.wait(15)
 
 
 def loses(_: Batch) -> RemitError | None:
@@ -99,10 +100,10 @@ def held(path: Path) -> Iterator[sqlite3.Connection]:
         other.close()
 
 
-async def blocked(commit: GroupCommit) -> tuple[Blocks, asyncio.Task[None]]:
+async def blocked(commit: GroupCommit, counterpart: Operation[str] | None = None) -> tuple[Blocks, asyncio.Task[None]]:
     """Blocks the writer and returns once it stands."""
     block = Blocks()
-    task = asyncio.create_task(commit(block))
+    task = asyncio.create_task(commit(block, counterpart=counterpart))
     await asyncio.to_thread(block.reached.wait)
     return block, task
 
@@ -238,7 +239,8 @@ async def test_a_writer_that_is_stuck_refuses_everybody_who_waits_though_they_ha
     block, first = await blocked(commit)
     behind = asyncio.create_task(commit(Writes("behind")))
 
-    outcomes = await asyncio.gather(first, behind, return_exceptions=True)
+    async with asyncio.timeout(10):
+        outcomes = await asyncio.gather(first, behind, return_exceptions=True)
     with pytest.raises(Outage) as later:
         await commit(Writes("later"))
 
@@ -260,7 +262,8 @@ async def test_a_large_batch_that_gets_on_is_slow_and_not_stuck(database: Databa
     impatient = GroupCommit(database, FakeClock(), stuck_after=timedelta(seconds=1))
     impatient.start()
 
-    answers = await asyncio.gather(*(impatient(slow) for _ in range(4)))
+    async with asyncio.timeout(20):
+        answers = await asyncio.gather(*(impatient(slow) for _ in range(4)))
 
     assert answers == ["done"] * 4
     await impatient.close()
@@ -271,12 +274,13 @@ async def test_a_writer_that_is_stuck_still_ends_when_told_to(database: Database
     commit.start()
     block, first = await blocked(commit)
     closing = asyncio.create_task(commit.close())
-    with pytest.raises(Outage):
-        await first
+    async with asyncio.timeout(10):
+        with pytest.raises(Outage):
+            await first
 
-    block.let_go.set()
+        block.let_go.set()
 
-    await closing
+        await closing
 
 
 async def test_it_recovers_from_a_disk_that_did_not_answer(database: Database) -> None:
@@ -305,6 +309,201 @@ async def test_what_a_caller_gave_up_before_its_turn_is_not_done(commit: GroupCo
 
     messages = asked(path, "SELECT json_extract(body, '$.message') FROM audit_events ORDER BY sequence")
     assert messages == [("blocked",), ("kept",)]
+
+
+# What is written after its caller was told that it is not
+
+
+def messages(path: Path) -> list[str]:
+    """Returns what was recorded, in its order."""
+    query = "SELECT json_extract(body, '$.message') FROM audit_events ORDER BY sequence"
+    return [message for (message,) in asked(path, query)]
+
+
+@pytest.fixture
+async def hasty(database: Database) -> AsyncIterator[GroupCommit]:
+    """Takes the writer for stuck after 0.4 s."""
+    started = GroupCommit(database, FakeClock(), stuck_after=timedelta(milliseconds=400))
+    started.start()
+    yield started
+    async with asyncio.timeout(20):
+        await started.close()
+
+
+async def refused(commit: GroupCommit, database: Database, counterpart: Operation[str]) -> None:
+    """Blocks the writer until the caller has been refused, then has what was blocked committed."""
+    block, first = await blocked(commit, counterpart)
+    async with asyncio.timeout(10):
+        with pytest.raises(Outage):
+            await first
+    block.let_go.set()
+    await database.write(lambda _: None)  # stands behind what was blocked
+
+
+async def test_what_was_written_after_its_caller_was_refused_is_taken_back_before_anything_else(
+    database: Database, hasty: GroupCommit, path: Path
+) -> None:
+    await refused(hasty, database, Writes("taken back"))
+
+    await hasty(Writes("later"))
+
+    assert messages(path) == ["blocked", "taken back", "later"]
+
+
+async def test_it_is_taken_back_though_nobody_writes_afterwards(
+    database: Database, hasty: GroupCommit, path: Path
+) -> None:
+    await refused(hasty, database, Writes("taken back"))
+
+    await hasty.close()
+
+    assert messages(path) == ["blocked", "taken back"]
+
+
+async def test_what_waited_behind_a_stuck_writer_was_not_written_and_is_not_taken_back(
+    database: Database, hasty: GroupCommit, path: Path
+) -> None:
+    block, first = await blocked(hasty)
+    behind = asyncio.create_task(hasty(Writes("behind"), counterpart=Writes("taken back")))
+
+    async with asyncio.timeout(10):
+        outcomes = await asyncio.gather(first, behind, return_exceptions=True)
+    block.let_go.set()
+    await database.write(lambda _: None)
+    await hasty(Writes("later"))
+
+    assert [type(outcome) for outcome in outcomes] == [Outage, Outage]
+    assert messages(path) == ["blocked", "later"]
+
+
+async def test_what_its_caller_was_told_is_not_taken_back(commit: GroupCommit, path: Path) -> None:
+    await commit(Writes("a"), counterpart=Writes("taken back"))
+    await commit(Writes("b"))
+
+    assert messages(path) == ["a", "b"]
+
+
+async def test_what_lost_after_its_caller_was_refused_is_not_taken_back(
+    database: Database, hasty: GroupCommit, path: Path
+) -> None:
+    block = Blocks()
+
+    def loses_late(batch: Batch) -> RemitError | None:
+        block.reached.set()
+        block.let_go.wait(15)
+        return loses(batch)
+
+    first = asyncio.create_task(hasty(loses_late, counterpart=Writes("taken back")))
+    await asyncio.to_thread(block.reached.wait)
+
+    async with asyncio.timeout(10):
+        with pytest.raises(Outage):
+            await first
+    block.let_go.set()
+    await database.write(lambda _: None)
+    await hasty(Writes("later"))
+
+    assert messages(path) == ["later"]
+
+
+async def test_a_caller_who_goes_just_as_its_answer_comes_has_it_taken_back(commit: GroupCommit, path: Path) -> None:
+    block, first = await blocked(commit)
+    goes: list[asyncio.Task[str]] = []
+
+    async def makes_the_other_go() -> None:
+        await commit(Writes("a"))
+        goes[0].cancel()  # whose answer is there as well: both are of one batch
+
+    stays = asyncio.create_task(makes_the_other_go())
+    await asyncio.sleep(0)
+    goes.append(asyncio.create_task(commit(Writes("b"), counterpart=Writes("taken back"))))
+    await asyncio.sleep(0)
+
+    block.let_go.set()
+    await asyncio.gather(first, stays)
+    with pytest.raises(asyncio.CancelledError):
+        await goes[0]
+    await commit(Writes("later"))
+
+    assert messages(path) == ["blocked", "a", "b", "taken back", "later"]
+
+
+class FailsAtFirst(Writes):
+    """A counterpart that fails the first time, with this error."""
+
+    def __init__(self, error: Exception) -> None:
+        super().__init__("taken back")
+        self.error = error
+        self.calls = 0
+
+    def __call__(self, batch: Batch) -> str:
+        self.calls += 1
+        if self.calls == 1:
+            raise self.error
+        return super().__call__(batch)
+
+
+async def test_what_cannot_be_taken_back_while_the_store_fails_is_owed_to_the_next_batch(
+    database: Database, hasty: GroupCommit, path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    counterpart = FailsAtFirst(OSError("the disk is full"))
+    await refused(hasty, database, counterpart)
+
+    await hasty(Writes("later"))
+    await hasty(Writes("last"))
+
+    assert messages(path) == ["blocked", "taken back", "later", "last"]
+    assert counterpart.calls == 2
+    assert "is not taken back" in caplog.text
+
+
+async def test_a_counterpart_that_can_never_be_written_is_given_up(
+    database: Database, hasty: GroupCommit, path: Path
+) -> None:
+    counterpart = FailsAtFirst(ZeroDivisionError())
+    await refused(hasty, database, counterpart)
+
+    await hasty(Writes("later"))
+
+    assert messages(path) == ["blocked", "later"]
+    assert counterpart.calls == 1
+
+
+async def test_what_is_still_owed_at_the_end_is_told_in_the_log(
+    database: Database, hasty: GroupCommit, path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    def never(_: Batch) -> str:
+        raise OSError("the disk is full")
+
+    await refused(hasty, database, never)
+
+    await hasty.close()
+
+    assert messages(path) == ["blocked"]
+    assert "1 operations could not be taken back" in caplog.text
+
+
+async def test_a_batch_that_is_tried_again_one_by_one_leaves_out_who_was_refused_meanwhile(
+    database: Database, path: Path
+) -> None:
+    commit = GroupCommit(database, FakeClock(), patience=timedelta(milliseconds=500))
+    commit.start()
+    before, first = await blocked(commit)
+    block = Blocks()
+    batch = [asyncio.create_task(commit(one)) for one in (block, Writes("refused"), breaks)]
+    await asyncio.sleep(0)
+    before.let_go.set()
+    assert await asyncio.to_thread(block.reached.wait, 10)
+
+    outcomes = await asyncio.gather(*batch, return_exceptions=True)
+    block.let_go.set()
+    await database.write(lambda _: None)
+    await commit(Writes("later"))
+    await asyncio.gather(first, return_exceptions=True)
+    await commit.close()
+
+    assert [type(outcome) for outcome in outcomes] == [Outage] * 3
+    assert messages(path) == ["blocked", "later"]
 
 
 async def test_closing_commits_what_waits_and_refuses_what_comes_later(database: Database, path: Path) -> None:

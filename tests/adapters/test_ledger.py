@@ -31,7 +31,7 @@ from tests.ledger_values import (
     task_id,
 )
 
-from remit_server.adapters.database import audit_log, group_commit, operations
+from remit_server.adapters.database import audit_log, batch, endings, operations
 from remit_server.adapters.database import ledger as ledger_module
 from remit_server.adapters.database.audit_log import verify
 from remit_server.adapters.database.ledger import DatabaseLedger, open_ledger
@@ -257,6 +257,34 @@ async def test_nothing_is_issued_for_a_task_whose_time_is_over(ledger: DatabaseL
 # Failing
 
 
+def recorded_state(database: Path) -> str:
+    """Returns the state that the last failure on record says."""
+    query = "SELECT json_extract(body, '$.state') FROM audit_events WHERE kind = 'issuance_failed' ORDER BY sequence"
+    return str(asked(database, query)[-1][0])
+
+
+@pytest.mark.parametrize(("may_exist", "state"), [(True, "REVOKING"), (False, "FAILED")])
+async def test_a_failure_says_on_record_where_it_moved_the_grant(
+    ledger: DatabaseLedger, database: Path, *, may_exist: bool, state: str
+) -> None:
+    await ledger.authorize(opening())
+
+    await ledger.fail(grant_id(1), failed_record(state="as its caller thinks"), credentials_may_exist=may_exist)
+
+    assert (state_of(database), recorded_state(database)) == (state, state)
+
+
+async def test_a_failure_says_on_record_where_somebody_else_moved_the_grant(
+    ledger: DatabaseLedger, database: Path
+) -> None:
+    await ledger.authorize(opening())
+    await ledger.end_task(task_id(1), COPILOT, NOON)
+
+    await ledger.fail(grant_id(1), failed_record(), credentials_may_exist=False)
+
+    assert (state_of(database), recorded_state(database)) == ("REVOKING", "REVOKING")
+
+
 async def test_a_grant_whose_credentials_may_exist_is_being_revoked_and_stays_tied(ledger: DatabaseLedger) -> None:
     await ledger.authorize(opening())
 
@@ -343,6 +371,7 @@ async def test_a_failed_repeat_leaves_an_issued_grant_as_it_was(
     )
 
     assert state_of(database) == "ISSUED"
+    assert recorded_state(database) == "ISSUED"
     assert (await remembered(ledger)).refusal is None
     assert kinds(database)[-1] == "issuance_failed"
 
@@ -482,6 +511,24 @@ async def test_no_credentials_are_out_when_they_have_expired(ledger: DatabaseLed
 
     assert ended.grants == ()
     assert ended.credentials_until is None
+
+
+async def test_while_the_clock_is_not_settled_no_grant_is_taken_for_over(
+    ledger: DatabaseLedger, database: Path, clock: FakeClock
+) -> None:
+    await ledger.authorize(opening())
+    await ledger.issue(grant_id(1), an_issuance(), issued_record())
+    later = a_grant(2, 1, expire_time=NOON + timedelta(minutes=20))
+    await ledger.authorize(an_authorization("request-2", grant=later))
+    await ledger.issue(grant_id(2), an_issuance(2), issued_record(2, 1))
+    await ledger.authorize(an_authorization("request-3", grant=a_grant(3, 1)))
+    stepped = clock.now() + timedelta(days=1)
+
+    ended = await ledger.end_task(task_id(1), COPILOT, stepped, clock_is_settled=False)
+
+    assert set(ended.grants) == {f"tasks/{task_id(1)}/grants/{grant_id(number)}" for number in (1, 2, 3)}
+    assert ended.credentials_until == later.expire_time
+    assert asked(database, "SELECT DISTINCT state FROM grants") == [("REVOKING",)]
 
 
 async def test_a_task_is_ended_by_its_own_actor_only(ledger: DatabaseLedger, database: Path) -> None:
@@ -637,7 +684,7 @@ async def test_nothing_is_issued_after_its_task_has_ended_whoever_wins(ledger: D
 # Portability
 
 
-@pytest.mark.parametrize("module", [operations, ledger_module, group_commit, audit_log])
+@pytest.mark.parametrize("module", [operations, endings, ledger_module, batch, audit_log])
 def test_every_statement_is_also_postgresql(module: object) -> None:
     written = [value.statement if isinstance(value, Prepared) else value for value in vars(module).values()]
     statements = [value for value in written if isinstance(value, Insert | Select | Update)]

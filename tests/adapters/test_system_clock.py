@@ -1,17 +1,21 @@
 """A clock that is stepped is noticed at the next look, and nothing is issued until it has settled."""
 
 import asyncio
+import json
 import logging
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.fakes import world
 from tests.identity_world import identity_world, refusal
 from tests.token_forge import NOON, user_token
 
 from remit_server.adapters.identity.steady_clock import WhileClockIsSteady
 from remit_server.adapters.system_clock import SETTLING, SystemClock
 from remit_server.application.admission import Rejections
+from remit_server.application.end_task import EndTask
 from remit_server.application.ports import VerifyDelegation
 from remit_server.application.sweep import Sweep
 from remit_server.domain.errors import Denied, Outage, Reason, Remedy
@@ -161,6 +165,34 @@ async def test_a_settled_clock_changes_nothing(times: TwoTimes) -> None:
 
     assert isinstance(denied, Denied)
     assert denied.reason is Reason.TOKEN_NOT_BOUND
+
+
+async def test_t3_a_task_that_is_ended_by_a_stepped_clock_says_what_is_out(times: TwoTimes, tmp_path: Path) -> None:
+    async with world(tmp_path) as gateway:
+        issued = await gateway.issue(gateway.request())
+        end = EndTask(gateway.ledger, times.clock, times.clock.unsettled_for)
+        times.step(20 * 365 * 86400)
+
+        ended = await end(gateway.admitted(), issued.grant.task_id)
+
+        assert ended.end_time > issued.grant.expire_time
+        assert ended.grants == (issued.grant.name,)
+        assert ended.credentials_until == issued.grant.expire_time
+        (*_, record) = await gateway.events()
+        assert json.loads(record.body_text)["grants"] == [issued.grant.name]
+
+
+async def test_t3_a_task_that_is_ended_by_a_settled_clock_has_nothing_out_when_its_time_is_over(
+    times: TwoTimes, tmp_path: Path
+) -> None:
+    async with world(tmp_path) as gateway:
+        issued = await gateway.issue(gateway.request())
+        end = EndTask(gateway.ledger, times.clock, times.clock.unsettled_for)
+        times.run(20 * 365 * 86400)
+
+        ended = await end(gateway.admitted(), issued.grant.task_id)
+
+        assert (ended.grants, ended.credentials_until) == ((), None)
 
 
 async def test_t3_no_grant_is_called_over_by_a_stepped_clock(times: TwoTimes) -> None:

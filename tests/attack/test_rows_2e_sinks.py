@@ -6,13 +6,15 @@ import subprocess
 import sys
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import grpc
 import pytest
 from sqlalchemy import event
-from tests.fakes import FakeClock, world
+from tests.fakes import FakeClock, World, world
 from tests.ledger_values import COPILOT, asked, kinds, opening
+from tests.stalling_clock import StallingClock
 from tests.transport.gateway_server import Served, as_agent, failure_of, issue_message, served
 
 from remit.v1.credential_service_pb2 import PreviewCredentialsRequest
@@ -21,8 +23,10 @@ from remit_server.adapters.database.engine import open_database
 from remit_server.adapters.database.group_commit import GroupCommit
 from remit_server.adapters.database.ledger import DatabaseLedger
 from remit_server.adapters.database.migrations import migrate
+from remit_server.application.requests import IssueRequest
 from remit_server.domain.audit import ChainIntact
-from remit_server.domain.errors import Outage, Reason
+from remit_server.domain.errors import Denied, Outage, Reason
+from remit_server.domain.grant import GrantState
 
 ROOT = Path(__file__).parents[2]
 
@@ -184,6 +188,69 @@ async def test_g10_credentials_that_cannot_be_recorded_are_given_to_nobody(gatew
     assert failure_of(raised.value).info.reason == "LEDGER_UNAVAILABLE"
     assert "credentials_issued" not in await gateway.world.trail()
     assert again.WhichOneof("outcome") == "would_issue"
+
+
+# G10: a disk that stalls for longer than callers wait, and writes all the same
+
+
+@dataclass
+class Stalling:
+    """A gateway on a disk that stalls when a test says so."""
+
+    world: World
+    clock: StallingClock
+
+    async def issue_too_late(self, request: IssueRequest, *, after: int, until: str) -> Outage:
+        """Returns what a call is told while the transaction after so many stalls, once this is on record."""
+        self.clock.stall(after=after)
+        async with asyncio.timeout(20):
+            with pytest.raises(Outage) as raised:
+                await self.world.issue(request)
+        self.clock.go_on()
+        async with asyncio.timeout(20):
+            while until not in await self.world.trail():
+                pass
+        return raised.value
+
+
+@pytest.fixture
+async def stalling(tmp_path: Path) -> AsyncIterator[Stalling]:
+    clock = StallingClock()
+    async with world(tmp_path, clock=clock) as made:
+        yield Stalling(made, clock)
+        clock.go_on()
+
+
+async def test_g10_what_was_authorized_after_its_caller_was_refused_may_be_asked_again(stalling: Stalling) -> None:
+    gateway = stalling.world
+    known = gateway.identity.subjects["alice@copilot"]
+    gateway.identity.subjects["alice@copilot"] = replace(known, single_use=True, token_id="jti-1")
+    request = gateway.request()
+
+    told = await stalling.issue_too_late(request, after=0, until="issuance_failed")
+    asked_meanwhile = len(gateway.sts.orders)
+    issued = await gateway.issue(request)
+
+    assert told.reason is Reason.LEDGER_UNAVAILABLE
+    assert asked_meanwhile == 0
+    assert issued.grant.state is GrantState.ISSUED
+    assert asked(gateway.database, "SELECT grant_id, state FROM grants") == [(issued.grant.grant_id, "ISSUED")]
+    assert isinstance(verify(gateway.database), ChainIntact)
+
+
+async def test_g10_what_was_issued_after_its_caller_was_refused_is_revoked_and_on_record(stalling: Stalling) -> None:
+    gateway = stalling.world
+    request = gateway.request()
+
+    told = await stalling.issue_too_late(request, after=1, until="grant_withheld")
+    with pytest.raises(Denied) as repeated:
+        await gateway.issue(request)
+
+    assert told.reason is Reason.LEDGER_UNAVAILABLE
+    assert repeated.value.reason is Reason.GRANT_NOT_LIVE
+    assert len(gateway.sts.orders) == 1
+    assert asked(gateway.database, "SELECT state FROM grants") == [("REVOKING",)]
+    assert isinstance(verify(gateway.database), ChainIntact)
 
 
 # I1, I7: a process that dies

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
-from remit_server.domain.audit import AuditRecord
+from remit_server.domain.audit import AuditRecord, IssuanceFailed
 from remit_server.domain.capability import CapabilityTemplate
 from remit_server.domain.credentials import SessionOrder, StsSession
 from remit_server.domain.decision import Decision, DecisionInput
@@ -153,7 +153,8 @@ class Ledger(Protocol):
     """Everything durable. Each call is one transaction and returns only when it is on disk.
 
     Each raises Outage(LEDGER_UNAVAILABLE) when that could not be done, and Outage(OVERLOADED) when more waits than can
-    be written: then nothing of it happened, as far as anyone may rely on.
+    be written: then nothing of it happened, as far as anyone may rely on. Where it was written all the same, but too
+    late, it is taken back: what was authorized has FAILED in an outage, what was issued first is REVOKING.
     """
 
     async def remembered(self, actor_id: str, request_id: str, /) -> Remembered | None:
@@ -194,7 +195,7 @@ class Ledger(Protocol):
     async def fail(
         self,
         grant_id: GrantId,
-        record: AuditRecord,
+        record: IssuanceFailed,
         /,
         *,
         credentials_may_exist: bool,
@@ -204,7 +205,7 @@ class Ledger(Protocol):
 
         The request stays tied to the grant either way. With `refusal` a FAILED grant failed for good, and a repeat gets
         that answer; without, it was an outage and may be tried again (see `authorize`).
-        A grant that was ISSUED before (a repeat) stays as it was.
+        A grant that was ISSUED before (a repeat) stays as it was. The record says the state that the grant then has.
         """
         ...
 
@@ -227,9 +228,12 @@ class Ledger(Protocol):
         """Appends one record to the chain."""
         ...
 
-    async def end_task(self, task_id: TaskId, actor: Actor, now: datetime, /) -> EndedTask:
+    async def end_task(
+        self, task_id: TaskId, actor: Actor, now: datetime, /, *, clock_is_settled: bool = True
+    ) -> EndedTask:
         """Ends the task and moves its AUTHORIZED and ISSUED grants to REVOKING; at a repeat answers the same.
 
+        Those whose time guard has passed are left alone, unless the clock is not settled: `now` may then be wrong.
         Raises Denied(NOT_FOUND) when it is not there or not this actor's.
         """
         ...

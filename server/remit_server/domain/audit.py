@@ -133,9 +133,9 @@ class CredentialsIssued(AuditRecord):
 
 @dataclass(frozen=True, slots=True)
 class IssuanceFailed(AuditRecord):
-    """STS refused, or could not be reached: no credentials of this call exist, or (REVOKING) nobody was given any.
+    """STS refused or was not reached: no credentials of this call exist, or (REVOKING) nobody was given any.
 
-    `state` ISSUED says that it was a repeat: what its grant gave before lives on.
+    `state` is where the grant then stands. ISSUED says that it was a repeat: what its grant gave before lives on.
     """
 
     kind: ClassVar[str] = "issuance_failed"

@@ -6,26 +6,19 @@ batch of every process, so no other transaction writes between an operation's ch
 """
 
 import asyncio
-from collections.abc import Callable
-from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+import logging
+from dataclasses import dataclass
+from datetime import timedelta
 from functools import partial
-from typing import Any, TypeVar, cast
+from typing import Any, cast
 
-from sqlalchemy import Connection, bindparam, select, update
-from sqlalchemy.dialects.postgresql import insert  # its ON CONFLICT is also SQLite's; a test holds both to it
 from sqlalchemy.exc import DBAPIError, IntegrityError, ProgrammingError
 from sqlalchemy.exc import TimeoutError as NoConnection
 
+from remit_server.adapters.database.batch import Batch, Operation, T, write_batch
 from remit_server.adapters.database.engine import Database
-from remit_server.adapters.database.prepared import Prepared
-from remit_server.adapters.database.tables import audit_events, audit_head, audit_inputs
 from remit_server.application.ports import Clock
-from remit_server.domain.audit import AuditRecord, ChainedEvent, bounded, chained
-from remit_server.domain.decision import DecisionInput
 from remit_server.domain.errors import Outage, Reason, RemitError
-
-T = TypeVar("T")
 
 MAX_WAITING = 1024
 MAX_BATCH = 256
@@ -33,43 +26,14 @@ PATIENCE = timedelta(seconds=5)  # with a queue that moves
 STUCK_AFTER = timedelta(milliseconds=900)  # a transaction that has got nowhere for so long
 _LOOKS = 8  # at the writer within that time, all of which see it at the same place
 _RETRY_AFTER = timedelta(seconds=1)
-
-_LOCK_HEAD = Prepared(select(audit_head.c.sequence, audit_head.c.hash).where(audit_head.c.id == 1).with_for_update())
-_MOVE_HEAD = Prepared(
-    update(audit_head)
-    .where(audit_head.c.id == 1, audit_head.c.sequence == bindparam("from_sequence"))
-    .values(sequence=bindparam("to_sequence"), hash=bindparam("to_hash"))
-)
-_ADD_EVENT = Prepared(insert(audit_events))
-_ADD_INPUT = Prepared(insert(audit_inputs).on_conflict_do_nothing())
-
-
-@dataclass(slots=True)
-class Batch:
-    """The transaction that a batch's operations share: `now` is its one time, `records` what they append, in order."""
-
-    connection: Connection
-    now: datetime
-    records: list[AuditRecord] = field(default_factory=list)
-    inputs: dict[str, str] = field(default_factory=dict)
-
-    def append(self, *records: AuditRecord) -> None:
-        """Appends records to the chain when the batch is committed."""
-        self.records.extend(records)
-
-    def keep(self, question: DecisionInput | None) -> None:
-        """Keeps what policy was asked beside the chain, by its digest."""
-        if question is not None:
-            self.inputs[question.digest] = question.text
-
-
-Operation = Callable[[Batch], T | RemitError]
+_log = logging.getLogger(__name__)
 
 
 @dataclass(slots=True)
 class _Waiting:
     operation: Operation[Any]
     answer: asyncio.Future[Any]
+    counterpart: Operation[Any] | None = None
 
 
 class GroupCommit:
@@ -88,6 +52,7 @@ class GroupCommit:
         self._clock = clock
         self._patience = patience.total_seconds()
         self._waiting: asyncio.Queue[_Waiting | None] = asyncio.Queue(max_waiting)
+        self._owed: list[_Waiting] = []  # counterparts; nobody waits for their answers
         self._writer: asyncio.Task[None] | None = None
         self._look_every = stuck_after.total_seconds() / (_LOOKS + 1)
         self._is_stuck = False
@@ -104,15 +69,16 @@ class GroupCommit:
             await self._waiting.put(None)
             await writer
 
-    async def __call__(self, operation: Operation[T]) -> T:
+    async def __call__(self, operation: Operation[T], *, counterpart: Operation[Any] | None = None) -> T:
         """Returns the operation's result once it is on disk.
 
         Raises the operation's own error, Outage(OVERLOADED) when too many wait, and Outage(LEDGER_UNAVAILABLE) when it
-        could not be written in time: then it is not done, or nobody was told that it is.
+        could not be written in time: then it is not done, or it is done and nobody was told. In the latter case its
+        `counterpart` is written as soon as that can be, before whatever else waits.
         """
         if self._writer is None or self._is_stuck:
             raise unavailable()
-        waiting = _Waiting(operation, asyncio.get_running_loop().create_future())
+        waiting = _Waiting(operation, asyncio.get_running_loop().create_future(), counterpart)
         try:
             self._waiting.put_nowait(waiting)
         except asyncio.QueueFull:
@@ -122,8 +88,12 @@ class GroupCommit:
         try:
             async with asyncio.timeout(self._patience):
                 return cast("T", await waiting.answer)
-        except TimeoutError as error:
-            raise unavailable() from error
+        except (TimeoutError, asyncio.CancelledError) as error:
+            if _succeeded(waiting.answer):  # the time was over, or the caller went, just as the answer came
+                self._owe(waiting)
+            if isinstance(error, TimeoutError):
+                raise unavailable() from error
+            raise
 
     def _getting_on(self, operation: Operation[T]) -> Operation[T]:
         """Returns the operation, after which the writer is known not to be stuck: a large batch is only slow."""
@@ -165,38 +135,75 @@ class GroupCommit:
 
     async def _write(self) -> None:
         """Commits batch after batch until it is told to end."""
-        while (first := await self._waiting.get()) is not None:
-            batch, last = [first], False
-            while len(batch) < MAX_BATCH and not self._waiting.empty():
-                waiting = self._waiting.get_nowait()
-                if waiting is None:
-                    last = True
-                    break
-                batch.append(waiting)
-            if wanted := [waiting for waiting in batch if not waiting.answer.done()]:
-                self._watch_over(wanted)
-                await self._commit(wanted)
-            if self._watch is not None:
-                self._watch.cancel()
-            self._is_stuck = False
-            if last:
-                return
+        last = False
+        while not last:
+            batch, last = await self._next()
+            await self._write_all(batch)
+            if self._owed:  # at once: until then the ledger says what somebody was told is not so
+                await self._write_all([])
+        if self._owed:
+            _log.error("%d operations could not be taken back before the end", len(self._owed))
+
+    async def _next(self) -> tuple[list[_Waiting], bool]:
+        """Returns what waits, as soon as anything does, and whether it is the last."""
+        batch: list[_Waiting] = []
+        while not batch or (len(batch) < MAX_BATCH and not self._waiting.empty()):
+            waiting = await self._waiting.get()
+            if waiting is None:
+                return batch, True
+            batch.append(waiting)
+        return batch, False
+
+    async def _write_all(self, batch: list[_Waiting]) -> None:
+        """Commits what is owed, then those of a batch who have no answer yet.
+
+        What failed with the store stays owed until the next batch, of which the sweeper makes one every few seconds.
+        """
+        owed, self._owed = self._owed, []
+        wanted = [waiting for waiting in batch if not waiting.answer.done()]
+        if owed or wanted:
+            self._watch_over(wanted)
+            await self._commit([*owed, *wanted])
+        if self._watch is not None:
+            self._watch.cancel()
+        self._is_stuck = False
+        for waiting in owed:
+            error = waiting.answer.exception()
+            if error is None:
+                continue
+            _log.error("an operation that was written after its caller was refused is not taken back", exc_info=error)
+            if isinstance(error.__cause__, Exception) and _is_the_stores(error.__cause__):
+                self._owed.append(_Waiting(waiting.operation, asyncio.get_running_loop().create_future()))
 
     async def _commit(self, batch: list[_Waiting]) -> None:
         """Commits a batch, then answers each of its operations; when it failed as a whole, none is done."""
         try:
             operations = [self._getting_on(waiting.operation) for waiting in batch]
-            results = await self._database.write(partial(_run, operations, self._clock))
+            results = await self._database.write(partial(write_batch, operations, self._clock))
         except Exception as error:  # noqa: BLE001 - whatever it was: nobody is told that it is done
             if len(batch) > 1 and not _is_the_stores(error):
                 for waiting in batch:  # one of them cannot be written at all: it must not take the others with it
-                    await self._commit([waiting])
+                    if not waiting.answer.done():  # a caller who was refused meanwhile was told the truth
+                        await self._commit([waiting])
             else:
                 for waiting in batch:
                     _fail(waiting.answer, error)
-            return
+        else:
+            self._answer(batch, results)
+
+    def _answer(self, batch: list[_Waiting], results: list[Any]) -> None:
+        """Gives the callers of what is on disk their results; what follows from one that is gone is owed."""
         for waiting, result in zip(batch, results, strict=True):
-            _settle(waiting.answer, result)
+            if not waiting.answer.done():
+                _settle(waiting.answer, result)
+            elif not isinstance(result, RemitError):
+                self._owe(waiting)
+
+    def _owe(self, waiting: _Waiting) -> None:
+        """Notes the counterpart of an operation that is done, of which its caller was told that it is not."""
+        if waiting.counterpart is not None:
+            _log.warning("an operation was written after its caller was refused: it is taken back")
+            self._owed.append(_Waiting(waiting.counterpart, asyncio.get_running_loop().create_future()))
 
 
 def unavailable() -> Outage:
@@ -206,43 +213,6 @@ def unavailable() -> Outage:
         "The gateway cannot record this now, so it issues nothing: try again.",
         retry_after=_RETRY_AFTER,
     )
-
-
-def _run(operations: list[Operation[Any]], clock: Clock, connection: Connection) -> list[Any]:
-    """Runs the operations in their order and appends what they recorded; returns their results."""
-    locked = _LOCK_HEAD.first(connection, {})
-    if locked is None:
-        raise RuntimeError("the audit chain has no head")
-    sequence, head = locked["sequence"], locked["hash"]
-    now = clock.now()  # after the lock was waited for: what is over by now is over
-    batch = Batch(connection, now)
-    results = [operation(batch) for operation in operations]
-    if batch.inputs:
-        _ADD_INPUT.run_each(connection, [{"digest": digest, "text": text} for digest, text in batch.inputs.items()])
-    if batch.records:
-        rows = []
-        for place, record in enumerate(batch.records, start=sequence + 1):
-            event = chained(record, sequence=place, time=now, previous_hash=head)
-            rows.append(_event_row(event, record))
-            head = event.event_hash
-        _ADD_EVENT.run_each(connection, rows)
-        moved = {"from_sequence": sequence, "to_sequence": sequence + len(rows), "to_hash": head}
-        if _MOVE_HEAD.run(connection, moved) != 1:
-            raise RuntimeError("the head of the audit chain moved under its lock")
-    return results
-
-
-def _event_row(event: ChainedEvent, record: AuditRecord) -> dict[str, Any]:
-    """Returns an event as its row; the task it belongs to is copied out for looking up."""
-    return {
-        "sequence": event.sequence,
-        "time": event.time,
-        "kind": event.kind,
-        "body": event.body_text,
-        "previous_hash": event.previous_hash,
-        "event_hash": event.event_hash,
-        "task_id": bounded(getattr(record, "task_id", "")),
-    }
 
 
 def _is_the_stores(error: Exception) -> bool:
@@ -262,9 +232,12 @@ def _fail(answer: asyncio.Future[Any], error: Exception) -> None:
 
 def _settle(answer: asyncio.Future[Any], result: Any) -> None:
     """Gives a caller its result, or raises the error that its operation lost by."""
-    if answer.done():
-        return
     if isinstance(result, RemitError):
         answer.set_exception(result)
     else:
         answer.set_result(result)
+
+
+def _succeeded(answer: asyncio.Future[Any]) -> bool:
+    """Says whether a caller's operation was done and its answer given."""
+    return answer.done() and not answer.cancelled() and answer.exception() is None

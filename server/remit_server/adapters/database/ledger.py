@@ -10,15 +10,16 @@ from pathlib import Path
 from sqlalchemy import Connection, bindparam, select
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
-from remit_server.adapters.database import operations
+from remit_server.adapters.database import endings, operations
+from remit_server.adapters.database.batch import T
 from remit_server.adapters.database.engine import START_PATIENCE, Database, DatabaseRefused, Work, open_database
-from remit_server.adapters.database.group_commit import PATIENCE, GroupCommit, T, unavailable
+from remit_server.adapters.database.group_commit import PATIENCE, GroupCommit, unavailable
 from remit_server.adapters.database.migrations import migrate
 from remit_server.adapters.database.prepared import Prepared
 from remit_server.adapters.database.rows import grant_of, refusal_of, task_of
 from remit_server.adapters.database.tables import grants, issuances, requests, tasks
 from remit_server.application.ports import Authorization, Clock, EndedTask, Remembered, RequestKey
-from remit_server.domain.audit import AuditRecord
+from remit_server.domain.audit import AuditRecord, IssuanceFailed
 from remit_server.domain.decision import DecisionInput
 from remit_server.domain.errors import Denied
 from remit_server.domain.grant import Grant, Issuance
@@ -54,7 +55,10 @@ class DatabaseLedger:
 
     async def authorize(self, authorization: Authorization, /) -> None:
         """Writes task, grant (AUTHORIZED), request, token tie, input and records."""
-        await self._commit(lambda batch: operations.authorize(batch, authorization))
+        await self._commit(
+            lambda batch: operations.authorize(batch, authorization),
+            counterpart=lambda batch: endings.take_back(batch, authorization.grant),
+        )
 
     async def tie_token(self, token: tuple[str, str], grant: Grant, /) -> None:
         """Ties a single-use token to the task of a grant."""
@@ -62,12 +66,15 @@ class DatabaseLedger:
 
     async def issue(self, grant_id: GrantId, issuance: Issuance, record: AuditRecord, /) -> None:
         """Moves the grant to ISSUED by compare-and-set and adds the issuance."""
-        await self._commit(lambda batch: operations.issue(batch, grant_id, issuance, record))
+        await self._commit(
+            lambda batch: operations.issue(batch, grant_id, issuance, record),
+            counterpart=lambda batch: endings.withhold(batch, grant_id, issuance),
+        )
 
     async def fail(
         self,
         grant_id: GrantId,
-        record: AuditRecord,
+        record: IssuanceFailed,
         /,
         *,
         credentials_may_exist: bool,
@@ -75,7 +82,7 @@ class DatabaseLedger:
     ) -> None:
         """Moves the grant to FAILED, or to REVOKING when STS may have answered."""
         await self._commit(
-            lambda batch: operations.fail(batch, grant_id, record, refusal, credentials_may_exist=credentials_may_exist)
+            lambda batch: endings.fail(batch, grant_id, record, refusal, credentials_may_exist=credentials_may_exist)
         )
 
     async def refuse(
@@ -94,13 +101,17 @@ class DatabaseLedger:
         """Appends one record to the chain."""
         await self.refuse(None, None, record, question=question)
 
-    async def end_task(self, task_id: TaskId, actor: Actor, now: datetime, /) -> EndedTask:
+    async def end_task(
+        self, task_id: TaskId, actor: Actor, now: datetime, /, *, clock_is_settled: bool = True
+    ) -> EndedTask:
         """Ends the task and moves its AUTHORIZED and ISSUED grants to REVOKING; at a repeat answers the same."""
-        return await self._commit(lambda batch: operations.end_task(batch, task_id, actor, now))
+        return await self._commit(
+            lambda batch: endings.end_task(batch, task_id, actor, now, clock_is_settled=clock_is_settled)
+        )
 
     async def sweep(self, now: datetime, /) -> int:
         """Moves orphans to REVOKING and grants past their time guard to EXPIRED; returns how many."""
-        return await self._commit(lambda batch: operations.sweep(batch, now))
+        return await self._commit(lambda batch: endings.sweep(batch, now))
 
     async def _read(self, work: Work[T]) -> T:
         """Reads within the ledger's patience; raises Outage(LEDGER_UNAVAILABLE) for any failure."""

@@ -3,15 +3,13 @@
 Every state change is a compare-and-set on the states that `TRANSITIONS` allows.
 """
 
-import json
-from collections.abc import Sequence
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
-from sqlalchemy import RowMapping, Update, and_, bindparam, exists, literal, select, update
+from sqlalchemy import Update, bindparam, exists, literal, select, update
 from sqlalchemy.dialects.postgresql import insert  # its ON CONFLICT is also SQLite's; a test holds both to it
 
-from remit_server.adapters.database.group_commit import Batch
+from remit_server.adapters.database.batch import Batch
 from remit_server.adapters.database.prepared import Prepared, Row
 from remit_server.adapters.database.rows import (
     ISSUANCE_COLUMNS,
@@ -23,16 +21,13 @@ from remit_server.adapters.database.rows import (
     task_row,
 )
 from remit_server.adapters.database.tables import grants, issuances, requests, single_use_tokens, tasks
-from remit_server.application.ports import Authorization, EndedTask, RequestKey
-from remit_server.domain.audit import AuditRecord, GrantExpired, GrantWithheld, TaskEnded, Who
-from remit_server.domain.decision import DecisionInput, canonical_json
+from remit_server.application.ports import Authorization, RequestKey
+from remit_server.domain.audit import AuditRecord
+from remit_server.domain.decision import DecisionInput
 from remit_server.domain.errors import Denied, Outage, Reason, Refusal, Remedy, RemitError
 from remit_server.domain.grant import GrantState, Issuance, sources_of
-from remit_server.domain.identity import Actor
 from remit_server.domain.task import GrantId, TaskId, TaskState
 
-ORPHANED_AFTER = timedelta(seconds=60)
-SWEPT_AT_ONCE = 500
 _RETRY_AFTER = timedelta(seconds=1)
 
 _REQUEST = Prepared(
@@ -54,17 +49,17 @@ _COUNT_GRANT = Prepared(
 )
 
 
-def _moves(target: GrantState) -> Update:
+def moves(target: GrantState) -> Update:
     """Returns the compare-and-set that moves grants to a state, from wherever that is legal."""
     legal = [literal(state.value) for state in sorted(sources_of(target))]
     return update(grants).where(grants.c.state.in_(legal)).values(state=target.value)
 
 
 _AUTHORIZE_AGAIN = (
-    _moves(GrantState.AUTHORIZED).where(grants.c.grant_id == bindparam("this_grant")).returning(grants.c.grant_id)
+    moves(GrantState.AUTHORIZED).where(grants.c.grant_id == bindparam("this_grant")).returning(grants.c.grant_id)
 )
 _ISSUE = Prepared(
-    _moves(GrantState.ISSUED)
+    moves(GrantState.ISSUED)
     .where(
         grants.c.grant_id == bindparam("this_grant"),
         grants.c.expire_time > bindparam("now"),
@@ -77,14 +72,6 @@ _ISSUE = Prepared(
     .values(state_time=bindparam("now"))
     .returning(grants.c.grant_id)
 )
-# A grant that was ISSUED before stays so when a repeat fails: its earlier credentials live.
-_OF_A_FIRST_CALL = and_(grants.c.grant_id == bindparam("this_grant"), grants.c.state == GrantState.AUTHORIZED.value)
-_FAIL = _moves(GrantState.FAILED).where(_OF_A_FIRST_CALL).values(state_time=bindparam("now"))
-_WITHHOLD = (
-    _moves(GrantState.REVOKING)
-    .where(_OF_A_FIRST_CALL)
-    .values(state_time=bindparam("now"), revoke_time=bindparam("now"))
-)
 _REMEMBER_REFUSAL = (
     update(requests)
     .where(
@@ -95,65 +82,6 @@ _REMEMBER_REFUSAL = (
         exists().where(grants.c.grant_id == requests.c.grant_id, grants.c.state == GrantState.FAILED.value),
     )
     .values(refusal=bindparam("why"))
-)
-_REMEMBER_FAILURE = (
-    update(requests)
-    .where(
-        requests.c.grant_id == bindparam("this_grant"),
-        exists().where(grants.c.grant_id == requests.c.grant_id, grants.c.state == GrantState.FAILED.value),
-    )
-    .values(refusal=bindparam("why"))
-)
-_END_TASK = (
-    update(tasks)
-    .where(tasks.c.task_id == bindparam("this_task"), tasks.c.state == TaskState.LIVE.value)
-    .values(
-        state=TaskState.ENDED.value,
-        ended_time=bindparam("now"),
-        ended_grants=bindparam("stopped"),
-        credentials_until=bindparam("until"),
-    )
-)
-_STOP_GRANTS = (
-    _moves(GrantState.REVOKING)
-    .where(grants.c.task_id == bindparam("this_task"), grants.c.expire_time > bindparam("now"))
-    .values(state_time=bindparam("now"), revoke_time=bindparam("now"))
-    .returning(grants.c.grant_id)
-)
-_OUT = (
-    select(grants.c.expire_time)
-    .where(
-        grants.c.task_id == bindparam("this_task"),
-        grants.c.state == GrantState.REVOKING.value,
-        grants.c.expire_time > bindparam("now"),
-        exists().where(issuances.c.grant_id == grants.c.grant_id),
-    )
-    .order_by(grants.c.expire_time.desc())
-    .limit(1)
-)
-_ORPHANS = (
-    select(grants.c.grant_id)
-    .where(grants.c.state == GrantState.AUTHORIZED.value, grants.c.state_time <= bindparam("before"))
-    .order_by(grants.c.state_time)
-    .limit(SWEPT_AT_ONCE)
-)
-_SWEEP_ORPHANS = (
-    _moves(GrantState.REVOKING)
-    .where(grants.c.grant_id.in_(_ORPHANS))
-    .values(state_time=bindparam("now"), revoke_time=bindparam("now"))
-    .returning(grants.c.task_id, grants.c.grant_id, grants.c.expire_time)
-)
-_PAST = (
-    select(grants.c.grant_id)
-    .where(grants.c.state.in_(sorted(sources_of(GrantState.EXPIRED))), grants.c.expire_time <= bindparam("now"))
-    .order_by(grants.c.expire_time)
-    .limit(bindparam("at_most"))
-)
-_SWEEP_PAST = (
-    _moves(GrantState.EXPIRED)
-    .where(grants.c.grant_id.in_(_PAST))
-    .values(state_time=bindparam("now"))
-    .returning(grants.c.task_id, grants.c.grant_id, grants.c.expire_time)
 )
 
 
@@ -198,17 +126,6 @@ def issue(batch: Batch, grant_id: GrantId, issuance: Issuance, record: AuditReco
     return None
 
 
-def fail(
-    batch: Batch, grant_id: GrantId, record: AuditRecord, refusal: Denied | None, *, credentials_may_exist: bool
-) -> None:
-    """Moves a grant that was never ISSUED to FAILED or REVOKING; a refusal says that it failed for good."""
-    moved = _WITHHOLD if credentials_may_exist else _FAIL
-    batch.connection.execute(moved, {"this_grant": grant_id, "now": batch.now})
-    if refusal is not None and not credentials_may_exist:
-        batch.connection.execute(_REMEMBER_FAILURE, {"this_grant": grant_id, "why": refusal_text(refusal)})
-    batch.append(record)
-
-
 def refuse(
     batch: Batch, key: RequestKey | None, refusal: Denied | None, record: AuditRecord, question: DecisionInput | None
 ) -> None:
@@ -217,43 +134,6 @@ def refuse(
         _remember(batch, key, refusal_text(refusal))
     batch.keep(question)
     batch.append(record)
-
-
-def end_task(batch: Batch, task_id: TaskId, actor: Actor, now: datetime) -> EndedTask | RemitError:
-    """Ends a task and stops its grants; at a repeat returns what the first one answered."""
-    row = _TASK.first(batch.connection, {"task_id": task_id})
-    if row is None or row["actor_id"] != actor.actor_id:
-        return Denied(Reason.NOT_FOUND, "There is no such task of this actor.")
-    if row["ended_time"] is not None:
-        return EndedTask(row["ended_time"], tuple(json.loads(row["ended_grants"])), row["credentials_until"])
-    these = {"this_task": task_id, "now": now}
-    stopped = sorted(f"tasks/{task_id}/grants/{one}" for one in batch.connection.execute(_STOP_GRANTS, these).scalars())
-    until = batch.connection.execute(_OUT, these).scalar()
-    batch.connection.execute(_END_TASK, {**these, "stopped": canonical_json(stopped), "until": until})
-    who = Who(
-        subject_issuer=row["subject_issuer"],
-        subject_id=row["subject_id"],
-        actor_id=actor.actor_id,
-        token_fingerprint=actor.token_fingerprint or "",
-    )
-    batch.append(TaskEnded(who, task_id, tuple(stopped), until))
-    return EndedTask(now, tuple(stopped), until)
-
-
-def sweep(batch: Batch, now: datetime) -> int:
-    """Moves orphans to REVOKING and what is past its time guard to EXPIRED, each with its record."""
-    orphans = _swept(batch, _SWEEP_ORPHANS, {"now": now, "before": now - ORPHANED_AFTER})
-    why = "no outcome was recorded within 60 seconds: STS may have answered, and nobody was given credentials"
-    batch.append(*(GrantWithheld(one["task_id"], one["grant_id"], why, one["expire_time"]) for one in orphans))
-    past = _swept(batch, _SWEEP_PAST, {"now": now, "at_most": SWEPT_AT_ONCE - len(orphans)})
-    batch.append(*(GrantExpired(one["task_id"], one["grant_id"], one["expire_time"]) for one in past))
-    return len(orphans) + len(past)
-
-
-def _swept(batch: Batch, move: Update, bounds: dict[str, Any]) -> Sequence[RowMapping]:
-    """Moves grants and returns them in a stable order."""
-    moved = batch.connection.execute(move, bounds).mappings().all()
-    return sorted(moved, key=lambda row: (row["expire_time"], row["grant_id"]))
 
 
 def _request(batch: Batch, key: RequestKey) -> Row | None:

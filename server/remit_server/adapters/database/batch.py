@@ -1,0 +1,86 @@
+"""One transaction of the ledger: what its operations share, and the records they append to the chain."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, TypeVar
+
+from sqlalchemy import Connection, bindparam, select, update
+from sqlalchemy.dialects.postgresql import insert  # its ON CONFLICT is also SQLite's; a test holds both to it
+
+from remit_server.adapters.database.prepared import Prepared
+from remit_server.adapters.database.tables import audit_events, audit_head, audit_inputs
+from remit_server.application.ports import Clock
+from remit_server.domain.audit import AuditRecord, ChainedEvent, bounded, chained
+from remit_server.domain.decision import DecisionInput
+from remit_server.domain.errors import RemitError
+
+T = TypeVar("T")
+
+_LOCK_HEAD = Prepared(select(audit_head.c.sequence, audit_head.c.hash).where(audit_head.c.id == 1).with_for_update())
+_MOVE_HEAD = Prepared(
+    update(audit_head)
+    .where(audit_head.c.id == 1, audit_head.c.sequence == bindparam("from_sequence"))
+    .values(sequence=bindparam("to_sequence"), hash=bindparam("to_hash"))
+)
+_ADD_EVENT = Prepared(insert(audit_events))
+_ADD_INPUT = Prepared(insert(audit_inputs).on_conflict_do_nothing())
+
+
+@dataclass(slots=True)
+class Batch:
+    """The transaction that a batch's operations share: `now` is its one time, `records` what they append, in order."""
+
+    connection: Connection
+    now: datetime
+    records: list[AuditRecord] = field(default_factory=list)
+    inputs: dict[str, str] = field(default_factory=dict)
+
+    def append(self, *records: AuditRecord) -> None:
+        """Appends records to the chain when the batch is committed."""
+        self.records.extend(records)
+
+    def keep(self, question: DecisionInput | None) -> None:
+        """Keeps what policy was asked beside the chain, by its digest."""
+        if question is not None:
+            self.inputs[question.digest] = question.text
+
+
+Operation = Callable[[Batch], T | RemitError]
+
+
+def write_batch(operations: list[Operation[Any]], clock: Clock, connection: Connection) -> list[Any]:
+    """Runs the operations in their order and appends what they recorded; returns their results."""
+    locked = _LOCK_HEAD.first(connection, {})
+    if locked is None:
+        raise RuntimeError("the audit chain has no head")
+    sequence, head = locked["sequence"], locked["hash"]
+    now = clock.now()  # after the lock was waited for: what is over by now is over
+    batch = Batch(connection, now)
+    results = [operation(batch) for operation in operations]
+    if batch.inputs:
+        _ADD_INPUT.run_each(connection, [{"digest": digest, "text": text} for digest, text in batch.inputs.items()])
+    if batch.records:
+        rows = []
+        for place, record in enumerate(batch.records, start=sequence + 1):
+            event = chained(record, sequence=place, time=now, previous_hash=head)
+            rows.append(_event_row(event, record))
+            head = event.event_hash
+        _ADD_EVENT.run_each(connection, rows)
+        moved = {"from_sequence": sequence, "to_sequence": sequence + len(rows), "to_hash": head}
+        if _MOVE_HEAD.run(connection, moved) != 1:
+            raise RuntimeError("the head of the audit chain moved under its lock")
+    return results
+
+
+def _event_row(event: ChainedEvent, record: AuditRecord) -> dict[str, Any]:
+    """Returns an event as its row; the task it belongs to is copied out for looking up."""
+    return {
+        "sequence": event.sequence,
+        "time": event.time,
+        "kind": event.kind,
+        "body": event.body_text,
+        "previous_hash": event.previous_hash,
+        "event_hash": event.event_hash,
+        "task_id": bounded(getattr(record, "task_id", "")),
+    }
