@@ -57,7 +57,7 @@ def preview_of_q3(gateway: remit.Gateway, token: str) -> object:
 
 def test_it_issues_and_refuses_and_survives_opa(sandbox: Sandbox, alice_token: str, tmp_path: Path) -> None:
     with (
-        opa_server(tmp_path / "opa") as opa,
+        opa_server(tmp_path / "opa", on_socket=True) as opa,
         gateway_beside(opa, sandbox, tmp_path) as own,
         client(sandbox, own.mtls) as gateway,
     ):
