@@ -87,18 +87,17 @@ async def running_gateway(
         ledger = await stack.enter_async_context(open_ledger(settings.database_url, clock))
         rejections = Rejections(ledger, clock)
         service = await _service(stack, settings, clock=clock, ledger=ledger, policy=policy, rejections=rejections)
-        await ledger.record(_started(settings, policy.active, seat))
         await _sweeping(stack, Sweep(ledger, rejections, clock, unsettled_for=clock.unsettled_for))
         server = GrpcServer(
             service,
             concurrent_calls=settings.limits.concurrent_calls,
             with_reflection=settings.reflection,
-            share_ports=seat.of > 1,
         )
         # At a stop: first the server with its calls, then what goes on after callers have hung up.
         stack.push_async_callback(service.issue.settled)
         stack.push_async_callback(server.stop, GRACE)
         addresses = tuple(server.listen(listener) for listener in settings.listeners)
+        await ledger.record(_started(settings, policy.active, seat))
         await server.start()
         yield Gateway(addresses, policy.active.digest)
 
@@ -130,7 +129,7 @@ async def _policy(stack: AsyncExitStack, settings: Settings, bundle: Bundle | No
     from remit_server.adapters.opa.engine import OpaLimits, OpaServer  # noqa: PLC0415 - its library takes half a second
 
     limits = OpaLimits(decision_seconds=seconds, most_waiting=chosen.queue)
-    server = await OpaServer.start(bundle, chosen.opa, limits, nonce=seat.nonce, share_port=seat.of > 1)
+    server = await OpaServer.start(bundle, chosen.opa, limits, nonce=seat.nonce, share_port=True)
     stack.push_async_callback(server.close)
     return server
 

@@ -98,7 +98,8 @@ def test_without_an_opa_the_gateway_does_not_start_and_says_what_to_do(sandbox: 
     url = f"http://127.0.0.1:{free_port()}"
     table = {"url": url, "bundle_address": f"127.0.0.1:{free_port()}", "start_timeout_seconds": 1}
     more: dict[str, dict[str, object]] = {"policy": {"engine": "opa"}, "policy.opa": dict(table)}
-    config.write_text(changed(sandbox, {"url": f"sqlite:///{tmp_path / 'ledger.sqlite3'}"}, more))
+    values = {"address": "127.0.0.1:0", "url": f"sqlite:///{tmp_path / 'ledger.sqlite3'}"}
+    config.write_text(changed(sandbox, values, more))
     config.chmod(0o600)
 
     done = subprocess.run(  # noqa: S603 - the program under test

@@ -463,5 +463,3 @@ async def test_a_single_use_token_serves_one_task(gateway: World) -> None:
 
     assert same_task.grant.task_id == first.grant.task_id
     assert error.reason is Reason.TOKEN_REPLAYED
-
-

@@ -4,6 +4,8 @@ import asyncio
 import logging
 import re
 import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -12,6 +14,8 @@ import typer
 from remit_server.cli.output import CANNOT_START, complain
 
 if TYPE_CHECKING:
+    from remit_server.adapters.policy.bundle import Bundle
+    from remit_server.cli.workers.ports import HeldPorts
     from remit_server.cli.workers.supervisor import Ending
     from remit_server.config.settings import Settings
 
@@ -70,30 +74,38 @@ def _allow_many_connections() -> None:
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
+@contextmanager
+def _held(settings: "Settings") -> "Iterator[tuple[Settings, HeldPorts]]":
+    """Holds the gateway's ports for the block, and yields the settings with the ports it got; raises PortTaken."""
+    from dataclasses import replace
+
+    from remit_server.cli.workers.ports import HeldPorts
+
+    opa = settings.policy.opa
+    bundle_addresses = [] if opa is None else [opa.bundle_address]
+    with HeldPorts([*(listener.address for listener in settings.listeners), *bundle_addresses]) as ports:
+        pairs = zip(settings.listeners, ports.addresses, strict=False)  # OPA knows the last one as it is written
+        listeners = tuple(replace(listener, address=address) for listener, address in pairs)
+        yield replace(settings, listeners=listeners), ports
+
+
 def _supervised(settings: "Settings", workers: int) -> "Ending":
     """Serves with several workers.
 
     NOTE: what is forked must have no thread, no event loop and no grpc, so nothing here may load `bootstrap`.
     """
-    from dataclasses import replace
-
     from remit_server.adapters.opa.nonce import new_nonce
     from remit_server.adapters.own_memory import keep_memory_private
     from remit_server.adapters.policy.fitting import read_fitting_bundle
     from remit_server.cli.workers.gateway import GatewayWork
-    from remit_server.cli.workers.ports import HeldPorts
     from remit_server.cli.workers.supervisor import Supervisor
     from remit_server.config.sharing import share_of
 
     keep_memory_private()
     # Read once, for the workers of today and those that replace them: whatever happens to the files meanwhile.
     bundle = read_fitting_bundle(settings.policy.bundle, [role.arn for role in settings.roles])
-    opa = settings.policy.opa
-    bundle_addresses = [] if opa is None else [opa.bundle_address]
-    with HeldPorts([*(listener.address for listener in settings.listeners), *bundle_addresses]) as ports:
-        pairs = zip(settings.listeners, ports.addresses, strict=False)  # OPA knows the last one as it is written
-        listeners = tuple(replace(listener, address=address) for listener, address in pairs)
-        work = GatewayWork(replace(share_of(settings, workers), listeners=listeners), bundle, workers, new_nonce())
+    with _held(share_of(settings, workers)) as (held, ports):
+        work = GatewayWork(held, bundle, workers, new_nonce())
         return Supervisor(work, workers, abandon=ports.close).run()
 
 
@@ -101,13 +113,16 @@ def _alone(settings: "Settings") -> "Ending":
     """Serves in this process."""
     import uvloop
 
+    from remit_server.adapters.policy.fitting import read_fitting_bundle
     from remit_server.cli.workers.supervisor import Ending
 
-    uvloop.run(_served(settings))
+    bundle = read_fitting_bundle(settings.policy.bundle, [role.arn for role in settings.roles])
+    with _held(settings) as (held, _):
+        uvloop.run(_served(held, bundle))
     return Ending(0)
 
 
-async def _served(settings: "Settings") -> None:
+async def _served(settings: "Settings", bundle: "Bundle") -> None:
     """Serves until a signal arrives."""
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
@@ -116,7 +131,7 @@ async def _served(settings: "Settings") -> None:
     # Loaded after that: it takes a second, in which a signal is heard already.
     from remit_server.bootstrap import running_gateway
 
-    async with running_gateway(settings) as gateway:
+    async with running_gateway(settings, bundle=bundle) as gateway:
         _log.info("serving on %s under policy %s", ", ".join(gateway.addresses), gateway.policy_revision)
         await stop.wait()
         _log.info("stopping: running calls end first")

@@ -1,9 +1,9 @@
 """The gRPC server: TLS listeners, limits, health, and nothing that is not on the list."""
 
 import asyncio
+import logging
 from collections.abc import Sequence
 from datetime import timedelta
-from pathlib import Path
 from typing import Any
 
 import grpc
@@ -14,6 +14,7 @@ from grpc_reflection.v1alpha import reflection
 from remit.v1 import credential_service_pb2
 from remit.v1.credential_service_pb2_grpc import add_CredentialServiceServicer_to_server
 from remit_server.config.settings import ListenerSettings
+from remit_server.transport.grpc.certificates import Certificates
 from remit_server.transport.grpc.credential_service import CredentialService
 from remit_server.transport.grpc.interceptor import READ_WITHIN, TAKEN_WITHIN, Guard
 from remit_server.transport.grpc.untaken import note_calls
@@ -22,6 +23,9 @@ MAX_MESSAGE = 64 * 1024
 MAX_METADATA = 24 * 1024
 STREAMS_PER_CONNECTION = 128
 LEAST_PENDING = 1024  # calls that wait to be looked at; past it grpc drops some at random, as CANCELLED
+LOOK_EVERY = timedelta(seconds=2)  # whether certificates have changed
+MOVE_OVER = timedelta(seconds=60)  # for calls on connections made under the certificates before
+_log = logging.getLogger(__name__)
 SERVICE: Any = credential_service_pb2.DESCRIPTOR.services_by_name["CredentialService"]
 HEALTH: Any = health_pb2.DESCRIPTOR.services_by_name["Health"]
 
@@ -35,42 +39,46 @@ class GrpcServer:
         *,
         concurrent_calls: int,
         with_reflection: bool = False,
-        share_ports: bool = False,
         read_within: timedelta = READ_WITHIN,
         taken_within: timedelta = TAKEN_WITHIN,
+        look_every: timedelta = LOOK_EVERY,
     ) -> None:
         methods = frozenset(f"/{SERVICE.full_name}/{method.name}" for method in SERVICE.methods)
         # NOTE: not its Watch, a stream without end: strangers could take every place with it.
         open_methods = {f"/{HEALTH.full_name}/Check"}
         if with_reflection:
             open_methods.add(f"/{reflection.SERVICE_NAME}/ServerReflectionInfo")
-        guard = Guard(
+        self._guard = Guard(
             service.admit,
             methods=methods,
             open_methods=frozenset(open_methods),
             read_within=read_within,
             taken_within=taken_within,
         )
+        self._service = service
+        self._concurrent_calls = concurrent_calls
+        self._with_reflection = with_reflection
+        self._look_every = look_every.total_seconds()
         self._health = health_aio.HealthServicer()
-        self._server = grpc.aio.server(
-            interceptors=[guard],
-            maximum_concurrent_rpcs=concurrent_calls,
-            options=_options(concurrent_calls, share_ports=share_ports),
-        )
-        add_CredentialServiceServicer_to_server(service, self._server)
-        health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
-        if with_reflection:
-            names = (SERVICE.full_name, HEALTH.full_name, reflection.SERVICE_NAME)
-            reflection.enable_server_reflection(names, self._server)
+        self._listeners: list[tuple[str, Certificates]] = []
+        self._server = self._made()
+        self._following: asyncio.Task[None] | None = None
+        self._leaving: dict[asyncio.Task[None], grpc.aio.Server] = {}
 
     def listen(self, listener: ListenerSettings) -> str:
-        """Opens one listener and returns its address with the port it got; raises RuntimeError when it cannot."""
+        """Opens one listener and returns its address with the port it got.
+
+        Raises RuntimeError when it cannot, OSError when its certificate cannot be read.
+        """
+        certificates = Certificates(listener)
         try:
-            port = self._server.add_secure_port(listener.address, _credentials(listener))
+            port = self._server.add_secure_port(listener.address, certificates.credentials())
         except RuntimeError as error:
             why = "something else listens there, it is no address of this machine, or this user may not"
             raise RuntimeError(f"{listener.address} cannot be listened on: {why}") from error
-        return f"{listener.address.rpartition(':')[0]}:{port}"
+        address = f"{listener.address.rpartition(':')[0]}:{port}"
+        self._listeners.append((address, certificates))
+        return address
 
     async def start(self) -> None:
         """Starts to serve and says so to health checks."""
@@ -78,21 +86,70 @@ class GrpcServer:
         await self._server.start()
         for name in ("", SERVICE.full_name):
             await self._health.set(name, health_pb2.HealthCheckResponse.SERVING)
+        self._following = asyncio.create_task(self._follow_certificates())
 
     async def stop(self, grace: timedelta) -> None:
         """Tells health checks first, then lets running calls end for `grace`."""
+        if self._following is not None:
+            self._following.cancel()
         await self._health.enter_graceful_shutdown()
-        await self._server.stop(grace.total_seconds())
+        serving = (self._server, *self._leaving.values())
+        await asyncio.gather(*(server.stop(grace.total_seconds()) for server in serving))
+
+    def _made(self) -> grpc.aio.Server:
+        """Returns a server of the services that listens nowhere yet."""
+        server = grpc.aio.server(
+            interceptors=[self._guard],
+            maximum_concurrent_rpcs=self._concurrent_calls,
+            options=_options(self._concurrent_calls),
+        )
+        add_CredentialServiceServicer_to_server(self._service, server)
+        health_pb2_grpc.add_HealthServicer_to_server(self._health, server)
+        if self._with_reflection:
+            names = (SERVICE.full_name, HEALTH.full_name, reflection.SERVICE_NAME)
+            reflection.enable_server_reflection(names, server)
+        return server
+
+    async def _follow_certificates(self) -> None:
+        """Serves with new certificates soon after their files have changed."""
+        while True:
+            await asyncio.sleep(self._look_every)
+            if any(certificates.are_stale for _, certificates in self._listeners):
+                try:
+                    await self._turn_over()
+                except (OSError, RuntimeError) as error:  # half done, so far: the next look may find it whole
+                    _log.warning("certificates have changed and cannot be used yet: %s", error)
+
+    async def _turn_over(self) -> None:
+        """Serves the same ports by another server, with what the files hold now; connections move over when they can.
+
+        Raises OSError or RuntimeError, and leaves all as it was.
+        """
+        server = self._made()
+        try:
+            for address, certificates in self._listeners:
+                server.add_secure_port(address, certificates.credentials())
+        except BaseException:
+            for _, certificates in self._listeners:
+                certificates.forget()
+            raise
+        await server.start()
+        before, self._server = self._server, server
+        leaving = asyncio.create_task(before.stop(MOVE_OVER.total_seconds()))
+        self._leaving[leaving] = before
+        leaving.add_done_callback(self._leaving.pop)
+        _log.info("serving with new certificates")
 
     async def wait(self) -> None:
         """Returns when the server has stopped."""
         await self._server.wait_for_termination()
 
 
-def _options(concurrent_calls: int, *, share_ports: bool) -> Sequence[tuple[str, int]]:
+def _options(concurrent_calls: int) -> Sequence[tuple[str, int]]:
     """Returns the channel arguments, each set on purpose: overload is RESOURCE_EXHAUSTED, never a silent cancel.
 
-    `share_ports` lets other processes of this user listen too: only where the ports are held for workers.
+    Ports are shared (SO_REUSEPORT), with workers and with the server that follows when certificates change: whoever
+    serves holds them first (cli/workers/ports.py), so that nobody else does.
     """
     pending = max(concurrent_calls * 2, LEAST_PENDING)
     return [
@@ -110,47 +167,5 @@ def _options(concurrent_calls: int, *, share_ports: bool) -> Sequence[tuple[str,
         ("grpc.max_connection_age_grace_ms", 60_000),
         ("grpc.keepalive_time_ms", 60_000),
         ("grpc.keepalive_timeout_ms", 20_000),
-        ("grpc.so_reuseport", int(share_ports)),
+        ("grpc.so_reuseport", 1),
     ]
-
-
-def _credentials(listener: ListenerSettings) -> grpc.ServerCredentials:
-    """Returns TLS credentials that follow their files: certificates are rotated without a restart."""
-    source = _Certificates(listener)
-    return grpc.dynamic_ssl_server_credentials(
-        source.current(), source.current, require_client_authentication=listener.client_ca_file is not None
-    )
-
-
-class _Certificates:
-    """Reads a listener's certificate, key and client CA, and notices when one of the files changes."""
-
-    def __init__(self, listener: ListenerSettings) -> None:
-        self._listener = listener
-        self._seen: tuple[int, ...] = ()
-        self._loaded = self.load()
-
-    def load(self) -> grpc.ServerCertificateConfiguration:
-        """Reads the files; raises OSError."""
-        listener = self._listener
-        self._seen = self._stamps()
-        roots = listener.client_ca_file.read_bytes() if listener.client_ca_file else None
-        pair = (listener.key_file.read_bytes(), listener.certificate_file.read_bytes())
-        self._loaded = grpc.ssl_server_certificate_configuration([pair], roots)
-        return self._loaded
-
-    def current(self) -> grpc.ServerCertificateConfiguration:
-        """Returns the files' content; while a rotation is half done, what was there before it."""
-        try:
-            return self._loaded if self._stamps() == self._seen else self.load()
-        except OSError:
-            return self._loaded
-
-    def _stamps(self) -> tuple[int, ...]:
-        """Returns when each file was last written."""
-        files: list[Path | None] = [
-            self._listener.certificate_file,
-            self._listener.key_file,
-            self._listener.client_ca_file,
-        ]
-        return tuple(file.stat().st_mtime_ns for file in files if file is not None)
