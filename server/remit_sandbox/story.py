@@ -138,7 +138,8 @@ class Story:
             expect(error.remedy is remit.Remedy.NARROW, f"the remedy is {error.remedy}")
             expect([item.resources for item in error.offer] == [OFFERED], f"the offer is {error.offer}")
         stage.say(
-            *(f"failed: {item.action} on {item.resource}, by {item.rule}" for item in error.failures),
+            # Each role has failed for itself: said once.
+            *dict.fromkeys(f"failed: {item.action} on {item.resource}, by {item.rule}" for item in error.failures),
             *(f"remedy: {error.remedy}, to {item}" for item in error.offer),
         )
         with copilot.task("summarise 2026", subject_token=token, allow=ALL_REPORTS, narrow=True) as task:

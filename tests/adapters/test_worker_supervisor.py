@@ -95,6 +95,7 @@ def test_the_first_serves_before_the_others_are_started() -> None:
 def test_a_worker_that_is_killed_is_replaced() -> None:
     with supervised("serve", 2) as running:
         pids = running.served(2)
+        running.says("serving on")
         os.kill(pids[2], signal.SIGKILL)
         replaced = running.served(1)
         running.process.terminate()
@@ -108,6 +109,7 @@ def test_a_worker_that_is_killed_is_replaced() -> None:
 def test_a_worker_that_is_told_to_stop_lets_its_calls_end_and_is_replaced() -> None:
     with supervised("serve", 2) as running:
         pids = running.served(2)
+        running.says("serving on")
         os.kill(pids[1], signal.SIGTERM)
         stopped, replaced = running.next(), running.served(1)
         running.process.terminate()

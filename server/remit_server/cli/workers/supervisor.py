@@ -86,9 +86,9 @@ class Supervisor:
                 self._selector.select(self._until_next(now))
                 self._obey(self._signals.received())
                 self._reap()
+                self._listen()
                 for place in self._places:
                     self._look_after(place, time.monotonic())
-                self._open()
 
     def _fill(self, place: _Place, now: float) -> None:
         """Starts a worker in a place where one is due."""
@@ -152,12 +152,21 @@ class Supervisor:
                 if pid in workers:
                     workers[pid].note_end(status)
 
+    def _listen(self) -> None:
+        """Takes in what the workers say, and whether all of them have served by now: some may have ended since.
+
+        Their last words count, so this comes after their ends were noted.
+        """
+        for place in self._places:
+            if place.worker is not None:
+                place.worker.listen(time.monotonic())
+        self._open()
+
     def _look_after(self, place: _Place, now: float) -> None:
-        """Takes in what a worker says, and notices when it has ended or its time is over."""
+        """Notices when a worker has ended, or its time is over."""
         worker = place.worker
         if worker is None:
             return
-        worker.listen(now)  # its last words count, so after its end was noted
         if worker.has_ended:
             self._selector.unregister(worker.reports)
             worker.close()
