@@ -112,27 +112,30 @@ class GrpcServer:
 
     async def _follow_certificates(self) -> None:
         """Serves with new certificates soon after their files have changed."""
+        told = ""
         while True:
             await asyncio.sleep(self._look_every)
-            if any(certificates.are_stale for _, certificates in self._listeners):
-                try:
-                    await self._turn_over()
-                except (OSError, RuntimeError) as error:  # half done, so far: the next look may find it whole
-                    _log.warning("certificates have changed and cannot be used yet: %s", error)
+            if not any(certificates.are_stale for _, certificates in self._listeners):
+                continue
+            try:
+                await self._turn_over()
+                told = ""
+            except Exception as error:  # noqa: BLE001 - half done, so far: the next look may find it whole
+                for _, certificates in self._listeners:
+                    certificates.forget()
+                if str(error) != told:  # once, and not at every look
+                    told = str(error)
+                    _log.warning("certificates have changed and cannot be used yet: %s", told)
 
     async def _turn_over(self) -> None:
         """Serves the same ports by another server, with what the files hold now; connections move over when they can.
 
-        Raises OSError or RuntimeError, and leaves all as it was.
+        Raises OSError or RuntimeError; what is served stays as it was.
         """
+        found = await asyncio.to_thread(lambda: [(address, each.credentials()) for address, each in self._listeners])
         server = self._made()
-        try:
-            for address, certificates in self._listeners:
-                server.add_secure_port(address, certificates.credentials())
-        except BaseException:
-            for _, certificates in self._listeners:
-                certificates.forget()
-            raise
+        for address, credentials in found:
+            server.add_secure_port(address, credentials)
         await server.start()
         before, self._server = self._server, server
         leaving = asyncio.create_task(before.stop(MOVE_OVER.total_seconds()))
