@@ -33,9 +33,9 @@ def list_events(
     as_json: AsJson = False,
 ) -> None:
     """Shows the newest records, oldest first: a line each, or whole with --json."""
-    from remit_server.domain.audit import AuditRecord
+    from remit_server.domain.audit_kinds import audit_kinds
 
-    kinds = sorted({record.kind for record in AuditRecord.__subclasses__()})
+    kinds = audit_kinds()
     if kind is not None and kind not in kinds:
         raise _failure(f"There is no kind of record called {plain(kind)}. The kinds are {', '.join(kinds)}.")
     events = _newest(database, task, kind, limit)

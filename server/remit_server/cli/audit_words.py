@@ -4,7 +4,7 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-_TOLD = ("reason", "purpose", "message", "why", "peer", "version")
+_TOLD = ("source", "event", "event_type", "status", "reason", "purpose", "message", "why", "peer", "version")
 _SHOWN = 120
 _TO_THE_SECOND = 19
 _IDS = ("grant_id", "task_id", "request_id")

@@ -1,0 +1,15 @@
+"""Every kind of record there is, wherever its type stands."""
+
+from types import ModuleType
+from typing import Final
+
+from remit_server.domain import audit, audit_events
+from remit_server.domain.audit import AuditRecord
+
+_MODULES: Final[tuple[ModuleType, ...]] = (audit, audit_events)
+
+
+def audit_kinds() -> tuple[str, ...]:
+    """Returns the names of all kinds of records, sorted."""
+    types = [one for module in _MODULES for one in vars(module).values() if isinstance(one, type)]
+    return tuple(sorted({one.kind for one in types if issubclass(one, AuditRecord) and one.kind}))
