@@ -11,11 +11,12 @@ from alembic.migration import MigrationContext
 from sqlalchemy import create_engine
 from tests.ledger_values import asked
 
+from remit_server.adapters.database import approval_tables, revocation_tables
 from remit_server.adapters.database.engine import DatabaseRefused, open_database, sqlite_path
 from remit_server.adapters.database.migrations import upgrade
 from remit_server.adapters.database.tables import metadata
 
-SCHEMA = "SELECT type, name, sql FROM sqlite_master WHERE name NOT LIKE '%alembic%' ORDER BY type, name"
+TABLES = "SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE '%alembic%'"
 
 
 @pytest.fixture
@@ -27,12 +28,27 @@ def mode(path: Path) -> int:
     return stat.S_IMODE(path.stat().st_mode)
 
 
-def schema(path: Path) -> dict[tuple[str, str], list[str]]:
-    """Returns each table and index with the parts of its definition, whatever their order in it."""
-    return {
-        (kind, name): sorted(part.strip(" ,()\n\t") for part in (sql or "").splitlines())
-        for kind, name, sql in asked(path, SCHEMA)
-    }
+def schema(path: Path) -> dict[str, set[tuple[object, ...]]]:
+    """Returns each table with its columns, keys, checks and indexes, whatever their order in it."""
+    return {table: _parts(path, str(table)) for (table,) in asked(path, TABLES)}
+
+
+def _parts(path: Path, table: str) -> set[tuple[object, ...]]:
+    columns = [("column", *row[1:]) for row in asked(path, f"PRAGMA table_info({table})")]
+    keys = [("key", *row[2:]) for row in asked(path, f"PRAGMA foreign_key_list({table})")]
+    indexes = [
+        ("index", unique, *(name for _, _, name in asked(path, f"PRAGMA index_info({index})")))
+        for _, index, unique, *_ in asked(path, f"PRAGMA index_list({table})")
+    ]
+    ((sql,),) = asked(path, "SELECT sql FROM sqlite_master WHERE name = ?", table)
+    checks = [("check", line.strip(" ,)\n\t")) for line in str(sql).splitlines() if " CHECK " in line]
+    return {*columns, *keys, *indexes, *checks}
+
+
+def test_every_table_is_known_to_the_metadata() -> None:
+    ours = {revocation_tables.revocations, revocation_tables.denies, approval_tables.approvals}
+
+    assert {table.name for table in ours} <= set(metadata.tables)
 
 
 def test_migrations_build_what_the_code_expects(tmp_path: Path, path: Path) -> None:

@@ -32,6 +32,7 @@ from remit_server.adapters.database.engine import Database, open_database
 from remit_server.adapters.database.group_commit import GroupCommit
 from remit_server.adapters.database.ledger import DatabaseLedger
 from remit_server.adapters.database.migrations import migrate
+from remit_server.adapters.database.store import Store
 from remit_server.domain.audit import ChainIntact
 from remit_server.domain.errors import Outage, Reason
 
@@ -72,7 +73,7 @@ async def stalling(tmp_path: Path) -> AsyncIterator[Stalling]:
     await database.write(migrate)
     commit = GroupCommit(database, clock, stuck_after=timedelta(milliseconds=400))
     commit.start()
-    yield Stalling(DatabaseLedger(database, commit), commit, database, clock, path)
+    yield Stalling(DatabaseLedger(Store(database, commit)), commit, database, clock, path)
     clock.go_on()
     await commit.close()
     await database.close()

@@ -23,6 +23,7 @@ from remit_server.adapters.database.engine import open_database
 from remit_server.adapters.database.group_commit import GroupCommit
 from remit_server.adapters.database.ledger import DatabaseLedger
 from remit_server.adapters.database.migrations import migrate
+from remit_server.adapters.database.store import Store
 from remit_server.application.requests import IssueRequest
 from remit_server.domain.audit import ChainIntact
 from remit_server.domain.errors import Denied, Outage, Reason
@@ -48,7 +49,7 @@ async def full(tmp_path: Path) -> AsyncIterator[tuple[DatabaseLedger, Path, list
     )
     commit = GroupCommit(database, FakeClock())
     commit.start()
-    yield DatabaseLedger(database, commit), path, room
+    yield DatabaseLedger(Store(database, commit)), path, room
     await commit.close()
     await database.close()
 

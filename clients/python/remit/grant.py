@@ -17,6 +17,9 @@ class GrantState(StrEnum):
     REVOKING = "REVOKING"
     REVOKED = "REVOKED"
     EXPIRED = "EXPIRED"
+    PENDING_APPROVAL = "PENDING_APPROVAL"
+    REFUSED = "REFUSED"
+    LAPSED = "LAPSED"
     UNKNOWN = "UNKNOWN"
     """A state that this version of the client does not know."""
 

@@ -40,6 +40,9 @@ _STATES: dict[int, GrantState] = {
     types_pb2.GRANT_STATE_REVOKING: GrantState.REVOKING,
     types_pb2.GRANT_STATE_REVOKED: GrantState.REVOKED,
     types_pb2.GRANT_STATE_EXPIRED: GrantState.EXPIRED,
+    types_pb2.GRANT_STATE_PENDING_APPROVAL: GrantState.PENDING_APPROVAL,
+    types_pb2.GRANT_STATE_REFUSED: GrantState.REFUSED,
+    types_pb2.GRANT_STATE_LAPSED: GrantState.LAPSED,
 }
 
 

@@ -79,6 +79,11 @@ def _grant(case: Case, plan: Plan, task: Task, grant_id: GrantId) -> Grant:
         expire_time=plan.expire_time,
         unguarded=plan.unguarded,
         outlives_task=plan.outlives_task,
+        intent=case.ask.intent,
+        requested_duration=case.ask.requested_duration,
+        narrow=case.ask.narrow,
+        offline_renewal=plan.offline_renewal,
+        break_glass=plan.break_glass,
     )
 
 

@@ -27,6 +27,7 @@ from remit_server.domain.entitlement import (
     DEFAULT_CREDENTIAL_LIFETIME,
     MIN_CREDENTIAL_LIFETIME,
     Entitlement,
+    EntitlementKind,
     Role,
 )
 from remit_server.domain.errors import Denied, Reason, Refusal, Remedy
@@ -78,6 +79,8 @@ class Plan:
     ceiling_digest: str
     expire_time: datetime
     task_end_time: datetime
+    offline_renewal: bool = False
+    break_glass: bool = False
 
 
 # Remembered: so many answers of policy with so many permissions at the most, and so many drafts with each.
@@ -192,6 +195,8 @@ def _plan(derived: Derived, choice: Choice, ceilings: Ceilings, expire_time: dat
         ceiling_digest=ceilings.digest,
         expire_time=expire_time,
         task_end_time=task_end_time,
+        offline_renewal=all(item.offline_renewal for item in choice.entitlements),
+        break_glass=any(item.kind is EntitlementKind.BREAK_GLASS for item in choice.entitlements),
     )
 
 

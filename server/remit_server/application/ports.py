@@ -142,11 +142,15 @@ class Authorization:
 
 @dataclass(frozen=True, slots=True)
 class EndedTask:
-    """What ending a task did: when, which grants it stopped, and until when credentials already out still work."""
+    """What ending a task did: when, which grants it stopped, and until when credentials already out still work.
+
+    `denying` says that AWS is being told to refuse them before that.
+    """
 
     end_time: datetime
     grants: tuple[str, ...]
     credentials_until: datetime | None
+    denying: bool = False
 
 
 class Ledger(Protocol):

@@ -29,9 +29,10 @@ class Who:
 
 @dataclass(frozen=True, slots=True)
 class AuditRecord:
-    """The part every record has. `kind` is its name in the chain."""
+    """The part every record has. `kind` is its name in the chain; with `signals` every process hears of it at once."""
 
     kind: ClassVar[str] = ""
+    signals: ClassVar[bool] = False
 
     def body(self) -> Mapping[str, Any]:
         """Returns the record as JSON values."""
@@ -119,6 +120,7 @@ class CredentialsIssued(AuditRecord):
     """STS answered; durable before the caller sees a key."""
 
     kind: ClassVar[str] = "credentials_issued"
+    signals: ClassVar[bool] = True
     who: Who
     request_id: str
     task_id: str
@@ -162,13 +164,19 @@ class PreviewDecided(AuditRecord):
 
 @dataclass(frozen=True, slots=True)
 class TaskEnded(AuditRecord):
-    """The task's own actor said that it is over: no new credentials from here on."""
+    """The task is over, by its actor, a lost lease or a revoke: no new credentials from here on.
+
+    `denying` says that AWS is being told to refuse what is out before `credentials_until`.
+    """
 
     kind: ClassVar[str] = "task_ended"
+    signals: ClassVar[bool] = True
     who: Who
     task_id: str
     grants: tuple[str, ...]
     credentials_until: datetime | None
+    cause: str = "TASK_ENDED"
+    denying: bool = False
 
 
 @dataclass(frozen=True, slots=True)

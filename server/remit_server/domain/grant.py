@@ -1,15 +1,20 @@
 """The record that ties task, subject, actor and permissions together until a time, and how it may change."""
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 
-from remit_server.domain.task import GrantId, TaskId
+from remit_server.domain.revocation import Effective, RevokeCause
+from remit_server.domain.session_names import BY_TAG, GRANT_TAG
+from remit_server.domain.task import GrantId, TaskId, TaskIntent
 
 
 class GrantState(StrEnum):
     """Where a grant stands; the legal ways between are in `TRANSITIONS`."""
 
+    PENDING_APPROVAL = "PENDING_APPROVAL"
+    REFUSED = "REFUSED"
+    LAPSED = "LAPSED"
     AUTHORIZED = "AUTHORIZED"
     ISSUED = "ISSUED"
     FAILED = "FAILED"
@@ -21,8 +26,12 @@ class GrantState(StrEnum):
 # NOTE: an authorised grant whose outcome nobody knows may have live credentials (STS may have answered), so it goes to
 # REVOKING, never to FAILED. REVOKING ends when AWS refuses: by a written deny (REVOKED) or by the time guard (EXPIRED).
 # A failed grant has no credentials; the same request may be tried again under the same grant, so that one
-# request_id never has two.
+# request_id never has two. One that waits for a person has none either, and is authorized under the same id once that
+# person said yes.
 TRANSITIONS: dict[GrantState, frozenset[GrantState]] = {
+    GrantState.PENDING_APPROVAL: frozenset({GrantState.AUTHORIZED, GrantState.REFUSED, GrantState.LAPSED}),
+    GrantState.REFUSED: frozenset(),
+    GrantState.LAPSED: frozenset(),
     GrantState.AUTHORIZED: frozenset({GrantState.ISSUED, GrantState.FAILED, GrantState.REVOKING}),
     GrantState.ISSUED: frozenset({GrantState.ISSUED, GrantState.REVOKING, GrantState.EXPIRED}),
     GrantState.REVOKING: frozenset({GrantState.REVOKED, GrantState.EXPIRED}),
@@ -51,7 +60,12 @@ class Issuance:
 
 @dataclass(frozen=True, slots=True)
 class Grant:
-    """This task, this subject and actor, this session policy on this role, until then."""
+    """This task, this subject and actor, this session policy on this role, until then.
+
+    `intent` is what renewing it decides about again (None where an earlier version did not keep it);
+    `requested_duration` and `narrow` are as it was asked for. `approval_id` names the approval it rests on.
+    `revocation_id`, `revoke_cause` and what is known of its effect are there once it is revoked.
+    """
 
     grant_id: GrantId
     task_id: TaskId
@@ -74,11 +88,36 @@ class Grant:
     outlives_task: bool = False
     issuances: tuple[Issuance, ...] = ()
     revoke_time: datetime | None = None
+    intent: TaskIntent | None = None
+    requested_duration: timedelta | None = None
+    narrow: bool = False
+    offline_renewal: bool = False
+    break_glass: bool = False
+    approval_id: str | None = None
+    revocation_id: str | None = None
+    revoke_cause: RevokeCause | None = None
+    effective_time: datetime | None = None
+    effective: Effective | None = None
 
     @property
     def name(self) -> str:
         """The resource name `tasks/{task}/grants/{grant}`."""
         return f"tasks/{self.task_id}/grants/{self.grant_id}"
+
+    @property
+    def account(self) -> str:
+        """The twelve digits of its role's account."""
+        return self.role_arn.split(":")[4]
+
+    @property
+    def subject_part(self) -> str:
+        """What every session of its subject has in common in the tag `remit:grant`."""
+        return dict(self.tags)[GRANT_TAG].partition(".")[0]
+
+    @property
+    def actor_part(self) -> str:
+        """What every session of its actor has in common in the tag `remit:by`."""
+        return dict(self.tags)[BY_TAG].partition(".")[0]
 
     @property
     def size(self) -> int:

@@ -32,9 +32,19 @@ def session_tags(
 
     One prefix so names all sessions of a subject, a task or a grant (6-lifecycle.md).
     """
-    subject = _digest(principal.issuer, principal.subject, length=26)
-    by = f"{_digest(actor.issuer, actor.actor_id, length=26)}.{_digest(revision, length=26)}"
+    subject = subject_part(principal.issuer, principal.subject)
+    by = f"{_digest(actor.issuer, actor.actor_id, length=26)}.{revision_part(revision)}"
     return ((GRANT_TAG, f"{subject}.{task_id}.{grant_id}"), (BY_TAG, by))
+
+
+def subject_part(issuer: str, subject: str) -> str:
+    """Returns what every session of a subject has in common in the tag `remit:grant`."""
+    return _digest(issuer, subject, length=26)
+
+
+def revision_part(revision: str) -> str:
+    """Returns what every session of a policy revision has in common in the tag `remit:by`."""
+    return _digest(revision, length=26)
 
 
 def _digest(*parts: str, length: int) -> str:

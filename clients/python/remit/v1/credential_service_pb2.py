@@ -27,7 +27,7 @@ from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__
 from remit.v1 import types_pb2 as remit_dot_v1_dot_types__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!remit/v1/credential_service.proto\x12\x08remit.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x14remit/v1/types.proto\"\xc2\x02\n\x17IssueCredentialsRequest\x12\'\n\nrequest_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01R\trequestId\x12\x33\n\rsubject_token\x18\x02 \x01(\tB\x0e\x80\x01\x01\xbaH\x08r\x06\x10\x01(\x80\x80\x01R\x0csubjectToken\x12\x31\n\x07task_id\x18\x03 \x01(\tB\x18\xbaH\x15r\x13\x32\x11^([a-z2-7]{26})?$R\x06taskId\x12\x34\n\x06intent\x18\x04 \x01(\x0b\x32\x14.remit.v1.TaskIntentB\x06\xbaH\x03\xc8\x01\x01R\x06intent\x12H\n\x12requested_duration\x18\x05 \x01(\x0b\x32\x19.google.protobuf.DurationR\x11requestedDuration\x12\x16\n\x06narrow\x18\x06 \x01(\x08R\x06narrow\"}\n\x18IssueCredentialsResponse\x12%\n\x05grant\x18\x01 \x01(\x0b\x32\x0f.remit.v1.GrantR\x05grant\x12:\n\x0b\x63redentials\x18\x02 \x01(\x0b\x32\x18.remit.v1.AwsCredentialsR\x0b\x63redentials\"\x9b\x02\n\x19PreviewCredentialsRequest\x12\x33\n\rsubject_token\x18\x01 \x01(\tB\x0e\x80\x01\x01\xbaH\x08r\x06\x10\x01(\x80\x80\x01R\x0csubjectToken\x12\x31\n\x07task_id\x18\x02 \x01(\tB\x18\xbaH\x15r\x13\x32\x11^([a-z2-7]{26})?$R\x06taskId\x12\x34\n\x06intent\x18\x03 \x01(\x0b\x32\x14.remit.v1.TaskIntentB\x06\xbaH\x03\xc8\x01\x01R\x06intent\x12H\n\x12requested_duration\x18\x04 \x01(\x0b\x32\x19.google.protobuf.DurationR\x11requestedDuration\x12\x16\n\x06narrow\x18\x05 \x01(\x08R\x06narrow\"\xa5\x01\n\x1aPreviewCredentialsResponse\x12;\n\x0bwould_issue\x18\x01 \x01(\x0b\x32\x18.remit.v1.PreviewedGrantH\x00R\nwouldIssue\x12?\n\x0cwould_refuse\x18\x02 \x01(\x0b\x32\x1a.remit.v1.PreviewedRefusalH\x00R\x0bwouldRefuseB\t\n\x07outcome\"\xba\x02\n\x0ePreviewedGrant\x12%\n\x0esession_policy\x18\x01 \x01(\tR\rsessionPolicy\x12\x32\n\x15session_policy_digest\x18\x02 \x01(\tR\x13sessionPolicyDigest\x12(\n\x04size\x18\x03 \x01(\x0b\x32\x14.remit.v1.PolicySizeR\x04size\x12\x19\n\x08role_arn\x18\x04 \x01(\tR\x07roleArn\x12\"\n\x0c\x65ntitlements\x18\x05 \x03(\tR\x0c\x65ntitlements\x12\'\n\x0fpolicy_revision\x18\x06 \x01(\tR\x0epolicyRevision\x12;\n\x0b\x65xpire_time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\nexpireTime\"q\n\x10PreviewedRefusal\x12\x16\n\x06reason\x18\x01 \x01(\tR\x06reason\x12\x18\n\x07message\x18\x02 \x01(\tR\x07message\x12+\n\x07refusal\x18\x03 \x01(\x0b\x32\x11.remit.v1.RefusalR\x07refusal\"@\n\x0e\x45ndTaskRequest\x12.\n\x07task_id\x18\x01 \x01(\tB\x15\xbaH\x12r\x10\x32\x0e^[a-z2-7]{26}$R\x06taskId\"\xa9\x01\n\x0f\x45ndTaskResponse\x12\x35\n\x08\x65nd_time\x18\x01 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\x07\x65ndTime\x12\x16\n\x06grants\x18\x02 \x03(\tR\x06grants\x12G\n\x11\x63redentials_until\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\x10\x63redentialsUntil2\x95\x02\n\x11\x43redentialService\x12[\n\x10IssueCredentials\x12!.remit.v1.IssueCredentialsRequest\x1a\".remit.v1.IssueCredentialsResponse\"\x00\x12\x61\n\x12PreviewCredentials\x12#.remit.v1.PreviewCredentialsRequest\x1a$.remit.v1.PreviewCredentialsResponse\"\x00\x12@\n\x07\x45ndTask\x12\x18.remit.v1.EndTaskRequest\x1a\x19.remit.v1.EndTaskResponse\"\x00\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!remit/v1/credential_service.proto\x12\x08remit.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x14remit/v1/types.proto\"\xc2\x02\n\x17IssueCredentialsRequest\x12\'\n\nrequest_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01R\trequestId\x12\x33\n\rsubject_token\x18\x02 \x01(\tB\x0e\x80\x01\x01\xbaH\x08r\x06\x10\x01(\x80\x80\x01R\x0csubjectToken\x12\x31\n\x07task_id\x18\x03 \x01(\tB\x18\xbaH\x15r\x13\x32\x11^([a-z2-7]{26})?$R\x06taskId\x12\x34\n\x06intent\x18\x04 \x01(\x0b\x32\x14.remit.v1.TaskIntentB\x06\xbaH\x03\xc8\x01\x01R\x06intent\x12H\n\x12requested_duration\x18\x05 \x01(\x0b\x32\x19.google.protobuf.DurationR\x11requestedDuration\x12\x16\n\x06narrow\x18\x06 \x01(\x08R\x06narrow\"\xad\x01\n\x18IssueCredentialsResponse\x12%\n\x05grant\x18\x01 \x01(\x0b\x32\x0f.remit.v1.GrantR\x05grant\x12:\n\x0b\x63redentials\x18\x02 \x01(\x0b\x32\x18.remit.v1.AwsCredentialsR\x0b\x63redentials\x12.\n\x08\x61pproval\x18\x03 \x01(\x0b\x32\x12.remit.v1.ApprovalR\x08\x61pproval\"\xf3\x01\n\x17RenewCredentialsRequest\x12\x43\n\x04name\x18\x01 \x01(\tB/\xbaH,r*2(^tasks/[a-z2-7]{26}/grants/[a-z2-7]{26}$R\x04name\x12\x31\n\rsubject_token\x18\x02 \x01(\tB\x0c\x80\x01\x01\xbaH\x06r\x04(\x80\x80\x01R\x0csubjectToken\x12H\n\x12requested_duration\x18\x03 \x01(\x0b\x32\x19.google.protobuf.DurationR\x11requestedDuration\x12\x16\n\x06narrow\x18\x04 \x01(\x08R\x06narrow\"\x99\x01\n\x18RenewCredentialsResponse\x12%\n\x05grant\x18\x01 \x01(\x0b\x32\x0f.remit.v1.GrantR\x05grant\x12:\n\x0b\x63redentials\x18\x02 \x01(\x0b\x32\x18.remit.v1.AwsCredentialsR\x0b\x63redentials\x12\x1a\n\x08narrowed\x18\x03 \x01(\x08R\x08narrowed\"\x9b\x02\n\x19PreviewCredentialsRequest\x12\x33\n\rsubject_token\x18\x01 \x01(\tB\x0e\x80\x01\x01\xbaH\x08r\x06\x10\x01(\x80\x80\x01R\x0csubjectToken\x12\x31\n\x07task_id\x18\x02 \x01(\tB\x18\xbaH\x15r\x13\x32\x11^([a-z2-7]{26})?$R\x06taskId\x12\x34\n\x06intent\x18\x03 \x01(\x0b\x32\x14.remit.v1.TaskIntentB\x06\xbaH\x03\xc8\x01\x01R\x06intent\x12H\n\x12requested_duration\x18\x04 \x01(\x0b\x32\x19.google.protobuf.DurationR\x11requestedDuration\x12\x16\n\x06narrow\x18\x05 \x01(\x08R\x06narrow\"\xa5\x01\n\x1aPreviewCredentialsResponse\x12;\n\x0bwould_issue\x18\x01 \x01(\x0b\x32\x18.remit.v1.PreviewedGrantH\x00R\nwouldIssue\x12?\n\x0cwould_refuse\x18\x02 \x01(\x0b\x32\x1a.remit.v1.PreviewedRefusalH\x00R\x0bwouldRefuseB\t\n\x07outcome\"\xe1\x02\n\x0ePreviewedGrant\x12%\n\x0esession_policy\x18\x01 \x01(\tR\rsessionPolicy\x12\x32\n\x15session_policy_digest\x18\x02 \x01(\tR\x13sessionPolicyDigest\x12(\n\x04size\x18\x03 \x01(\x0b\x32\x14.remit.v1.PolicySizeR\x04size\x12\x19\n\x08role_arn\x18\x04 \x01(\tR\x07roleArn\x12\"\n\x0c\x65ntitlements\x18\x05 \x03(\tR\x0c\x65ntitlements\x12\'\n\x0fpolicy_revision\x18\x06 \x01(\tR\x0epolicyRevision\x12;\n\x0b\x65xpire_time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\nexpireTime\x12%\n\x0eneeds_approval\x18\x08 \x01(\x08R\rneedsApproval\"q\n\x10PreviewedRefusal\x12\x16\n\x06reason\x18\x01 \x01(\tR\x06reason\x12\x18\n\x07message\x18\x02 \x01(\tR\x07message\x12+\n\x07refusal\x18\x03 \x01(\x0b\x32\x11.remit.v1.RefusalR\x07refusal\"@\n\x0e\x45ndTaskRequest\x12.\n\x07task_id\x18\x01 \x01(\tB\x15\xbaH\x12r\x10\x32\x0e^[a-z2-7]{26}$R\x06taskId\"\xc3\x01\n\x0f\x45ndTaskResponse\x12\x35\n\x08\x65nd_time\x18\x01 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\x07\x65ndTime\x12\x16\n\x06grants\x18\x02 \x03(\tR\x06grants\x12G\n\x11\x63redentials_until\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\x10\x63redentialsUntil\x12\x18\n\x07\x64\x65nying\x18\x04 \x01(\x08R\x07\x64\x65nying\"\x88\x01\n\x10WatchTaskRequest\x12.\n\x07task_id\x18\x01 \x01(\tB\x15\xbaH\x12r\x10\x32\x0e^[a-z2-7]{26}$R\x06taskId\x12\x44\n\x10\x64isconnect_grace\x18\x02 \x01(\x0b\x32\x19.google.protobuf.DurationR\x0f\x64isconnectGrace\"\xd9\x02\n\x11WatchTaskResponse\x12+\n\x04kind\x18\x01 \x01(\x0e\x32\x17.remit.v1.TaskEventKindR\x04kind\x12.\n\x04time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\x04time\x12\x16\n\x06grants\x18\x03 \x03(\tR\x06grants\x12\x1a\n\x08\x61pproval\x18\x04 \x01(\tR\x08\x61pproval\x12>\n\x0e\x61pproval_state\x18\x05 \x01(\x0e\x32\x17.remit.v1.ApprovalStateR\rapprovalState\x12+\n\x05\x63\x61use\x18\x06 \x01(\x0e\x32\x15.remit.v1.RevokeCauseR\x05\x63\x61use\x12\x46\n\x11lease_expire_time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\x0fleaseExpireTime*\x84\x02\n\rTaskEventKind\x12\x1f\n\x1bTASK_EVENT_KIND_UNSPECIFIED\x10\x00\x12\x1d\n\x19TASK_EVENT_KIND_HEARTBEAT\x10\x01\x12\x1a\n\x16TASK_EVENT_KIND_ISSUED\x10\x02\x12\x1b\n\x17TASK_EVENT_KIND_RENEWED\x10\x03\x12\x1c\n\x18TASK_EVENT_KIND_NARROWED\x10\x04\x12\x1b\n\x17TASK_EVENT_KIND_REVOKED\x10\x05\x12$\n TASK_EVENT_KIND_APPROVAL_DECIDED\x10\x06\x12\x19\n\x15TASK_EVENT_KIND_ENDED\x10\x07\x32\xbc\x03\n\x11\x43redentialService\x12[\n\x10IssueCredentials\x12!.remit.v1.IssueCredentialsRequest\x1a\".remit.v1.IssueCredentialsResponse\"\x00\x12\x61\n\x12PreviewCredentials\x12#.remit.v1.PreviewCredentialsRequest\x1a$.remit.v1.PreviewCredentialsResponse\"\x00\x12[\n\x10RenewCredentials\x12!.remit.v1.RenewCredentialsRequest\x1a\".remit.v1.RenewCredentialsResponse\"\x00\x12@\n\x07\x45ndTask\x12\x18.remit.v1.EndTaskRequest\x1a\x19.remit.v1.EndTaskResponse\"\x00\x12H\n\tWatchTask\x12\x1a.remit.v1.WatchTaskRequest\x1a\x1b.remit.v1.WatchTaskResponse\"\x00\x30\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -42,6 +42,10 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_ISSUECREDENTIALSREQUEST'].fields_by_name['task_id']._serialized_options = b'\272H\025r\0232\021^([a-z2-7]{26})?$'
   _globals['_ISSUECREDENTIALSREQUEST'].fields_by_name['intent']._loaded_options = None
   _globals['_ISSUECREDENTIALSREQUEST'].fields_by_name['intent']._serialized_options = b'\272H\003\310\001\001'
+  _globals['_RENEWCREDENTIALSREQUEST'].fields_by_name['name']._loaded_options = None
+  _globals['_RENEWCREDENTIALSREQUEST'].fields_by_name['name']._serialized_options = b'\272H,r*2(^tasks/[a-z2-7]{26}/grants/[a-z2-7]{26}$'
+  _globals['_RENEWCREDENTIALSREQUEST'].fields_by_name['subject_token']._loaded_options = None
+  _globals['_RENEWCREDENTIALSREQUEST'].fields_by_name['subject_token']._serialized_options = b'\200\001\001\272H\006r\004(\200\200\001'
   _globals['_PREVIEWCREDENTIALSREQUEST'].fields_by_name['subject_token']._loaded_options = None
   _globals['_PREVIEWCREDENTIALSREQUEST'].fields_by_name['subject_token']._serialized_options = b'\200\001\001\272H\010r\006\020\001(\200\200\001'
   _globals['_PREVIEWCREDENTIALSREQUEST'].fields_by_name['task_id']._loaded_options = None
@@ -50,22 +54,34 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_PREVIEWCREDENTIALSREQUEST'].fields_by_name['intent']._serialized_options = b'\272H\003\310\001\001'
   _globals['_ENDTASKREQUEST'].fields_by_name['task_id']._loaded_options = None
   _globals['_ENDTASKREQUEST'].fields_by_name['task_id']._serialized_options = b'\272H\022r\0202\016^[a-z2-7]{26}$'
+  _globals['_WATCHTASKREQUEST'].fields_by_name['task_id']._loaded_options = None
+  _globals['_WATCHTASKREQUEST'].fields_by_name['task_id']._serialized_options = b'\272H\022r\0202\016^[a-z2-7]{26}$'
+  _globals['_TASKEVENTKIND']._serialized_start=2714
+  _globals['_TASKEVENTKIND']._serialized_end=2974
   _globals['_ISSUECREDENTIALSREQUEST']._serialized_start=135
   _globals['_ISSUECREDENTIALSREQUEST']._serialized_end=457
-  _globals['_ISSUECREDENTIALSRESPONSE']._serialized_start=459
-  _globals['_ISSUECREDENTIALSRESPONSE']._serialized_end=584
-  _globals['_PREVIEWCREDENTIALSREQUEST']._serialized_start=587
-  _globals['_PREVIEWCREDENTIALSREQUEST']._serialized_end=870
-  _globals['_PREVIEWCREDENTIALSRESPONSE']._serialized_start=873
-  _globals['_PREVIEWCREDENTIALSRESPONSE']._serialized_end=1038
-  _globals['_PREVIEWEDGRANT']._serialized_start=1041
-  _globals['_PREVIEWEDGRANT']._serialized_end=1355
-  _globals['_PREVIEWEDREFUSAL']._serialized_start=1357
-  _globals['_PREVIEWEDREFUSAL']._serialized_end=1470
-  _globals['_ENDTASKREQUEST']._serialized_start=1472
-  _globals['_ENDTASKREQUEST']._serialized_end=1536
-  _globals['_ENDTASKRESPONSE']._serialized_start=1539
-  _globals['_ENDTASKRESPONSE']._serialized_end=1708
-  _globals['_CREDENTIALSERVICE']._serialized_start=1711
-  _globals['_CREDENTIALSERVICE']._serialized_end=1988
+  _globals['_ISSUECREDENTIALSRESPONSE']._serialized_start=460
+  _globals['_ISSUECREDENTIALSRESPONSE']._serialized_end=633
+  _globals['_RENEWCREDENTIALSREQUEST']._serialized_start=636
+  _globals['_RENEWCREDENTIALSREQUEST']._serialized_end=879
+  _globals['_RENEWCREDENTIALSRESPONSE']._serialized_start=882
+  _globals['_RENEWCREDENTIALSRESPONSE']._serialized_end=1035
+  _globals['_PREVIEWCREDENTIALSREQUEST']._serialized_start=1038
+  _globals['_PREVIEWCREDENTIALSREQUEST']._serialized_end=1321
+  _globals['_PREVIEWCREDENTIALSRESPONSE']._serialized_start=1324
+  _globals['_PREVIEWCREDENTIALSRESPONSE']._serialized_end=1489
+  _globals['_PREVIEWEDGRANT']._serialized_start=1492
+  _globals['_PREVIEWEDGRANT']._serialized_end=1845
+  _globals['_PREVIEWEDREFUSAL']._serialized_start=1847
+  _globals['_PREVIEWEDREFUSAL']._serialized_end=1960
+  _globals['_ENDTASKREQUEST']._serialized_start=1962
+  _globals['_ENDTASKREQUEST']._serialized_end=2026
+  _globals['_ENDTASKRESPONSE']._serialized_start=2029
+  _globals['_ENDTASKRESPONSE']._serialized_end=2224
+  _globals['_WATCHTASKREQUEST']._serialized_start=2227
+  _globals['_WATCHTASKREQUEST']._serialized_end=2363
+  _globals['_WATCHTASKRESPONSE']._serialized_start=2366
+  _globals['_WATCHTASKRESPONSE']._serialized_end=2711
+  _globals['_CREDENTIALSERVICE']._serialized_start=2977
+  _globals['_CREDENTIALSERVICE']._serialized_end=3421
 # @@protoc_insertion_point(module_scope)

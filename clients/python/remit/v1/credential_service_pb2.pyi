@@ -9,6 +9,7 @@ from google.protobuf import duration_pb2 as _duration_pb2
 from google.protobuf import message as _message
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
+from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 from remit.v1 import types_pb2 as _types_pb2
 import builtins as _builtins
 import sys
@@ -20,6 +21,50 @@ else:
     from typing_extensions import TypeAlias as _TypeAlias, Never as _Never
 
 DESCRIPTOR: _descriptor.FileDescriptor
+
+class _TaskEventKind:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _TaskEventKindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_TaskEventKind.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    TASK_EVENT_KIND_UNSPECIFIED: _TaskEventKind.ValueType  # 0
+    """Never sent."""
+    TASK_EVENT_KIND_HEARTBEAT: _TaskEventKind.ValueType  # 1
+    """Nothing; the stream is alive and the lease was extended. The first event of a stream is one."""
+    TASK_EVENT_KIND_ISSUED: _TaskEventKind.ValueType  # 2
+    """Credentials of a grant were issued."""
+    TASK_EVENT_KIND_RENEWED: _TaskEventKind.ValueType  # 3
+    """Credentials of a grant were renewed."""
+    TASK_EVENT_KIND_NARROWED: _TaskEventKind.ValueType  # 4
+    """Credentials of a grant were renewed with less than before."""
+    TASK_EVENT_KIND_REVOKED: _TaskEventKind.ValueType  # 5
+    """Grants were revoked: drop their credentials."""
+    TASK_EVENT_KIND_APPROVAL_DECIDED: _TaskEventKind.ValueType  # 6
+    """A person decided about an approval of the task."""
+    TASK_EVENT_KIND_ENDED: _TaskEventKind.ValueType  # 7
+    """The task is over; the stream ends."""
+
+class TaskEventKind(_TaskEventKind, metaclass=_TaskEventKindEnumTypeWrapper):
+    """What happened to a task."""
+
+TASK_EVENT_KIND_UNSPECIFIED: TaskEventKind.ValueType  # 0
+"""Never sent."""
+TASK_EVENT_KIND_HEARTBEAT: TaskEventKind.ValueType  # 1
+"""Nothing; the stream is alive and the lease was extended. The first event of a stream is one."""
+TASK_EVENT_KIND_ISSUED: TaskEventKind.ValueType  # 2
+"""Credentials of a grant were issued."""
+TASK_EVENT_KIND_RENEWED: TaskEventKind.ValueType  # 3
+"""Credentials of a grant were renewed."""
+TASK_EVENT_KIND_NARROWED: TaskEventKind.ValueType  # 4
+"""Credentials of a grant were renewed with less than before."""
+TASK_EVENT_KIND_REVOKED: TaskEventKind.ValueType  # 5
+"""Grants were revoked: drop their credentials."""
+TASK_EVENT_KIND_APPROVAL_DECIDED: TaskEventKind.ValueType  # 6
+"""A person decided about an approval of the task."""
+TASK_EVENT_KIND_ENDED: TaskEventKind.ValueType  # 7
+"""The task is over; the stream ends."""
+Global___TaskEventKind: _TypeAlias = TaskEventKind  # noqa: Y015
 
 @_typing.final
 class IssueCredentialsRequest(_message.Message):
@@ -75,27 +120,103 @@ class IssueCredentialsResponse(_message.Message):
 
     GRANT_FIELD_NUMBER: _builtins.int
     CREDENTIALS_FIELD_NUMBER: _builtins.int
+    APPROVAL_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def grant(self) -> _types_pb2.Grant:
         """Output. The grant."""
 
     @_builtins.property
     def credentials(self) -> _types_pb2.AwsCredentials:
-        """Output. The credentials, given this once."""
+        """Output. The credentials, given this once; unset while a person has to approve."""
+
+    @_builtins.property
+    def approval(self) -> _types_pb2.Approval:
+        """Output. The approval that is waited for; the grant is then PENDING_APPROVAL."""
 
     def __init__(
         self,
         *,
         grant: _types_pb2.Grant | None = ...,
         credentials: _types_pb2.AwsCredentials | None = ...,
+        approval: _types_pb2.Approval | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["credentials", b"credentials", "grant", b"grant"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["approval", b"approval", "credentials", b"credentials", "grant", b"grant"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["credentials", b"credentials", "grant", b"grant"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["approval", b"approval", "credentials", b"credentials", "grant", b"grant"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___IssueCredentialsResponse: _TypeAlias = IssueCredentialsResponse  # noqa: Y015
+
+@_typing.final
+class RenewCredentialsRequest(_message.Message):
+    """Asks for new credentials of a grant."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    SUBJECT_TOKEN_FIELD_NUMBER: _builtins.int
+    REQUESTED_DURATION_FIELD_NUMBER: _builtins.int
+    NARROW_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """Required. The grant's name, `tasks/{task}/grants/{grant}`."""
+    subject_token: _builtins.str
+    """Optional. A live OIDC token of the same user, at most 16 KiB; may be empty only where the grant says `offline_renewal`."""
+    narrow: _builtins.bool
+    """Optional. True to get what may still be had where the active policy allows less than before; else that is refused."""
+    @_builtins.property
+    def requested_duration(self) -> _duration_pb2.Duration:
+        """Optional. How long the new credentials should work; as the grant was asked for when unset."""
+
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        subject_token: _builtins.str = ...,
+        requested_duration: _duration_pb2.Duration | None = ...,
+        narrow: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["requested_duration", b"requested_duration"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["name", b"name", "narrow", b"narrow", "requested_duration", b"requested_duration", "subject_token", b"subject_token"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RenewCredentialsRequest: _TypeAlias = RenewCredentialsRequest  # noqa: Y015
+
+@_typing.final
+class RenewCredentialsResponse(_message.Message):
+    """New credentials and their grant."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    GRANT_FIELD_NUMBER: _builtins.int
+    CREDENTIALS_FIELD_NUMBER: _builtins.int
+    NARROWED_FIELD_NUMBER: _builtins.int
+    narrowed: _builtins.bool
+    """Output. True when these credentials may do less than the grant's earlier ones."""
+    @_builtins.property
+    def grant(self) -> _types_pb2.Grant:
+        """Output. The grant, with the session policy of these credentials."""
+
+    @_builtins.property
+    def credentials(self) -> _types_pb2.AwsCredentials:
+        """Output. The credentials, given this once. Earlier ones work until their own end."""
+
+    def __init__(
+        self,
+        *,
+        grant: _types_pb2.Grant | None = ...,
+        credentials: _types_pb2.AwsCredentials | None = ...,
+        narrowed: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["credentials", b"credentials", "grant", b"grant"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["credentials", b"credentials", "grant", b"grant", "narrowed", b"narrowed"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RenewCredentialsResponse: _TypeAlias = RenewCredentialsResponse  # noqa: Y015
 
 @_typing.final
 class PreviewCredentialsRequest(_message.Message):
@@ -184,6 +305,7 @@ class PreviewedGrant(_message.Message):
     ENTITLEMENTS_FIELD_NUMBER: _builtins.int
     POLICY_REVISION_FIELD_NUMBER: _builtins.int
     EXPIRE_TIME_FIELD_NUMBER: _builtins.int
+    NEEDS_APPROVAL_FIELD_NUMBER: _builtins.int
     session_policy: _builtins.str
     """Output. The session policy that would be given to STS."""
     session_policy_digest: _builtins.str
@@ -192,6 +314,8 @@ class PreviewedGrant(_message.Message):
     """Output. The role."""
     policy_revision: _builtins.str
     """Output. The policy revision that decided, hex."""
+    needs_approval: _builtins.bool
+    """Output. True when a person would have to approve first."""
     @_builtins.property
     def size(self) -> _types_pb2.PolicySize:
         """Output. How much room it would take."""
@@ -214,10 +338,11 @@ class PreviewedGrant(_message.Message):
         entitlements: _abc.Iterable[_builtins.str] | None = ...,
         policy_revision: _builtins.str = ...,
         expire_time: _timestamp_pb2.Timestamp | None = ...,
+        needs_approval: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["expire_time", b"expire_time", "size", b"size"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["entitlements", b"entitlements", "expire_time", b"expire_time", "policy_revision", b"policy_revision", "role_arn", b"role_arn", "session_policy", b"session_policy", "session_policy_digest", b"session_policy_digest", "size", b"size"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["entitlements", b"entitlements", "expire_time", b"expire_time", "needs_approval", b"needs_approval", "policy_revision", b"policy_revision", "role_arn", b"role_arn", "session_policy", b"session_policy", "session_policy_digest", b"session_policy_digest", "size", b"size"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -286,6 +411,11 @@ class EndTaskResponse(_message.Message):
     END_TIME_FIELD_NUMBER: _builtins.int
     GRANTS_FIELD_NUMBER: _builtins.int
     CREDENTIALS_UNTIL_FIELD_NUMBER: _builtins.int
+    DENYING_FIELD_NUMBER: _builtins.int
+    denying: _builtins.bool
+    """Output. True when AWS is being told to refuse them before that: WatchTask and GrantService say when it does. False when they run
+    into their time guard: it is near, or there is no room for more denies, or the gateway has no revocation set up.
+    """
     @_builtins.property
     def end_time(self) -> _timestamp_pb2.Timestamp:
         """Output. When the task ended; the same at every repeat."""
@@ -304,11 +434,94 @@ class EndTaskResponse(_message.Message):
         end_time: _timestamp_pb2.Timestamp | None = ...,
         grants: _abc.Iterable[_builtins.str] | None = ...,
         credentials_until: _timestamp_pb2.Timestamp | None = ...,
+        denying: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["credentials_until", b"credentials_until", "end_time", b"end_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["credentials_until", b"credentials_until", "end_time", b"end_time", "grants", b"grants"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["credentials_until", b"credentials_until", "denying", b"denying", "end_time", b"end_time", "grants", b"grants"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___EndTaskResponse: _TypeAlias = EndTaskResponse  # noqa: Y015
+
+@_typing.final
+class WatchTaskRequest(_message.Message):
+    """Asks to hear of a task."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TASK_ID_FIELD_NUMBER: _builtins.int
+    DISCONNECT_GRACE_FIELD_NUMBER: _builtins.int
+    task_id: _builtins.str
+    """Required. The task's id."""
+    @_builtins.property
+    def disconnect_grace(self) -> _duration_pb2.Duration:
+        """Optional. Gives the task a lease: when nobody watches it and nothing calls for it for so long, it ends. 30 seconds to a day.
+        Unset leaves the lease as it is.
+        """
+
+    def __init__(
+        self,
+        *,
+        task_id: _builtins.str = ...,
+        disconnect_grace: _duration_pb2.Duration | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["disconnect_grace", b"disconnect_grace"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["disconnect_grace", b"disconnect_grace", "task_id", b"task_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___WatchTaskRequest: _TypeAlias = WatchTaskRequest  # noqa: Y015
+
+@_typing.final
+class WatchTaskResponse(_message.Message):
+    """One event of a task."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    KIND_FIELD_NUMBER: _builtins.int
+    TIME_FIELD_NUMBER: _builtins.int
+    GRANTS_FIELD_NUMBER: _builtins.int
+    APPROVAL_FIELD_NUMBER: _builtins.int
+    APPROVAL_STATE_FIELD_NUMBER: _builtins.int
+    CAUSE_FIELD_NUMBER: _builtins.int
+    LEASE_EXPIRE_TIME_FIELD_NUMBER: _builtins.int
+    kind: Global___TaskEventKind.ValueType
+    """Output. What happened."""
+    approval: _builtins.str
+    """Output. The approval it is about, `approvals/{approval}`."""
+    approval_state: _types_pb2.ApprovalState.ValueType
+    """Output. Where that approval stands now."""
+    cause: _types_pb2.RevokeCause.ValueType
+    """Output. Why, with a revoke or an end."""
+    @_builtins.property
+    def time(self) -> _timestamp_pb2.Timestamp:
+        """Output. When, by the gateway's clock."""
+
+    @_builtins.property
+    def grants(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Output. Names of the grants it is about; empty with a revoke or an end: all of the task's."""
+
+    @_builtins.property
+    def lease_expire_time(self) -> _timestamp_pb2.Timestamp:
+        """Output. When the lease runs out unless it is extended; unset without a lease."""
+
+    def __init__(
+        self,
+        *,
+        kind: Global___TaskEventKind.ValueType = ...,
+        time: _timestamp_pb2.Timestamp | None = ...,
+        grants: _abc.Iterable[_builtins.str] | None = ...,
+        approval: _builtins.str = ...,
+        approval_state: _types_pb2.ApprovalState.ValueType = ...,
+        cause: _types_pb2.RevokeCause.ValueType = ...,
+        lease_expire_time: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["lease_expire_time", b"lease_expire_time", "time", b"time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["approval", b"approval", "approval_state", b"approval_state", "cause", b"cause", "grants", b"grants", "kind", b"kind", "lease_expire_time", b"lease_expire_time", "time", b"time"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___WatchTaskResponse: _TypeAlias = WatchTaskResponse  # noqa: Y015

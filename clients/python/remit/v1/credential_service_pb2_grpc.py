@@ -48,10 +48,20 @@ class CredentialServiceStub:
                 request_serializer=remit_dot_v1_dot_credential__service__pb2.PreviewCredentialsRequest.SerializeToString,
                 response_deserializer=remit_dot_v1_dot_credential__service__pb2.PreviewCredentialsResponse.FromString,
                 _registered_method=True)
+        self.RenewCredentials = channel.unary_unary(
+                '/remit.v1.CredentialService/RenewCredentials',
+                request_serializer=remit_dot_v1_dot_credential__service__pb2.RenewCredentialsRequest.SerializeToString,
+                response_deserializer=remit_dot_v1_dot_credential__service__pb2.RenewCredentialsResponse.FromString,
+                _registered_method=True)
         self.EndTask = channel.unary_unary(
                 '/remit.v1.CredentialService/EndTask',
                 request_serializer=remit_dot_v1_dot_credential__service__pb2.EndTaskRequest.SerializeToString,
                 response_deserializer=remit_dot_v1_dot_credential__service__pb2.EndTaskResponse.FromString,
+                _registered_method=True)
+        self.WatchTask = channel.unary_stream(
+                '/remit.v1.CredentialService/WatchTask',
+                request_serializer=remit_dot_v1_dot_credential__service__pb2.WatchTaskRequest.SerializeToString,
+                response_deserializer=remit_dot_v1_dot_credential__service__pb2.WatchTaskResponse.FromString,
                 _registered_method=True)
 
 
@@ -67,6 +77,7 @@ class CredentialServiceServicer:
 
         Caller: an agent with a subject token bound to it. Recorded: authorised before STS is called, issued before the answer; a refusal
         with its reason. Idempotent by (actor, request_id): a repeat on a live grant gives new credentials of the same grant.
+        Where a person has to approve, the answer is a pending approval without credentials; a repeat collects them afterwards.
         Fails with INVALID_ARGUMENT, UNAUTHENTICATED, PERMISSION_DENIED, FAILED_PRECONDITION, NOT_FOUND (the task), RESOURCE_EXHAUSTED,
         UNAVAILABLE or INTERNAL.
         """
@@ -84,11 +95,33 @@ class CredentialServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def RenewCredentials(self, request, context):
+        """Gives new credentials of a live grant, decided again under the active policy revision; never past the end of the task.
+
+        Caller: the grant's own actor, with a live token of the same subject unless the entitlement allows offline renewal. Recorded:
+        authorised before STS is called, issued before the answer. Not idempotent: each call gives another set of credentials.
+        Fails as IssueCredentials does, and with FAILED_PRECONDITION (GRANT_NOT_LIVE) when the grant or its task is over.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def EndTask(self, request, context):
-        """Says that the task is over: no new credentials from then on; what is out runs into its time guard, and the answer says until when.
+        """Says that the task is over: no new credentials from then on; its grants are revoked, and the answer says until when they work.
 
         Caller: the task's own actor; no subject token is needed. Recorded. Idempotent.
         Fails with NOT_FOUND when the task is not there or not the caller's.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def WatchTask(self, request, context):
+        """Streams what happens to a task, and keeps its lease while the stream is open.
+
+        Caller: the task's own actor; no subject token is needed. Taking or changing a lease is recorded. The stream ends with the event
+        that says that the task is over. After a break call again: what happened meanwhile is told by the first event's state.
+        Fails with NOT_FOUND when the task is not there or not the caller's, and RESOURCE_EXHAUSTED when too many are open.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -107,10 +140,20 @@ def add_CredentialServiceServicer_to_server(servicer, server):
                     request_deserializer=remit_dot_v1_dot_credential__service__pb2.PreviewCredentialsRequest.FromString,
                     response_serializer=remit_dot_v1_dot_credential__service__pb2.PreviewCredentialsResponse.SerializeToString,
             ),
+            'RenewCredentials': grpc.unary_unary_rpc_method_handler(
+                    servicer.RenewCredentials,
+                    request_deserializer=remit_dot_v1_dot_credential__service__pb2.RenewCredentialsRequest.FromString,
+                    response_serializer=remit_dot_v1_dot_credential__service__pb2.RenewCredentialsResponse.SerializeToString,
+            ),
             'EndTask': grpc.unary_unary_rpc_method_handler(
                     servicer.EndTask,
                     request_deserializer=remit_dot_v1_dot_credential__service__pb2.EndTaskRequest.FromString,
                     response_serializer=remit_dot_v1_dot_credential__service__pb2.EndTaskResponse.SerializeToString,
+            ),
+            'WatchTask': grpc.unary_stream_rpc_method_handler(
+                    servicer.WatchTask,
+                    request_deserializer=remit_dot_v1_dot_credential__service__pb2.WatchTaskRequest.FromString,
+                    response_serializer=remit_dot_v1_dot_credential__service__pb2.WatchTaskResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -182,6 +225,33 @@ class CredentialService:
             _registered_method=True)
 
     @staticmethod
+    def RenewCredentials(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/remit.v1.CredentialService/RenewCredentials',
+            remit_dot_v1_dot_credential__service__pb2.RenewCredentialsRequest.SerializeToString,
+            remit_dot_v1_dot_credential__service__pb2.RenewCredentialsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
     def EndTask(request,
             target,
             options=(),
@@ -198,6 +268,33 @@ class CredentialService:
             '/remit.v1.CredentialService/EndTask',
             remit_dot_v1_dot_credential__service__pb2.EndTaskRequest.SerializeToString,
             remit_dot_v1_dot_credential__service__pb2.EndTaskResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def WatchTask(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/remit.v1.CredentialService/WatchTask',
+            remit_dot_v1_dot_credential__service__pb2.WatchTaskRequest.SerializeToString,
+            remit_dot_v1_dot_credential__service__pb2.WatchTaskResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -42,6 +42,7 @@ class CredentialServiceStub:
 
     Caller: an agent with a subject token bound to it. Recorded: authorised before STS is called, issued before the answer; a refusal
     with its reason. Idempotent by (actor, request_id): a repeat on a live grant gives new credentials of the same grant.
+    Where a person has to approve, the answer is a pending approval without credentials; a repeat collects them afterwards.
     Fails with INVALID_ARGUMENT, UNAUTHENTICATED, PERMISSION_DENIED, FAILED_PRECONDITION, NOT_FOUND (the task), RESOURCE_EXHAUSTED,
     UNAVAILABLE or INTERNAL.
     """
@@ -51,11 +52,25 @@ class CredentialServiceStub:
     Caller: an agent with a subject token bound to it. Recorded as preview; rate-limited per actor. Has no side effect beyond the record.
     Fails as IssueCredentials does; a refusal is an answer here, not a failure.
     """
+    RenewCredentials: _grpc.UnaryUnaryMultiCallable[_credential_service_pb2.RenewCredentialsRequest, _credential_service_pb2.RenewCredentialsResponse]
+    """Gives new credentials of a live grant, decided again under the active policy revision; never past the end of the task.
+
+    Caller: the grant's own actor, with a live token of the same subject unless the entitlement allows offline renewal. Recorded:
+    authorised before STS is called, issued before the answer. Not idempotent: each call gives another set of credentials.
+    Fails as IssueCredentials does, and with FAILED_PRECONDITION (GRANT_NOT_LIVE) when the grant or its task is over.
+    """
     EndTask: _grpc.UnaryUnaryMultiCallable[_credential_service_pb2.EndTaskRequest, _credential_service_pb2.EndTaskResponse]
-    """Says that the task is over: no new credentials from then on; what is out runs into its time guard, and the answer says until when.
+    """Says that the task is over: no new credentials from then on; its grants are revoked, and the answer says until when they work.
 
     Caller: the task's own actor; no subject token is needed. Recorded. Idempotent.
     Fails with NOT_FOUND when the task is not there or not the caller's.
+    """
+    WatchTask: _grpc.UnaryStreamMultiCallable[_credential_service_pb2.WatchTaskRequest, _credential_service_pb2.WatchTaskResponse]
+    """Streams what happens to a task, and keeps its lease while the stream is open.
+
+    Caller: the task's own actor; no subject token is needed. Taking or changing a lease is recorded. The stream ends with the event
+    that says that the task is over. After a break call again: what happened meanwhile is told by the first event's state.
+    Fails with NOT_FOUND when the task is not there or not the caller's, and RESOURCE_EXHAUSTED when too many are open.
     """
 
 @_typing.type_check_only
@@ -72,6 +87,7 @@ class CredentialServiceAsyncStub(CredentialServiceStub):
 
     Caller: an agent with a subject token bound to it. Recorded: authorised before STS is called, issued before the answer; a refusal
     with its reason. Idempotent by (actor, request_id): a repeat on a live grant gives new credentials of the same grant.
+    Where a person has to approve, the answer is a pending approval without credentials; a repeat collects them afterwards.
     Fails with INVALID_ARGUMENT, UNAUTHENTICATED, PERMISSION_DENIED, FAILED_PRECONDITION, NOT_FOUND (the task), RESOURCE_EXHAUSTED,
     UNAVAILABLE or INTERNAL.
     """
@@ -81,11 +97,25 @@ class CredentialServiceAsyncStub(CredentialServiceStub):
     Caller: an agent with a subject token bound to it. Recorded as preview; rate-limited per actor. Has no side effect beyond the record.
     Fails as IssueCredentials does; a refusal is an answer here, not a failure.
     """
+    RenewCredentials: _aio.UnaryUnaryMultiCallable[_credential_service_pb2.RenewCredentialsRequest, _credential_service_pb2.RenewCredentialsResponse]  # type: ignore[assignment]
+    """Gives new credentials of a live grant, decided again under the active policy revision; never past the end of the task.
+
+    Caller: the grant's own actor, with a live token of the same subject unless the entitlement allows offline renewal. Recorded:
+    authorised before STS is called, issued before the answer. Not idempotent: each call gives another set of credentials.
+    Fails as IssueCredentials does, and with FAILED_PRECONDITION (GRANT_NOT_LIVE) when the grant or its task is over.
+    """
     EndTask: _aio.UnaryUnaryMultiCallable[_credential_service_pb2.EndTaskRequest, _credential_service_pb2.EndTaskResponse]  # type: ignore[assignment]
-    """Says that the task is over: no new credentials from then on; what is out runs into its time guard, and the answer says until when.
+    """Says that the task is over: no new credentials from then on; its grants are revoked, and the answer says until when they work.
 
     Caller: the task's own actor; no subject token is needed. Recorded. Idempotent.
     Fails with NOT_FOUND when the task is not there or not the caller's.
+    """
+    WatchTask: _aio.UnaryStreamMultiCallable[_credential_service_pb2.WatchTaskRequest, _credential_service_pb2.WatchTaskResponse]  # type: ignore[assignment]
+    """Streams what happens to a task, and keeps its lease while the stream is open.
+
+    Caller: the task's own actor; no subject token is needed. Taking or changing a lease is recorded. The stream ends with the event
+    that says that the task is over. After a break call again: what happened meanwhile is told by the first event's state.
+    Fails with NOT_FOUND when the task is not there or not the caller's, and RESOURCE_EXHAUSTED when too many are open.
     """
 
 class CredentialServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -105,6 +135,7 @@ class CredentialServiceServicer(metaclass=_abc_1.ABCMeta):
 
         Caller: an agent with a subject token bound to it. Recorded: authorised before STS is called, issued before the answer; a refusal
         with its reason. Idempotent by (actor, request_id): a repeat on a live grant gives new credentials of the same grant.
+        Where a person has to approve, the answer is a pending approval without credentials; a repeat collects them afterwards.
         Fails with INVALID_ARGUMENT, UNAUTHENTICATED, PERMISSION_DENIED, FAILED_PRECONDITION, NOT_FOUND (the task), RESOURCE_EXHAUSTED,
         UNAVAILABLE or INTERNAL.
         """
@@ -122,15 +153,41 @@ class CredentialServiceServicer(metaclass=_abc_1.ABCMeta):
         """
 
     @_abc_1.abstractmethod
+    def RenewCredentials(
+        self,
+        request: _credential_service_pb2.RenewCredentialsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_credential_service_pb2.RenewCredentialsResponse, _abc.Awaitable[_credential_service_pb2.RenewCredentialsResponse]]:
+        """Gives new credentials of a live grant, decided again under the active policy revision; never past the end of the task.
+
+        Caller: the grant's own actor, with a live token of the same subject unless the entitlement allows offline renewal. Recorded:
+        authorised before STS is called, issued before the answer. Not idempotent: each call gives another set of credentials.
+        Fails as IssueCredentials does, and with FAILED_PRECONDITION (GRANT_NOT_LIVE) when the grant or its task is over.
+        """
+
+    @_abc_1.abstractmethod
     def EndTask(
         self,
         request: _credential_service_pb2.EndTaskRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_credential_service_pb2.EndTaskResponse, _abc.Awaitable[_credential_service_pb2.EndTaskResponse]]:
-        """Says that the task is over: no new credentials from then on; what is out runs into its time guard, and the answer says until when.
+        """Says that the task is over: no new credentials from then on; its grants are revoked, and the answer says until when they work.
 
         Caller: the task's own actor; no subject token is needed. Recorded. Idempotent.
         Fails with NOT_FOUND when the task is not there or not the caller's.
+        """
+
+    @_abc_1.abstractmethod
+    def WatchTask(
+        self,
+        request: _credential_service_pb2.WatchTaskRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_credential_service_pb2.WatchTaskResponse], _abc.AsyncIterator[_credential_service_pb2.WatchTaskResponse]]:
+        """Streams what happens to a task, and keeps its lease while the stream is open.
+
+        Caller: the task's own actor; no subject token is needed. Taking or changing a lease is recorded. The stream ends with the event
+        that says that the task is over. After a break call again: what happened meanwhile is told by the first event's state.
+        Fails with NOT_FOUND when the task is not there or not the caller's, and RESOURCE_EXHAUSTED when too many are open.
         """
 
 def add_CredentialServiceServicer_to_server(servicer: CredentialServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

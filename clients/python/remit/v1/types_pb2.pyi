@@ -35,11 +35,17 @@ class _GrantStateEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_GrantState
     GRANT_STATE_FAILED: _GrantState.ValueType  # 3
     """STS refused; there are no credentials."""
     GRANT_STATE_REVOKING: _GrantState.ValueType  # 4
-    """No new credentials from here on; what is out runs into its time guard at `expire_time`."""
+    """No new credentials from here on; AWS does not refuse what is out yet, or that is not known. At the latest it does at `expire_time`."""
     GRANT_STATE_REVOKED: _GrantState.ValueType  # 5
     """AWS refuses its credentials by a written deny."""
     GRANT_STATE_EXPIRED: _GrantState.ValueType  # 6
     """AWS refuses its credentials because their time guard has passed."""
+    GRANT_STATE_PENDING_APPROVAL: _GrantState.ValueType  # 7
+    """A person has to approve it first; there are no credentials."""
+    GRANT_STATE_REFUSED: _GrantState.ValueType  # 8
+    """A person said no; there are no credentials."""
+    GRANT_STATE_LAPSED: _GrantState.ValueType  # 9
+    """Nobody decided in time, or what was approved is no longer what would be issued; there are no credentials."""
 
 class GrantState(_GrantState, metaclass=_GrantStateEnumTypeWrapper):
     """Where a grant stands."""
@@ -53,12 +59,150 @@ GRANT_STATE_ISSUED: GrantState.ValueType  # 2
 GRANT_STATE_FAILED: GrantState.ValueType  # 3
 """STS refused; there are no credentials."""
 GRANT_STATE_REVOKING: GrantState.ValueType  # 4
-"""No new credentials from here on; what is out runs into its time guard at `expire_time`."""
+"""No new credentials from here on; AWS does not refuse what is out yet, or that is not known. At the latest it does at `expire_time`."""
 GRANT_STATE_REVOKED: GrantState.ValueType  # 5
 """AWS refuses its credentials by a written deny."""
 GRANT_STATE_EXPIRED: GrantState.ValueType  # 6
 """AWS refuses its credentials because their time guard has passed."""
+GRANT_STATE_PENDING_APPROVAL: GrantState.ValueType  # 7
+"""A person has to approve it first; there are no credentials."""
+GRANT_STATE_REFUSED: GrantState.ValueType  # 8
+"""A person said no; there are no credentials."""
+GRANT_STATE_LAPSED: GrantState.ValueType  # 9
+"""Nobody decided in time, or what was approved is no longer what would be issued; there are no credentials."""
 Global___GrantState: _TypeAlias = GrantState  # noqa: Y015
+
+class _RevocationEffective:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _RevocationEffectiveEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_RevocationEffective.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    REVOCATION_EFFECTIVE_UNSPECIFIED: _RevocationEffective.ValueType  # 0
+    """Not known yet."""
+    REVOCATION_EFFECTIVE_OBSERVED: _RevocationEffective.ValueType  # 1
+    """A session of the gateway's own, denied by the same write, was refused."""
+    REVOCATION_EFFECTIVE_ASSUMED: _RevocationEffective.ValueType  # 2
+    """The time of the write and the longest that AWS is said to take."""
+
+class RevocationEffective(_RevocationEffective, metaclass=_RevocationEffectiveEnumTypeWrapper):
+    """How it is known that AWS refuses credentials."""
+
+REVOCATION_EFFECTIVE_UNSPECIFIED: RevocationEffective.ValueType  # 0
+"""Not known yet."""
+REVOCATION_EFFECTIVE_OBSERVED: RevocationEffective.ValueType  # 1
+"""A session of the gateway's own, denied by the same write, was refused."""
+REVOCATION_EFFECTIVE_ASSUMED: RevocationEffective.ValueType  # 2
+"""The time of the write and the longest that AWS is said to take."""
+Global___RevocationEffective: _TypeAlias = RevocationEffective  # noqa: Y015
+
+class _RevokeCause:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _RevokeCauseEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_RevokeCause.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    REVOKE_CAUSE_UNSPECIFIED: _RevokeCause.ValueType  # 0
+    """Not revoked."""
+    REVOKE_CAUSE_REQUESTED: _RevokeCause.ValueType  # 1
+    """A person asked for it."""
+    REVOKE_CAUSE_TASK_ENDED: _RevokeCause.ValueType  # 2
+    """Its task was ended by its actor."""
+    REVOKE_CAUSE_LEASE_LOST: _RevokeCause.ValueType  # 3
+    """Nobody kept the lease of its task."""
+    REVOKE_CAUSE_SECURITY_EVENT: _RevokeCause.ValueType  # 4
+    """The identity provider told of a security event."""
+    REVOKE_CAUSE_ROLLBACK: _RevokeCause.ValueType  # 5
+    """The policy revision that decided it was rolled back."""
+    REVOKE_CAUSE_ORPHANED: _RevokeCause.ValueType  # 6
+    """AWS may have answered, and nobody was given the credentials."""
+    REVOKE_CAUSE_REVIEW: _RevokeCause.ValueType  # 7
+    """A review of a break-glass grant found that it should not have been."""
+
+class RevokeCause(_RevokeCause, metaclass=_RevokeCauseEnumTypeWrapper):
+    """Why a grant was revoked."""
+
+REVOKE_CAUSE_UNSPECIFIED: RevokeCause.ValueType  # 0
+"""Not revoked."""
+REVOKE_CAUSE_REQUESTED: RevokeCause.ValueType  # 1
+"""A person asked for it."""
+REVOKE_CAUSE_TASK_ENDED: RevokeCause.ValueType  # 2
+"""Its task was ended by its actor."""
+REVOKE_CAUSE_LEASE_LOST: RevokeCause.ValueType  # 3
+"""Nobody kept the lease of its task."""
+REVOKE_CAUSE_SECURITY_EVENT: RevokeCause.ValueType  # 4
+"""The identity provider told of a security event."""
+REVOKE_CAUSE_ROLLBACK: RevokeCause.ValueType  # 5
+"""The policy revision that decided it was rolled back."""
+REVOKE_CAUSE_ORPHANED: RevokeCause.ValueType  # 6
+"""AWS may have answered, and nobody was given the credentials."""
+REVOKE_CAUSE_REVIEW: RevokeCause.ValueType  # 7
+"""A review of a break-glass grant found that it should not have been."""
+Global___RevokeCause: _TypeAlias = RevokeCause  # noqa: Y015
+
+class _ApprovalState:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _ApprovalStateEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ApprovalState.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    APPROVAL_STATE_UNSPECIFIED: _ApprovalState.ValueType  # 0
+    """Never sent."""
+    APPROVAL_STATE_PENDING: _ApprovalState.ValueType  # 1
+    """Nobody, or not enough people, decided yet."""
+    APPROVAL_STATE_APPROVED: _ApprovalState.ValueType  # 2
+    """Approved, and not collected yet: repeat IssueCredentials with the same request_id."""
+    APPROVAL_STATE_REFUSED: _ApprovalState.ValueType  # 3
+    """Somebody said no."""
+    APPROVAL_STATE_LAPSED: _ApprovalState.ValueType  # 4
+    """Nobody decided in time, or nobody collected it in time."""
+    APPROVAL_STATE_VOID: _ApprovalState.ValueType  # 5
+    """What would be issued now is not what was shown to the approver."""
+    APPROVAL_STATE_USED: _ApprovalState.ValueType  # 6
+    """A grant was issued under it; it is good for no other."""
+
+class ApprovalState(_ApprovalState, metaclass=_ApprovalStateEnumTypeWrapper):
+    """Where an approval stands."""
+
+APPROVAL_STATE_UNSPECIFIED: ApprovalState.ValueType  # 0
+"""Never sent."""
+APPROVAL_STATE_PENDING: ApprovalState.ValueType  # 1
+"""Nobody, or not enough people, decided yet."""
+APPROVAL_STATE_APPROVED: ApprovalState.ValueType  # 2
+"""Approved, and not collected yet: repeat IssueCredentials with the same request_id."""
+APPROVAL_STATE_REFUSED: ApprovalState.ValueType  # 3
+"""Somebody said no."""
+APPROVAL_STATE_LAPSED: ApprovalState.ValueType  # 4
+"""Nobody decided in time, or nobody collected it in time."""
+APPROVAL_STATE_VOID: ApprovalState.ValueType  # 5
+"""What would be issued now is not what was shown to the approver."""
+APPROVAL_STATE_USED: ApprovalState.ValueType  # 6
+"""A grant was issued under it; it is good for no other."""
+Global___ApprovalState: _TypeAlias = ApprovalState  # noqa: Y015
+
+class _ApprovalKind:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _ApprovalKindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ApprovalKind.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    APPROVAL_KIND_UNSPECIFIED: _ApprovalKind.ValueType  # 0
+    """Never sent."""
+    APPROVAL_KIND_BEFORE: _ApprovalKind.ValueType  # 1
+    """Whether credentials are issued."""
+    APPROVAL_KIND_REVIEW: _ApprovalKind.ValueType  # 2
+    """Whether credentials that were issued by break-glass should have been. A no revokes them."""
+
+class ApprovalKind(_ApprovalKind, metaclass=_ApprovalKindEnumTypeWrapper):
+    """What an approval decides about."""
+
+APPROVAL_KIND_UNSPECIFIED: ApprovalKind.ValueType  # 0
+"""Never sent."""
+APPROVAL_KIND_BEFORE: ApprovalKind.ValueType  # 1
+"""Whether credentials are issued."""
+APPROVAL_KIND_REVIEW: ApprovalKind.ValueType  # 2
+"""Whether credentials that were issued by break-glass should have been. A no revokes them."""
+Global___ApprovalKind: _TypeAlias = ApprovalKind  # noqa: Y015
 
 class _Remedy:
     ValueType = _typing.NewType("ValueType", _builtins.int)
@@ -71,7 +215,7 @@ class _RemedyEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Remedy.ValueTy
     REMEDY_NARROW: _Remedy.ValueType  # 1
     """Ask for less: `Refusal.offer` is the largest part that would have been granted."""
     REMEDY_ASK_APPROVAL: _Remedy.ValueType  # 2
-    """A person has to approve."""
+    """A person has to approve: repeat the request, with the same request_id, once that is done."""
     REMEDY_REAUTHENTICATE: _Remedy.ValueType  # 3
     """The user has to sign in again."""
     REMEDY_SPLIT: _Remedy.ValueType  # 4
@@ -89,7 +233,7 @@ REMEDY_UNSPECIFIED: Remedy.ValueType  # 0
 REMEDY_NARROW: Remedy.ValueType  # 1
 """Ask for less: `Refusal.offer` is the largest part that would have been granted."""
 REMEDY_ASK_APPROVAL: Remedy.ValueType  # 2
-"""A person has to approve."""
+"""A person has to approve: repeat the request, with the same request_id, once that is done."""
 REMEDY_REAUTHENTICATE: Remedy.ValueType  # 3
 """The user has to sign in again."""
 REMEDY_SPLIT: Remedy.ValueType  # 4
@@ -302,6 +446,13 @@ class Grant(_message.Message):
     REVOKE_TIME_FIELD_NUMBER: _builtins.int
     UNGUARDED_FIELD_NUMBER: _builtins.int
     OUTLIVES_TASK_FIELD_NUMBER: _builtins.int
+    INTENT_FIELD_NUMBER: _builtins.int
+    REVOKE_CAUSE_FIELD_NUMBER: _builtins.int
+    REVOCATION_EFFECTIVE_TIME_FIELD_NUMBER: _builtins.int
+    REVOCATION_EFFECTIVE_FIELD_NUMBER: _builtins.int
+    APPROVAL_FIELD_NUMBER: _builtins.int
+    BREAK_GLASS_FIELD_NUMBER: _builtins.int
+    OFFLINE_RENEWAL_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """Output. The resource name, `tasks/{task}/grants/{grant}`."""
     task_id: _builtins.str
@@ -322,6 +473,16 @@ class Grant(_message.Message):
     """Output. Digest of the gateway's ceilings, hex."""
     outlives_task: _builtins.bool
     """Output. True when a role re-opened an action that hands out something which outlives the task."""
+    revoke_cause: Global___RevokeCause.ValueType
+    """Output. Why it was revoked; unspecified while it lives."""
+    revocation_effective: Global___RevocationEffective.ValueType
+    """Output. How that is known."""
+    approval: _builtins.str
+    """Output. The approval it rests on or waits for, `approvals/{approval}`; empty when none was needed."""
+    break_glass: _builtins.bool
+    """Output. True when it rests on a break-glass entitlement: it is reviewed afterwards."""
+    offline_renewal: _builtins.bool
+    """Output. True when it may be renewed without a subject token."""
     @_builtins.property
     def subject(self) -> Global___Subject:
         """Output. The user the agent works for, `<issuer> <subject>` as two fields."""
@@ -354,6 +515,14 @@ class Grant(_message.Message):
     def unguarded(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Output. Conditions that could not be guarded against resource policies that name the session."""
 
+    @_builtins.property
+    def intent(self) -> Global___TaskIntent:
+        """Output. What the task declared that it needs."""
+
+    @_builtins.property
+    def revocation_effective_time(self) -> _timestamp_pb2.Timestamp:
+        """Output. From then on AWS refuses its credentials; unset while that is not known, also after a revoke."""
+
     def __init__(
         self,
         *,
@@ -375,14 +544,183 @@ class Grant(_message.Message):
         revoke_time: _timestamp_pb2.Timestamp | None = ...,
         unguarded: _abc.Iterable[_builtins.str] | None = ...,
         outlives_task: _builtins.bool = ...,
+        intent: Global___TaskIntent | None = ...,
+        revoke_cause: Global___RevokeCause.ValueType = ...,
+        revocation_effective_time: _timestamp_pb2.Timestamp | None = ...,
+        revocation_effective: Global___RevocationEffective.ValueType = ...,
+        approval: _builtins.str = ...,
+        break_glass: _builtins.bool = ...,
+        offline_renewal: _builtins.bool = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["expire_time", b"expire_time", "issue_time", b"issue_time", "revoke_time", b"revoke_time", "size", b"size", "subject", b"subject"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["expire_time", b"expire_time", "intent", b"intent", "issue_time", b"issue_time", "revocation_effective_time", b"revocation_effective_time", "revoke_time", b"revoke_time", "size", b"size", "subject", b"subject"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["actor", b"actor", "ceiling_digest", b"ceiling_digest", "entitlements", b"entitlements", "expire_time", b"expire_time", "issuances", b"issuances", "issue_time", b"issue_time", "name", b"name", "outlives_task", b"outlives_task", "policy_revision", b"policy_revision", "revoke_time", b"revoke_time", "role_arn", b"role_arn", "session_policy", b"session_policy", "session_policy_digest", b"session_policy_digest", "size", b"size", "state", b"state", "subject", b"subject", "task_id", b"task_id", "unguarded", b"unguarded"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["actor", b"actor", "approval", b"approval", "break_glass", b"break_glass", "ceiling_digest", b"ceiling_digest", "entitlements", b"entitlements", "expire_time", b"expire_time", "intent", b"intent", "issuances", b"issuances", "issue_time", b"issue_time", "name", b"name", "offline_renewal", b"offline_renewal", "outlives_task", b"outlives_task", "policy_revision", b"policy_revision", "revocation_effective", b"revocation_effective", "revocation_effective_time", b"revocation_effective_time", "revoke_cause", b"revoke_cause", "revoke_time", b"revoke_time", "role_arn", b"role_arn", "session_policy", b"session_policy", "session_policy_digest", b"session_policy_digest", "size", b"size", "state", b"state", "subject", b"subject", "task_id", b"task_id", "unguarded", b"unguarded"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Grant: _TypeAlias = Grant  # noqa: Y015
+
+@_typing.final
+class Approval(_message.Message):
+    """A question to a person: exactly this session policy on this role, for this long, for this subject, actor and task."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    KIND_FIELD_NUMBER: _builtins.int
+    STATE_FIELD_NUMBER: _builtins.int
+    DIGEST_FIELD_NUMBER: _builtins.int
+    TASK_ID_FIELD_NUMBER: _builtins.int
+    SUBJECT_FIELD_NUMBER: _builtins.int
+    ACTOR_FIELD_NUMBER: _builtins.int
+    PURPOSE_FIELD_NUMBER: _builtins.int
+    SESSION_POLICY_FIELD_NUMBER: _builtins.int
+    ROLE_ARN_FIELD_NUMBER: _builtins.int
+    ENTITLEMENTS_FIELD_NUMBER: _builtins.int
+    ADDS_FIELD_NUMBER: _builtins.int
+    DURATION_SECONDS_FIELD_NUMBER: _builtins.int
+    GROUPS_FIELD_NUMBER: _builtins.int
+    BY_SUBJECT_FIELD_NUMBER: _builtins.int
+    MIN_APPROVERS_FIELD_NUMBER: _builtins.int
+    VOTES_FIELD_NUMBER: _builtins.int
+    CREATE_TIME_FIELD_NUMBER: _builtins.int
+    LAPSE_TIME_FIELD_NUMBER: _builtins.int
+    DECIDE_TIME_FIELD_NUMBER: _builtins.int
+    VALID_UNTIL_FIELD_NUMBER: _builtins.int
+    POLICY_REVISION_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """Output. The resource name, `approvals/{approval}`."""
+    kind: Global___ApprovalKind.ValueType
+    """Output. What it decides about."""
+    state: Global___ApprovalState.ValueType
+    """Output. Where it stands."""
+    digest: _builtins.str
+    """Output. SHA-256, hex, over the canonical JSON of session policy without its time guard, role, subject, actor, task and duration."""
+    task_id: _builtins.str
+    """Output. The task."""
+    actor: _builtins.str
+    """Output. The agent."""
+    purpose: _builtins.str
+    """Output. What the task is about, in the agent's words."""
+    session_policy: _builtins.str
+    """Output. The session policy that would be given to STS, without its time guard."""
+    role_arn: _builtins.str
+    """Output. The role."""
+    duration_seconds: _builtins.int
+    """Output. For how long, in seconds."""
+    by_subject: _builtins.bool
+    """Output. True when the subject confirms in person; else it is for others to decide."""
+    min_approvers: _builtins.int
+    """Output. How many people have to say yes."""
+    policy_revision: _builtins.str
+    """Output. The policy revision that asked for it, hex."""
+    @_builtins.property
+    def subject(self) -> Global___Subject:
+        """Output. The user the agent works for."""
+
+    @_builtins.property
+    def entitlements(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Output. Ids of the entitlements it rests on."""
+
+    @_builtins.property
+    def adds(self) -> _containers.RepeatedCompositeFieldContainer[Global___Permission]:
+        """Output. What it adds to what this task already has."""
+
+    @_builtins.property
+    def groups(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Output. Groups whose members may decide."""
+
+    @_builtins.property
+    def votes(self) -> _containers.RepeatedCompositeFieldContainer[Global___ApprovalVote]:
+        """Output. What people said so far."""
+
+    @_builtins.property
+    def create_time(self) -> _timestamp_pb2.Timestamp:
+        """Output. When it was asked."""
+
+    @_builtins.property
+    def lapse_time(self) -> _timestamp_pb2.Timestamp:
+        """Output. It lapses then unless it is decided."""
+
+    @_builtins.property
+    def decide_time(self) -> _timestamp_pb2.Timestamp:
+        """Output. When it was decided."""
+
+    @_builtins.property
+    def valid_until(self) -> _timestamp_pb2.Timestamp:
+        """Output. Credentials under it end then at the latest; set once it is approved."""
+
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        kind: Global___ApprovalKind.ValueType = ...,
+        state: Global___ApprovalState.ValueType = ...,
+        digest: _builtins.str = ...,
+        task_id: _builtins.str = ...,
+        subject: Global___Subject | None = ...,
+        actor: _builtins.str = ...,
+        purpose: _builtins.str = ...,
+        session_policy: _builtins.str = ...,
+        role_arn: _builtins.str = ...,
+        entitlements: _abc.Iterable[_builtins.str] | None = ...,
+        adds: _abc.Iterable[Global___Permission] | None = ...,
+        duration_seconds: _builtins.int = ...,
+        groups: _abc.Iterable[_builtins.str] | None = ...,
+        by_subject: _builtins.bool = ...,
+        min_approvers: _builtins.int = ...,
+        votes: _abc.Iterable[Global___ApprovalVote] | None = ...,
+        create_time: _timestamp_pb2.Timestamp | None = ...,
+        lapse_time: _timestamp_pb2.Timestamp | None = ...,
+        decide_time: _timestamp_pb2.Timestamp | None = ...,
+        valid_until: _timestamp_pb2.Timestamp | None = ...,
+        policy_revision: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "decide_time", b"decide_time", "lapse_time", b"lapse_time", "subject", b"subject", "valid_until", b"valid_until"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["actor", b"actor", "adds", b"adds", "by_subject", b"by_subject", "create_time", b"create_time", "decide_time", b"decide_time", "digest", b"digest", "duration_seconds", b"duration_seconds", "entitlements", b"entitlements", "groups", b"groups", "kind", b"kind", "lapse_time", b"lapse_time", "min_approvers", b"min_approvers", "name", b"name", "policy_revision", b"policy_revision", "purpose", b"purpose", "role_arn", b"role_arn", "session_policy", b"session_policy", "state", b"state", "subject", b"subject", "task_id", b"task_id", "valid_until", b"valid_until", "votes", b"votes"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Approval: _TypeAlias = Approval  # noqa: Y015
+
+@_typing.final
+class ApprovalVote(_message.Message):
+    """What one person said."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    APPROVER_FIELD_NUMBER: _builtins.int
+    APPROVED_FIELD_NUMBER: _builtins.int
+    COMMENT_FIELD_NUMBER: _builtins.int
+    TIME_FIELD_NUMBER: _builtins.int
+    approved: _builtins.bool
+    """Output. True for a yes."""
+    comment: _builtins.str
+    """Output. Why, in their words."""
+    @_builtins.property
+    def approver(self) -> Global___Subject:
+        """Output. The person."""
+
+    @_builtins.property
+    def time(self) -> _timestamp_pb2.Timestamp:
+        """Output. When."""
+
+    def __init__(
+        self,
+        *,
+        approver: Global___Subject | None = ...,
+        approved: _builtins.bool = ...,
+        comment: _builtins.str = ...,
+        time: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["approver", b"approver", "time", b"time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["approved", b"approved", "approver", b"approver", "comment", b"comment", "time", b"time"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ApprovalVote: _TypeAlias = ApprovalVote  # noqa: Y015
 
 @_typing.final
 class Subject(_message.Message):

@@ -9,7 +9,7 @@ from sqlalchemy import Connection, bindparam, select, update
 from sqlalchemy.dialects.postgresql import insert  # its ON CONFLICT is also SQLite's; a test holds both to it
 
 from remit_server.adapters.database.prepared import Prepared
-from remit_server.adapters.database.tables import audit_events, audit_head, audit_inputs
+from remit_server.adapters.database.tables import audit_events, audit_head, audit_inputs, signals
 from remit_server.application.ports import Clock
 from remit_server.domain.audit import AuditRecord, ChainedEvent, bounded, chained
 from remit_server.domain.decision import DecisionInput
@@ -24,6 +24,7 @@ _MOVE_HEAD = Prepared(
     .values(sequence=bindparam("to_sequence"), hash=bindparam("to_hash"))
 )
 _ADD_EVENT = Prepared(insert(audit_events))
+_ADD_SIGNAL = Prepared(insert(signals))
 _ADD_INPUT = Prepared(insert(audit_inputs).on_conflict_do_nothing())
 
 
@@ -67,6 +68,8 @@ def write_batch(operations: list[Operation[Any]], clock: Clock, connection: Conn
             rows.append(_event_row(event, record))
             head = event.event_hash
         _ADD_EVENT.run_each(connection, rows)
+        if heard := [_signal_row(row) for row, record in zip(rows, batch.records, strict=True) if record.signals]:
+            _ADD_SIGNAL.run_each(connection, heard)
         moved = {"from_sequence": sequence, "to_sequence": sequence + len(rows), "to_hash": head}
         if _MOVE_HEAD.run(connection, moved) != 1:
             raise RuntimeError("the head of the audit chain moved under its lock")
@@ -84,3 +87,8 @@ def _event_row(event: ChainedEvent, record: AuditRecord) -> dict[str, Any]:
         "event_hash": event.event_hash,
         "task_id": bounded(getattr(record, "task_id", "")),
     }
+
+
+def _signal_row(event: dict[str, Any]) -> dict[str, Any]:
+    """Returns the row by which every process hears of an event."""
+    return {name: event[name] for name in ("sequence", "kind", "task_id", "time")}

@@ -1,6 +1,5 @@
 """The `Ledger` port on one database: every write by group commit, every read of what is committed."""
 
-import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import datetime
@@ -8,15 +7,15 @@ from functools import partial
 from pathlib import Path
 
 from sqlalchemy import Connection, bindparam, select
-from sqlalchemy.exc import DBAPIError, SQLAlchemyError
+from sqlalchemy.exc import DBAPIError
 
 from remit_server.adapters.database import endings, operations
-from remit_server.adapters.database.batch import T
-from remit_server.adapters.database.engine import START_PATIENCE, Database, DatabaseRefused, Work, open_database
-from remit_server.adapters.database.group_commit import PATIENCE, GroupCommit, unavailable
+from remit_server.adapters.database.engine import START_PATIENCE, Database, DatabaseRefused, open_database
+from remit_server.adapters.database.group_commit import GroupCommit
 from remit_server.adapters.database.migrations import migrate
 from remit_server.adapters.database.prepared import Prepared
 from remit_server.adapters.database.rows import grant_of, refusal_of, task_of
+from remit_server.adapters.database.store import Store
 from remit_server.adapters.database.tables import grants, issuances, requests, tasks
 from remit_server.application.ports import Authorization, Clock, EndedTask, Remembered, RequestKey
 from remit_server.domain.audit import AuditRecord, IssuanceFailed
@@ -39,11 +38,15 @@ _ISSUANCES = Prepared(
 
 
 class DatabaseLedger:
-    """Keeps tasks, grants, requests and the audit chain in one database (implements `application.ports.Ledger`)."""
+    """Keeps tasks, grants, requests and the audit chain in one database (implements `application.ports.Ledger`).
 
-    def __init__(self, database: Database, commit: GroupCommit) -> None:
-        self._database = database
-        self._commit = commit
+    `store` is the same database, for what else is kept in it.
+    """
+
+    def __init__(self, store: Store) -> None:
+        self.store = store
+        self._commit = store.commit
+        self._read = store.read
 
     async def remembered(self, actor_id: str, request_id: str, /) -> Remembered | None:
         """Returns what is known of this request, or None."""
@@ -113,14 +116,6 @@ class DatabaseLedger:
         """Moves orphans to REVOKING and grants past their time guard to EXPIRED; returns how many."""
         return await self._commit(lambda batch: endings.sweep(batch, now))
 
-    async def _read(self, work: Work[T]) -> T:
-        """Reads within the ledger's patience; raises Outage(LEDGER_UNAVAILABLE) for any failure."""
-        try:
-            async with asyncio.timeout(PATIENCE.total_seconds()):
-                return await self._database.read(work)
-        except (SQLAlchemyError, OSError, TimeoutError, ValueError, RuntimeError) as error:
-            raise unavailable() from error
-
 
 @asynccontextmanager
 async def open_ledger(url: str | Path, clock: Clock) -> AsyncIterator[DatabaseLedger]:
@@ -133,7 +128,7 @@ async def open_ledger(url: str | Path, clock: Clock) -> AsyncIterator[DatabaseLe
     try:
         await _prepare(database)
         commit.start()
-        yield DatabaseLedger(database, commit)
+        yield DatabaseLedger(Store(database, commit))
     finally:
         await commit.close()
         await database.close()

@@ -12,6 +12,7 @@ from sqlalchemy.dialects.postgresql import insert  # its ON CONFLICT is also SQL
 from remit_server.adapters.database.batch import Batch
 from remit_server.adapters.database.prepared import Prepared, Row
 from remit_server.adapters.database.rows import (
+    GRANT_COLUMNS,
     ISSUANCE_COLUMNS,
     TASK_COLUMNS,
     grant_row,
@@ -42,7 +43,7 @@ _TOKEN = select(single_use_tokens.c.task_id, single_use_tokens.c.actor_id).where
 _ADD_TASK = Prepared(insert(tasks).on_conflict_do_nothing().returning(tasks.c.task_id), columns=TASK_COLUMNS)
 _ADD_REQUEST = Prepared(insert(requests).on_conflict_do_nothing().returning(requests.c.request_id))
 _ADD_TOKEN = insert(single_use_tokens)
-_ADD_GRANT = Prepared(insert(grants))
+_ADD_GRANT = Prepared(insert(grants), columns=GRANT_COLUMNS)
 _ADD_ISSUANCE = Prepared(insert(issuances), columns=ISSUANCE_COLUMNS)
 _COUNT_GRANT = Prepared(
     update(tasks).where(tasks.c.task_id == bindparam("this_task")).values(grants_so_far=tasks.c.grants_so_far + 1)

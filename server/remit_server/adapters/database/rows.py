@@ -2,14 +2,17 @@
 
 import json
 from collections.abc import Iterable, Mapping
+from datetime import timedelta
 from typing import Any
 
 from remit_server.adapters.database.prepared import Row
+from remit_server.adapters.database.tables import grants
 from remit_server.domain.decision import canonical_json, permission_json
 from remit_server.domain.errors import Denied, FailedPermission, Reason, Refusal, Remedy
 from remit_server.domain.grant import Grant, GrantState, Issuance
 from remit_server.domain.permission import Permission
-from remit_server.domain.task import GrantId, Task, TaskId, TaskState
+from remit_server.domain.revocation import Effective, RevokeCause
+from remit_server.domain.task import Capability, GrantId, Task, TaskId, TaskIntent, TaskState
 from remit_server.iam import ActionPattern, Condition, ResourcePattern
 
 # What is given when a row is added; the others are the database's own, or come later.
@@ -25,6 +28,7 @@ TASK_COLUMNS = (
     "end_time",
     "grants_so_far",
 )
+GRANT_COLUMNS = tuple(column.name for column in grants.c if column.name != "renewing_time")
 ISSUANCE_COLUMNS = (
     "grant_id",
     "access_key_id",
@@ -91,6 +95,21 @@ def grant_row(grant: Grant) -> dict[str, Any]:
         "unguarded": canonical_json(list(grant.unguarded)),
         "outlives_task": grant.outlives_task,
         "revoke_time": grant.revoke_time,
+        "intent": "" if grant.intent is None else intent_text(grant.intent),
+        "requested_seconds": None
+        if grant.requested_duration is None
+        else int(grant.requested_duration.total_seconds()),
+        "narrow": grant.narrow,
+        "offline_renewal": grant.offline_renewal,
+        "break_glass": grant.break_glass,
+        "approval_id": grant.approval_id,
+        "account": grant.account,
+        "subject_part": grant.subject_part,
+        "actor_part": grant.actor_part,
+        "revocation_id": grant.revocation_id,
+        "revoke_cause": None if grant.revoke_cause is None else grant.revoke_cause.value,
+        "effective_time": grant.effective_time,
+        "effective": None if grant.effective is None else grant.effective.value,
     }
 
 
@@ -118,6 +137,16 @@ def grant_of(row: Row, issued: Iterable[Row]) -> Grant:
         outlives_task=row["outlives_task"],
         issuances=tuple(_issuance_of(one) for one in issued),
         revoke_time=row["revoke_time"],
+        intent=intent_of(row["intent"]) if row["intent"] else None,
+        requested_duration=None if row["requested_seconds"] is None else timedelta(seconds=row["requested_seconds"]),
+        narrow=row["narrow"],
+        offline_renewal=row["offline_renewal"],
+        break_glass=row["break_glass"],
+        approval_id=row["approval_id"],
+        revocation_id=row["revocation_id"],
+        revoke_cause=None if row["revoke_cause"] is None else RevokeCause(row["revoke_cause"]),
+        effective_time=row["effective_time"],
+        effective=None if row["effective"] is None else Effective(row["effective"]),
     )
 
 
@@ -145,6 +174,29 @@ def _issuance_of(row: Row) -> Issuance:
     )
 
 
+def intent_text(intent: TaskIntent) -> str:
+    """Returns an intent as the JSON text it is kept by."""
+    return canonical_json(
+        {
+            "purpose": intent.purpose,
+            "permissions": [permission_json(permission) for permission in intent.permissions],
+            "capabilities": [[item.name, dict(item.parameters)] for item in intent.capabilities],
+            "labels": dict(intent.labels),
+        }
+    )
+
+
+def intent_of(text: str) -> TaskIntent:
+    """Returns the intent that `intent_text` wrote."""
+    kept = json.loads(text)
+    return TaskIntent(
+        purpose=kept["purpose"],
+        permissions=tuple(permission_of(permission) for permission in kept["permissions"]),
+        capabilities=tuple(Capability(name, parameters) for name, parameters in kept["capabilities"]),
+        labels=kept["labels"],
+    )
+
+
 def refusal_text(denied: Denied) -> str:
     """Returns a refusal as the JSON text it is remembered by."""
     refusal = denied.refusal
@@ -166,13 +218,13 @@ def refusal_of(text: str) -> Denied:
     refusal = Refusal(
         remedy=Remedy(kept["remedy"]),
         failures=tuple(FailedPermission(*failure) for failure in kept["failures"]),
-        offer=tuple(_permission_of(permission) for permission in kept["offer"]),
-        split=tuple(tuple(_permission_of(permission) for permission in part) for part in kept["split"]),
+        offer=tuple(permission_of(permission) for permission in kept["offer"]),
+        split=tuple(tuple(permission_of(permission) for permission in part) for part in kept["split"]),
     )
     return Denied(Reason(kept["reason"]), kept["message"], refusal)
 
 
-def _permission_of(kept: Mapping[str, Any]) -> Permission:
+def permission_of(kept: Mapping[str, Any]) -> Permission:
     """Returns a permission that was once parsed; an offer may hold the policy variables of its ceiling."""
     return Permission(
         actions=tuple(ActionPattern.parse(action) for action in kept["actions"]),

@@ -1,6 +1,7 @@
 """The tables of the ledger, as SQLAlchemy Core metadata; `migrations/` builds the same.
 
-No column holds a token, a credential or a private key. Lists and maps are canonical JSON text, times are UTC text of
+Those of revocation and of approvals stand in files of their own. No column holds a token, a credential or a private
+key. Lists and maps are canonical JSON text, times are UTC text of
 one fixed width, so that both databases compare and sort them alike.
 """
 
@@ -20,6 +21,7 @@ from sqlalchemy import (
     Table,
     Text,
     TypeDecorator,
+    false,
 )
 
 metadata = MetaData(
@@ -85,6 +87,11 @@ tasks = Table(
     Column("ended_time", UtcTime),
     Column("ended_grants", Text),
     Column("credentials_until", UtcTime),
+    Column("ended_denying", Boolean(create_constraint=False), nullable=False, server_default=false()),
+    # With a lease the task ends when nobody keeps it for `lease_seconds`.
+    Column("lease_seconds", Integer),
+    Column("lease_until", UtcTime),
+    Index(None, "lease_until"),
     CheckConstraint("(state = 'ENDED') = (ended_time IS NOT NULL)", name="ended"),
 )
 
@@ -112,9 +119,33 @@ grants = Table(
     Column("unguarded", Text, nullable=False),
     Column("outlives_task", Boolean(create_constraint=False), nullable=False),
     Column("revoke_time", UtcTime),
+    # What was asked for, as renewing it decides about again; empty where an earlier version did not keep it.
+    Column("intent", Text, nullable=False, server_default=""),
+    Column("requested_seconds", Integer),
+    Column("narrow", Boolean(create_constraint=False), nullable=False, server_default=false()),
+    Column("offline_renewal", Boolean(create_constraint=False), nullable=False, server_default=false()),
+    Column("break_glass", Boolean(create_constraint=False), nullable=False, server_default=false()),
+    Column("approval_id", Text),
+    # Copied from the role and the tags for looking up.
+    Column("account", Text, nullable=False, server_default=""),
+    Column("subject_part", Text, nullable=False, server_default=""),
+    Column("actor_part", Text, nullable=False, server_default=""),
+    # A renewal was authorized then, and has no outcome yet.
+    Column("renewing_time", UtcTime),
+    Column("revocation_id", Text),
+    Column("revoke_cause", Text),
+    Column("effective_time", UtcTime),
+    Column("effective", Text),
     Index(None, "task_id"),
     Index(None, "state", "expire_time"),
     Index(None, "state", "state_time"),
+    Index(None, "subject_id", "subject_issuer", "state"),
+    Index(None, "actor_id", "state"),
+    Index(None, "policy_revision", "state"),
+    Index(None, "issue_time", "grant_id"),
+    Index(None, "revocation_id"),
+    Index(None, "approval_id"),
+    Index(None, "renewing_time"),
 )
 
 issuances = Table(
@@ -130,6 +161,7 @@ issuances = Table(
     Column("packed_policy_percent", Integer),
     Index(None, "grant_id"),
     Index(None, "access_key_id"),
+    Index(None, "policy_revision", "expire_time"),
 )
 
 requests = Table(
@@ -169,6 +201,16 @@ audit_events = Table(
     # Copied from the body for looking up; verifying holds it to the body.
     Column("task_id", Text, nullable=False),
     Index(None, "task_id", "sequence"),
+)
+
+# What every process hears of, in the order of the chain; pruned after an hour.
+signals = Table(
+    "signals",
+    metadata,
+    Column("sequence", Sequence, primary_key=True, autoincrement=False),
+    Column("kind", Text, nullable=False),
+    Column("task_id", Text, nullable=False),
+    Column("time", UtcTime, nullable=False),
 )
 
 audit_inputs = Table(

@@ -16,10 +16,11 @@ from remit_server.domain.errors import FieldViolation, InvalidRequest
 from remit_server.domain.grant import Grant, GrantState
 from remit_server.domain.identity import Admitted
 from remit_server.domain.permission import Permission
+from remit_server.domain.revocation import Effective, RevokeCause
 from remit_server.domain.secret import Secret
 from remit_server.domain.task import Capability, TaskId, TaskIntent
 from remit_server.iam import ActionPattern, Condition, ResourcePattern
-from remit_server.transport.grpc.status import refusal_message
+from remit_server.transport.grpc.status import permission_message, refusal_message
 
 T = TypeVar("T")
 MAX_DURATION = timedelta(days=7)
@@ -31,6 +32,22 @@ _STATES = {
     GrantState.REVOKING: types_pb2.GRANT_STATE_REVOKING,
     GrantState.REVOKED: types_pb2.GRANT_STATE_REVOKED,
     GrantState.EXPIRED: types_pb2.GRANT_STATE_EXPIRED,
+    GrantState.PENDING_APPROVAL: types_pb2.GRANT_STATE_PENDING_APPROVAL,
+    GrantState.REFUSED: types_pb2.GRANT_STATE_REFUSED,
+    GrantState.LAPSED: types_pb2.GRANT_STATE_LAPSED,
+}
+_CAUSES = {
+    RevokeCause.REQUESTED: types_pb2.REVOKE_CAUSE_REQUESTED,
+    RevokeCause.TASK_ENDED: types_pb2.REVOKE_CAUSE_TASK_ENDED,
+    RevokeCause.LEASE_LOST: types_pb2.REVOKE_CAUSE_LEASE_LOST,
+    RevokeCause.SECURITY_EVENT: types_pb2.REVOKE_CAUSE_SECURITY_EVENT,
+    RevokeCause.ROLLBACK: types_pb2.REVOKE_CAUSE_ROLLBACK,
+    RevokeCause.ORPHANED: types_pb2.REVOKE_CAUSE_ORPHANED,
+    RevokeCause.REVIEW: types_pb2.REVOKE_CAUSE_REVIEW,
+}
+_EFFECTIVE = {
+    Effective.OBSERVED: types_pb2.REVOCATION_EFFECTIVE_OBSERVED,
+    Effective.ASSUMED: types_pb2.REVOCATION_EFFECTIVE_ASSUMED,
 }
 
 
@@ -147,7 +164,7 @@ def preview_response(outcome: WouldIssue | WouldRefuse) -> service.PreviewCreden
 
 def end_response(ended: EndedTask) -> service.EndTaskResponse:
     """Writes what ending a task did."""
-    message = service.EndTaskResponse(grants=ended.grants)
+    message = service.EndTaskResponse(grants=ended.grants, denying=ended.denying)
     message.end_time.FromDatetime(ended.end_time)
     if ended.credentials_until is not None:
         message.credentials_until.FromDatetime(ended.credentials_until)
@@ -171,6 +188,10 @@ def grant_message(grant: Grant) -> types_pb2.Grant:
         ceiling_digest=grant.ceiling_digest,
         unguarded=grant.unguarded,
         outlives_task=grant.outlives_task,
+        intent=None if grant.intent is None else intent_message(grant.intent),
+        approval=f"approvals/{grant.approval_id}" if grant.approval_id else "",
+        break_glass=grant.break_glass,
+        offline_renewal=grant.offline_renewal,
     )
     for issuance in grant.issuances:
         item = message.issuances.add(
@@ -182,9 +203,31 @@ def grant_message(grant: Grant) -> types_pb2.Grant:
         item.expire_time.FromDatetime(issuance.expire_time)
     message.issue_time.FromDatetime(grant.issue_time)
     message.expire_time.FromDatetime(grant.expire_time)
+    _write_revoke(message, grant)
+    return message
+
+
+def _write_revoke(message: types_pb2.Grant, grant: Grant) -> None:
+    """Writes what is known of a grant's revoke and of its effect."""
     if grant.revoke_time is not None:
         message.revoke_time.FromDatetime(grant.revoke_time)
-    return message
+    if grant.revoke_cause is not None:
+        message.revoke_cause = _CAUSES[grant.revoke_cause]
+    if grant.effective_time is not None and grant.effective is not None:
+        message.revocation_effective_time.FromDatetime(grant.effective_time)
+        message.revocation_effective = _EFFECTIVE[grant.effective]
+
+
+def intent_message(intent: TaskIntent) -> types_pb2.TaskIntent:
+    """Writes what a task declared that it needs."""
+    return types_pb2.TaskIntent(
+        purpose=intent.purpose,
+        permissions=[permission_message(permission) for permission in intent.permissions],
+        capabilities=[
+            types_pb2.Capability(name=item.name, parameters=dict(item.parameters)) for item in intent.capabilities
+        ],
+        labels=dict(intent.labels),
+    )
 
 
 def _packed_percent(grant: Grant) -> int | None:

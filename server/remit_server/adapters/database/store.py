@@ -1,0 +1,26 @@
+"""The one database of a process, as everything that is kept in it reads and writes it."""
+
+import asyncio
+from dataclasses import dataclass
+
+from sqlalchemy.exc import SQLAlchemyError
+
+from remit_server.adapters.database.batch import T
+from remit_server.adapters.database.engine import Database, Work
+from remit_server.adapters.database.group_commit import PATIENCE, GroupCommit, unavailable
+
+
+@dataclass(frozen=True, slots=True)
+class Store:
+    """Reads what is committed, and writes by group commit: `commit(operation)` returns once it is on disk."""
+
+    database: Database
+    commit: GroupCommit
+
+    async def read(self, work: Work[T]) -> T:
+        """Reads within the ledger's patience; raises Outage(LEDGER_UNAVAILABLE) for any failure."""
+        try:
+            async with asyncio.timeout(PATIENCE.total_seconds()):
+                return await self.database.read(work)
+        except (SQLAlchemyError, OSError, TimeoutError, ValueError, RuntimeError) as error:
+            raise unavailable() from error
