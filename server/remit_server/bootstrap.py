@@ -38,6 +38,7 @@ from remit_server.domain.audit import GatewayStarted
 from remit_server.domain.errors import RemitError
 from remit_server.transport.grpc.credential_service import CredentialService
 from remit_server.transport.grpc.server import GrpcServer
+from remit_server.transport.http.server import HttpServer
 
 _log = logging.getLogger(__name__)
 # A thread of the ledger asks for the interpreter after each statement. Where it waits Python's usual 5 ms for the loop
@@ -48,10 +49,17 @@ GRACE = timedelta(seconds=25)  # longer than what follows AUTHORIZED may take: n
 
 @dataclass(frozen=True, slots=True)
 class Gateway:
-    """A gateway that is serving: the addresses it listens on, as `host:port` in the order of the settings."""
+    """A gateway that is serving: the addresses where agents call, as `host:port` in the order of the settings."""
 
     addresses: tuple[str, ...]
     policy_revision: str
+    http_address: str | None = None
+
+    @property
+    def where(self) -> str:
+        """Every address, for a log."""
+        http = [] if self.http_address is None else [f"{self.http_address} (HTTP)"]
+        return ", ".join([*self.addresses, *http])
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +107,17 @@ async def running_gateway(
         addresses = tuple(server.listen(listener) for listener in settings.listeners)
         await ledger.record(_started(settings, policy.active, seat))
         await server.start()
-        yield Gateway(addresses, policy.active.digest)
+        yield Gateway(addresses, policy.active.digest, await _http(stack, settings))
+
+
+async def _http(stack: AsyncExitStack, settings: Settings) -> str | None:
+    """Starts the HTTP listener, where there is one, and returns its address."""
+    if settings.http is None:
+        return None
+    http = HttpServer(settings.http, [])
+    address = await http.start()
+    stack.push_async_callback(http.stop, GRACE)
+    return address
 
 
 def _started(settings: Settings, revision: Revision, seat: Seat) -> GatewayStarted:

@@ -16,6 +16,7 @@ from remit_server.config.loading import ConfigurationError, load
 from remit_server.config.shapes import (
     LISTS,
     TABLES,
+    HttpListenerTable,
     ListenerTable,
     MutualListenerTable,
     OpaTable,
@@ -30,9 +31,10 @@ SHAPES: dict[str, type[Table]] = {
     **{f"[[{name}]]": shape for name, shape in LISTS.items()},
     "[listen.mtls]": MutualListenerTable,
     "[listen.bearer]": ListenerTable,
+    "[listen.http]": HttpListenerTable,
     "[policy.opa]": OpaTable,
 }
-TABLES_WITHIN = {("[listen]", "mtls"), ("[listen]", "bearer"), ("[policy]", "opa")}
+TABLES_WITHIN = {("[listen]", "mtls"), ("[listen]", "bearer"), ("[listen]", "http"), ("[policy]", "opa")}
 
 
 @pytest.fixture(scope="module")

@@ -108,6 +108,8 @@ def _rows(settings: "Settings") -> list[tuple[str, str]]:
         ("listens", f"{item.address} ({'client certificates' if item.client_ca_file else 'bearer tokens'})")
         for item in settings.listeners
     ]
+    if settings.http is not None:
+        rows.append(("listens", f"{settings.http.address} ({'HTTPS' if settings.http.key_pair else 'HTTP, loopback'})"))
     rows += [("trusts", f"{item.issuer} as {item.alias}, for {_use(item)}") for item in settings.issuers]
     rows += [
         ("agent", f"{item.agent}: {item.spiffe_id or f'{item.subject} of {item.issuer}'}") for item in settings.agents

@@ -81,12 +81,13 @@ def _held(settings: "Settings") -> "Iterator[tuple[Settings, HeldPorts]]":
 
     from remit_server.cli.workers.ports import HeldPorts
 
-    opa = settings.policy.opa
-    bundle_addresses = [] if opa is None else [opa.bundle_address]
-    with HeldPorts([*(listener.address for listener in settings.listeners), *bundle_addresses]) as ports:
-        pairs = zip(settings.listeners, ports.addresses, strict=False)  # OPA knows the last one as it is written
-        listeners = tuple(replace(listener, address=address) for listener, address in pairs)
-        yield replace(settings, listeners=listeners), ports
+    opa, http = settings.policy.opa, settings.http
+    more = ([] if http is None else [http.address]) + ([] if opa is None else [opa.bundle_address])
+    with HeldPorts([*(listener.address for listener in settings.listeners), *more]) as ports:
+        taken = iter(ports.addresses)  # OPA knows the last one as it is written
+        listeners = tuple(replace(listener, address=next(taken)) for listener in settings.listeners)
+        http = None if http is None else replace(http, address=next(taken))
+        yield replace(settings, listeners=listeners, http=http), ports
 
 
 def _supervised(settings: "Settings", workers: int) -> "Ending":
@@ -132,6 +133,6 @@ async def _served(settings: "Settings", bundle: "Bundle") -> None:
     from remit_server.bootstrap import running_gateway
 
     async with running_gateway(settings, bundle=bundle) as gateway:
-        _log.info("serving on %s under policy %s", ", ".join(gateway.addresses), gateway.policy_revision)
+        _log.info("serving on %s under policy %s", gateway.where, gateway.policy_revision)
         await stop.wait()
         _log.info("stopping: running calls end first")

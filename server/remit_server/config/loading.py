@@ -43,6 +43,7 @@ def _settings(path: Path, source: Source, files: Files) -> Settings | None:
     known_roles = tables(source, "roles", RoleTable, notes)
     shapes = {name: table(source, name, notes) for name in ("policy", "aws", "database", "limits", "forbidden")}
     listeners = loading_serving.listeners(listen, files) if listen else ()
+    http = loading_serving.http(listen.http, files) if listen else None
     issuers = loading_identity.issuers(known_issuers, files)
     agents: tuple[AgentSettings, ...] = ()
     if listen and are_all(source, "issuers", known_issuers):  # else right agents would seem wrong
@@ -71,6 +72,7 @@ def _settings(path: Path, source: Source, files: Files) -> Settings | None:
         reflection=listen.reflection,
         digest=_digest(source, ceilings_digest),
         ceilings_digest=ceilings_digest,
+        http=http,
     )
 
 

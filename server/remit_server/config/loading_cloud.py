@@ -1,6 +1,5 @@
 """Makes the settings of AWS, the roles with their ceilings, and the addition to the forbidden floor."""
 
-import ipaddress
 import re
 from collections.abc import Sequence
 from datetime import timedelta
@@ -8,6 +7,7 @@ from typing import Final
 from urllib.parse import urlsplit
 
 from remit_server.config.files import MAX_CEILING_BYTES, Files
+from remit_server.config.loading_serving import is_loopback
 from remit_server.config.mistakes import Notes
 from remit_server.config.settings import AwsSettings
 from remit_server.config.shapes import AwsTable, ForbiddenTable, RoleTable
@@ -190,17 +190,9 @@ def _check_endpoint(url: str, notes: Notes) -> None:
         notes.add(
             place, "must have no path, query or fragment", why=why, mend="write https://host or https://host:port"
         )
-    elif parts.scheme != "https" and not (parts.scheme == "http" and _is_loopback(host)):
+    elif parts.scheme != "https" and not (parts.scheme == "http" and is_loopback(host)):
         mend = "use https (aws.ca_file names a private authority); http is for a sandbox on 127.0.0.1"
         notes.add(place, "must be https, unless its host is loopback", why=why, mend=mend)
-
-
-def _is_loopback(host: str) -> bool:
-    """Says whether the host is a loopback address, or `localhost`."""
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
 
 
 def _check_keys(item: AwsTable, source: Source, notes: Notes) -> None:

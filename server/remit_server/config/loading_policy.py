@@ -1,13 +1,12 @@
 """Makes the settings of the policy engine: the bundle, and the OPA server where one decides."""
 
-import ipaddress
 from datetime import timedelta
 from pathlib import Path
 from typing import Final
 from urllib.parse import SplitResult, urlsplit
 
 from remit_server.config.files import Files
-from remit_server.config.loading_serving import is_address
+from remit_server.config.loading_serving import is_address, is_loopback
 from remit_server.config.mistakes import Notes
 from remit_server.config.settings import OpaSettings, PolicySettings
 from remit_server.config.shapes import OpaTable, PolicyTable
@@ -94,7 +93,7 @@ def _url(text: str, notes: Notes) -> SplitResult | None:
         # NOTE: a URL may hold a password, so it is not repeated.
         notes.add(place, "is not http or https with a host and a port alone", why=_ASKED, mend=mend)
         return None
-    if url.scheme == "http" and not _is_loopback(url.hostname):
+    if url.scheme == "http" and not is_loopback(url.hostname):
         notes.add(place, "is http although the host is not this machine", why=_ASKED, mend=mend)
         return None
     return url
@@ -121,7 +120,7 @@ def _check_bundle_address(item: OpaTable, notes: Notes) -> None:
         why = "OPA pulls the bundle there"
         notes.add(place, "is no host and port", why=why, mend='write host and port: "127.0.0.1:8182"')
         return
-    if _is_loopback(host.strip("[]")):
+    if is_loopback(host.strip("[]")):
         return
     if item.bundle_certificate_file is None and item.bundle_key_file is None:
         mend = "listen on 127.0.0.1, or name bundle_certificate_file and bundle_key_file"
@@ -130,11 +129,3 @@ def _check_bundle_address(item: OpaTable, notes: Notes) -> None:
         why = "the bundle tells who may have what"
         mend = "listen on 127.0.0.1, or name bundle_token_file and give OPA the same token"
         notes.add(place, "is not on loopback and asks for no token", why=why, mend=mend)
-
-
-def _is_loopback(host: str) -> bool:
-    """Says whether a host is this machine by its own name or address."""
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"

@@ -8,8 +8,8 @@ from typing import Final
 
 from remit_server.config.files import Files
 from remit_server.config.mistakes import Notes
-from remit_server.config.settings import LimitSettings, ListenerSettings
-from remit_server.config.shapes import DatabaseTable, LimitTable, ListenerTable, ListenTable
+from remit_server.config.settings import HttpListenerSettings, LimitSettings, ListenerSettings
+from remit_server.config.shapes import DatabaseTable, HttpListenerTable, LimitTable, ListenerTable, ListenTable
 from remit_server.domain.spiffe_id import is_trust_domain
 
 _HOST_NAME = re.compile(r"[a-z0-9](?:[a-z0-9.-]{0,251}[a-z0-9])?", re.ASCII)
@@ -23,10 +23,37 @@ def listeners(item: ListenTable, files: Files) -> tuple[ListenerSettings, ...]:
     if item.mtls is None and item.bearer is None:
         why = "without a listener nobody can call"
         files.notes.add("listen", "has neither mtls nor bearer", why=why, mend="add [listen.mtls] or [listen.bearer]")
-    if item.mtls is not None and item.bearer is not None and _port_twice(item.mtls.address, item.bearer.address):
-        why = "each listener authenticates in its own way"
-        files.notes.add("listen.bearer.address", "is that of listen.mtls", why=why, mend="give it a port of its own")
+    addresses: dict[str, str] = {}
+    for name, listener in (("mtls", item.mtls), ("bearer", item.bearer), ("http", item.http)):
+        if listener is None:
+            continue
+        other = addresses.setdefault(listener.address, name)
+        if other != name and not listener.address.endswith(":0"):
+            why = "each listener authenticates in its own way"
+            problem = f"is that of listen.{other}"
+            files.notes.add(f"listen.{name}.address", problem, why=why, mend="give it a port of its own")
     return tuple(_listeners(item, files))
+
+
+def http(item: HttpListenerTable | None, files: Files) -> HttpListenerSettings | None:
+    """Returns the HTTP listener, or None where there is none or after noting what is wrong with it."""
+    if item is None:
+        return None
+    place, before = "listen.http", len(files.notes.mistakes)
+    _check_address(place, item.address, files.notes)
+    pair = None
+    if item.certificate_file is not None and item.key_file is not None:
+        pair = files.key_pair(place, item.certificate_file, item.key_file)
+    elif item.certificate_file is not None or item.key_file is not None:
+        missing = "certificate_file" if item.certificate_file is None else "key_file"
+        files.notes.add(
+            f"{place}.{missing}", "is missing beside its other half", why="TLS needs both", mend="name both"
+        )
+    elif is_address(item.address) and not is_loopback(item.address.rpartition(":")[0].strip("[]")):
+        why = "whoever stands in between could put keys of their own in place of the gateway's"
+        mend = "name certificate_file and key_file, or listen on 127.0.0.1 behind a proxy of this machine"
+        files.notes.add(f"{place}.address", "is not on loopback and has no certificate", why=why, mend=mend)
+    return HttpListenerSettings(item.address, pair) if len(files.notes.mistakes) == before else None
 
 
 def _listeners(item: ListenTable, files: Files) -> Iterator[ListenerSettings]:
@@ -53,14 +80,20 @@ def _listeners(item: ListenTable, files: Files) -> Iterator[ListenerSettings]:
 
 def _listener(place: str, item: ListenerTable, files: Files, authorities: Path | None) -> ListenerSettings | None:
     """Returns one listener, or None."""
-    right = is_address(item.address)
-    if not right:
-        mend = 'write host and port: "0.0.0.0:8443", "[::]:8443", "127.0.0.1:8443"'
-        files.notes.add(f"{place}.address", "is no host and port", why="the gateway listens there", mend=mend)
+    right = _check_address(place, item.address, files.notes)
     pair = files.key_pair(place, item.certificate_file, item.key_file)
     if pair is None or not right:
         return None
     return ListenerSettings(item.address, *pair, authorities)
+
+
+def _check_address(place: str, address: str, notes: Notes) -> bool:
+    """Notes what is no address to listen on; says whether it is one."""
+    right = is_address(address)
+    if not right:
+        mend = 'write host and port: "0.0.0.0:8443", "[::]:8443", "127.0.0.1:8443"'
+        notes.add(f"{place}.address", "is no host and port", why="the gateway listens there", mend=mend)
+    return right
 
 
 def database_url(item: DatabaseTable, files: Files) -> str | None:
@@ -114,6 +147,9 @@ def is_address(text: str) -> bool:
         return False
 
 
-def _port_twice(one: str, other: str) -> bool:
-    """Says whether both would take one port."""
-    return one == other and not one.endswith(":0")
+def is_loopback(host: str) -> bool:
+    """Says whether a host is this machine by its own name or address."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"

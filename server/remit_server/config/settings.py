@@ -14,6 +14,7 @@ __all__ = [
     "AwsSettings",
     "Binding",
     "ClaimProfile",
+    "HttpListenerSettings",
     "IssuerSettings",
     "LimitSettings",
     "ListenerSettings",
@@ -31,6 +32,14 @@ class ListenerSettings:
     certificate_file: Path
     key_file: Path
     client_ca_file: Path | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class HttpListenerSettings:
+    """The HTTP listener (`listen.http`). Without `key_pair` (certificate chain, private key) it is on loopback."""
+
+    address: str
+    key_pair: tuple[Path, Path] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,3 +121,4 @@ class Settings:
     reflection: bool
     digest: str
     ceilings_digest: str
+    http: HttpListenerSettings | None = None

@@ -36,11 +36,26 @@ class MutualListenerTable(ListenerTable):
     )
 
 
+class HttpListenerTable(Table):
+    """`[listen.http]`: what is fetched over HTTP: the issuer's documents."""
+
+    address: str = _key("Where to listen.", 'address = "0.0.0.0:8445"')
+    certificate_file: str | None = _key(
+        "The server's certificate chain (PEM); without it plain HTTP, on loopback only.",
+        'certificate_file = "tls/server.pem"',
+        None,
+    )
+    key_file: str | None = _key(
+        "The certificate's private key (PEM, not encrypted).", 'key_file = "tls/server.key"', None
+    )
+
+
 class ListenTable(Table):
-    """`[listen]`: at least one of the two listeners."""
+    """`[listen]`: at least one of the listeners for agents, mtls and bearer."""
 
     mtls: MutualListenerTable | None = _key("The listener for client certificates.", "[listen.mtls]", None)
     bearer: ListenerTable | None = _key("The listener for bearer tokens.", "[listen.bearer]", None)
+    http: HttpListenerTable | None = _key("The listener for HTTP.", "[listen.http]", None)
     reflection: bool = _key("Whether gRPC reflection is served.", "reflection = false", default=False)
 
 

@@ -49,7 +49,7 @@ class GatewayWork:
         asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
         seat = Seat(number, self.workers, self.nonce)
         async with running_gateway(self.settings, bundle=self.bundle, seat=seat) as gateway:
-            say(process.SERVING, where=f"{', '.join(gateway.addresses)} under policy {gateway.policy_revision}")
+            say(process.SERVING, where=f"{gateway.where} under policy {gateway.policy_revision}")
             while not stop.is_set():
                 say(process.ALIVE)
                 with contextlib.suppress(TimeoutError):

@@ -5,6 +5,7 @@ import ssl
 import grpc
 
 from remit_server.config.settings import ListenerSettings
+from remit_server.config.stamps import stamps_of
 
 
 class Certificates:
@@ -12,7 +13,7 @@ class Certificates:
 
     def __init__(self, listener: ListenerSettings) -> None:
         self._listener = listener
-        self._seen: tuple[int, ...] = ()
+        self._seen: tuple[tuple[int, int], ...] = ()
 
     @property
     def are_stale(self) -> bool:
@@ -40,8 +41,8 @@ class Certificates:
         """Has what was read last count as stale: it is not served."""
         self._seen = ()
 
-    def _stamps(self) -> tuple[int, ...]:
+    def _stamps(self) -> tuple[tuple[int, int], ...]:
         """Returns when each file was last written; raises OSError."""
         listener = self._listener
         files = (listener.certificate_file, listener.key_file, listener.client_ca_file)
-        return tuple(file.stat().st_mtime_ns for file in files if file is not None)
+        return stamps_of(file for file in files if file is not None)
