@@ -3,7 +3,7 @@
 import asyncio
 import logging
 from collections import OrderedDict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Final
@@ -31,6 +31,11 @@ MOST_WAITING: Final = 64  # callers at a time: each holds one of the gateway's p
 _log = logging.getLogger(__name__)
 
 
+def openid_discovery_url(issuer: str) -> str:
+    """Returns where an issuer's discovery document is (OpenID Connect Discovery 1.0, 4.1)."""
+    return f"{issuer.removesuffix('/')}/.well-known/openid-configuration"
+
+
 @dataclass(frozen=True, slots=True)
 class _Held:
     """A key set and when it was asked for, in monotonic seconds."""
@@ -51,6 +56,7 @@ class IssuerKeys:
     clock: Clock
     fetch: Fetch
     cool_down: timedelta = COOL_DOWN
+    discovery_url: Callable[[str], str] = openid_discovery_url
     _held: _Held | None = None
     _failure: str | None = None
     _last_start: float | None = None
@@ -59,7 +65,9 @@ class IssuerKeys:
     _unknown: OrderedDict[str, float] = field(default_factory=OrderedDict)
 
     @classmethod
-    def over_https(cls, settings: IssuerSettings, clock: Clock) -> "IssuerKeys":
+    def over_https(
+        cls, settings: IssuerSettings, clock: Clock, discovery_url: Callable[[str], str] = openid_discovery_url
+    ) -> "IssuerKeys":
         """Returns the keys of an issuer as they are fetched for real."""
         fetch = HttpsFetch(
             hosts=settings.allowed_hosts,
@@ -67,7 +75,7 @@ class IssuerKeys:
             private_network=settings.private_network,
             max_bytes=MAX_KEY_SET_BYTES,
         )
-        return cls(settings=settings, clock=clock, fetch=fetch)
+        return cls(settings=settings, clock=clock, fetch=fetch, discovery_url=discovery_url)
 
     async def key(self, unverified_key_id: str, /) -> VerificationKey:
         """Returns the key with this id.
@@ -172,7 +180,7 @@ class IssuerKeys:
 
     async def _load(self, started: float) -> None:
         """Replaces the held keys by those that the issuer publishes now, or notes why that could not be."""
-        url = self.settings.key_set_url or _discovery_url(self.settings.issuer)
+        url = self.settings.key_set_url or self.discovery_url(self.settings.issuer)
         try:
             if self.settings.key_set_url is None:
                 url = await self._discovered_url(url)
@@ -219,8 +227,3 @@ def why_keys_fail(issuers: Sequence[IssuerSettings]) -> Sequence[tuple[str, str]
         return await asyncio.gather(*(IssuerKeys.over_https(item, SystemClock()).failure() for item in issuers))
 
     return [(item.alias, why) for item, why in zip(issuers, asyncio.run(look()), strict=True) if why is not None]
-
-
-def _discovery_url(issuer: str) -> str:
-    """Returns where an issuer's discovery document is (OpenID Connect Discovery 1.0, 4.1)."""
-    return f"{issuer.removesuffix('/')}/.well-known/openid-configuration"

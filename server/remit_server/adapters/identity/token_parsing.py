@@ -66,15 +66,15 @@ class UnverifiedToken:
 def parse_token(text: str) -> UnverifiedToken:
     """Returns the parts of a token; raises TokenRefused for anything that two readers could read differently."""
     jws = parse_jws(text)
-    claims = _json_object(jws.unverified_payload, "payload")
+    claims = json_object(jws.unverified_payload, "payload")
     return UnverifiedToken(
         jws=jws,
         unverified_issuer=_text_claim(claims, "iss"),
         unverified_subject=_text_claim(claims, "sub"),
-        unverified_audience=_one_audience(claims),
-        unverified_issue_time=_date_claim(claims, "iat"),
-        unverified_expire_time=_date_claim(claims, "exp"),
-        unverified_not_before=_date_claim(claims, "nbf") if "nbf" in claims else None,
+        unverified_audience=one_audience(claims),
+        unverified_issue_time=date_claim(claims, "iat"),
+        unverified_expire_time=date_claim(claims, "exp"),
+        unverified_not_before=date_claim(claims, "nbf") if "nbf" in claims else None,
         unverified_token_id=_text_claim(claims, "jti") if "jti" in claims else None,
         unverified_claims=claims,
     )
@@ -88,7 +88,7 @@ def parse_jws(text: str) -> UnverifiedJws:
     if len(parts) != _PARTS:
         raise TokenRefused("the token is not a signed JWT in compact form: three parts divided by dots")
     encoded_header, encoded_payload, encoded_signature = parts
-    header = _json_object(_decoded(encoded_header, "header"), "header")
+    header = json_object(_decoded(encoded_header, "header"), "header")
     _check_header_members(header)
     if not encoded_signature:
         raise TokenRefused("the token has no signature")
@@ -146,7 +146,7 @@ def _decoded(part: str, name: str) -> bytes:
         raise TokenRefused(f"the token's {name} is not canonical base64url without padding") from None
 
 
-def _json_object(raw: bytes, name: str) -> Mapping[str, Any]:
+def json_object(raw: bytes, name: str) -> Mapping[str, Any]:
     """Returns a JSON object that stands in UTF-8 without a byte order mark (RFC 8259 8.1)."""
     try:
         value = bounded_json(raw.decode("utf-8", "strict"), max_characters=MAX_TOKEN_CHARACTERS)
@@ -199,7 +199,7 @@ def _text_claim(claims: Mapping[str, Any], name: str) -> str:
     return value
 
 
-def _date_claim(claims: Mapping[str, Any], name: str) -> float:
+def date_claim(claims: Mapping[str, Any], name: str) -> float:
     """Returns a NumericDate (RFC 7519 2): a number, no string and no boolean, of this era."""
     value = claims.get(name)
     if isinstance(value, bool) or not isinstance(value, int | float):
@@ -209,7 +209,7 @@ def _date_claim(claims: Mapping[str, Any], name: str) -> float:
     return value
 
 
-def _one_audience(claims: Mapping[str, Any]) -> str:
+def one_audience(claims: Mapping[str, Any]) -> str:
     """Returns the audience; a token for several parties is a token that each of them could present here."""
     value = claims.get("aud")
     if isinstance(value, list) and len(value) == 1:

@@ -1,11 +1,21 @@
 """What the security events need from outside: one verb each."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 from enum import Enum
 from typing import Protocol, TypeVar
 
 from remit_server.domain.audit import AuditRecord
 from remit_server.domain.security_event import SecurityEvent, VerifiedEvent
+
+
+@dataclass(frozen=True, slots=True)
+class UnverifiedWebhook:
+    """A call of a webhook as it came: its `Remit-Signature`, None unless there is exactly one, and its body."""
+
+    unverified_signature: str | None
+    unverified_body: bytes = field(repr=False)
+
 
 Unverified_contra = TypeVar("Unverified_contra", contravariant=True)
 
