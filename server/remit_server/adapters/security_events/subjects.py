@@ -23,9 +23,8 @@ def subject_of(settings: TransmitterSettings, claims: Mapping[str, Any], event: 
     Raises NotAboutAUser, and EventRefused for one that is malformed or of an issuer this transmitter may not speak for.
     """
     identifier = _identifier(claims, event)
-    user = identifier
-    if identifier.get("format") in {None, "complex"} and "subject_type" not in identifier:
-        user = _user_of_complex(identifier)
+    is_complex = identifier.get("format", "complex") == "complex" and "subject_type" not in identifier
+    user = _user_of_complex(identifier) if is_complex else identifier
     _check_tenant(settings, identifier)
     there = _user_id(settings, user)
     return dict(settings.subject_map).get(there, there)

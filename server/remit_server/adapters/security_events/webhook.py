@@ -32,7 +32,7 @@ TOLERANCE: Final = timedelta(minutes=5)
 MAX_BODY_BYTES: Final = 8 * 1024
 _MOST_SIGNATURES: Final = 4
 _LONGEST_REASON: Final = 1000
-_TIME = re.compile(r"t=([0-9]{1,11})", re.ASCII)
+_TIME = re.compile(r"t=([1-9][0-9]{0,10})", re.ASCII)
 _SIGNATURE = re.compile(r"v1=([0-9a-f]{64})", re.ASCII)
 _EVENTS: Final[Mapping[str, SecurityEventKind]] = {
     "session-revoked": SecurityEventKind.SESSION_REVOKED,
