@@ -48,7 +48,8 @@ class IssuerSettings:
     may read. `group_map` maps the issuer's group values to the policy's names (empty: as they are; otherwise a group
     that it does not name is dropped). `tenants` are those for whom an issuer that signs for everybody is believed,
     `group_members` the groups of people whose tokens carry none, `events` what may have started a workflow (empty: the
-    profile's own choice); which profile takes which is in `identity_profiles`.
+    profile's own choice); which profile takes which is in `identity_profiles`. `operator_audience` is the `aud` of
+    tokens for the security side; None: it has no operators.
     """
 
     issuer: str
@@ -79,6 +80,7 @@ class IssuerSettings:
     source_claim: str = "sub"
     source_identity_hashed: bool = False
     kept_claims: tuple[str, ...] = ()
+    operator_audience: str | None = None
 
     def __post_init__(self) -> None:
         mistakes = (
@@ -142,8 +144,10 @@ def _time_mistakes(settings: IssuerSettings) -> Iterator[tuple[str, str]]:
 
 def _use_mistakes(settings: IssuerSettings) -> Iterator[tuple[str, str]]:
     """Yields contradictions about what the issuer's tokens are for."""
-    if not (settings.subjects or settings.actors or settings.carries_actor):
+    if not (settings.subjects or settings.actors or settings.carries_actor or settings.operator_audience):
         yield "subjects", "this issuer's tokens are accepted for nothing: set subjects, actors or carries_actor"
+    if settings.operator_audience is not None and not is_plain_text(settings.operator_audience):
+        yield "operator_audience", "must be 1 to 255 printable ASCII characters"
     if settings.actors and settings.carries_actor:
         yield "actors", "carries_actor already makes its tokens the agents' own: leave actors out"
     if settings.carries_actor is not None and not is_claim_name(settings.carries_actor):

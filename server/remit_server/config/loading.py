@@ -6,7 +6,7 @@ import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from remit_server.config import loading_cloud, loading_identity, loading_policy, loading_serving
+from remit_server.config import loading_cloud, loading_identity, loading_operators, loading_policy, loading_serving
 from remit_server.config.files import Files
 from remit_server.config.mistakes import ConfigurationError, Mistake, Notes
 from remit_server.config.settings import AgentSettings, Settings
@@ -16,6 +16,8 @@ from remit_server.domain.entitlement import Role
 from remit_server.iam import ActionPattern, floor
 
 __all__ = ["ConfigurationError", "Mistake", "load"]
+
+_SINGLE = ("policy", "aws", "database", "limits", "forbidden", "administrators")
 
 
 def load(path: Path, environment: Mapping[str, str] = os.environ) -> Settings:
@@ -41,14 +43,18 @@ def _settings(path: Path, source: Source, files: Files) -> Settings | None:
     known_issuers = tables(source, "issuers", IssuerTable, notes)
     known_agents = tables(source, "agents", AgentTable, notes)
     known_roles = tables(source, "roles", RoleTable, notes)
-    shapes = {name: table(source, name, notes) for name in ("policy", "aws", "database", "limits", "forbidden")}
+    shapes = {name: table(source, name, notes) for name in _SINGLE}
     listeners = loading_serving.listeners(listen, files) if listen else ()
     http = loading_serving.http(listen.http, files) if listen else None
     issuers = loading_identity.issuers(known_issuers, files)
     agents: tuple[AgentSettings, ...] = ()
+    administrators: frozenset[str] = frozenset()
     if listen and are_all(source, "issuers", known_issuers):  # else right agents would seem wrong
         bearer = listen.bearer is not None
         agents = loading_identity.agents(known_agents, known_issuers, listen.mtls, bearer=bearer, notes=notes)
+        administrators = loading_operators.administrators(
+            shapes["administrators"], known_issuers, known_agents, listen.mtls, notes
+        )
     aws = loading_cloud.aws(shapes["aws"], source, files) if shapes["aws"] else None
     region = shapes["aws"].region if shapes["aws"] else None
     roles = loading_cloud.roles(known_roles, region, files)
@@ -73,6 +79,7 @@ def _settings(path: Path, source: Source, files: Files) -> Settings | None:
         digest=_digest(source, ceilings_digest),
         ceilings_digest=ceilings_digest,
         http=http,
+        administrators=administrators,
     )
 
 

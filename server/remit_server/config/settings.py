@@ -97,6 +97,7 @@ class LimitSettings:
 
     requests_per_minute: int = 120
     previews_per_minute: int = 60
+    operator_requests_per_minute: int = 300
     concurrent_calls: int = 512
     concurrent_calls_per_actor: int = 128
 
@@ -105,7 +106,8 @@ class LimitSettings:
 class Settings:
     """A whole, consistent configuration.
 
-    `digest` covers all of it, `ceilings_digest` the roles and the forbidden floor.
+    `digest` covers all of it, `ceilings_digest` the roles and the forbidden floor. `administrators` are names of
+    operators (`<alias>:<subject>` or a SPIFFE ID).
     """
 
     listeners: tuple[ListenerSettings, ...]
@@ -122,3 +124,4 @@ class Settings:
     digest: str
     ceilings_digest: str
     http: HttpListenerSettings | None = None
+    administrators: frozenset[str] = frozenset()

@@ -118,6 +118,11 @@ class IssuerTable(Table):
         "Whether CloudTrail shows that claim or a hash.", 'source_identity = "hash"', "readable"
     )
     kept_claims: list[str] = _key("The claims that policies may read.", 'kept_claims = ["department"]', [])
+    operator_audience: str | None = _key(
+        "The `aud` of tokens for the security side; absent: no operators.",
+        'operator_audience = "remit-operators"',
+        None,
+    )
 
 
 class AgentTable(Table):
@@ -154,6 +159,14 @@ class RoleTable(Table):
     )
     reopened: list[str] = _key(
         "Actions of the floor's lasting part that it may issue.", 'reopened = ["ecr:GetAuthorizationToken"]', []
+    )
+
+
+class AdministratorTable(Table):
+    """`[administrators]`: who may always revoke, see who is blocked, and verify the audit trail."""
+
+    principals: list[str] = _key(
+        "Operators, `<issuer alias>:<subject>` or a SPIFFE ID each.", 'principals = ["acme:00u1abcd"]', []
     )
 
 
@@ -243,6 +256,9 @@ class LimitTable(Table):
 
     requests_per_minute: int = _key("Calls a minute, per actor.", "requests_per_minute = 120", 120, ge=1, le=100_000)
     previews_per_minute: int = _key("Previews a minute, per actor.", "previews_per_minute = 60", 60, ge=1, le=100_000)
+    operator_requests_per_minute: int = _key(
+        "Calls a minute, per operator.", "operator_requests_per_minute = 300", 300, ge=1, le=100_000
+    )
     concurrent_calls: int = _key("Calls that may run at a time.", "concurrent_calls = 512", 512, ge=1, le=20_000)
     concurrent_calls_per_actor: int = _key(
         "Calls that may run at a time, per actor.", "concurrent_calls_per_actor = 128", 128, ge=1, le=20_000
@@ -262,9 +278,10 @@ TABLES: Final[dict[str, type[Table]]] = {
     "database": DatabaseTable,
     "limits": LimitTable,
     "forbidden": ForbiddenTable,
+    "administrators": AdministratorTable,
 }
 LISTS: Final[dict[str, type[Table]]] = {"issuers": IssuerTable, "agents": AgentTable, "roles": RoleTable}
-OPTIONAL: Final = frozenset({"limits", "forbidden", "agents"})
+OPTIONAL: Final = frozenset({"limits", "forbidden", "agents", "administrators"})
 SECRETS: Final = {
     "aws.secret_access_key": "aws.secret_access_key_file",
     "aws.session_token": "aws.session_token_file",

@@ -1,0 +1,26 @@
+"""What the use cases of the security side need of the outside, each as one small protocol."""
+
+from typing import Protocol
+
+from remit_server.domain.identity import Caller
+from remit_server.domain.operator import Operator
+
+
+class AuthenticateOperator(Protocol):
+    """Proves who calls the security side."""
+
+    async def __call__(self, caller: Caller, /) -> Operator:
+        """Returns the operator.
+
+        Raises Denied(ACTOR_REJECTED) for whoever does not prove to be one, Denied(NOT_AUTHORIZED) for an agent, and
+        Outage(ISSUER_UNAVAILABLE) when the keys of its issuer cannot be had.
+        """
+        ...
+
+
+class IsRevoked(Protocol):
+    """Knows whose tokens count no more."""
+
+    async def __call__(self, operator: Operator, /) -> bool:
+        """Says whether the operator is blocked, or its token was issued before it was revoked; raises Outage."""
+        ...

@@ -1,0 +1,223 @@
+"""How the commands of people and CI call a gateway: over TLS, a fresh token for each call, failures told in words."""
+
+import ssl
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from datetime import timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, Self, TypeVar
+
+import grpc
+from google.protobuf.message import DecodeError, Message
+from google.rpc.error_details_pb2 import BadRequest, ErrorInfo, RetryInfo
+from google.rpc.status_pb2 import Status
+
+from remit.v1.approval_service_pb2_grpc import ApprovalServiceStub
+from remit.v1.audit_service_pb2_grpc import AuditServiceStub
+from remit.v1.grant_service_pb2_grpc import GrantServiceStub
+from remit_server.domain.secret import Secret
+from remit_server.transport.grpc.status import DETAILS_KEY, DOMAIN
+
+Q = TypeVar("Q", bound=Message)
+R = TypeVar("R", bound=Message)
+D = TypeVar("D", bound=Message)
+TIMEOUT: Final = timedelta(seconds=30)
+MAX_ANSWER: Final = 32 * 1024 * 1024  # a page of 500 grants with their policies
+_OPTIONS: Final = (
+    ("grpc.max_metadata_size", 24 * 1024),
+    ("grpc.absolute_max_metadata_size", 24 * 1024),
+    ("grpc.max_receive_message_length", MAX_ANSWER),
+    ("grpc.service_config_disable_resolution", 1),
+    ("grpc.keepalive_time_ms", 60_000),
+)
+
+if TYPE_CHECKING:
+    # gRPC's own classes take no type parameters when the program runs.
+    Unary = grpc.UnaryUnaryMultiCallable[Q, R]
+    Streaming = grpc.UnaryStreamMultiCallable[Q, R]
+
+
+@dataclass(frozen=True, slots=True)
+class Connection:
+    """Where the gateway is and who calls: by a bearer token, read anew for each call, or by a certificate and its key.
+
+    Without `ca_file` the roots that come with gRPC are trusted.
+    """
+
+    target: str
+    ca_file: Path | None = None
+    token: Callable[[], Secret] | None = field(default=None, repr=False)
+    certificate_file: Path | None = None
+    key_file: Path | None = None
+
+
+class CallFailed(Exception):  # noqa: N818 - named for what it says
+    """A call had no answer, or a no: the reason, a sentence, and what to do.
+
+    `is_no` says that the gateway answered no; otherwise it could not be asked, or could not say. `is_over` says that
+    only the connection ended, as long streams' do: asking again may go on where it was.
+    """
+
+    def __init__(
+        self, reason: str, message: str, remedy: str, *, is_no: bool, retry_after: timedelta | None = None
+    ) -> None:
+        super().__init__(f"{reason}: {message}")
+        self.reason = reason
+        self.message = message
+        self.remedy = remedy
+        self.is_no = is_no
+        self.retry_after = retry_after
+
+    @property
+    def is_over(self) -> bool:
+        """Says whether the connection ended, rather than anybody saying no."""
+        return not self.is_no and self.reason in {"UNAVAILABLE", "INTERNAL", "UNKNOWN", "CANCELLED"}
+
+
+class OperatorClient:
+    """Calls the services of the security side; close it, or use it as a context.
+
+    Raises OSError for a file that cannot be read, ValueError for one that is not what it must be.
+    """
+
+    def __init__(self, connection: Connection, timeout: timedelta = TIMEOUT) -> None:
+        self._connection = connection
+        self._timeout = timeout.total_seconds()
+        self._channel = grpc.secure_channel(connection.target, _credentials(connection), options=_OPTIONS)
+        self.grants = GrantServiceStub(self._channel)
+        self.audit = AuditServiceStub(self._channel)
+        self.approvals = ApprovalServiceStub(self._channel)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Ends the connection."""
+        self._channel.close()
+
+    def call(self, method: "Unary[Q, R]", request: Q) -> R:
+        """Returns the answer; raises CallFailed."""
+        try:
+            return method(request, timeout=self._timeout, metadata=self._metadata())
+        except grpc.RpcError as error:
+            raise failure_of(error, self._connection.target) from None
+
+    def stream(self, method: "Streaming[Q, R]", request: Q) -> Iterator[R]:
+        """Yields what the gateway sends, for as long as it does; raises CallFailed when that ends in a failure."""
+        call = method(request, metadata=self._metadata())
+        try:
+            yield from call
+        except grpc.RpcError as error:
+            raise failure_of(error, self._connection.target) from None
+        finally:
+            call.cancel()
+
+    def _metadata(self) -> tuple[tuple[str, str | bytes], ...]:
+        """Returns the bearer token as it is now."""
+        if self._connection.token is None:
+            return ()
+        return (("authorization", f"Bearer {self._connection.token().reveal()}"),)
+
+
+def _credentials(connection: Connection) -> grpc.ChannelCredentials:
+    """Reads the files; raises OSError and ValueError, as gRPC itself tells that to its own log only."""
+    roots = None
+    if connection.ca_file is not None:
+        roots = connection.ca_file.read_bytes()
+        _check(
+            lambda context: context.load_verify_locations(cadata=roots.decode("ascii", "ignore")), connection.ca_file
+        )
+    if connection.certificate_file is None or connection.key_file is None:
+        return grpc.ssl_channel_credentials(root_certificates=roots)
+    certificate, key = connection.certificate_file, connection.key_file
+
+    def no_password() -> str:
+        raise ValueError(f"{key} is encrypted: give the key without a passphrase, in a file of mode 0600")
+
+    _check(lambda context: context.load_cert_chain(certificate, key, no_password), certificate)
+    return grpc.ssl_channel_credentials(
+        root_certificates=roots, private_key=key.read_bytes(), certificate_chain=certificate.read_bytes()
+    )
+
+
+def _check(load: Callable[[ssl.SSLContext], Any], file: Path) -> None:
+    """Raises ValueError when a file does not hold what is to be loaded."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.set_ciphers("DEFAULT:@SECLEVEL=0")  # how strong keys must be is for gRPC to judge
+    try:
+        load(context)
+    except ssl.SSLError:
+        raise ValueError(f"{file} is not what it must be in PEM, is damaged, or its key belongs to another") from None
+
+
+_NO: Final = frozenset(
+    {
+        grpc.StatusCode.INVALID_ARGUMENT,
+        grpc.StatusCode.UNAUTHENTICATED,
+        grpc.StatusCode.PERMISSION_DENIED,
+        grpc.StatusCode.FAILED_PRECONDITION,
+        grpc.StatusCode.NOT_FOUND,
+        grpc.StatusCode.UNIMPLEMENTED,
+    }
+)
+_REMEDIES: Final = {
+    "ACTOR_REJECTED": "sign in again and give a token that was issued for the gateway's operators (docs/operators.md)",
+    "NOT_AUTHORIZED": "ask who keeps the policies for the right (data.remit.admin), or use another identity",
+    "INVALID_REQUEST": "correct what is named and call again",
+    "NOT_FOUND": "check the name; what is not yours to see is not found either",
+    "REAUTHENTICATE": "sign in again, so that your token is a fresh one",
+    "RETRY_LATER": "try again in a moment",
+    "UNIMPLEMENTED": "update the gateway, which is older than this command, or correct --gateway",
+    "UNAVAILABLE": (
+        "check --gateway, that the gateway runs there, that --ca-file vouches for it, and that the port is the one for "
+        "how you say who you are: gateways listen for certificates at one port, for tokens at another"
+    ),
+    "DEADLINE_EXCEEDED": "try again; if it stays so, see the gateway's log",
+}
+
+
+def failure_of(error: grpc.RpcError, target: str) -> CallFailed:
+    """Returns what a failed call means: the gateway's own words where it said some."""
+    call: Any = error
+    code: grpc.StatusCode = call.code()
+    status = _status(call.trailing_metadata())
+    info = _detail(status, ErrorInfo())
+    if info.domain != DOMAIN:
+        message = {
+            grpc.StatusCode.UNAVAILABLE: f"the gateway at {target} cannot be reached: {call.details()}",
+            grpc.StatusCode.DEADLINE_EXCEEDED: f"the gateway at {target} did not answer in time",
+        }.get(code, str(call.details()))
+        return CallFailed(code.name, message, _REMEDIES.get(code.name, ""), is_no=code in _NO)
+    told = info.metadata.get("remedy", "")
+    remedy = _REMEDIES.get(told if told == "REAUTHENTICATE" else info.reason) or _REMEDIES.get(told, "")
+    fields = _detail(status, BadRequest()).field_violations
+    told_fields = "; ".join(f"{field.field}: {field.description}" for field in fields)
+    retry = _detail(status, RetryInfo())
+    after = retry.retry_delay.ToTimedelta() if retry.HasField("retry_delay") else None
+    return CallFailed(info.reason, told_fields or status.message, remedy, is_no=code in _NO, retry_after=after)
+
+
+def _status(metadata: Any) -> Status:
+    """Returns the rich status that a failed call carries; an empty one when it carries none that can be read."""
+    for key, value in metadata or ():
+        if key == DETAILS_KEY and isinstance(value, bytes):
+            try:
+                return Status.FromString(value)
+            except DecodeError:
+                break
+    return Status()
+
+
+def _detail(status: Status, kind: D) -> D:
+    """Returns the first detail of this kind; an empty one when there is none that can be read."""
+    for packed in status.details:
+        if packed.Is(kind.DESCRIPTOR):
+            try:
+                kind.MergeFromString(packed.value)
+            except DecodeError:
+                kind.Clear()
+            break
+    return kind
