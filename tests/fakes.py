@@ -5,7 +5,7 @@ import json
 import secrets
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -180,6 +180,7 @@ class World:
     sts: ScriptedSts
     rejections: Rejections
     admit: Admission
+    admit_streams: Admission
     issue: IssueCredentials
     preview: PreviewCredentials
     end: EndTask
@@ -262,10 +263,25 @@ async def world(
         rejections = Rejections(ledger, clock)
         deliberate = Deliberation(Ceilings.of(roles, (), "c" * 64))
         hearing = Hearing(identity.verify, policy, ledger, deliberate, clock)
-        budgets = dict.fromkeys(("IssueCredentials", "PreviewCredentials", "EndTask"), Budget(clock, per_minute))
+        methods = ("IssueCredentials", "PreviewCredentials", "EndTask", "RenewCredentials", "WatchTask")
+        budgets = dict.fromkeys(methods, Budget(clock, per_minute))
         admit = Admission(identity.authenticate, rejections, ledger, budgets, Places(per_actor))
+        admit_streams = replace(admit, places=Places(per_actor, "streams"))
         issue = IssueCredentials(hearing, ledger, sts, clock, secrets.token_bytes)
         preview = PreviewCredentials(hearing, ledger, clock)
         end = EndTask(ledger, clock, lambda: None)
-        yield World(ledger, database, clock, identity, policy, sts, rejections, admit, issue, preview, end)
+        yield World(
+            ledger,
+            database,
+            clock,
+            identity,
+            policy,
+            sts,
+            rejections,
+            admit,
+            admit_streams,
+            issue,
+            preview,
+            end,
+        )
         deliberate.close()

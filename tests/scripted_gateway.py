@@ -4,6 +4,7 @@ It exists because the client is the subject: a real gateway cannot be told to be
 credential that is nearly over, or to be newer than this client. Its failures are written by the real server's mapping.
 """
 
+import queue
 import threading
 from collections import deque
 from collections.abc import Iterator
@@ -58,6 +59,33 @@ class Held:
 
 
 @dataclass
+class Stream:
+    """A stream that begins with a heartbeat and goes on for as long as its caller or the test likes."""
+
+    opened: threading.Event = field(default_factory=threading.Event)
+    gone: threading.Event = field(default_factory=threading.Event)
+    answers: "queue.SimpleQueue[Answer]" = field(default_factory=queue.SimpleQueue)
+
+    def __call__(self, context: Any) -> Iterator[Any]:
+        """Yields what is put in, until that is None or the caller has gone."""
+        context.add_callback(self.gone.set)
+        context.add_callback(lambda: self.answers.put(None))
+        yield event("HEARTBEAT")
+        self.opened.set()
+        while (answer := self.answers.get()) is not None:
+            yield _answer(deque([answer]), context, default=None)
+
+    def tell(self, *answers: Answer) -> None:
+        """Sends these answers."""
+        for answer in answers:
+            self.answers.put(answer)
+
+    def end(self) -> None:
+        """Ends the stream."""
+        self.answers.put(None)
+
+
+@dataclass
 class ScriptedGateway(CredentialServiceServicer):
     """Answers each call with the next of its answers, and with success when there are none; keeps what it was asked."""
 
@@ -65,9 +93,13 @@ class ScriptedGateway(CredentialServiceServicer):
     issue_answers: deque[Answer] = field(default_factory=deque)
     preview_answers: deque[Answer] = field(default_factory=deque)
     end_answers: deque[Answer] = field(default_factory=deque)
+    renew_answers: deque[Answer] = field(default_factory=deque)
     issues: list[messages.IssueCredentialsRequest] = field(default_factory=list)
     previews: list[messages.PreviewCredentialsRequest] = field(default_factory=list)
     ends: list[str] = field(default_factory=list)
+    renewals: list[messages.RenewCredentialsRequest] = field(default_factory=list)
+    watches: list[messages.WatchTaskRequest] = field(default_factory=list)
+    streams: deque[Stream] = field(default_factory=deque)
     authorizations: list[list[str]] = field(default_factory=list)
     peers: list[str] = field(default_factory=list)
     mtls: str = ""
@@ -87,6 +119,16 @@ class ScriptedGateway(CredentialServiceServicer):
         self._note(context)
         self.ends.append(request.task_id)
         return _answer(self.end_answers, context, default=ended())
+
+    def RenewCredentials(self, request: messages.RenewCredentialsRequest, context: Any) -> Any:  # noqa: N802
+        self._note(context)
+        self.renewals.append(request)
+        return _answer(self.renew_answers, context, default=renewed(len(self.issues) + len(self.renewals)))
+
+    def WatchTask(self, request: messages.WatchTaskRequest, context: Any) -> Iterator[Any]:  # noqa: N802
+        self._note(context)
+        self.watches.append(request)
+        yield from (self.streams.popleft() if self.streams else Stream())(context)
 
     def connect(self, **options: Any) -> remit.Gateway:
         """Returns a client: an agent by certificate, or by bearer token when one is given."""
@@ -150,6 +192,20 @@ def issued(
     )
 
 
+def renewed(
+    number: int = 2, *, narrowed: bool = False, lifetime: timedelta = timedelta(seconds=900), **more: Any
+) -> messages.RenewCredentialsResponse:
+    """Returns renewed credentials."""
+    answer = issued(number, lifetime=lifetime, **more)
+    return messages.RenewCredentialsResponse(grant=answer.grant, credentials=answer.credentials, narrowed=narrowed)
+
+
+def event(kind: str, **more: Any) -> messages.WatchTaskResponse:
+    """Returns an event of a task by the end of its kind's name."""
+    number = messages.TaskEventKind.Value(f"TASK_EVENT_KIND_{kind}")
+    return messages.WatchTaskResponse(kind=number, time=_stamp(datetime.now(UTC)), **more)
+
+
 def ended() -> messages.EndTaskResponse:
     """Returns the answer to ending a task."""
     now = datetime.now(UTC)
@@ -170,7 +226,7 @@ def scripted_gateway(folder: Path) -> Iterator[ScriptedGateway]:
     pair = authority.issue_server(["localhost"])
     key_and_chain = [(pair.key_path.read_bytes(), pair.certificate_path.read_bytes())]
     roots = authority.bundle_path.read_bytes()
-    server = grpc.server(ThreadPoolExecutor(8))
+    server = grpc.server(ThreadPoolExecutor(32))
     gateway = ScriptedGateway(authority)
     add_CredentialServiceServicer_to_server(gateway, server)
     mtls = grpc.ssl_server_credentials(key_and_chain, roots, require_client_auth=True)

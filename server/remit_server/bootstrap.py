@@ -6,7 +6,7 @@ import logging
 import sys
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from importlib.metadata import version
 
@@ -97,8 +97,9 @@ async def running_gateway(
         service = await _service(stack, settings, clock=clock, ledger=ledger, policy=policy, rejections=rejections)
         await _sweeping(stack, Sweep(ledger, rejections, clock, unsettled_for=clock.unsettled_for))
         server = GrpcServer(
-            service,
+            [service.offered],
             concurrent_calls=settings.limits.concurrent_calls,
+            streams=settings.limits.streams,
             with_reflection=settings.reflection,
         )
         # At a stop: first the server with its calls, then what goes on after callers have hung up.
@@ -180,10 +181,15 @@ async def _service(
         issue_credentials.METHOD: Budget(clock, limits.requests_per_minute),
         preview_credentials.METHOD: Budget(clock, limits.previews_per_minute),
         end_task.METHOD: Budget(clock, limits.requests_per_minute),
+        "RenewCredentials": Budget(clock, limits.requests_per_minute),
+        # All of an agent's streams are opened again at once after a restart, and it may try more than one process.
+        "WatchTask": Budget(clock, 4 * limits.streams_per_actor),
     }
     authenticate = ActorAuthentication(settings.agents, spiffe, verifier)
+    admit = Admission(authenticate, rejections, ledger, budgets, Places(limits.concurrent_calls_per_actor))
     return CredentialService(
-        admit=Admission(authenticate, rejections, ledger, budgets, Places(limits.concurrent_calls_per_actor)),
+        admit=admit,
+        admit_streams=replace(admit, places=Places(limits.streams_per_actor, "streams")),
         issue=IssueCredentials(hearing, ledger, sts, clock, system_entropy),
         preview=PreviewCredentials(hearing, ledger, clock),
         end=EndTask(ledger, clock, clock.unsettled_for),

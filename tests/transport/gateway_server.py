@@ -1,6 +1,6 @@
 """A real gRPC server over TLS in front of a world's use cases, and a stub that talks to it."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
@@ -19,7 +19,8 @@ from remit_sandbox.certificates import Authority
 from remit_server.config.settings import ListenerSettings
 from remit_server.transport.grpc.credential_service import CredentialService
 from remit_server.transport.grpc.interceptor import READ_WITHIN, TAKEN_WITHIN
-from remit_server.transport.grpc.server import GrpcServer
+from remit_server.transport.grpc.server import GrpcServer, Offered
+from remit_server.transport.grpc.streams import STREAM_AGE
 
 if TYPE_CHECKING:
     from remit.v1.credential_service_pb2_grpc import CredentialServiceAsyncStub
@@ -36,6 +37,7 @@ class Served:
     roots: bytes
     channel: grpc.aio.Channel
     stub: "CredentialServiceAsyncStub"
+    server: GrpcServer
 
 
 @asynccontextmanager
@@ -46,18 +48,28 @@ async def served(
     concurrent_calls: int = 64,
     read_within: timedelta = READ_WITHIN,
     taken_within: timedelta = TAKEN_WITHIN,
+    streams: int = 64,
+    also: Sequence[Offered] = (),
+    stream_age: timedelta = STREAM_AGE,
 ) -> AsyncIterator[Served]:
     """Serves the world on a bearer listener on loopback."""
     authority = Authority.create(folder / "tls")
     pair = authority.issue_server(["localhost", "127.0.0.1"])
-    service = CredentialService(world.admit, world.issue, world.preview, world.end)
-    server = GrpcServer(service, concurrent_calls=concurrent_calls, read_within=read_within, taken_within=taken_within)
+    service = CredentialService(world.admit, world.admit_streams, world.issue, world.preview, world.end)
+    server = GrpcServer(
+        [service.offered, *also],
+        concurrent_calls=concurrent_calls,
+        streams=streams,
+        read_within=read_within,
+        taken_within=taken_within,
+        stream_age=stream_age,
+    )
     address = server.listen(ListenerSettings("127.0.0.1:0", pair.certificate_path, pair.key_path))
     roots = authority.bundle_path.read_bytes()
     await server.start()
     try:
         async with grpc.aio.secure_channel(address, grpc.ssl_channel_credentials(roots)) as channel:
-            yield Served(world, address, roots, channel, CredentialServiceStub(channel))
+            yield Served(world, address, roots, channel, CredentialServiceStub(channel), server)
     finally:
         await server.stop(timedelta(seconds=1))
 

@@ -81,13 +81,14 @@ class Places:
     """How many calls of one actor run at a time: no agent, however busy, takes all the places of the others."""
 
     per_actor: int
+    what: str = "calls"
     _taken: Counter[str] = field(default_factory=Counter)
 
     @contextmanager
     def __call__(self, actor: Actor) -> Iterator[None]:
         """Holds one of the actor's places while the block runs; raises Outage(OVERLOADED) when none is free."""
         if self._taken[actor.actor_id] >= self.per_actor:
-            message = f"{self.per_actor} calls of this agent are running: wait until one of them has its answer"
+            message = f"{self.per_actor} {self.what} of this agent are running: wait until one of them is over"
             raise Outage(Reason.OVERLOADED, message, retry_after=timedelta(seconds=1))
         self._taken[actor.actor_id] += 1
         try:

@@ -100,6 +100,8 @@ class LimitSettings:
     operator_requests_per_minute: int = 300
     concurrent_calls: int = 512
     concurrent_calls_per_actor: int = 128
+    streams: int = 1024
+    streams_per_actor: int = 256
 
 
 @dataclass(frozen=True, slots=True)

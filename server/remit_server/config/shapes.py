@@ -263,6 +263,8 @@ class LimitTable(Table):
     concurrent_calls_per_actor: int = _key(
         "Calls that may run at a time, per actor.", "concurrent_calls_per_actor = 128", 128, ge=1, le=20_000
     )
+    streams: int = _key("Watched tasks and other streams at a time.", "streams = 1024", 1024, ge=1, le=20_000)
+    streams_per_actor: int = _key("Streams at a time, per actor.", "streams_per_actor = 256", 256, ge=1, le=20_000)
 
 
 class ForbiddenTable(Table):

@@ -59,6 +59,11 @@ class Admitted:
     actor: Actor
     peer: str
 
+    @property
+    def caller_id(self) -> str:
+        """What its calls are counted under."""
+        return self.actor.actor_id
+
 
 @dataclass(frozen=True, slots=True)
 class Principal:

@@ -1,12 +1,13 @@
 """CredentialService: message to domain, call, domain to message. Decides nothing."""
 
+from collections.abc import AsyncGenerator
 from dataclasses import dataclass
 from typing import Any
 
 import grpc
 
 from remit.v1 import credential_service_pb2 as messages
-from remit.v1.credential_service_pb2_grpc import CredentialServiceServicer
+from remit.v1.credential_service_pb2_grpc import CredentialServiceServicer, add_CredentialServiceServicer_to_server
 from remit_server.application import issue_credentials, preview_credentials
 from remit_server.application.admission import Admission
 from remit_server.application.end_task import EndTask
@@ -15,8 +16,10 @@ from remit_server.application.preview_credentials import PreviewCredentials
 from remit_server.domain.task import TaskId
 from remit_server.transport.grpc import mapping
 from remit_server.transport.grpc.interceptor import admitted_caller
+from remit_server.transport.grpc.server import Offered
 
 Context = grpc.aio.ServicerContext[Any, Any]
+DESCRIPTOR: Any = messages.DESCRIPTOR.services_by_name["CredentialService"]
 
 
 @dataclass(frozen=True)
@@ -24,9 +27,16 @@ class CredentialService(CredentialServiceServicer):
     """What agents call. `interceptor.py` has admitted them and checked the message, and answers every failure."""
 
     admit: Admission
+    admit_streams: Admission
     issue: IssueCredentials
     preview: PreviewCredentials
     end: EndTask
+
+    @property
+    def offered(self) -> Offered:
+        """The service as a server takes it."""
+        add: Any = add_CredentialServiceServicer_to_server
+        return Offered(DESCRIPTOR, add, self, self.admit, self.admit_streams)
 
     async def IssueCredentials(  # noqa: N802 - the name in the proto
         self, request: messages.IssueCredentialsRequest, context: Context
@@ -54,3 +64,18 @@ class CredentialService(CredentialServiceServicer):
         """Ends a task of the caller's."""
         del context
         return mapping.end_response(await self.end(admitted_caller(), TaskId(request.task_id)))
+
+    async def RenewCredentials(  # noqa: N802 - the name in the proto
+        self, request: messages.RenewCredentialsRequest, context: Context
+    ) -> messages.RenewCredentialsResponse:
+        """Gives new credentials of a live grant."""
+        del request
+        await context.abort(grpc.StatusCode.UNIMPLEMENTED, "not served yet")
+
+    async def WatchTask(  # noqa: N802 - the name in the proto
+        self, request: messages.WatchTaskRequest, context: Context
+    ) -> AsyncGenerator[messages.WatchTaskResponse, None]:
+        """Streams what happens to a task of the caller's."""
+        if request.task_id:
+            await context.abort(grpc.StatusCode.UNIMPLEMENTED, "not served yet")
+        yield messages.WatchTaskResponse()

@@ -3,25 +3,29 @@
 import asyncio
 import logging
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import AbstractAsyncContextManager
 from contextvars import ContextVar
 from datetime import timedelta
-from typing import Any, Final, NoReturn, TypeAlias, cast
+from typing import Any, Final, NoReturn, Protocol, TypeAlias, TypeVar, cast
 
 import grpc
 from google.protobuf.message import DecodeError, Message
 
-from remit_server.application.admission import Admission
+from remit_server.application.admission import Rejections
 from remit_server.domain.errors import FieldViolation, InvalidRequest, Outage, Reason, RemitError, told_of
 from remit_server.domain.identity import Admitted, Caller
 from remit_server.transport.grpc.caller import caller_of, peer_of
 from remit_server.transport.grpc.status import DETAILS_KEY, code_of, status_of
-from remit_server.transport.grpc.untaken import Untaken
+from remit_server.transport.grpc.streams import Answers, NotTaken, Streams
+from remit_server.transport.grpc.untaken import Untaken, at_its_end, end_call
 from remit_server.transport.grpc.validation import violations
 
 Context = grpc.aio.ServicerContext[Any, Any]
-Handler: TypeAlias = "grpc.RpcMethodHandler[Any, Any] | None"
-Behaviour: TypeAlias = Callable[[AsyncIterator[bytes], Context], Awaitable[Message]]
+AnyHandler: TypeAlias = "grpc.RpcMethodHandler[Any, Any]"
+Handler: TypeAlias = "AnyHandler | None"
+Behaviour: TypeAlias = Callable[[AsyncIterator[bytes], Context], Awaitable[Message | None]]
+K = TypeVar("K", bound="Known")
 READ_WITHIN: Final = timedelta(seconds=5)
 TAKEN_WITHIN: Final = timedelta(seconds=5)
 OPEN_READ_WITHIN: Final = timedelta(seconds=0.5)  # a health check is one small message, sent at once
@@ -32,31 +36,60 @@ MOST_UNTAKEN: Final = 64  # of one actor: answers leave at once, unless the call
 _PASSED_ON: Final = (asyncio.CancelledError, KeyboardInterrupt, SystemExit, GeneratorExit)
 _STRANGERS: Final = "strangers "  # with a space, as no actor's id and no address has one
 # Each call runs in a context of its own.
-_ADMITTED: ContextVar[Admitted] = ContextVar("admitted")
+_ADMITTED: ContextVar["Known"] = ContextVar("admitted")
 _STRANGER: ContextVar[str] = ContextVar("stranger")
 _log = logging.getLogger(__name__)
+
+
+class Known(Protocol):
+    """A caller that was let in."""
+
+    @property
+    def caller_id(self) -> str:
+        """Who it is, by the one name that its calls are counted under."""
+        ...
+
+
+class Door(Protocol):
+    """Lets the callers of some methods in, as `application.admission.Admission` lets in agents."""
+
+    @property
+    def rejections(self) -> Rejections:
+        """Counts who is turned away before it is known."""
+        ...
+
+    def __call__(self, caller: Caller, method: str, /) -> AbstractAsyncContextManager[Known]:
+        """Admits the caller for the time of the block, for one call of its budget and one of its places."""
+        ...
+
+    def reading(self, admitted: Any, method: str, /) -> AbstractAsyncContextManager[None]:
+        """Puts on record that an admitted caller sent what the block cannot read: it raises InvalidRequest."""
+        ...
 
 
 class Guard(grpc.aio.ServerInterceptor):
     """Stands before every method: who calls is known before a byte of the message is read.
 
-    `admit` lets callers of `methods` in (full names). `open_methods` are anybody's, so few of them run at a time.
-    A caller has `read_within` to send its message and `taken_within` to take the answer: for as long as it does
-    neither it holds one of the server's places for nothing.
+    `doors` let callers in, by the full name of the method: unary ones, `calls` of which run at a time, and server
+    streams. `open_methods` are anybody's, so few of them run at a time. A caller has `read_within` to send its message
+    and `taken_within` to take the answer: for as long as it does neither it holds one of the server's places for
+    nothing.
     """
 
     def __init__(
         self,
-        admit: Admission,
+        doors: Mapping[str, Door],
         *,
-        methods: frozenset[str],
+        calls: int,
+        streams: Streams,
         open_methods: frozenset[str] = frozenset(),
         read_within: timedelta = READ_WITHIN,
         taken_within: timedelta = TAKEN_WITHIN,
     ) -> None:
-        self._admit = admit
-        self._methods = methods
+        self._doors = doors
         self._open_methods = open_methods
+        self._most_calls, self._calls = calls, 0
+        self._streams = streams
         self._read_within = read_within.total_seconds()
         self._untaken = Untaken(taken_within)
         self._strangers: Counter[str] = Counter()
@@ -68,34 +101,69 @@ class Guard(grpc.aio.ServerInterceptor):
     ) -> Handler:
         """Hands on only methods that are listed by their full name (8-threats.md G1)."""
         name = str(handler_call_details.method)
-        if name not in self._methods and name not in self._open_methods:
+        door = self._doors.get(name)
+        if door is None and name not in self._open_methods:
             return grpc.unary_unary_rpc_method_handler(_unimplemented)
         handler = await continuation(handler_call_details)
-        if handler is None or handler.unary_unary is None:
-            return handler  # reflection, where it is switched on: a stream of the library's own
+        if handler is None:
+            return None
         # NOTE: to the caller this is the same method. As a stream of one the message is read here, within a time, and
         # not by the library, which waits for it for as long as the caller likes (8-threats.md G6).
-        guarded = self._guarded(handler, name.rpartition("/")[2]) if name in self._methods else self._open(handler)
-        return grpc.stream_unary_rpc_method_handler(
-            self._answering(guarded), response_serializer=handler.response_serializer
-        )
+        as_one, method = {"response_serializer": handler.response_serializer}, name.rpartition("/")[2]
+        if door is None:
+            if handler.unary_unary is None:
+                return handler  # reflection, where it is switched on: a stream of the library's own
+            return grpc.stream_unary_rpc_method_handler(self._answering(self._open(handler)), **as_one)
+        if handler.unary_stream is not None:
+            streaming: Any = self._answering(self._streaming(handler, door, method))
+            return grpc.stream_stream_rpc_method_handler(streaming, **as_one)
+        return grpc.stream_unary_rpc_method_handler(self._answering(self._guarded(handler, door, method)), **as_one)
 
-    def _guarded(self, handler: "grpc.RpcMethodHandler[Any, Any]", method: str) -> Behaviour:
+    def _guarded(self, handler: AnyHandler, door: Door, method: str) -> Behaviour:
         """Wraps a method: admits the caller, then reads and validates its message."""
         behaviour: Callable[[Message, Context], Awaitable[Message]] = cast("Any", handler.unary_unary)
 
         async def guarded(messages: AsyncIterator[bytes], context: Context) -> Message:
-            async with self._admit(self._caller(context), method) as admitted:
+            async with door(_caller(context, door), method) as admitted:
                 _ADMITTED.set(admitted)
-                if self._untaken.of(admitted.actor.actor_id) >= MOST_UNTAKEN:
+                self._take_place()
+                if self._untaken.of(admitted.caller_id) >= MOST_UNTAKEN:
                     raise Outage(Reason.OVERLOADED, "too many answers wait for this agent: take them, then ask again")
-                async with self._admit.reading(admitted, method):
+                async with door.reading(admitted, method):
                     request = _whole(await _one(messages, self._read_within), handler)
                 return await behaviour(request, context)
 
         return guarded
 
-    def _open(self, handler: "grpc.RpcMethodHandler[Any, Any]") -> Behaviour:
+    def _streaming(self, handler: AnyHandler, door: Door, method: str) -> Behaviour:
+        """Wraps a server stream in the same way; whoever does not read it is ended."""
+        behaviour: Callable[[Message, Context], Answers] = cast("Any", handler.unary_stream)
+
+        async def streaming(messages: AsyncIterator[bytes], context: Context) -> None:
+            async with door(_caller(context, door), method) as admitted:
+                _ADMITTED.set(admitted)
+                self._streams.take_place()
+                async with door.reading(admitted, method):
+                    request = _whole(await _one(messages, self._read_within), handler)
+                await self._streams.send(behaviour(request, context), context)
+
+        return streaming
+
+    def _take_place(self) -> None:
+        """Takes one of the places for the call that is running, until the library is rid of it."""
+        if self._calls >= self._most_calls:
+            message = (
+                f"{self._most_calls} calls run in this gateway process, and it takes no more: ask again in a second"
+            )
+            raise Outage(Reason.OVERLOADED, message, retry_after=timedelta(seconds=1))
+        self._calls += 1
+        at_its_end(self._give_back)
+
+    def _give_back(self) -> None:
+        """Frees a place."""
+        self._calls -= 1
+
+    def _open(self, handler: AnyHandler) -> Behaviour:
         """Wraps a method that anybody may call, such as a health check."""
         behaviour: Callable[[Message, Context], Awaitable[Message]] = cast("Any", handler.unary_unary)
 
@@ -122,37 +190,49 @@ class Guard(grpc.aio.ServerInterceptor):
     def _answering(self, behaviour: Behaviour) -> Behaviour:
         """Answers every failure of a method with its status; whoever does not take the answer loses its place."""
 
-        async def answering(messages: AsyncIterator[bytes], context: Context) -> Message:
+        async def answering(messages: AsyncIterator[bytes], context: Context) -> Message | None:
             try:
                 answer = await behaviour(messages, context)
             except (grpc.aio.AbortError, *_PASSED_ON):
                 raise
+            except NotTaken:
+                end_call()
+                return None
             except BaseException as error:  # noqa: BLE001 - a panic of a library is no Exception; it gets a clean status
                 self._untaken.note()  # a status needs no window: at worst the caller does not read at all
                 return await _abort(context, error)
-            self._untaken.note(*_answered_to())
+            self._untaken.note(*(() if answer is None else _answered_to()))
             return answer
 
         return answering
 
-    def _caller(self, context: Context) -> Caller:
-        """Returns who calls, unverified; counts those whose metadata contradict themselves."""
-        try:
-            return caller_of(context)
-        except RemitError as error:
-            self._admit.rejections.count(peer_of(context), error.reason)
-            raise
-
 
 def admitted_caller() -> Admitted:
-    """Returns who was let in for the call that is running."""
-    return _ADMITTED.get()
+    """Returns which agent was let in for the call that is running."""
+    return admitted_as(Admitted)
+
+
+def admitted_as(kind: type[K]) -> K:
+    """Returns who was let in for the call that is running, as its door says it; raises TypeError for another's."""
+    admitted = _ADMITTED.get()
+    if not isinstance(admitted, kind):
+        raise TypeError(f"a method for callers of kind {kind.__name__} stands behind another door")
+    return admitted
 
 
 def _answered_to() -> tuple[str, ...]:
     """Returns whose call is running: an actor's, or a stranger's at an address, who is one of all strangers."""
     admitted = _ADMITTED.get(None)
-    return (admitted.actor.actor_id,) if admitted else (_STRANGER.get(), _STRANGERS)
+    return (admitted.caller_id,) if admitted else (_STRANGER.get(), _STRANGERS)
+
+
+def _caller(context: Context, door: Door) -> Caller:
+    """Returns who calls, unverified; counts those whose metadata contradict themselves."""
+    try:
+        return caller_of(context)
+    except RemitError as error:
+        door.rejections.count(peer_of(context), error.reason)
+        raise
 
 
 async def _one(messages: AsyncIterator[bytes], seconds: float) -> bytes:
@@ -167,7 +247,7 @@ async def _one(messages: AsyncIterator[bytes], seconds: float) -> bytes:
     return raw[0]
 
 
-def _whole(raw: bytes, handler: "grpc.RpcMethodHandler[Any, Any]") -> Message:
+def _whole(raw: bytes, handler: AnyHandler) -> Message:
     """Returns the message; refuses one that breaks a rule of its proto or holds what its proto does not define."""
     try:
         request: Message = handler.request_deserializer(raw)  # type: ignore[misc]

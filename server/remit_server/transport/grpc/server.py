@@ -2,7 +2,8 @@
 
 import asyncio
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
@@ -11,52 +12,76 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_health.v1.health import aio as health_aio
 from grpc_reflection.v1alpha import reflection
 
-from remit.v1 import credential_service_pb2
-from remit.v1.credential_service_pb2_grpc import add_CredentialServiceServicer_to_server
 from remit_server.config.settings import ListenerSettings
 from remit_server.transport.grpc.certificates import Certificates
-from remit_server.transport.grpc.credential_service import CredentialService
-from remit_server.transport.grpc.interceptor import READ_WITHIN, TAKEN_WITHIN, Guard
+from remit_server.transport.grpc.interceptor import READ_WITHIN, TAKEN_WITHIN, Door, Guard
+from remit_server.transport.grpc.streams import STREAM_AGE, Streams
 from remit_server.transport.grpc.untaken import note_calls
 
 MAX_MESSAGE = 64 * 1024
 MAX_METADATA = 24 * 1024
-STREAMS_PER_CONNECTION = 128
+STREAMS_PER_CONNECTION = 384  # calls and server streams of one agent
 LEAST_PENDING = 1024  # calls that wait to be looked at; past it grpc drops some at random, as CANCELLED
 LOOK_EVERY = timedelta(seconds=2)  # whether certificates have changed
 MOVE_OVER = timedelta(seconds=60)  # for calls on connections made under the certificates before
 _log = logging.getLogger(__name__)
-SERVICE: Any = credential_service_pb2.DESCRIPTOR.services_by_name["CredentialService"]
 HEALTH: Any = health_pb2.DESCRIPTOR.services_by_name["Health"]
 
 
+@dataclass(frozen=True, slots=True)
+class Offered:
+    """A service of the gateway: how it is added to a server, what answers it, and who lets its callers in.
+
+    `descriptor` is that of its proto. `admit_streams` lets in the callers of its server streams, where they are
+    counted apart.
+    """
+
+    descriptor: Any
+    add: Callable[[Any, grpc.aio.Server], None]
+    servicer: object
+    admit: Door
+    admit_streams: Door | None = None
+
+    def doors(self) -> Mapping[str, Door]:
+        """Returns who lets callers in, by the full names of its methods."""
+        return {
+            f"/{self.descriptor.full_name}/{method.name}": self.admit_streams or self.admit
+            if method.server_streaming
+            else self.admit
+            for method in self.descriptor.methods
+        }
+
+
 class GrpcServer:
-    """Serves CredentialService and health on TLS listeners until it is stopped."""
+    """Serves the gateway's services and health on TLS listeners until it is stopped."""
 
     def __init__(
         self,
-        service: CredentialService,
+        services: Sequence[Offered],
         *,
         concurrent_calls: int,
+        streams: int,
         with_reflection: bool = False,
         read_within: timedelta = READ_WITHIN,
         taken_within: timedelta = TAKEN_WITHIN,
         look_every: timedelta = LOOK_EVERY,
+        stream_age: timedelta = STREAM_AGE,
     ) -> None:
-        methods = frozenset(f"/{SERVICE.full_name}/{method.name}" for method in SERVICE.methods)
         # NOTE: not its Watch, a stream without end: strangers could take every place with it.
         open_methods = {f"/{HEALTH.full_name}/Check"}
         if with_reflection:
             open_methods.add(f"/{reflection.SERVICE_NAME}/ServerReflectionInfo")
+        self._streams = Streams(streams, taken_within=taken_within, age=stream_age)
         self._guard = Guard(
-            service.admit,
-            methods=methods,
+            {name: door for service in services for name, door in service.doors().items()},
+            calls=concurrent_calls,
+            streams=self._streams,
             open_methods=frozenset(open_methods),
             read_within=read_within,
             taken_within=taken_within,
         )
-        self._service = service
-        self._concurrent_calls = concurrent_calls
+        self._services = tuple(services)
+        self._places = concurrent_calls + streams
         self._with_reflection = with_reflection
         self._look_every = look_every.total_seconds()
         self._health = health_aio.HealthServicer()
@@ -84,15 +109,16 @@ class GrpcServer:
         """Starts to serve and says so to health checks."""
         note_calls(asyncio.get_running_loop())
         await self._server.start()
-        for name in ("", SERVICE.full_name):
+        for name in ("", *self._names()):
             await self._health.set(name, health_pb2.HealthCheckResponse.SERVING)
         self._following = asyncio.create_task(self._follow_certificates())
 
     async def stop(self, grace: timedelta) -> None:
-        """Tells health checks first, then lets running calls end for `grace`."""
+        """Tells health checks first, ends streams, so that clients go elsewhere, then lets calls end for `grace`."""
         if self._following is not None:
             self._following.cancel()
         await self._health.enter_graceful_shutdown()
+        self._streams.end_all(stops=True)
         serving = (self._server, *self._leaving.values())
         await asyncio.gather(*(server.stop(grace.total_seconds()) for server in serving))
 
@@ -100,15 +126,20 @@ class GrpcServer:
         """Returns a server of the services that listens nowhere yet."""
         server = grpc.aio.server(
             interceptors=[self._guard],
-            maximum_concurrent_rpcs=self._concurrent_calls,
-            options=_options(self._concurrent_calls),
+            maximum_concurrent_rpcs=self._places,
+            options=_options(self._places),
         )
-        add_CredentialServiceServicer_to_server(self._service, server)
+        for service in self._services:
+            service.add(service.servicer, server)
         health_pb2_grpc.add_HealthServicer_to_server(self._health, server)
         if self._with_reflection:
-            names = (SERVICE.full_name, HEALTH.full_name, reflection.SERVICE_NAME)
+            names = (*self._names(), HEALTH.full_name, reflection.SERVICE_NAME)
             reflection.enable_server_reflection(names, server)
         return server
+
+    def _names(self) -> list[str]:
+        """Returns the full names of the gateway's own services."""
+        return [str(service.descriptor.full_name) for service in self._services]
 
     async def _follow_certificates(self) -> None:
         """Serves with new certificates soon after their files have changed."""
@@ -141,6 +172,7 @@ class GrpcServer:
         leaving = asyncio.create_task(before.stop(MOVE_OVER.total_seconds()))
         self._leaving[leaving] = before
         leaving.add_done_callback(self._leaving.pop)
+        self._streams.end_all(stops=False)  # they are opened again, by then on connections of the new server
         _log.info("serving with new certificates")
 
     async def wait(self) -> None:
@@ -148,13 +180,13 @@ class GrpcServer:
         await self._server.wait_for_termination()
 
 
-def _options(concurrent_calls: int) -> Sequence[tuple[str, int]]:
+def _options(places: int) -> Sequence[tuple[str, int]]:
     """Returns the channel arguments, each set on purpose: overload is RESOURCE_EXHAUSTED, never a silent cancel.
 
     Ports are shared (SO_REUSEPORT), with workers and with the server that follows when certificates change: whoever
     serves holds them first (cli/workers/ports.py), so that nobody else does.
     """
-    pending = max(concurrent_calls * 2, LEAST_PENDING)
+    pending = max(places * 2, LEAST_PENDING)
     return [
         ("grpc.max_receive_message_length", MAX_MESSAGE),
         ("grpc.max_metadata_size", MAX_METADATA),
@@ -168,7 +200,8 @@ def _options(concurrent_calls: int) -> Sequence[tuple[str, int]]:
         # NOTE: the handshake checks a client certificate's authority only once, so no connection lives for ever.
         ("grpc.max_connection_age_ms", 600_000),
         ("grpc.max_connection_age_grace_ms", 60_000),
-        ("grpc.keepalive_time_ms", 60_000),
-        ("grpc.keepalive_timeout_ms", 20_000),
+        # So long after a caller has gone without a word its streams end, and its tasks' leases begin to run.
+        ("grpc.keepalive_time_ms", 15_000),
+        ("grpc.keepalive_timeout_ms", 10_000),
         ("grpc.so_reuseport", 1),
     ]

@@ -41,6 +41,7 @@ _CODES: dict[Reason, grpc.StatusCode] = {
     Reason.NOT_FOUND: grpc.StatusCode.NOT_FOUND,
     Reason.RATE_LIMITED: grpc.StatusCode.RESOURCE_EXHAUSTED,
     Reason.OVERLOADED: grpc.StatusCode.RESOURCE_EXHAUSTED,
+    Reason.STREAM_ENDED: grpc.StatusCode.UNAVAILABLE,
     Reason.POLICY_UNAVAILABLE: grpc.StatusCode.UNAVAILABLE,
     Reason.LEDGER_UNAVAILABLE: grpc.StatusCode.UNAVAILABLE,
     Reason.STS_UNAVAILABLE: grpc.StatusCode.UNAVAILABLE,

@@ -32,6 +32,20 @@ def note_calls(loop: asyncio.AbstractEventLoop) -> None:
     loop.set_task_factory(noting)
 
 
+def at_its_end(forget: Callable[[], None]) -> None:
+    """Has `forget` called once the library is rid of the call that is running."""
+    call = _CALL.get(None) or asyncio.current_task()
+    assert call is not None  # noqa: S101 - a call is answered in a task
+    call.add_done_callback(lambda _: forget())
+
+
+def end_call() -> None:
+    """Ends the call that is running, without a word to a caller who does not read."""
+    for task in (asyncio.current_task(), _CALL.get(None)):
+        if task is not None:
+            task.cancel()
+
+
 class Untaken:
     """The answers that wait to be taken, counted by caller; a call whose answer waits longer than `within` is ended."""
 
