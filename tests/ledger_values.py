@@ -9,7 +9,7 @@ from typing import Any
 from tests.fakes import NOON, FakeClock
 
 from remit_server.adapters.database.ledger import open_ledger
-from remit_server.application.ports import Authorization, RequestKey
+from remit_server.application.ports import Authorization, Presented, RequestKey
 from remit_server.domain.audit import (
     CredentialsIssued,
     GrantAuthorized,
@@ -80,6 +80,20 @@ def a_grant(number: int = 1, task: int = 1, **changes: Any) -> Grant:
     return Grant(**{**values, **changes})
 
 
+def a_presented(grant: Grant | None = None, **changes: Any) -> Presented:
+    """Comes with tokens that were issued a minute before noon."""
+    grant = grant or a_grant()
+    values: dict[str, Any] = {
+        "subject_issuer": grant.subject_issuer,
+        "subject_id": grant.subject_id,
+        "subject_token_time": NOON - timedelta(minutes=1),
+        "actor_id": grant.actor_id,
+        "actor_token_time": NOON - timedelta(minutes=1),
+        "policy_revision": grant.policy_revision,
+    }
+    return Presented(**{**values, **changes})
+
+
 def a_key(
     request_id: str = "request-1", *, actor_id: str = COPILOT.actor_id, content_hash: str = "1" * 64
 ) -> RequestKey:
@@ -99,6 +113,7 @@ def an_authorization(
     question = DecisionInput('{"asked":"%s"}' % request_id)  # noqa: UP031 - braces
     started = [] if new_task is None else [TaskStarted(WHO, grant.task_id, new_task.purpose, new_task.end_time)]
     return Authorization(
+        presented=a_presented(grant),
         key=a_key(request_id, actor_id=grant.actor_id, content_hash=content_hash),
         grant=grant,
         new_task=new_task,

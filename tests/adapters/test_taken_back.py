@@ -73,7 +73,7 @@ async def stalling(tmp_path: Path) -> AsyncIterator[Stalling]:
     await database.write(migrate)
     commit = GroupCommit(database, clock, stuck_after=timedelta(milliseconds=400))
     commit.start()
-    yield Stalling(DatabaseLedger(Store(database, commit)), commit, database, clock, path)
+    yield Stalling(DatabaseLedger(Store(database, commit, clock)), commit, database, clock, path)
     clock.go_on()
     await commit.close()
     await database.close()
@@ -177,7 +177,7 @@ async def test_what_another_process_moved_on_meanwhile_stays_where_it_is(stallin
     before = kinds(stalling.path)
     stalling.clock.advance(seconds=3)
 
-    await stalling.commit(lambda batch: endings.withhold(batch, grant_id(1), an_issuance()))
+    await stalling.commit(lambda batch: endings.withhold(batch, grant_id(1), an_issuance(), denying=True))
     await stalling.commit(lambda batch: endings.take_back(batch, a_grant()))
 
     assert kinds(stalling.path) == before

@@ -47,9 +47,10 @@ async def full(tmp_path: Path) -> AsyncIterator[tuple[DatabaseLedger, Path, list
             "PRAGMA query_only=ON" if room[0] < 0 else f"PRAGMA max_page_count={room[0]}"
         ).close(),
     )
-    commit = GroupCommit(database, FakeClock())
+    clock = FakeClock()
+    commit = GroupCommit(database, clock)
     commit.start()
-    yield DatabaseLedger(Store(database, commit)), path, room
+    yield DatabaseLedger(Store(database, commit, clock)), path, room
     await commit.close()
     await database.close()
 

@@ -26,6 +26,7 @@ def authorization_of(case: Case, key: RequestKey, plan: Plan, grant_id: GrantId,
     records.append(_authorized_record(case, key, plan, grant))
     return Authorization(
         key=key,
+        presented=case.presented,
         grant=grant,
         new_task=task if case.task is None else None,
         single_use=single_use_token(case),

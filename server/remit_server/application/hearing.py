@@ -10,7 +10,7 @@ from typing import TypeVar
 from remit_server.application.ceilings import Ceilings
 from remit_server.application.deliberation import Deliberation
 from remit_server.application.plan_session import Plan, Wish
-from remit_server.application.ports import Clock, Ledger, Policy, Revision, VerifyDelegation
+from remit_server.application.ports import Clock, Ledger, Policy, Presented, Revision, VerifyDelegation
 from remit_server.application.requests import Ask
 from remit_server.domain.audit import Who
 from remit_server.domain.capability import expand
@@ -49,6 +49,19 @@ class Case:
     def actor(self) -> Actor:
         """The agent that asks."""
         return self.ask.by.actor
+
+    @property
+    def presented(self) -> Presented:
+        """What the ask comes with, once it is verified and the revision that decides is known."""
+        delegation = known(self.delegation)
+        return Presented(
+            subject_issuer=delegation.subject.issuer,
+            subject_id=delegation.subject.subject,
+            subject_token_time=delegation.token_issue_time,
+            actor_id=self.actor.actor_id,
+            actor_token_time=self.actor.token_issue_time,
+            policy_revision=self.question.revision.digest if self.question else "",
+        )
 
     @property
     def who(self) -> Who:

@@ -23,6 +23,7 @@ from remit_server.domain.task import TASK_ID_BYTES, GrantId, opaque_id
 METHOD = "IssueCredentials"
 OUTCOME_WITHIN = timedelta(seconds=20)
 STS_WITHIN = timedelta(seconds=15)
+_OF_WHAT_WAS_PRESENTED = frozenset({Reason.SUBJECT_TOKEN_REJECTED, Reason.ACTOR_REJECTED})
 _log = logging.getLogger(__name__)
 
 
@@ -98,6 +99,7 @@ class IssueCredentials:
                 "the first call with this request_id has no outcome yet: repeat it in a second",
                 retry_after=timedelta(seconds=1),
             )
+        await self.ledger.check_presented(case.presented)
         task = await self.ledger.task(grant.task_id)
         if task is None or not task.is_live(case.time) or not grant.is_live(case.time):
             raise Denied(Reason.GRANT_NOT_LIVE, "the grant of this request_id is over: ask with a new one")
@@ -159,7 +161,8 @@ class IssueCredentials:
         """Records the no. A decision is remembered for repeats, an outage and a malformed request are not."""
         digest = self.hearing.ceilings.digest
         record = refusal_record(error, case, request_id=request_id, method=METHOD, ceiling_digest=digest)
-        remembered = error if isinstance(error, Denied) else None
+        # NOTE: what came with the request was refused, not the request: with a fresh login it may be repeated.
+        remembered = error if isinstance(error, Denied) and error.reason not in _OF_WHAT_WAS_PRESENTED else None
         question = case.question.text if case.question else None
         await self.ledger.refuse(key if remembered else None, remembered, record, question=question)
 

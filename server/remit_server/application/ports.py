@@ -125,14 +125,32 @@ class Remembered:
 
 
 @dataclass(frozen=True, slots=True)
+class Presented:
+    """With what a call comes, as far as a revoke may have been aimed at it: subject, actor, and the deciding revision.
+
+    The times are when the subject's token and the actor's token or certificate were issued; None says that the actor's
+    is not known, which a revoke takes for too old.
+    """
+
+    subject_issuer: str
+    subject_id: str
+    subject_token_time: datetime
+    actor_id: str
+    actor_token_time: datetime | None
+    policy_revision: str
+
+
+@dataclass(frozen=True, slots=True)
 class Authorization:
     """Everything one AUTHORIZED transaction writes, or nothing of it.
 
     `new_task` is set when the grant opens its task. `single_use` is (issuer, jti) of a token that is tied to this task.
-    `question` is kept beside the chain by its digest. `records` go into the chain in their order.
+    `question` is kept beside the chain by its digest. `records` go into the chain in their order. `presented` is held
+    against revokes and blocks.
     """
 
     key: RequestKey
+    presented: Presented
     grant: Grant
     new_task: Task | None
     single_use: tuple[str, str] | None
@@ -177,8 +195,17 @@ class Ledger(Protocol):
         and the content newly decided.
 
         Raises Denied(NOT_FOUND) when the task is not of this subject and actor, Denied(GRANT_NOT_LIVE) when it is no
-        longer live, Denied(TOKEN_REPLAYED) when the single-use token is tied to another task or actor,
+        longer live, what `check_presented` raises, Denied(TOKEN_REPLAYED) when the single-use token is tied to another
+        task or actor,
         Outage(LEDGER_UNAVAILABLE, RETRY_LATER) when the request is tied already, say by another process meanwhile.
+        """
+        ...
+
+    async def check_presented(self, presented: Presented, /) -> None:
+        """Holds what a call comes with against revokes and blocks.
+
+        Raises Denied(SUBJECT_TOKEN_REJECTED | ACTOR_REJECTED) when subject or actor are blocked or their token is from
+        before a revoke, and Denied(POLICY_DENIED) when the policy revision is blocked.
         """
         ...
 

@@ -46,6 +46,7 @@ class PreviewCredentials:
             case = await self.hearing.verified(case)
             case = await self.hearing.in_task(case, ask.task_id)
             case = self.hearing.questioned(case)
+            await self.ledger.check_presented(case.presented)
             plan = await self._planned(case)
         except Exception as error:
             digest = self.hearing.ceilings.digest

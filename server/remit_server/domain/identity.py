@@ -38,7 +38,8 @@ class Actor:
     `actor_id` is its SPIFFE ID, `<alias>:<subject>` for an OIDC agent, or `<alias>:<claim value>` where the issuer's
     one token carries both. `agent` is its id under `[[agents]]` (None for a carried actor without one), `client_ids`
     the OIDC clients, `<issuer alias>:<client id>` each, whose user tokens it may present. `certificate_thumbprint` is
-    the `x5t#S256` of its certificate, `token_fingerprint` that of its own token: whichever it came with.
+    the `x5t#S256` of its certificate, `token_fingerprint` that of its own token: whichever it came with, issued (or,
+    of a certificate, valid) from `token_issue_time` on.
     """
 
     actor_id: str

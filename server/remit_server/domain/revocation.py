@@ -5,6 +5,8 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 
 MAX_WHY = 512
+DENY_POLICIES, DENY_POLICY_CHARACTERS = 4, 6_144  # customer-managed policies of an account, and AWS's room in each
+DENY_ROOM = DENY_POLICIES * DENY_POLICY_CHARACTERS
 
 
 class RevokeCause(StrEnum):

@@ -1,49 +1,37 @@
 """How grants end, each way as one operation of a batch: a failure, what is taken back, the end of a task, the sweep."""
 
 import json
-from collections.abc import Sequence
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
-from typing import Any
+from datetime import datetime
 
-from sqlalchemy import RowMapping, Update, and_, bindparam, exists, select, update
+from sqlalchemy import RowMapping, and_, bindparam, exists, select, update
 
 from remit_server.adapters.database.batch import Batch
 from remit_server.adapters.database.operations import moves
-from remit_server.adapters.database.prepared import Prepared
+from remit_server.adapters.database.prepared import Prepared, Row
+from remit_server.adapters.database.revoking import NEVER, Stopped, new_revocation_id, stop, stop_one
 from remit_server.adapters.database.rows import refusal_text
 from remit_server.adapters.database.tables import grants, issuances, requests, tasks
 from remit_server.application.ports import EndedTask
-from remit_server.domain.audit import GrantExpired, GrantWithheld, IssuanceFailed, TaskEnded, Who
+from remit_server.domain.audit import GrantWithheld, IssuanceFailed, TaskEnded, Who
 from remit_server.domain.decision import canonical_json
 from remit_server.domain.errors import Denied, Reason, RemitError
-from remit_server.domain.grant import Grant, GrantState, Issuance, sources_of
+from remit_server.domain.grant import Grant, GrantState, Issuance
 from remit_server.domain.identity import Actor
+from remit_server.domain.revocation import RevokeCause, RevokeOrder, Target, TargetKind
 from remit_server.domain.task import GrantId, TaskId, TaskState
-
-ORPHANED_AFTER = timedelta(seconds=60)
-SWEPT_AT_ONCE = 500
-_NEVER = datetime.min.replace(tzinfo=UTC)  # before every time guard
 
 _TASK = Prepared(select(tasks).where(tasks.c.task_id == bindparam("task_id")))
 # A grant that was ISSUED before stays so when a repeat fails: its earlier credentials live.
 _OF_A_FIRST_CALL = and_(grants.c.grant_id == bindparam("this_grant"), grants.c.state == GrantState.AUTHORIZED.value)
 _FAIL = moves(GrantState.FAILED).where(_OF_A_FIRST_CALL).values(state_time=bindparam("now"))
-_WITHHOLD = (
-    moves(GrantState.REVOKING).where(_OF_A_FIRST_CALL).values(state_time=bindparam("now"), revoke_time=bindparam("now"))
-)
 _STATE = select(grants.c.state).where(grants.c.grant_id == bindparam("this_grant"))
 # Where there are other issuances, somebody has the credentials of one: the grant lives on.
-_WITHHOLD_ISSUED = (
-    moves(GrantState.REVOKING)
-    .where(
-        grants.c.grant_id == bindparam("this_grant"),
-        ~exists().where(
-            issuances.c.grant_id == grants.c.grant_id, issuances.c.access_key_id != bindparam("this_access_key")
-        ),
-    )
-    .values(state_time=bindparam("now"), revoke_time=bindparam("now"))
-    .returning(grants.c.task_id, grants.c.grant_id, grants.c.expire_time)
+_NOBODYS = select(grants.c.task_id, grants.c.grant_id, grants.c.expire_time).where(
+    grants.c.grant_id == bindparam("this_grant"),
+    ~exists().where(
+        issuances.c.grant_id == grants.c.grant_id, issuances.c.access_key_id != bindparam("this_access_key")
+    ),
 )
 _REMEMBER_FAILURE = (
     update(requests)
@@ -61,60 +49,30 @@ _END_TASK = (
         ended_time=bindparam("now"),
         ended_grants=bindparam("stopped"),
         credentials_until=bindparam("until"),
+        ended_denying=bindparam("denying"),
+        lease_until=None,
     )
-)
-_STOP_GRANTS = (
-    moves(GrantState.REVOKING)
-    .where(grants.c.task_id == bindparam("this_task"), grants.c.expire_time > bindparam("over_before"))
-    .values(state_time=bindparam("now"), revoke_time=bindparam("now"))
-    .returning(grants.c.grant_id)
-)
-_OUT = (
-    select(grants.c.expire_time)
-    .where(
-        grants.c.task_id == bindparam("this_task"),
-        grants.c.state == GrantState.REVOKING.value,
-        grants.c.expire_time > bindparam("over_before"),
-        exists().where(issuances.c.grant_id == grants.c.grant_id),
-    )
-    .order_by(grants.c.expire_time.desc())
-    .limit(1)
-)
-_ORPHANS = (
-    select(grants.c.grant_id)
-    .where(grants.c.state == GrantState.AUTHORIZED.value, grants.c.state_time <= bindparam("before"))
-    .order_by(grants.c.state_time)
-    .limit(SWEPT_AT_ONCE)
-)
-_SWEEP_ORPHANS = (
-    moves(GrantState.REVOKING)
-    .where(grants.c.grant_id.in_(_ORPHANS))
-    .values(state_time=bindparam("now"), revoke_time=bindparam("now"))
-    .returning(grants.c.task_id, grants.c.grant_id, grants.c.expire_time)
-)
-_PAST = (
-    select(grants.c.grant_id)
-    .where(grants.c.state.in_(sorted(sources_of(GrantState.EXPIRED))), grants.c.expire_time <= bindparam("now"))
-    .order_by(grants.c.expire_time)
-    .limit(bindparam("at_most"))
-)
-_SWEEP_PAST = (
-    moves(GrantState.EXPIRED)
-    .where(grants.c.grant_id.in_(_PAST))
-    .values(state_time=bindparam("now"))
-    .returning(grants.c.task_id, grants.c.grant_id, grants.c.expire_time)
 )
 
 
 def fail(
-    batch: Batch, grant_id: GrantId, record: IssuanceFailed, refusal: Denied | None, *, credentials_may_exist: bool
+    batch: Batch,
+    grant_id: GrantId,
+    record: IssuanceFailed,
+    refusal: Denied | None,
+    *,
+    credentials_may_exist: bool,
+    denying: bool,
 ) -> None:
     """Moves a grant that was never ISSUED to FAILED or REVOKING; a refusal says that it failed for good.
 
     The record says where the grant then stands, whoever moved it there.
     """
     this = {"this_grant": grant_id}
-    batch.connection.execute(_WITHHOLD if credentials_may_exist else _FAIL, {**this, "now": batch.now})
+    if not credentials_may_exist:
+        batch.connection.execute(_FAIL, {**this, "now": batch.now})
+    elif batch.connection.execute(_STATE, this).scalar() == GrantState.AUTHORIZED.value:
+        stop_one(batch, grant_id, RevokeCause.ORPHANED, now=batch.now, denying=denying)
     if refusal is not None and not credentials_may_exist:
         batch.connection.execute(_REMEMBER_FAILURE, {**this, "why": refusal_text(refusal)})
     state = batch.connection.execute(_STATE, this).scalar()
@@ -131,18 +89,24 @@ def take_back(batch: Batch, grant: Grant) -> None:
         batch.append(IssuanceFailed(grant.task_id, grant.grant_id, why, GrantState.FAILED.value))
 
 
-def withhold(batch: Batch, grant_id: GrantId, issuance: Issuance) -> None:
+def withhold(batch: Batch, grant_id: GrantId, issuance: Issuance, *, denying: bool) -> None:
     """Moves a grant to REVOKING that was ISSUED after its caller had been refused, unless it was issued before too."""
-    this = {"this_grant": grant_id, "this_access_key": issuance.access_key_id}
+    these = {"this_grant": grant_id, "this_access_key": issuance.access_key_id}
     why = "the issuance was recorded after its caller had been refused: nobody was given its credentials"
-    for one in _swept(batch, _WITHHOLD_ISSUED, {**this, "now": batch.now}):
-        batch.append(GrantWithheld(one["task_id"], one["grant_id"], why, one["expire_time"]))
+    for one in batch.connection.execute(_NOBODYS, these).mappings():
+        withheld(batch, one, why, now=batch.now, denying=denying)
+
+
+def withheld(batch: Batch, grant: RowMapping, why: str, *, now: datetime, denying: bool) -> None:
+    """Stops a grant whose credentials nobody was given, and puts it on record."""
+    if stop_one(batch, grant["grant_id"], RevokeCause.ORPHANED, now=now, denying=denying).grants:
+        batch.append(GrantWithheld(grant["task_id"], grant["grant_id"], why, grant["expire_time"]))
 
 
 def end_task(
-    batch: Batch, task_id: TaskId, actor: Actor, now: datetime, *, clock_is_settled: bool
+    batch: Batch, task_id: TaskId, actor: Actor, now: datetime, *, clock_is_settled: bool, denying: bool
 ) -> EndedTask | RemitError:
-    """Ends a task and stops its grants; at a repeat returns what the first one answered.
+    """Ends a task of the actor's and stops its grants; at a repeat returns what the first one answered.
 
     While the clock is not settled no grant is taken for over by it.
     """
@@ -150,32 +114,42 @@ def end_task(
     if row is None or row["actor_id"] != actor.actor_id:
         return Denied(Reason.NOT_FOUND, "There is no such task of this actor.")
     if row["ended_time"] is not None:
-        return EndedTask(row["ended_time"], tuple(json.loads(row["ended_grants"])), row["credentials_until"])
-    these = {"this_task": task_id, "now": now, "over_before": now if clock_is_settled else _NEVER}
-    stopped = sorted(f"tasks/{task_id}/grants/{one}" for one in batch.connection.execute(_STOP_GRANTS, these).scalars())
-    until = batch.connection.execute(_OUT, these).scalar()
-    batch.connection.execute(_END_TASK, {**these, "stopped": canonical_json(stopped), "until": until})
-    who = Who(
-        subject_issuer=row["subject_issuer"],
-        subject_id=row["subject_id"],
-        actor_id=actor.actor_id,
-        token_fingerprint=actor.token_fingerprint or "",
+        grants_then = tuple(json.loads(row["ended_grants"]))
+        return EndedTask(row["ended_time"], grants_then, row["credentials_until"], row["ended_denying"])
+    by = RevokeOrder(
+        new_revocation_id(),
+        Target(TargetKind.TASK, task_id),
+        RevokeCause.TASK_ENDED,
+        by=actor.actor_id,
+        why="its actor ended the task",
     )
-    batch.append(TaskEnded(who, task_id, tuple(stopped), until))
-    return EndedTask(now, tuple(stopped), until)
+    over_before = now if clock_is_settled else NEVER
+    stopped = end(
+        batch, row, by, now=now, denying=denying, over_before=over_before, token=actor.token_fingerprint or ""
+    )
+    return EndedTask(now, stopped.grants, stopped.until, stopped.denying)
 
 
-def sweep(batch: Batch, now: datetime) -> int:
-    """Moves orphans to REVOKING and what is past its time guard to EXPIRED, each with its record."""
-    orphans = _swept(batch, _SWEEP_ORPHANS, {"now": now, "before": now - ORPHANED_AFTER})
-    why = "no outcome was recorded within 60 seconds: STS may have answered, and nobody was given credentials"
-    batch.append(*(GrantWithheld(one["task_id"], one["grant_id"], why, one["expire_time"]) for one in orphans))
-    past = _swept(batch, _SWEEP_PAST, {"now": now, "at_most": SWEPT_AT_ONCE - len(orphans)})
-    batch.append(*(GrantExpired(one["task_id"], one["grant_id"], one["expire_time"]) for one in past))
-    return len(orphans) + len(past)
-
-
-def _swept(batch: Batch, move: Update, bounds: dict[str, Any]) -> Sequence[RowMapping]:
-    """Moves grants and returns them in a stable order."""
-    moved = batch.connection.execute(move, bounds).mappings().all()
-    return sorted(moved, key=lambda row: (row["expire_time"], row["grant_id"]))
+def end(
+    batch: Batch,
+    task: Row,
+    order: RevokeOrder,
+    *,
+    now: datetime,
+    denying: bool,
+    over_before: datetime | None = None,
+    token: str = "",
+) -> Stopped:
+    """Ends a live task, whose row it is, for whatever cause: its grants stop, and it is on record."""
+    stopped = stop(batch, order, now=now, denying=denying, over_before=over_before)
+    these = {"this_task": task["task_id"], "now": now, "until": stopped.until, "denying": stopped.denying}
+    batch.connection.execute(_END_TASK, {**these, "stopped": canonical_json(list(stopped.grants))})
+    who = Who(
+        subject_issuer=task["subject_issuer"],
+        subject_id=task["subject_id"],
+        actor_id=task["actor_id"],
+        token_fingerprint=token,
+    )
+    cause = order.cause.value
+    batch.append(TaskEnded(who, task["task_id"], stopped.grants, stopped.until, cause, stopped.denying))
+    return stopped

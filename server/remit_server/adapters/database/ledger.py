@@ -9,15 +9,16 @@ from pathlib import Path
 from sqlalchemy import Connection, bindparam, select
 from sqlalchemy.exc import DBAPIError
 
-from remit_server.adapters.database import endings, operations
+from remit_server.adapters.database import endings, operations, sweeping
 from remit_server.adapters.database.engine import START_PATIENCE, Database, DatabaseRefused, open_database
 from remit_server.adapters.database.group_commit import GroupCommit
 from remit_server.adapters.database.migrations import migrate
 from remit_server.adapters.database.prepared import Prepared
+from remit_server.adapters.database.presented import refusal_of_presented
 from remit_server.adapters.database.rows import grant_of, refusal_of, task_of
 from remit_server.adapters.database.store import Store
 from remit_server.adapters.database.tables import grants, issuances, requests, tasks
-from remit_server.application.ports import Authorization, Clock, EndedTask, Remembered, RequestKey
+from remit_server.application.ports import Authorization, Clock, EndedTask, Presented, Remembered, RequestKey
 from remit_server.domain.audit import AuditRecord, IssuanceFailed
 from remit_server.domain.decision import DecisionInput
 from remit_server.domain.errors import Denied
@@ -63,6 +64,12 @@ class DatabaseLedger:
             counterpart=lambda batch: endings.take_back(batch, authorization.grant),
         )
 
+    async def check_presented(self, presented: Presented, /) -> None:
+        """Holds what a call comes with against revokes and blocks."""
+        refused = await self._read(lambda connection: refusal_of_presented(connection, presented))
+        if refused is not None:
+            raise refused
+
     async def tie_token(self, token: tuple[str, str], grant: Grant, /) -> None:
         """Ties a single-use token to the task of a grant."""
         await self._commit(lambda batch: operations.tie_token(batch, token, grant.task_id, grant.actor_id))
@@ -71,7 +78,7 @@ class DatabaseLedger:
         """Moves the grant to ISSUED by compare-and-set and adds the issuance."""
         await self._commit(
             lambda batch: operations.issue(batch, grant_id, issuance, record),
-            counterpart=lambda batch: endings.withhold(batch, grant_id, issuance),
+            counterpart=lambda batch: endings.withhold(batch, grant_id, issuance, denying=self.store.denying),
         )
 
     async def fail(
@@ -85,7 +92,14 @@ class DatabaseLedger:
     ) -> None:
         """Moves the grant to FAILED, or to REVOKING when STS may have answered."""
         await self._commit(
-            lambda batch: endings.fail(batch, grant_id, record, refusal, credentials_may_exist=credentials_may_exist)
+            lambda batch: endings.fail(
+                batch,
+                grant_id,
+                record,
+                refusal,
+                credentials_may_exist=credentials_may_exist,
+                denying=self.store.denying,
+            )
         )
 
     async def refuse(
@@ -109,17 +123,21 @@ class DatabaseLedger:
     ) -> EndedTask:
         """Ends the task and moves its AUTHORIZED and ISSUED grants to REVOKING; at a repeat answers the same."""
         return await self._commit(
-            lambda batch: endings.end_task(batch, task_id, actor, now, clock_is_settled=clock_is_settled)
+            lambda batch: endings.end_task(
+                batch, task_id, actor, now, clock_is_settled=clock_is_settled, denying=self.store.denying
+            )
         )
 
     async def sweep(self, now: datetime, /) -> int:
         """Moves orphans to REVOKING and grants past their time guard to EXPIRED; returns how many."""
-        return await self._commit(lambda batch: endings.sweep(batch, now))
+        return await self._commit(lambda batch: sweeping.sweep(batch, now, denying=self.store.denying))
 
 
 @asynccontextmanager
-async def open_ledger(url: str | Path, clock: Clock) -> AsyncIterator[DatabaseLedger]:
+async def open_ledger(url: str | Path, clock: Clock, *, denying: bool = False) -> AsyncIterator[DatabaseLedger]:
     """Opens the ledger: creates or migrates its database, starts the one writer, and closes both in order.
+
+    With `denying` what is revoked goes into the outbox of what AWS must be told.
 
     Raises DatabaseRefused when the database cannot be used.
     """
@@ -128,7 +146,7 @@ async def open_ledger(url: str | Path, clock: Clock) -> AsyncIterator[DatabaseLe
     try:
         await _prepare(database)
         commit.start()
-        yield DatabaseLedger(Store(database, commit))
+        yield DatabaseLedger(Store(database, commit, clock, denying=denying))
     finally:
         await commit.close()
         await database.close()

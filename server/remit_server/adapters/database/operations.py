@@ -11,6 +11,7 @@ from sqlalchemy.dialects.postgresql import insert  # its ON CONFLICT is also SQL
 
 from remit_server.adapters.database.batch import Batch
 from remit_server.adapters.database.prepared import Prepared, Row
+from remit_server.adapters.database.presented import refusal_of_presented
 from remit_server.adapters.database.rows import (
     GRANT_COLUMNS,
     ISSUANCE_COLUMNS,
@@ -91,7 +92,7 @@ def authorize(batch: Batch, authorization: Authorization) -> RemitError | None:
     known = _request(batch, authorization.key)
     if known is not None and not _may_be_tried_again(known, authorization):
         return _written_meanwhile()
-    if lost := _task_lost(batch, authorization):
+    if lost := refusal_of_presented(batch.connection, authorization.presented) or _task_lost(batch, authorization):
         return lost
     grant, token = authorization.grant, authorization.single_use
     if token is not None and (lost := _token_lost(batch, token, grant.task_id, grant.actor_id)):

@@ -18,6 +18,8 @@ revocations = Table(
     Column("grant_count", Integer, nullable=False),
     Column("block", Boolean(create_constraint=False), nullable=False),
     Column("lift_time", UtcTime),
+    # When it happened at the identity provider, of a security event.
+    Column("event_time", UtcTime),
     Index(None, "target_key", "target", "revoke_time"),
     Index(None, "block", "lift_time", "revoke_time"),
 )
@@ -66,9 +68,9 @@ presence = Table(
 seen_events = Table(
     "seen_events",
     metadata,
-    Column("issuer", Text, nullable=False),
-    Column("jti", Text, nullable=False),
+    Column("source", Text, nullable=False),
+    Column("event_id", Text, nullable=False),
     Column("until", UtcTime, nullable=False),
-    PrimaryKeyConstraint("issuer", "jti"),
+    PrimaryKeyConstraint("source", "event_id"),
     Index(None, "until"),
 )

@@ -8,14 +8,20 @@ from sqlalchemy.exc import SQLAlchemyError
 from remit_server.adapters.database.batch import T
 from remit_server.adapters.database.engine import Database, Work
 from remit_server.adapters.database.group_commit import PATIENCE, GroupCommit, unavailable
+from remit_server.application.ports import Clock
 
 
 @dataclass(frozen=True, slots=True)
 class Store:
-    """Reads what is committed, and writes by group commit: `commit(operation)` returns once it is on disk."""
+    """Reads what is committed, and writes by group commit: `commit(operation)` returns once it is on disk.
+
+    `denying` says that what is revoked is to be told to AWS: the gateway has its revocation set up.
+    """
 
     database: Database
     commit: GroupCommit
+    clock: Clock
+    denying: bool = False
 
     async def read(self, work: Work[T]) -> T:
         """Reads within the ledger's patience; raises Outage(LEDGER_UNAVAILABLE) for any failure."""

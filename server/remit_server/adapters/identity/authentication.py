@@ -65,6 +65,7 @@ class ActorAuthentication:
             agent=agent.agent,
             client_ids=agent.client_ids,
             certificate_thumbprint=svid.thumbprint,
+            token_issue_time=svid.issue_time,
         )
 
     def _from_token(self, verified: VerifiedToken) -> Actor:

@@ -35,10 +35,11 @@ _MALFORMED: Final = (
 
 @dataclass(frozen=True, slots=True)
 class Svid:
-    """A verified X509-SVID: its SPIFFE ID and its `x5t#S256` (RFC 8705 3.1)."""
+    """A verified X509-SVID: its SPIFFE ID, its `x5t#S256` (RFC 8705 3.1), and since when it is valid."""
 
     spiffe_id: SpiffeId
     thumbprint: str
+    issue_time: datetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +89,7 @@ def _read(certificate_der: bytes) -> _Read:
         spiffe_id = _spiffe_id(certificate.extensions)
     except _MALFORMED as wrong:
         raise TokenRefused("the client certificate is malformed") from wrong
-    return _Read(start, end, Svid(spiffe_id=spiffe_id, thumbprint=certificate_thumbprint(certificate_der)))
+    return _Read(start, end, Svid(spiffe_id, certificate_thumbprint(certificate_der), start))
 
 
 def certificate_thumbprint(certificate_der: bytes) -> str:

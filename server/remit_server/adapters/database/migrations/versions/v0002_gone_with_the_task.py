@@ -87,6 +87,7 @@ def _revoking() -> None:
         sa.Column("grant_count", sa.Integer, nullable=False),
         sa.Column("block", sa.Boolean, nullable=False),
         sa.Column("lift_time", sa.Text),
+        sa.Column("event_time", sa.Text),
         sa.PrimaryKeyConstraint("revocation_id", name="pk_revocations"),
     )
     op.create_index(
@@ -142,10 +143,10 @@ def _between_processes() -> None:
     op.bulk_insert(presence, [{"id": 1, "seen_time": never}])
     op.create_table(
         "seen_events",
-        sa.Column("issuer", sa.Text, nullable=False),
-        sa.Column("jti", sa.Text, nullable=False),
+        sa.Column("source", sa.Text, nullable=False),
+        sa.Column("event_id", sa.Text, nullable=False),
         sa.Column("until", sa.Text, nullable=False),
-        sa.PrimaryKeyConstraint("issuer", "jti", name="pk_seen_events"),
+        sa.PrimaryKeyConstraint("source", "event_id", name="pk_seen_events"),
     )
     op.create_index("ix_seen_events_until", "seen_events", ["until"])
 
