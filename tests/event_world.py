@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
 
-from aiohttp import web
 from tests.token_forge import ABSENT, NOW, HandClock, MemoryFetch, forge, usual_key_set
 from tests.token_forge import settings as issuer_settings
 
@@ -17,11 +16,13 @@ from remit_server.adapters.security_events.webhook import WebhookVerifier, signa
 from remit_server.application.security_events.counting import EventCounts, SenderBudget
 from remit_server.application.security_events.receive import ObeyEvent, Receive
 from remit_server.config.event_settings import TransmitterSettings, WebhookSettings
+from remit_server.config.settings import HttpListenerSettings
 from remit_server.domain.audit import AuditRecord
 from remit_server.domain.errors import Outage, Reason
 from remit_server.domain.secret import Secret
 from remit_server.domain.security_event import SecurityEvent
 from remit_server.transport.http.security_events import PushedStream, PushedWebhook, SecurityEventReceiver
+from remit_server.transport.http.server import HttpServer
 
 TRANSMITTER = "https://signals.example.com"
 RECEIVER = "https://remit.example.com"
@@ -157,9 +158,9 @@ class Front:
 
 @asynccontextmanager
 async def listening_receiver(
-    settings: TransmitterSettings | None = None, *, per_minute: int = 600, strangers: int = 600
+    settings: TransmitterSettings | None = None, *, per_minute: int = 600
 ) -> AsyncIterator[Front]:
-    """Serves one stream (`/ssf/acme`) and one webhook (`/webhooks/hr`) on loopback, by aiohttp's own server."""
+    """Serves one stream (`/ssf/acme`) and one webhook (`/webhooks/hr`) on loopback, by the gateway's own server."""
     settings, clock, memory = settings or transmitter(), EventHandClock(), MemoryOfEvents()
     counts = EventCounts(memory.record, clock)
     hooks = webhook_settings()
@@ -169,14 +170,9 @@ async def listening_receiver(
         {"acme": PushedStream(receive_set, SenderBudget(clock, per_minute), settings.authorization)},
         {"hr": PushedWebhook(receive_call, SenderBudget(clock, per_minute))},
         counts,
-        SenderBudget(clock, strangers),
     )
-    application = web.Application()
-    application.add_routes(receiver.routes())
-    runner = web.AppRunner(application, access_log=None, shutdown_timeout=0.1)
-    await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    server = HttpServer(HttpListenerSettings("127.0.0.1:0"), receiver.routes())
     try:
-        yield Front(f"http://127.0.0.1:{runner.addresses[0][1]}", memory, counts, clock)
+        yield Front(f"http://{await server.start()}", memory, counts, clock)
     finally:
-        await runner.cleanup()
+        await server.stop(timedelta())

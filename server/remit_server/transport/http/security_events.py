@@ -12,6 +12,7 @@ import math
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Final
 
 from aiohttp import web
@@ -27,10 +28,9 @@ SET_CONTENT_TYPE: Final = "application/secevent+jwt"
 MAX_SET_BYTES: Final = 16 * 1024
 MAX_WEBHOOK_BYTES: Final = 8 * 1024
 READ_SECONDS: Final = 5.0
-ANSWER_SECONDS: Final = 20.0
+ANSWER_SECONDS: Final = 12.0  # less than the HTTP server's own patience, so that the sender is told to come again
 MOST_AT_A_TIME: Final = 64
 _RETRY_SECONDS: Final = 5
-_UNKNOWN: Final = "unknown"
 
 _log = logging.getLogger(__name__)
 
@@ -63,23 +63,22 @@ class _Turned(Exception):  # noqa: N818 - named for what it says
 
 @dataclass(frozen=True, slots=True)
 class SecurityEventReceiver:
-    """The two routes. `counts` hears of what is turned away before any stream sees it."""
+    """The routes of all streams and webhooks. `counts` hears of what is turned away before a stream sees it."""
 
     streams: Mapping[str, PushedStream]
     webhooks: Mapping[str, PushedWebhook]
     counts: EventCounts
-    strangers: SenderBudget
     _places: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(MOST_AT_A_TIME))
 
     def routes(self) -> Sequence[web.RouteDef]:
-        """Returns the routes, for whichever server they are mounted in."""
-        return [web.post("/ssf/{alias}", self._set), web.post("/webhooks/{name}", self._webhook)]
+        """Returns one exact route for each stream and webhook."""
+        return [
+            *(web.post(f"/ssf/{alias}", partial(self._set, one)) for alias, one in self.streams.items()),
+            *(web.post(f"/webhooks/{name}", partial(self._webhook, one)) for name, one in self.webhooks.items()),
+        ]
 
-    async def _set(self, request: web.Request) -> web.Response:
+    async def _set(self, stream: PushedStream, request: web.Request) -> web.Response:
         """Takes one pushed SET."""
-        stream = self.streams.get(request.match_info["alias"])
-        if stream is None:
-            return await self._answer(request, _UNKNOWN, self.strangers, _nowhere)
 
         async def take() -> None:
             _check_authorization(request, stream.authorization)
@@ -88,11 +87,8 @@ class SecurityEventReceiver:
 
         return await self._answer(request, stream.receive.source, stream.budget, take)
 
-    async def _webhook(self, request: web.Request) -> web.Response:
+    async def _webhook(self, webhook: PushedWebhook, request: web.Request) -> web.Response:
         """Takes one call of a webhook."""
-        webhook = self.webhooks.get(request.match_info["name"])
-        if webhook is None:
-            return await self._answer(request, _UNKNOWN, self.strangers, _nowhere)
 
         async def take() -> None:
             values = request.headers.getall("Remit-Signature", [])
@@ -127,14 +123,9 @@ class SecurityEventReceiver:
             yield
 
 
-async def _nowhere() -> None:
-    """Turns away what is sent to a path that no stream and no webhook has."""
-    raise _Turned(404, EventRefusal.INVALID_REQUEST, "there is no such stream or webhook")
-
-
 def _peer(request: web.Request) -> str:
     """Returns the remote address without its port."""
-    return request.remote or _UNKNOWN
+    return request.remote or "unknown"
 
 
 def _check_authorization(request: web.Request, accepted: Sequence[Secret]) -> None:
