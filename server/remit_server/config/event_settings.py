@@ -46,6 +46,7 @@ class TransmitterSettings:
     tenants: frozenset[str] = frozenset()
     authorization: tuple[Secret, ...] = field(default=(), repr=False)
     events_per_minute: int = 600
+    configuration_url: str | None = None
     receiver_url: str | None = None
     access_token_file: Path | None = None
     poll_url: str | None = None
@@ -63,7 +64,8 @@ class TransmitterSettings:
         return f"ssf:{self.signer.alias}"
 
     def __post_init__(self) -> None:
-        mistakes = (*_subject_mistakes(self), *_delivery_mistakes(self))
+        of_delivery = _push_mistakes(self) if self.delivery is Delivery.PUSH else _poll_mistakes(self)
+        mistakes = (*_subject_mistakes(self), *_configuration_mistakes(self), *of_delivery)
         if mistakes:
             raise InvalidSettings(mistakes)
 
@@ -148,16 +150,27 @@ def _subject_mistakes(settings: TransmitterSettings) -> Iterator[tuple[str, str]
         yield "tenants", "must each be 1 to 255 printable ASCII characters"
 
 
-def _delivery_mistakes(settings: TransmitterSettings) -> Iterator[tuple[str, str]]:
-    """Yields what is wrong with how events come."""
+def _configuration_mistakes(settings: TransmitterSettings) -> Iterator[tuple[str, str]]:
+    """Yields what is wrong with how the stream is set up."""
+    url = settings.configuration_url
+    if url is not None and (wrong := url_mistake(url, settings.signer.allowed_hosts)):
+        yield "configuration_url", wrong
     if settings.receiver_url is not None and (wrong := url_mistake(settings.receiver_url)):
         yield "receiver_url", wrong
-    if settings.delivery is Delivery.PUSH:
-        if settings.poll_url is not None:
-            yield "poll_url", 'belongs to delivery = "poll"'
-        return
+
+
+def _push_mistakes(settings: TransmitterSettings) -> Iterator[tuple[str, str]]:
+    """Yields what is wrong with a stream that is pushed."""
+    if settings.poll_url is not None:
+        yield "poll_url", 'belongs to delivery = "poll"'
+    if len(settings.authorization) > MOST_SECRETS:
+        yield "authorization_files", "must be one file, or two during a rotation"
+
+
+def _poll_mistakes(settings: TransmitterSettings) -> Iterator[tuple[str, str]]:
+    """Yields what is wrong with a stream that is polled."""
     if settings.authorization:
-        yield "authorization_file", 'belongs to delivery = "push": nobody calls the gateway for a poll'
+        yield "authorization_files", 'belongs to delivery = "push": nobody calls the gateway for a poll'
     if settings.access_token_file is None:
         yield "access_token_file", "is missing: polling asks the transmitter with an access token"
     if settings.poll_url is None:

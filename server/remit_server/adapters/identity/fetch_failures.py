@@ -18,6 +18,10 @@ class FetchFailed(Exception):  # noqa: N818 - named for what it says
     """The document cannot be had; says why and what to do, with nothing of what the other side sent."""
 
 
+class FetchTimedOut(FetchFailed):
+    """No whole answer came within the deadline."""
+
+
 def fetch_failure(error: aiohttp.ClientError, host: str, ca_file: Path | None) -> FetchFailed:
     """Returns what a failed connection or a malformed answer is called; `host` is of the configuration."""
     match error:

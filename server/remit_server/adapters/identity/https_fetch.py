@@ -8,19 +8,20 @@ import asyncio
 import ipaddress
 import socket
 import ssl
-from collections.abc import Awaitable, Callable, Collection, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 from typing import Final, Protocol
 from urllib.parse import urlsplit
 
 import aiohttp
 from aiohttp.abc import AbstractResolver, ResolveResult
 
-from remit_server.adapters.identity.fetch_failures import FetchFailed, fetch_failure
+from remit_server.adapters.identity.fetch_failures import FetchFailed, FetchTimedOut, fetch_failure
 from remit_server.config.identity_rules import url_mistake
 
-__all__ = ["Fetch", "FetchFailed", "HttpsFetch"]
+__all__ = ["Fetch", "FetchFailed", "FetchTimedOut", "HttpAnswer", "HttpsFetch"]
 
 FETCH_DEADLINE_SECONDS: Final = 5.0
 MAX_DOCUMENT_BYTES: Final = 100 * 1024
@@ -39,6 +40,14 @@ class Fetch(Protocol):
     async def __call__(self, url: str, /) -> bytes:
         """Returns the document; raises FetchFailed for every other outcome."""
         ...
+
+
+@dataclass(frozen=True, slots=True)
+class HttpAnswer:
+    """What a server answered: its status, and its whole body."""
+
+    status: int
+    body: bytes = field(repr=False)
 
 
 async def resolve_by_system(host: str, port: int) -> Sequence[str]:
@@ -66,13 +75,35 @@ class HttpsFetch:
 
     async def __call__(self, url: str, /) -> bytes:
         """Returns the body of a 200 answer; raises FetchFailed for every other outcome."""
+        answer = await self.exchange("GET", url)
+        if answer.status != _OK:
+            raise FetchFailed(
+                f"the answer has HTTP status {answer.status}, not 200 (redirects are not followed): correct `issuer` "
+                "or `key_set_url`, which must lead straight to the document"
+            )
+        return answer.body
+
+    async def exchange(
+        self,
+        method: str,
+        url: str,
+        *,
+        query: str = "",
+        body: bytes | None = None,
+        headers: Mapping[str, str] = MappingProxyType({}),
+    ) -> HttpAnswer:
+        """Returns the answer to one request, whatever its status; raises FetchFailed when there is none.
+
+        `query` stands apart from the URL, because the URL is held to a place and nothing more.
+        """
         if mistake := url_mistake(url, self.hosts):
             raise FetchFailed(f"the URL {mistake}")
+        asked = f"{url}?{query}" if query else url
         try:
             async with asyncio.timeout(self.deadline_seconds):
-                return await self._fetch(url)
+                return await self._exchange(method, asked, body, {**_HEADERS, **headers})
         except TimeoutError:
-            raise FetchFailed(
+            raise FetchTimedOut(
                 f"no whole answer within {self.deadline_seconds:g} seconds: check routes and firewalls, or that server"
             ) from None
         except aiohttp.ClientError as wrong:
@@ -80,7 +111,7 @@ class HttpsFetch:
         except (OSError, ValueError) as wrong:
             raise FetchFailed("the host or its address cannot be read") from wrong
 
-    async def _fetch(self, url: str) -> bytes:
+    async def _exchange(self, method: str, url: str, body: bytes | None, headers: Mapping[str, str]) -> HttpAnswer:
         """Asks once, without cookies, proxies, redirects or decompression."""
         host = urlsplit(url).hostname or ""
         if _is_address(host):
@@ -101,17 +132,12 @@ class HttpsFetch:
                 auto_decompress=False,  # NOTE: a small body must not become a large one
                 timeout=aiohttp.ClientTimeout(total=None),  # the one deadline stands around all of this
             ) as session,
-            session.get(url, allow_redirects=False, headers=_HEADERS) as answer,
+            session.request(method, url, data=body, allow_redirects=False, headers=headers) as answer,
         ):
-            return await self._body(answer)
+            return HttpAnswer(answer.status, await self._body(answer))
 
     async def _body(self, answer: aiohttp.ClientResponse) -> bytes:
         """Returns the body, reading no further than its bound."""
-        if answer.status != _OK:
-            raise FetchFailed(
-                f"the answer has HTTP status {answer.status}, not 200 (redirects are not followed): correct `issuer` "
-                "or `key_set_url`, which must lead straight to the document"
-            )
         if answer.headers.get("Content-Encoding", "identity") != "identity":
             raise FetchFailed("the answer is compressed although that was not asked for")
         body = bytearray()

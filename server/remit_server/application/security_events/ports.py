@@ -1,12 +1,12 @@
 """What the security events need from outside: one verb each."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import Protocol, TypeVar
 
 from remit_server.domain.audit import AuditRecord
-from remit_server.domain.security_event import SecurityEvent, VerifiedEvent
+from remit_server.domain.security_event import EventRefused, SecurityEvent, VerifiedEvent
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,3 +115,30 @@ class AskStatus(Protocol):
 
 class StatusUnknown(Exception):  # noqa: N818 - named for what it says
     """The identity provider gave no clear answer; says why. Nothing follows from it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Polled:
+    """What one poll brought: tokens by the name they are to be acknowledged by, and whether more wait already."""
+
+    unverified_sets: Mapping[str, str] = field(repr=False)
+    more_available: bool
+
+
+class PollEvents(Protocol):
+    """Fetches events from a transmitter (RFC 8936)."""
+
+    async def __call__(self, acknowledged: Sequence[str], refused: Mapping[str, EventRefused], /) -> Polled:
+        """Tells what became of the events of the last poll, waits for the next, and returns them.
+
+        Raises TransmitterUnavailable when that was not done: nothing was told then, as far as anyone may rely on.
+        """
+        ...
+
+
+class TransmitterUnavailable(Exception):  # noqa: N818 - named for what it says
+    """A transmitter did not answer as it should; says why."""
+
+
+class NoAnswerYet(TransmitterUnavailable):
+    """A transmitter did not answer within the time of one poll: mostly there is nothing to tell."""
