@@ -85,6 +85,9 @@ class ConfigurationFolder:
         ):
             (folder / "secrets" / name).write_text(f"value-of-{name}\n")
             (folder / "secrets" / name).chmod(0o600)
+        for name in ("ssf-acme", "ssf-partner-access-token", "webhook-hr", "directory-token"):
+            (folder / "secrets" / name).write_text(f"value-of-{name}-0123456789abcdef\n")
+            (folder / "secrets" / name).chmod(0o600)
         shutil.copytree(DEPLOY / "ceilings", folder / "ceilings")
         shutil.copytree(DEPLOY.parent / "policies", folder / "policies")
         return cls(folder)

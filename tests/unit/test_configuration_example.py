@@ -20,8 +20,8 @@ from remit_server.config.shapes import (
     ListenerTable,
     MutualListenerTable,
     OpaTable,
-    Table,
 )
+from remit_server.config.table_shape import Table
 
 EXAMPLE = (DEPLOY / "remit.example.toml").read_text(encoding="utf-8")
 DOCUMENT = (DEPLOY.parent / "docs/configuration.md").read_text(encoding="utf-8")
@@ -168,4 +168,5 @@ def test_the_example_needs_nothing_that_is_not_beside_it(tmp_path: Path) -> None
         load(tmp_path / "remit.toml", {})
 
     named = {mistake.place.rpartition(".")[2] for mistake in raised.value.mistakes}
-    assert named == {"certificate_file", "key_file", "client_ca_file", "ceiling_file", "bundle", "url"}
+    secrets = {"access_token_file", "secret_files[0]", "token_file"}
+    assert named == {"certificate_file", "key_file", "client_ca_file", "ceiling_file", "bundle", "url"} | secrets

@@ -69,11 +69,16 @@ def _print_advice(settings: "Settings") -> None:
 def _check_issuers(settings: "Settings") -> None:
     """Prints why an issuer's keys cannot be had and ends with 1, unless all of them can."""
     from remit_server.adapters.identity.jwks import why_keys_fail
+    from remit_server.adapters.security_events.management import ssf_discovery_url
 
     failures = why_keys_fail(settings.issuers)
     for alias, why in failures:
         complain(f"the keys of issuer {alias} cannot be had: {why}")
-    if failures:
+    signers = [transmitter.signer for transmitter in settings.events.transmitters]
+    silent = why_keys_fail(signers, ssf_discovery_url)
+    for alias, why in silent:
+        complain(f"the keys of transmitter {alias} cannot be had: {why}")
+    if failures or silent:
         raise typer.Exit(WRONG)
 
 
@@ -118,6 +123,7 @@ def _rows(settings: "Settings") -> list[tuple[str, str]]:
         ("role", f"{item.arn} in {item.region}, up to {int(item.max_session.total_seconds())} s")
         for item in settings.roles
     ]
+    rows += _event_rows(settings)
     keys = f"access key {settings.aws.access_key_id}" if settings.aws.access_key_id else "the platform's credentials"
     rows += [
         ("policy", f"{settings.policy.bundle}, decided by {_engine(settings)}"),
@@ -127,6 +133,16 @@ def _rows(settings: "Settings") -> list[tuple[str, str]]:
         ("ceilings", settings.ceilings_digest),
     ]
     return rows
+
+
+def _event_rows(settings: "Settings") -> list[tuple[str, str]]:
+    """Returns who tells the gateway about users."""
+    events = settings.events
+    return [
+        *(("hears", f"{one.source} about users of {one.users_of}, by {one.delivery}") for one in events.transmitters),
+        *(("hears", f"{one.source} about users of {', '.join(sorted(one.issuers))}") for one in events.webhooks),
+        *(("asks", f"{one.source} about users of {one.issuer}") for one in events.status_polls),
+    ]
 
 
 def _engine(settings: "Settings") -> str:

@@ -6,7 +6,14 @@ import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from remit_server.config import loading_cloud, loading_identity, loading_operators, loading_policy, loading_serving
+from remit_server.config import (
+    loading_cloud,
+    loading_events,
+    loading_identity,
+    loading_operators,
+    loading_policy,
+    loading_serving,
+)
 from remit_server.config.files import Files
 from remit_server.config.mistakes import ConfigurationError, Mistake, Notes
 from remit_server.config.settings import AgentSettings, Settings
@@ -55,6 +62,8 @@ def _settings(path: Path, source: Source, files: Files) -> Settings | None:
         administrators = loading_operators.administrators(
             shapes["administrators"], known_issuers, known_agents, listen.mtls, notes
         )
+    has_http = listen is None or listen.http is not None
+    events = loading_events.events(source, known_issuers, files, has_http=has_http)
     aws = loading_cloud.aws(shapes["aws"], source, files) if shapes["aws"] else None
     region = shapes["aws"].region if shapes["aws"] else None
     roles = loading_cloud.roles(known_roles, region, files)
@@ -80,6 +89,7 @@ def _settings(path: Path, source: Source, files: Files) -> Settings | None:
         ceilings_digest=ceilings_digest,
         http=http,
         administrators=administrators,
+        events=events,
     )
 
 

@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
 
+from remit_server.config.event_settings import EventSettings
 from remit_server.config.identity_settings import AgentSettings, Binding, ClaimProfile, IssuerSettings
 from remit_server.domain.entitlement import Role
 from remit_server.domain.secret import Secret
@@ -14,6 +15,7 @@ __all__ = [
     "AwsSettings",
     "Binding",
     "ClaimProfile",
+    "EventSettings",
     "HttpListenerSettings",
     "IssuerSettings",
     "LimitSettings",
@@ -127,3 +129,4 @@ class Settings:
     ceilings_digest: str
     http: HttpListenerSettings | None = None
     administrators: frozenset[str] = frozenset()
+    events: EventSettings = field(default_factory=EventSettings)

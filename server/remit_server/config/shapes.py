@@ -3,20 +3,11 @@
 What spans keys or needs the disk is checked afterwards. `docs/configuration.md` lists the same keys.
 """
 
-from typing import Any, Final, Literal
+from typing import Final, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
-
-
-def _key(what: str, example: str, default: Any = ..., **bounds: Any) -> Any:
-    """Describes one key: what it is, and how it is written."""
-    return Field(default, description=what, examples=[example], **bounds)
-
-
-class Table(BaseModel):
-    """A table of the file: unknown keys are refused, and a string is no number."""
-
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, hide_input_in_errors=True)
+from remit_server.config.event_shapes import EVENT_LISTS
+from remit_server.config.table_shape import Table
+from remit_server.config.table_shape import key as _key
 
 
 class ListenerTable(Table):
@@ -282,8 +273,13 @@ TABLES: Final[dict[str, type[Table]]] = {
     "forbidden": ForbiddenTable,
     "administrators": AdministratorTable,
 }
-LISTS: Final[dict[str, type[Table]]] = {"issuers": IssuerTable, "agents": AgentTable, "roles": RoleTable}
-OPTIONAL: Final = frozenset({"limits", "forbidden", "agents", "administrators"})
+LISTS: Final[dict[str, type[Table]]] = {
+    "issuers": IssuerTable,
+    "agents": AgentTable,
+    "roles": RoleTable,
+    **EVENT_LISTS,
+}
+OPTIONAL: Final = frozenset({"limits", "forbidden", "agents", "administrators", *EVENT_LISTS})
 SECRETS: Final = {
     "aws.secret_access_key": "aws.secret_access_key_file",
     "aws.session_token": "aws.session_token_file",

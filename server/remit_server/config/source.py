@@ -14,7 +14,8 @@ from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
 from remit_server.config.mistakes import Notes
-from remit_server.config.shapes import LISTS, OPTIONAL, SECRETS, TABLES, Table
+from remit_server.config.shapes import LISTS, OPTIONAL, SECRETS, TABLES
+from remit_server.config.table_shape import Table
 from remit_server.domain.secret import Secret
 
 PREFIX: Final = "REMIT__"

@@ -220,10 +220,13 @@ class IssuerKeys:
         return url
 
 
-def why_keys_fail(issuers: Sequence[IssuerSettings]) -> Sequence[tuple[str, str]]:
+def why_keys_fail(
+    issuers: Sequence[IssuerSettings], discovery_url: Callable[[str], str] = openid_discovery_url
+) -> Sequence[tuple[str, str]]:
     """Asks every issuer now; returns alias and reason of each whose keys cannot be had. Runs an event loop."""
 
     async def look() -> list[str | None]:
-        return await asyncio.gather(*(IssuerKeys.over_https(item, SystemClock()).failure() for item in issuers))
+        clock = SystemClock()
+        return await asyncio.gather(*(IssuerKeys.over_https(item, clock, discovery_url).failure() for item in issuers))
 
     return [(item.alias, why) for item, why in zip(issuers, asyncio.run(look()), strict=True) if why is not None]
