@@ -1,7 +1,7 @@
 # METADATA
 # title: Who may do what with this OPA
 # description: |
-#   The gateway may ask for the one decision, anybody may ask whether OPA is well, and nobody may do anything else: not
+#   The gateway may ask for its two decisions, anybody may ask whether OPA is well, and nobody may do anything else: not
 #   read or write data and policies, not run a query of their own. It is no part of the gateway's bundle.
 package system.authz
 
@@ -12,7 +12,8 @@ default allow := false
 
 allow if {
 	input.method == "POST"
-	input.path == ["v1", "data", "remit", "issue", "decision"]
+	some question in {"issue", "admin"}
+	input.path == ["v1", "data", "remit", question, "decision"]
 	is_gateway
 }
 

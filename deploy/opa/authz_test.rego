@@ -11,6 +11,15 @@ test_the_gateway_may_ask_for_the_decision if {
 		with data.gateway as gateway
 }
 
+test_the_gateway_may_ask_who_may_administer if {
+	authz.allow with input as {
+		"method": "POST",
+		"path": ["v1", "data", "remit", "admin", "decision"],
+		"identity": "the gateway's token",
+	}
+		with data.gateway as gateway
+}
+
 test_nobody_else_may if {
 	every identity in ["", "another", gateway.token_sha256] {
 		not authz.allow with input as {"method": "POST", "path": decision, "identity": identity}
@@ -30,6 +39,7 @@ test_the_gateway_may_do_nothing_else if {
 			["v1", "data"],
 			["v1", "data", "remit"],
 			["v1", "data", "remit", "issue", "decision", "allow"],
+			["v1", "data", "remit", "lib", "decision"],
 			["v1", "policies", "remit"],
 			["v1", "query"],
 			["v1", "compile"],

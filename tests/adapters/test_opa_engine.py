@@ -68,13 +68,13 @@ async def test_the_question_is_sent_as_it_is_recorded_to_the_one_path(opa: FakeO
 
 async def test_the_library_can_neither_upload_nor_ask_anything_else(opa: FakeOpa) -> None:
     async with OpaClient(settings_for(opa.url)) as client:
-        with pytest.raises(ValueError, match="nothing but the decision"):
+        with pytest.raises(ValueError, match="nothing but the two decisions"):
             await client.update_policy_from_string("package a\nb { true }", "remit")
-        with pytest.raises(ValueError, match="nothing but the decision"):
+        with pytest.raises(ValueError, match="nothing but the two decisions"):
             await client.update_or_create_data({"admin": True}, "remit")
-        with pytest.raises(ValueError, match="nothing but the decision"):
-            await client.query_rule({}, "remit.admin", "decision")
-        with pytest.raises(ValueError, match="nothing but the decision"):
+        with pytest.raises(ValueError, match="nothing but the two decisions"):
+            await client.query_rule({}, "remit.admin", "reasons")
+        with pytest.raises(ValueError, match="nothing but the two decisions"):
             await client.query_rule({}, "remit.issue", "/../decision")
 
     assert opa.heads == []
@@ -89,7 +89,7 @@ async def test_what_the_library_would_read_by_itself_is_not_taken(opa: FakeOpa) 
 
     async with Later(settings_for(opa.url)) as client:
         with pytest.raises(Unanswered, match="read its answer by itself"):
-            await client.decision(told_to("allow"))
+            await client.decision(told_to("allow"), ENTRYPOINT)
 
 
 async def test_another_revision_is_not_asked_for(opa: FakeOpa, bundle: Bundle) -> None:

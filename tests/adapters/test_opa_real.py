@@ -250,9 +250,10 @@ async def test_the_gateways_identity_may_ask_and_do_nothing_else(tmp_path: Path,
                         url = f"{opa.url}{path}"
                         async with session.request(method, url, json={}, allow_redirects=False) as answer:
                             answers.append((token == opa.token, method, path, answer.status))
-                    decision = f"{opa.url}/v1/data/remit/issue/decision"
-                    async with session.post(decision, json={"input": {}}) as answer:
-                        assert answer.status == (200 if token == opa.token else 401)
+                    for question in ("issue", "admin"):
+                        decision = f"{opa.url}/v1/data/remit/{question}/decision"
+                        async with session.post(decision, json={"input": {}}) as answer:
+                            assert answer.status == (200 if token == opa.token else 401)
 
             assert [one for one in answers if one[3] not in {401, 403}] == []
             assert isinstance(await outcome(engine), Allow)

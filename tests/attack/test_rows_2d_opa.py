@@ -267,5 +267,5 @@ async def test_o7_the_path_of_the_decision_is_a_constant(scene: Scene) -> None:
     path = ENTRYPOINT.removeprefix("data.").replace(".", "/")
     assert asked == {f"POST /v1/data/{path}?provenance=true&strict-builtin-errors=true HTTP/1.1"}
     async with OpaClient(settings_for(scene.opa.url)) as client:
-        with pytest.raises(ValueError, match="nothing but the decision"):
+        with pytest.raises(ValueError, match="nothing but the two decisions"):
             await client.query_rule({}, "/admin")

@@ -2,39 +2,72 @@ package remit.admin_test
 
 import data.remit.admin
 
-by_group := {"security": ["GrantService.RevokeGrants"]}
+login := "https://login.sandbox.test"
+
+by_group := {
+	"security": [{"may": ["GrantService.RevokeGrants", "GrantService.ListGrants"], "visible": "all"}],
+	"staff": [{"may": ["GrantService.ListGrants"], "visible": "own", "issuers": [login]}],
+	"data": [{"may": ["GrantService.ListGrants"], "visible": [{"accounts": ["111122223333"]}]}],
+}
+
+by_caller := {"spiffe://remit.sandbox": {"spiffe://remit.sandbox/ops/soar": [{
+	"may": ["AuditService.WatchEvents"],
+	"visible": "all",
+}]}}
+
+asked(caller, rpc) := decision if {
+	known := {"issuer": login, "id": "olga", "kind": "person", "groups": [], "claims": {}}
+	decision := admin.decision with input as {
+		"caller": object.union(known, caller),
+		"rpc": rpc,
+		"target": null,
+		"context": {"time": "2026-11-23T09:00:00Z", "source_ip": "192.0.2.7"},
+	}
+		with data.remit.catalog.administration.by_group as by_group
+		with data.remit.catalog.administration.by_caller as by_caller
+}
 
 refused(decision) if {
 	decision.allow == false
+	decision.visible == null
 	{reason.code | some reason in decision.reasons} == {"not_an_administrator"}
 }
 
 test_a_named_group_may_call_what_it_is_named_for if {
-	admin.decision == {"allow": true, "reasons": []} with input as {
-		"caller": {"groups": ["security"]},
-		"rpc": "GrantService.RevokeGrants",
-	}
-		with data.remit.catalog.administration.by_group as by_group
+	asked({"groups": ["security"]}, "GrantService.RevokeGrants") == {"allow": true, "reasons": [], "visible": "all"}
 }
 
 test_it_may_call_nothing_else if {
-	decision := admin.decision with input as {
-		"caller": {"groups": ["security"]},
-		"rpc": "PolicyService.ActivateRevision",
-	}
-		with data.remit.catalog.administration.by_group as by_group
-
-	refused(decision)
+	refused(asked({"groups": ["security"]}, "PolicyService.ActivateRevision"))
 }
 
 test_other_groups_may_call_nothing if {
-	decision := admin.decision with input as {
-		"caller": {"groups": ["analysts"]},
-		"rpc": "GrantService.RevokeGrants",
-	}
-		with data.remit.catalog.administration.by_group as by_group
+	refused(asked({"groups": ["analysts"]}, "GrantService.RevokeGrants"))
+}
 
-	refused(decision)
+test_people_of_a_group_may_see_their_own_grants_only if {
+	asked({"groups": ["staff"]}, "GrantService.ListGrants").visible == ["own"]
+}
+
+test_what_is_visible_adds_up if {
+	asked({"groups": ["staff", "data"]}, "GrantService.ListGrants").visible == ["own", {"accounts": ["111122223333"]}]
+	asked({"groups": ["staff", "security"]}, "GrantService.ListGrants").visible == "all"
+}
+
+test_another_issuers_group_of_that_name_is_another_group if {
+	refused(asked({"issuer": "https://elsewhere.test", "groups": ["staff"]}, "GrantService.ListGrants"))
+}
+
+test_a_pipelines_group_of_that_name_is_nobodys if {
+	refused(asked({"kind": "workload", "groups": ["security"]}, "GrantService.ListGrants"))
+}
+
+soar := {"issuer": "spiffe://remit.sandbox", "id": "spiffe://remit.sandbox/ops/soar", "kind": "workload"}
+
+test_a_workload_is_named_itself if {
+	asked(soar, "AuditService.WatchEvents").allow
+	refused(asked(soar, "AuditService.VerifyChain"))
+	refused(asked(object.union(soar, {"issuer": login}), "AuditService.WatchEvents"))
 }
 
 test_an_empty_question_is_refused if {

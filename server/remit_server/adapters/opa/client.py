@@ -15,14 +15,13 @@ import aiohttp
 from opa_client import AsyncOpaClient  # type: ignore[import-untyped]
 
 from remit_server.adapters.opa.answer import Unanswered
-from remit_server.adapters.rego.checks import ENTRYPOINT
+from remit_server.adapters.rego.checks import ADMIN_ENTRYPOINT, ENTRYPOINT
 from remit_server.adapters.strict_json import MalformedJson, strict_json
 from remit_server.config.settings import OpaSettings
 from remit_server.domain.decision import DecisionInput
 
 MAX_ANSWER_BYTES: Final = 256 * 1024
 _OK: Final = 200
-_PACKAGE, _, _RULE = ENTRYPOINT.removeprefix("data.").rpartition(".")
 # NOTE: with strict-builtin-errors a builtin that fails ends the decision, as it does on the embedded engine; without,
 # OPA takes it for undefined and goes on.
 _PARAMETERS: Final = {"provenance": "true", "strict-builtin-errors": "true"}
@@ -32,7 +31,7 @@ _REPLACED: Final = ("_init_session", "_request")
 
 
 class OpaClient(AsyncOpaClient):  # type: ignore[misc] # the library has no types
-    """Asks for the one decision, once, without redirects, and reads the answer within its bound.
+    """Asks for one of the decisions, once, without redirects, and reads the answer within its bound.
 
     Nothing else of the library's API goes out: it could upload and rewrite policies.
     """
@@ -55,17 +54,18 @@ class OpaClient(AsyncOpaClient):  # type: ignore[misc] # the library has no type
         )
         self._ca_file = settings.ca_file
         self._connections = settings.connections
-        path = ENTRYPOINT.replace(".", "/")
         query = "&".join(f"{name}={value}" for name, value in _PARAMETERS.items())
-        self._only = ("POST", f"{self.root_url}/{path}?{query}")
+        paths = [entrypoint.replace(".", "/") for entrypoint in (ENTRYPOINT, ADMIN_ENTRYPOINT)]
+        self._only = frozenset(("POST", f"{self.root_url}/{path}?{query}") for path in paths)
 
-    async def decision(self, question: DecisionInput) -> Any:
+    async def decision(self, question: DecisionInput, entrypoint: str) -> Any:
         """Returns what OPA's answer holds, read strictly; the deadline is the caller's to set.
 
         Raises Unanswered for an HTTP status other than 200 and for a body that is not plain JSON within its bound,
         aiohttp.ClientError and OSError for what fails below HTTP.
         """
-        answer = await self.query_rule(question, _PACKAGE, _RULE, query_params=_PARAMETERS)
+        package, _, rule = entrypoint.removeprefix("data.").rpartition(".")
+        answer = await self.query_rule(question, package, rule, query_params=_PARAMETERS)
         if not isinstance(answer, _Read):
             raise Unanswered("opa-python-client read its answer by itself", "Install the version in constraints.txt")
         return answer.value
@@ -103,8 +103,8 @@ class OpaClient(AsyncOpaClient):  # type: ignore[misc] # the library has no type
     @asynccontextmanager
     async def _request(self, method: str, url: str, **kwargs: Any) -> AsyncIterator["_Answered"]:
         """Sends the question in the very text that is recorded; the library's own tries again and follows redirects."""
-        if (method, url) != self._only:
-            raise ValueError("nothing but the decision is asked of OPA")
+        if (method, url) not in self._only:
+            raise ValueError("nothing but the two decisions is asked of OPA")
         question: DecisionInput = kwargs["json"]["input"]
         async with self._session.request(
             method,

@@ -6,7 +6,7 @@ import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 import aiohttp
 
@@ -17,12 +17,15 @@ from remit_server.adapters.opa.bundle_server import BundleServer
 from remit_server.adapters.opa.client import OpaClient
 from remit_server.adapters.opa.nonce import new_nonce, served_revision
 from remit_server.adapters.opa.signing import BundleSigner
+from remit_server.adapters.policy.admin_decision import NOBODY, admin_decision_in
 from remit_server.adapters.policy.bundle import Bundle
 from remit_server.adapters.policy.decision import PolicyBusy, PolicyUnavailable, decision_in
-from remit_server.adapters.policy.stranger import STRANGER, refuses_a_stranger
+from remit_server.adapters.policy.stranger import STRANGER, refuses_a_strange_operator, refuses_a_stranger
+from remit_server.adapters.rego.checks import ADMIN_ENTRYPOINT, ENTRYPOINT
 from remit_server.adapters.rego.embedded import MAX_QUESTION, check_bundle
 from remit_server.application.ports import Revision
 from remit_server.config.settings import OpaSettings
+from remit_server.domain.administration import AdminDecision
 from remit_server.domain.decision import Decision, DecisionInput
 
 _log: Final = logging.getLogger(__name__)
@@ -68,6 +71,7 @@ class OpaServer:
         self._free = asyncio.Semaphore(settings.connections)
         self._waiting = 0
         self._active = Revision("", {})
+        self._administers = False
         self._signer: BundleSigner | None = None
         self._nonce = ""
         self._open = AsyncExitStack()
@@ -116,6 +120,16 @@ class OpaServer:
 
         Raises Outage(POLICY_UNAVAILABLE) for anything else, Outage(OVERLOADED) when too many questions wait.
         """
+        return decision_in(_value_of(await self._decided(revision, question, ENTRYPOINT)))
+
+    async def administer(self, revision: Revision, question: DecisionInput, /) -> AdminDecision:
+        """Returns that revision's complete decision on the security side; it fails as `decide` does."""
+        if revision.digest == self._active.digest and not self._administers:
+            return NOBODY
+        return admin_decision_in(_value_of(await self._decided(revision, question, ADMIN_ENTRYPOINT)))
+
+    async def _decided(self, revision: Revision, question: DecisionInput, entrypoint: str) -> Answer:
+        """Returns OPA's answer by that revision, which is the active one; raises PolicyUnavailable and PolicyBusy."""
         if revision.digest != self._active.digest:
             raise PolicyUnavailable("the revision asked for is not the active one")
         if len(question.text) > MAX_QUESTION:
@@ -123,7 +137,7 @@ class OpaServer:
         async with self._place():
             if not self._breaker.admits():
                 raise PolicyUnavailable("OPA failed several times in a row and is asked again in a moment")
-            return _decision_in(await self._counted(question, revision.digest))
+            return await self._counted(question, revision.digest, entrypoint)
 
     async def activate(self, bundle: Bundle) -> None:
         """Gives OPA another bundle and decides by it once OPA does; until then there are outages, a moment long.
@@ -147,13 +161,22 @@ class OpaServer:
         """Makes a bundle the active one after OPA has pulled it and has refused a stranger by it."""
         await self._pulled(bundle.revision)
 
-        async def ask(sample: DecisionInput) -> Decision:
+        async def value_of(sample: DecisionInput, entrypoint: str) -> Any:
             try:
-                return _decision_in(await self._asked(sample, bundle.revision, seconds=_SAMPLE_SECONDS))
+                return _value_of(await self._asked(sample, bundle.revision, entrypoint, seconds=_SAMPLE_SECONDS))
             except Unanswered as failed:
                 raise PolicyUnavailable(failed.why) from failed
 
-        await refuses_a_stranger(ask)
+        async def decide(sample: DecisionInput) -> Decision:
+            return decision_in(await value_of(sample, ENTRYPOINT))
+
+        async def administer(sample: DecisionInput) -> AdminDecision:
+            return admin_decision_in(await value_of(sample, ADMIN_ENTRYPOINT))
+
+        await refuses_a_stranger(decide)
+        if bundle.administers:
+            await refuses_a_strange_operator(administer)
+        self._administers = bundle.administers
         self._active = Revision(bundle.revision, bundle.capabilities)
         self._breaker.succeeded()
 
@@ -165,7 +188,7 @@ class OpaServer:
             async with asyncio.timeout(seconds):
                 while True:
                     try:
-                        await self._asked(STRANGER, revision, seconds=_SAMPLE_SECONDS)
+                        await self._asked(STRANGER, revision, ENTRYPOINT, seconds=_SAMPLE_SECONDS)
                     except Unanswered as failed:
                         last = failed
                         if failed.hopeless:
@@ -178,10 +201,10 @@ class OpaServer:
         waited = "" if last.hopeless else f", {seconds:g} s after the bundle was offered to it at {self.bundle_address}"
         raise OpaRefused(f"OPA at {self._settings.url} cannot decide: {last.why}{waited}. {last.mend or _SEE}.")
 
-    async def _counted(self, question: DecisionInput, revision: str) -> Answer:
+    async def _counted(self, question: DecisionInput, revision: str, entrypoint: str) -> Answer:
         """Returns OPA's answer, and lets the breaker know how it went; raises PolicyUnavailable."""
         try:
-            answer = await self._asked(question, revision, seconds=self._limits.decision_seconds)
+            answer = await self._asked(question, revision, entrypoint, seconds=self._limits.decision_seconds)
         except Unanswered as failed:
             _log.warning("opa gave no answer that may be used", extra={"cause": failed.why, "mend": failed.mend})
             if not failed.opa_is_ill:
@@ -197,11 +220,11 @@ class OpaServer:
         self._breaker.succeeded()
         return answer
 
-    async def _asked(self, question: DecisionInput, revision: str, *, seconds: float) -> Answer:
+    async def _asked(self, question: DecisionInput, revision: str, entrypoint: str, *, seconds: float) -> Answer:
         """Returns OPA's answer by this revision; raises Unanswered for everything else, also when the time is over."""
         try:
             async with asyncio.timeout(seconds):
-                body = await self._client.decision(question)
+                body = await self._client.decision(question, entrypoint)
         except TimeoutError as late:
             raise Unanswered(f"it did not answer within {seconds:g} s") from late
         # ValueError is what aiohttp raises for some of what is no HTTP; RuntimeError, for a session that is closed.
@@ -244,8 +267,8 @@ def _other(held: str, revision: str) -> str:
     return f"it decides by revision {held[:12]}..., not by {revision[:12]}..."
 
 
-def _decision_in(answer: Answer) -> Decision:
-    """Returns the decision in an answer; raises PolicyUnavailable where there is none."""
+def _value_of(answer: Answer) -> Any:
+    """Returns the value of the rule that was asked for; raises PolicyUnavailable where it has none."""
     if not answer.is_defined:
         raise PolicyUnavailable("the decision is undefined")
-    return decision_in(answer.value)
+    return answer.value

@@ -23,6 +23,7 @@ from remit_server.domain.capability import CapabilityTemplate
 MANIFEST: Final = ".manifest"
 SIGNATURES: Final = ".signatures.json"
 ROOTS: Final = ["remit"]
+ADMINISTRATION: Final = "remit/admin/"
 _OUTSIDE_THE_REVISION: Final = frozenset({MANIFEST, SIGNATURES})
 _DATA_NAMES: Final = frozenset({"data.yaml", "data.json"})
 _REVISION: Final = re.compile(r"[0-9a-f]{64}")
@@ -46,6 +47,11 @@ class Bundle:
     def rules(self) -> tuple[tuple[str, str], ...]:
         """The modules that decide: everything but the `*_test.rego` files."""
         return tuple(module for module in self.modules if not is_test(module[0]))
+
+    @property
+    def administers(self) -> bool:
+        """Says whether it decides who may call the security side; a bundle that does not lets nobody."""
+        return any(path.startswith(ADMINISTRATION) for path, _ in self.rules)
 
 
 @dataclass(frozen=True, slots=True)

@@ -79,7 +79,7 @@ def _decision(value: Any) -> Decision:
         raise Malformed(("allow",), "must be true or false")
     items(raw["entitlements"], ("entitlements",), least=0, most=0)
     reasons = items(raw["reasons"], ("reasons",), least=1, most=MAX_REASONS)
-    return Deny(tuple(_reason(item, ("reasons", place)) for place, item in enumerate(reasons)))
+    return Deny(tuple(reason_of(item, ("reasons", place)) for place, item in enumerate(reasons)))
 
 
 def _allow(raw: dict[str, Any]) -> Allow:
@@ -92,8 +92,8 @@ def _allow(raw: dict[str, Any]) -> Allow:
     return Allow(entitlements)
 
 
-def _reason(value: Any, where: Where) -> PolicyReason:
-    """Returns one reason of a no."""
+def reason_of(value: Any, where: Where) -> PolicyReason:
+    """Returns one reason of a no; raises Malformed."""
     raw = members(value, where, required=frozenset({"code", "message", "remedy"}))
     if not isinstance(raw["remedy"], str) or raw["remedy"] not in {remedy.value for remedy in Remedy}:
         raise Malformed((*where, "remedy"), f"must be one of {', '.join(remedy.value for remedy in Remedy)}")

@@ -3,15 +3,17 @@
 from dataclasses import dataclass, replace
 from typing import Final
 
+from remit_server.adapters.policy.admin_decision import NOBODY, admin_decision_of
 from remit_server.adapters.policy.bundle import Bundle
 from remit_server.adapters.policy.decision import PolicyBusy, PolicyUnavailable, decision_of
 from remit_server.adapters.policy.findings import BundleRefused, Finding
-from remit_server.adapters.policy.stranger import refuses_a_stranger
+from remit_server.adapters.policy.stranger import refuses_a_strange_operator, refuses_a_stranger
 from remit_server.adapters.rego import wire
 from remit_server.adapters.rego.checks import ADMIN_ENTRYPOINT, ENTRYPOINT, text_findings
 from remit_server.adapters.rego.process import EvaluationFailed, Program, WorkerLost, check_rules
 from remit_server.adapters.rego.team import RegoTeam, TeamBusy
 from remit_server.application.ports import Revision
+from remit_server.domain.administration import AdminDecision
 from remit_server.domain.decision import Decision, DecisionInput
 
 MAX_QUESTION: Final = 1 << 20
@@ -37,16 +39,17 @@ class EngineLimits:
 class EmbeddedRego:
     """Decides by the bundle it was started with, and by any other that is activated later: one engine per revision."""
 
-    def __init__(self, limits: EngineLimits, revision: Revision, team: RegoTeam) -> None:
+    def __init__(self, limits: EngineLimits, bundle: Bundle, team: RegoTeam) -> None:
         self._limits = limits
-        self._active = revision
+        self._active = Revision(bundle.revision, bundle.capabilities)
+        self._administers = bundle.administers
         self._team = team
 
     @classmethod
     async def start(cls, bundle: Bundle, limits: EngineLimits | None = None) -> "EmbeddedRego":
         """Returns the engine, warm; raises BundleRefused for a bundle that may not decide."""
         limits = limits or EngineLimits()
-        return cls(limits, Revision(bundle.revision, bundle.capabilities), await _warm_team(bundle, limits))
+        return cls(limits, bundle, await _warm_team(bundle, limits))
 
     @property
     def active(self) -> Revision:
@@ -63,17 +66,29 @@ class EmbeddedRego:
 
         Raises Outage(POLICY_UNAVAILABLE) for anything else, Outage(OVERLOADED) when too many questions wait.
         """
+        self._check(revision, question)
+        return decision_of(await _answered(self._team, wire.ISSUE, question.text, self._limits))
+
+    async def administer(self, revision: Revision, question: DecisionInput, /) -> AdminDecision:
+        """Returns that revision's complete decision on the security side; it fails as `decide` does."""
+        self._check(revision, question)
+        if not self._administers:
+            return NOBODY
+        return admin_decision_of(await _answered(self._team, wire.ADMIN, question.text, self._limits))
+
+    def _check(self, revision: Revision, question: DecisionInput) -> None:
+        """Raises PolicyUnavailable for a revision that is not active and for a monstrous question."""
         if revision.digest != self._active.digest:
             raise PolicyUnavailable("the revision asked for is not the active one")
         if len(question.text) > MAX_QUESTION:
             raise PolicyUnavailable("the question is too long")
-        return await _decided(self._team, question.text, self._limits)
 
     async def activate(self, bundle: Bundle) -> None:
         """Loads another bundle beside the active one and swaps them; raises BundleRefused and leaves all as it was."""
         team = await _warm_team(bundle, self._limits)
         before, self._team = self._team, team
         self._active = Revision(bundle.revision, bundle.capabilities)
+        self._administers = bundle.administers
         await before.close(grace_seconds=self._limits.wait_seconds + self._limits.decision_seconds)
 
     async def close(self) -> None:
@@ -89,7 +104,7 @@ async def check_bundle(bundle: Bundle, limits: EngineLimits | None = None) -> tu
     found = text_findings(bundle.modules)
     if not found:
         entrypoints = [ENTRYPOINT]
-        if any(path.startswith("remit/admin/") for path, _ in bundle.rules):
+        if bundle.administers:
             entrypoints.append(ADMIN_ENTRYPOINT)
         for entrypoint in entrypoints:
             refused, advised = await check_rules(_program(bundle, limits), entrypoint)
@@ -109,7 +124,7 @@ async def _warm_team(bundle: Bundle, limits: EngineLimits) -> RegoTeam:
     await team.start()
     try:
         patient = replace(limits, decision_seconds=max(5.0, limits.decision_seconds))
-        await refuses_a_stranger(lambda sample: _decided(team, sample.text, patient))
+        await _refuses_strangers(team, patient, administers=bundle.administers)
     except BaseException:
         await team.close()
         raise
@@ -123,14 +138,28 @@ def _program(bundle: Bundle, limits: EngineLimits) -> Program:
     )
 
 
-async def _decided(team: RegoTeam, question: str, limits: EngineLimits) -> Decision:
-    """Returns the decision on one question; raises Outage for everything that is none."""
+async def _refuses_strangers(team: RegoTeam, limits: EngineLimits, *, administers: bool) -> None:
+    """Raises BundleRefused unless the policy refuses nobody everything, on both sides."""
+
+    async def decide(sample: DecisionInput) -> Decision:
+        return decision_of(await _answered(team, wire.ISSUE, sample.text, limits))
+
+    async def administer(sample: DecisionInput) -> AdminDecision:
+        return admin_decision_of(await _answered(team, wire.ADMIN, sample.text, limits))
+
+    await refuses_a_stranger(decide)
+    if administers:
+        await refuses_a_strange_operator(administer)
+
+
+async def _answered(team: RegoTeam, kind: bytes, question: str, limits: EngineLimits) -> str:
+    """Returns the value of the rule that this kind of question is for; raises Outage where there is none."""
     try:
-        answer = await team.ask(wire.ISSUE, question, seconds=limits.decision_seconds, wait_seconds=limits.wait_seconds)
+        answer = await team.ask(kind, question, seconds=limits.decision_seconds, wait_seconds=limits.wait_seconds)
     except TeamBusy as busy:
         raise PolicyBusy from busy
     except (WorkerLost, EvaluationFailed) as failed:
         raise PolicyUnavailable(str(failed)) from failed
     if answer is None:
         raise PolicyUnavailable("the decision is undefined")
-    return decision_of(answer)
+    return answer

@@ -2,6 +2,9 @@
 
 from typing import Protocol
 
+from remit_server.application.ports import Revision
+from remit_server.domain.administration import AdminDecision
+from remit_server.domain.decision import DecisionInput
 from remit_server.domain.identity import Caller
 from remit_server.domain.operator import Operator
 
@@ -23,4 +26,20 @@ class IsRevoked(Protocol):
 
     async def __call__(self, operator: Operator, /) -> bool:
         """Says whether the operator is blocked, or its token was issued before it was revoked; raises Outage."""
+        ...
+
+
+class AdminPolicy(Protocol):
+    """The security team's Rego on the security side, behind whichever engine."""
+
+    @property
+    def active(self) -> Revision:
+        """The revision that decides now."""
+        ...
+
+    async def administer(self, revision: Revision, question: DecisionInput, /) -> AdminDecision:
+        """Returns the complete decision of that revision.
+
+        Raises Outage(POLICY_UNAVAILABLE) for anything else, Outage(OVERLOADED) when too many questions wait.
+        """
         ...
