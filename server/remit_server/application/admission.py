@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from remit_server.application.ports import Authenticate, Clock, Ledger
 from remit_server.domain.audit import CallersRejected, RequestRefused, Who
 from remit_server.domain.errors import InvalidRequest, Outage, Reason, told_of
-from remit_server.domain.identity import Actor, Admitted, Caller
+from remit_server.domain.identity import Admitted, Caller
 
 MAX_COUNTED = 1024
 MAX_BUDGETS = 10_000
@@ -17,26 +17,30 @@ MAX_BUDGETS = 10_000
 
 @dataclass(slots=True)
 class Budget:
-    """A token bucket per actor: `per_minute` calls a minute, all of which may come at once. Remembers 10,000 actors."""
+    """A token bucket per caller: `per_minute` calls a minute, all of which may come at once. Remembers 10,000 callers.
+
+    `who` is what its refusals call a caller.
+    """
 
     clock: Clock
     per_minute: int
+    who: str = "agent"
     _left: OrderedDict[str, tuple[float, float]] = field(default_factory=OrderedDict)
 
-    def spend(self, actor: Actor) -> None:
-        """Takes one call from the actor's budget; raises Outage(RATE_LIMITED) when none is left."""
+    def spend(self, caller_id: str) -> None:
+        """Takes one call from the caller's budget; raises Outage(RATE_LIMITED) when none is left."""
         now = self.clock.monotonic()
-        left, since = self._left.pop(actor.actor_id, (float(self.per_minute), now))
+        left, since = self._left.pop(caller_id, (float(self.per_minute), now))
         left = min(float(self.per_minute), left + (now - since) * self.per_minute / 60)
         allowed = left >= 1
-        self._left[actor.actor_id] = (left - 1 if allowed else left, now)
+        self._left[caller_id] = (left - 1 if allowed else left, now)
         if len(self._left) > MAX_BUDGETS:
             self._left.popitem(last=False)
         if not allowed:
             wait = timedelta(seconds=(1 - left) * 60 / self.per_minute)
             raise Outage(
                 Reason.RATE_LIMITED,
-                f"this agent has used its {self.per_minute} calls a minute: wait {wait.total_seconds():.0f} s",
+                f"this {self.who} has used its {self.per_minute} calls a minute: wait {wait.total_seconds():.0f} s",
                 retry_after=wait,
             )
 
@@ -78,25 +82,26 @@ class Rejections:
 
 @dataclass(slots=True)
 class Places:
-    """How many calls of one actor run at a time: no agent, however busy, takes all the places of the others."""
+    """How many calls of one caller run at a time: none, however busy, takes all the places of the others."""
 
     per_actor: int
     what: str = "calls"
+    who: str = "agent"
     _taken: Counter[str] = field(default_factory=Counter)
 
     @contextmanager
-    def __call__(self, actor: Actor) -> Iterator[None]:
-        """Holds one of the actor's places while the block runs; raises Outage(OVERLOADED) when none is free."""
-        if self._taken[actor.actor_id] >= self.per_actor:
-            message = f"{self.per_actor} {self.what} of this agent are running: wait until one of them is over"
+    def __call__(self, caller_id: str) -> Iterator[None]:
+        """Holds one of the caller's places while the block runs; raises Outage(OVERLOADED) when none is free."""
+        if self._taken[caller_id] >= self.per_actor:
+            message = f"{self.per_actor} {self.what} of this {self.who} are running: wait until one of them is over"
             raise Outage(Reason.OVERLOADED, message, retry_after=timedelta(seconds=1))
-        self._taken[actor.actor_id] += 1
+        self._taken[caller_id] += 1
         try:
             yield
         finally:
-            self._taken[actor.actor_id] -= 1
-            if not self._taken[actor.actor_id]:
-                del self._taken[actor.actor_id]
+            self._taken[caller_id] -= 1
+            if not self._taken[caller_id]:
+                del self._taken[caller_id]
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,8 +124,8 @@ class Admission:
         with ExitStack() as held:
             try:
                 actor = await self.authenticate(caller)
-                self.budgets[method].spend(actor)
-                held.enter_context(self.places(actor))
+                self.budgets[method].spend(actor.actor_id)
+                held.enter_context(self.places(actor.actor_id))
             except Exception as error:
                 self.rejections.count(caller.peer, told_of(error).reason)
                 raise

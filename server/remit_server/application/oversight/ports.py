@@ -4,7 +4,9 @@ from typing import Protocol
 
 from remit_server.application.ports import Revision
 from remit_server.domain.administration import AdminDecision
+from remit_server.domain.audit import AuditRecord
 from remit_server.domain.decision import DecisionInput
+from remit_server.domain.errors import Denied
 from remit_server.domain.identity import Caller
 from remit_server.domain.operator import Operator
 
@@ -21,11 +23,22 @@ class AuthenticateOperator(Protocol):
         ...
 
 
-class IsRevoked(Protocol):
+class RevokeOf(Protocol):
     """Knows whose tokens count no more."""
 
-    async def __call__(self, operator: Operator, /) -> bool:
-        """Says whether the operator is blocked, or its token was issued before it was revoked; raises Outage."""
+    async def __call__(self, operator: Operator, /) -> Denied | None:
+        """Returns why the operator is refused, who is blocked or was revoked after its token was issued; else None.
+
+        Raises Outage.
+        """
+        ...
+
+
+class Records(Protocol):
+    """Puts on record."""
+
+    async def record(self, record: AuditRecord, /) -> None:
+        """Returns once the record is durable; raises Outage."""
         ...
 
 
