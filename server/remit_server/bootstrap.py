@@ -4,11 +4,13 @@ import asyncio
 import contextlib
 import logging
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from importlib.metadata import version
+
+from aiohttp import web
 
 from remit_server.adapters.aws.sts import AwsSts
 from remit_server.adapters.database.ledger import open_ledger
@@ -33,6 +35,7 @@ from remit_server.application.issue_credentials import IssueCredentials
 from remit_server.application.ports import Ledger, Policy, Revision
 from remit_server.application.preview_credentials import PreviewCredentials
 from remit_server.application.sweep import Sweep
+from remit_server.bootstrap_events import hear_events
 from remit_server.config.settings import Settings
 from remit_server.domain.audit import GatewayStarted
 from remit_server.domain.errors import RemitError
@@ -108,14 +111,15 @@ async def running_gateway(
         addresses = tuple(server.listen(listener) for listener in settings.listeners)
         await ledger.record(_started(settings, policy.active, seat))
         await server.start()
-        yield Gateway(addresses, policy.active.digest, await _http(stack, settings))
+        routes = await hear_events(stack, settings.events, ledger, clock)
+        yield Gateway(addresses, policy.active.digest, await _http(stack, settings, routes))
 
 
-async def _http(stack: AsyncExitStack, settings: Settings) -> str | None:
+async def _http(stack: AsyncExitStack, settings: Settings, routes: Sequence[web.RouteDef]) -> str | None:
     """Starts the HTTP listener, where there is one, and returns its address."""
     if settings.http is None:
         return None
-    http = HttpServer(settings.http, [])
+    http = HttpServer(settings.http, routes)
     address = await http.start()
     stack.push_async_callback(http.stop, GRACE)
     return address
