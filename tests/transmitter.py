@@ -27,7 +27,10 @@ STREAM_ID = "stream-1"
 
 @dataclass
 class Transmitter:
-    """One transmitter with one client; `queue` holds what waits to be polled, `calls` what it was asked."""
+    """One transmitter with one client.
+
+    `queue` holds what waits to be polled, `pushed` how pushes were answered, `calls` what it was asked.
+    """
 
     authority: Authority
     port: int = 0
@@ -37,6 +40,7 @@ class Transmitter:
     queue: dict[str, str] = field(default_factory=dict)
     acknowledged: list[str] = field(default_factory=list)
     errors: dict[str, Mapping[str, str]] = field(default_factory=dict)
+    pushed: list[int] = field(default_factory=list)
     calls: list[tuple[str, str, Any]] = field(default_factory=list)
     answers: dict[str, web.Response] = field(default_factory=dict)
     metadata_changes: dict[str, Any] = field(default_factory=dict)
@@ -106,6 +110,18 @@ class Transmitter:
             session.post(url, data=token, headers=headers, ssl=context) as answer,
         ):
             return answer.status
+
+    async def deliver(self, event_type: str, event: Mapping[str, Any] | None = None, **claims: Any) -> None:
+        """Delivers a new event as the stream was configured: pushes it, or has it wait."""
+        delivery = self.stream["delivery"] if self.stream else {}
+        if delivery.get("method") != "urn:ietf:rfc:8935":
+            self.enqueue(event_type, event, **claims)
+            return
+        _, token = self.event(event_type, event, **claims)
+        authority = self.authority.bundle_path
+        self.pushed.append(
+            await self.push(delivery["endpoint_url"], token, delivery.get("authorization_header", ""), authority)
+        )
 
     def application(self) -> web.Application:
         application = web.Application()
@@ -183,7 +199,7 @@ class Transmitter:
     async def _verify(self, request: web.Request) -> web.Response:
         content = await self._asked(request)
         stream = {"format": "opaque", "id": content["stream_id"]}
-        self.enqueue(VERIFICATION, {"state": content["state"]}, sub_id=stream)
+        await self.deliver(VERIFICATION, {"state": content["state"]}, sub_id=stream)
         return web.Response(status=204)
 
 

@@ -29,7 +29,7 @@ from remit_server.domain.audit_events import (
     SecurityEventsRefused,
 )
 from remit_server.domain.secret import Secret
-from remit_server.domain.security_event import SecurityEventKind, verification_source
+from remit_server.domain.security_event import SecurityEventKind, awaited_states
 
 SET = {"Content-Type": "application/secevent+jwt"}
 JSON = {"Content-Type": "application/json"}
@@ -111,7 +111,7 @@ async def test_an_event_of_no_consequence_is_acknowledged_and_recorded_once(fron
 
 
 async def test_a_verification_event_with_our_state_is_acknowledged_and_with_another_refused(front: Front) -> None:
-    front.memory.known.add((verification_source("ssf:acme"), "state-1"))
+    front.memory.known.add((awaited_states("ssf:acme"), "state-1"))
 
     ours = await push(front, security_event_token(VERIFICATION, {"state": "state-1"}, jti="v1", sub_id=STREAM))
     other = await push(front, security_event_token(VERIFICATION, {"state": "state-2"}, jti="v2", sub_id=STREAM))

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from remit_server.cli import audit, config, policy
+from remit_server.cli import audit, config, events, policy
 from remit_server.cli.serve import serve
 
 
@@ -36,3 +36,4 @@ def _remit_server(
 app.add_typer(config.app, name="config", help="Check a configuration.")
 app.add_typer(policy.app, name="policy", help="Check and test a policy bundle.")
 app.add_typer(audit.app, name="audit", help="Read and verify the audit trail.")
+app.add_typer(events.app, name="events", help="Set up and verify streams of security events.")

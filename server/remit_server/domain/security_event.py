@@ -93,6 +93,11 @@ class EventRefused(Exception):  # noqa: N818 - named for what it says
         self.why = why
 
 
-def verification_source(source: str) -> str:
-    """Returns under which source the states are remembered that were sent to a transmitter to be repeated."""
-    return f"{source}#state"
+def awaited_states(source: str) -> str:
+    """Returns under which source the states are remembered that a transmitter was asked to repeat."""
+    return f"{source}#awaited"
+
+
+def repeated_states(source: str) -> str:
+    """Returns under which source the states are remembered that it repeated."""
+    return f"{source}#verified"

@@ -22,7 +22,8 @@ from remit_server.domain.security_event import (
     StreamUpdated,
     StreamVerification,
     VerifiedEvent,
-    verification_source,
+    awaited_states,
+    repeated_states,
 )
 
 _log = logging.getLogger(__name__)
@@ -73,13 +74,15 @@ class ObeyEvent:
         return is_new
 
     async def _verified(self, event: StreamVerification) -> bool:
-        requested = event.state is not None
-        if event.state is not None and not await self.seen(verification_source(event.source), event.state):
+        """Records that the stream works: once for each state of ours, so that who asked for it can see it."""
+        if event.state is None:
+            record = EventStreamVerified(event.source, event.event_id, requested=False, state_fingerprint="")
+            return await self.record_once(event.source, event.event_id, record)
+        if not await self.seen(awaited_states(event.source), event.state):
             raise EventRefused(EventRefusal.INVALID_STATE, "the state is not one that this receiver asked for")
-        state = "" if event.state is None else fingerprint_of(event.state)
-        return await self.record_once(
-            event.source, event.event_id, EventStreamVerified(event.source, event.event_id, requested, state)
-        )
+        fingerprint = fingerprint_of(event.state)
+        record = EventStreamVerified(event.source, event.event_id, requested=True, state_fingerprint=fingerprint)
+        return await self.record_once(repeated_states(event.source), event.state, record)
 
     async def _updated(self, event: StreamUpdated) -> bool:
         record = EventStreamUpdated(event.source, event.event_id, event.status, event.reason)
