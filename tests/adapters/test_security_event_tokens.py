@@ -29,6 +29,7 @@ from remit_server.domain.security_event import (
     StreamVerification,
 )
 
+NAMED = {"iss": USERS, "sub": "alice"}
 SCHEMAS = "https://schemas.openid.net/secevent"
 
 
@@ -100,6 +101,7 @@ async def test_any_other_event_changes_nothing_and_is_told(event_type: str) -> N
         ({"sub_id": ABSENT}, {"subject": ALICE}),
         ({"sub_id": ABSENT}, {"subject": {"user": ALICE, "tenant": {"format": "opaque", "id": "00o1"}}}),
         ({"sub_id": ABSENT}, {"subject": {"subject_type": "iss-sub", "iss": USERS, "sub": "alice"}}),
+        ({"sub_id": ABSENT}, {"subject": {"subject_type": "id_token_claims", **NAMED, "email": "a@acme.example"}}),
         ({"sub_id": ALICE}, {"subject": ALICE}),
     ],
 )

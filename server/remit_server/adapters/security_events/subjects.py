@@ -84,11 +84,15 @@ def _user_id(settings: TransmitterSettings, identifier: Mapping[str, Any]) -> st
 
 
 def _format(identifier: Mapping[str, Any]) -> str:
-    """Returns the format; RISC's first drafts, which Google sends, call it `subject_type` and write it with hyphens."""
+    """Returns the format; RISC's first drafts, which Google sends, call it `subject_type` and write it with hyphens.
+
+    Their `id_token_claims` are `iss` and `sub`, with an address beside them that decides nothing.
+    """
     if "format" in identifier and "subject_type" in identifier:
         raise _malformed("the subject identifier has both `format` and `subject_type`")
     if "subject_type" in identifier:
-        return _text(identifier, "subject_type").replace("-", "_")
+        drafted = _text(identifier, "subject_type").replace("-", "_")
+        return "iss_sub" if drafted == "id_token_claims" else drafted
     return _text(identifier, "format")
 
 
