@@ -114,6 +114,7 @@ class SessionDeny:
     `<subject>.<task>.*` or `<subject>.*` of `remit:grant`, `<actor>.*` or `*.<revision>` of `remit:by`; `subject` its
     26-character part when it starts with one. `issued_before` is a whole second, None for a grant's or an ended task's
     own pattern, which never issues again. No session it covers was opened after `last_issued` nor works after
+    `covers_until`. `written` says that AWS was told it once: then it stays told, whatever the room, until
     `covers_until`.
     """
 
@@ -127,6 +128,7 @@ class SessionDeny:
     covers_until: datetime
     required: bool
     revoke_time: datetime
+    written: bool = False
 
 
 def opened_before(time: datetime) -> datetime:
