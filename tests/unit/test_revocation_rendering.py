@@ -1,7 +1,7 @@
 """What AWS is told, case by case: what shares a statement, what is dropped, and what happens when room runs out."""
 
 import json
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import pytest
 from tests.revocation_world import NOW, Session, deny, is_denied, part
@@ -231,7 +231,10 @@ def test_subjects_that_cannot_share_a_time_get_two() -> None:
 
 def test_everybodys_old_sessions_become_one_line_when_subjects_alone_do_not_help() -> None:
     denies = [deny(number, [session(number, subject=number)]) for number in range(40)]
-    living = {None: NOW - timedelta(minutes=1), **{part(number): None for number in range(40)}}
+    living: dict[str | None, datetime | None] = {
+        None: NOW - timedelta(minutes=1),
+        **{part(number): None for number in range(40)},
+    }
 
     rendered = render(denies, NOW, living, small(5))
 

@@ -11,7 +11,7 @@ from remit_server.domain.revocation import DenyTag, SessionDeny
 CLOCK_SLACK: Final = timedelta(seconds=5)  # how far AWS's clock and the ledger's may differ
 SECOND: Final = timedelta(seconds=1)
 EVERY: Final = "*"
-CANARY_PREFIX: Final = "canary."
+CANARY_PREFIX: Final = "canary.canary."  # as many parts as a grant's tag, and no subject is called so
 _PART: Final = r"[a-z0-9]{1,64}"
 _NEVER_AGAIN: Final = re.compile(rf"{_PART}\.{_PART}\.(?:{_PART}|\*)")  # a grant, a task
 _BY_TIME: Final = {

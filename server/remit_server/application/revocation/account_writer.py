@@ -1,0 +1,203 @@
+"""Keeps the revocation policies of one AWS account as the outbox wants them, while it holds the account's lease."""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Final
+
+from remit_server.application.ports import Clock
+from remit_server.application.revocation.canaries import Canaries, Watched
+from remit_server.application.revocation.lines import Line
+from remit_server.application.revocation.placing import Room
+from remit_server.application.revocation.ports import DenyOutbox, LeaseLost, RevocationPolicies
+from remit_server.application.revocation.rendering import Rendered, questions, render, unsound
+from remit_server.application.revocation.texts import lines_of
+from remit_server.application.revocation.waves import waves
+from remit_server.domain.revocation import SessionDeny
+
+LEASE_SECONDS: Final = 30.0
+BEGIN_WITH_SECONDS: Final = 15.0  # of the lease: no call to IAM begins with less
+CALL_SECONDS: Final = 10.0  # a call to IAM ends within them, and so before the lease does
+READ_AGAIN_SECONDS: Final = 300.0
+GAP_SECONDS: Final = 1.0  # between two versions of a policy
+DROP_SECONDS: Final = 60.0  # between two writes that only take lines away
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What a writer is made of. `holder` names this process; `bound` is how long AWS may take to obey."""
+
+    outbox: DenyOutbox
+    policies: RevocationPolicies
+    canaries: Canaries
+    clock: Clock
+    holder: str
+    bound: timedelta = timedelta(seconds=300)
+    room: Room = field(default_factory=Room)
+    unsettled_for: Callable[[], timedelta | None] = lambda: None
+    pause: Callable[[float], Awaitable[None]] = asyncio.sleep
+
+
+@dataclass(slots=True)
+class AccountWriter:
+    """One account: what AWS has of it, as far as is known, and what the outbox was told."""
+
+    account: str
+    parts: Parts
+    _known: list[str] | None = None
+    _held_until: float = float("-inf")
+    _read_at: float = float("-inf")
+    _written_at: float = float("-inf")
+    _unwatched: bool = False  # a write was begun that no canary vouches for
+    _told: set[int] = field(default_factory=set)
+    _homeless: set[int] = field(default_factory=set)
+
+    async def __call__(self) -> None:
+        """Brings AWS to what is wanted, once.
+
+        Raises NotWritten, LeaseLost, or what the ledger raises; then another turn mends whatever this one left.
+        """
+        await self.parts.pause(max(0.0, GAP_SECONDS - self._since(self._written_at)))
+        if not await self._hold():
+            return
+        now = self.parts.clock.now()
+        wanted = await self.parts.outbox.wanted(self.account, now)
+        rendered = await self._rendered(wanted, now)
+        if self._known is None or self._since(self._read_at) >= READ_AGAIN_SECONDS:
+            await self._read()
+        changed = self._changed(rendered)
+        watched = await self._write(rendered, changed) if changed else None
+        await self._tell(rendered, wanted, watched)
+        if self._pages() == rendered.pages and (changed or not wanted):
+            await self.parts.outbox.dropped(self.account, self.parts.holder, now)
+        await self._tidy(changed)
+
+    async def _hold(self) -> bool:
+        """Takes or extends the lease; what is known of AWS counts only while nobody else can have written."""
+        began = self.parts.clock.monotonic()
+        held = await self.parts.outbox.hold(self.account, self.parts.holder, LEASE_SECONDS)
+        if not held or began >= self._held_until:
+            self._known = None
+            self._told.clear()
+            self._homeless.clear()
+        self._held_until = began + LEASE_SECONDS if held else float("-inf")
+        return held
+
+    async def _deadline(self) -> float:
+        """Returns until when a call to IAM may take; raises LeaseLost when it may not begin.
+
+        NOTE: it ends before the lease does. A writer that were late would put an old text over a newer one.
+        """
+        if self._held_until - self.parts.clock.monotonic() <= BEGIN_WITH_SECONDS and not await self._hold():
+            raise LeaseLost(self.account)
+        return min(self.parts.clock.monotonic() + CALL_SECONDS, self._held_until)
+
+    async def _read(self) -> None:
+        """Reads what is in force: somebody may have changed it, or an answer was lost."""
+        deadline = await self._deadline()
+        self._known = list(await self.parts.policies.read(self.account, deadline=deadline))
+        self._read_at = self.parts.clock.monotonic()
+
+    async def _rendered(self, wanted: Sequence[SessionDeny], now: datetime) -> Rendered:
+        """Renders off the loop, because an outbox may be long.
+
+        NOTE: `now` is older than the answers about who lives, and while the clock is not to be relied on nothing is
+        coarsened: what is opened later lives.
+        """
+        room = self.parts.room
+        living: dict[str | None, datetime | None] = {}
+        if self.parts.unsettled_for() is None:
+            for subject in await asyncio.to_thread(questions, wanted, now, room):
+                living[subject] = await self.parts.outbox.earliest_live(self.account, subject)
+        return await asyncio.to_thread(render, wanted, now, living, room)
+
+    def _pages(self) -> tuple[frozenset[Line] | None, ...]:
+        """Returns the lines at AWS, canaries excepted; None for a text that is not ours."""
+        read = [lines_of(text) for text in self._known or ()]
+        return tuple(None if page is None else frozenset(line for line in page if not line.is_canary) for page in read)
+
+    def _changed(self, rendered: Rendered) -> list[int]:
+        """Returns the places whose policy has to be written now.
+
+        Lines that are over do no harm: writes that only take lines away have a minute between them.
+        """
+        present = self._pages()
+        changed = [place for place, page in enumerate(rendered.pages) if page != present[place]]
+        recent = self._since(self._written_at) < DROP_SECONDS
+        return [] if recent and _takes_away_only(present, rendered, changed) else changed
+
+    async def _write(self, rendered: Rendered, changed: Sequence[int]) -> Watched | None:
+        """Writes these policies in an order that leaves nobody out meanwhile; returns the canaries that vouch for it.
+
+        Raises NotWritten when AWS did not take one; then it is read anew what AWS has.
+        """
+        present = [page or frozenset[Line]() for page in self._pages()]
+        less = _takes_away_only(present, rendered, changed)
+        watched = None if less else await self.parts.canaries.open(self.account, changed)
+        final = rendered if watched is None else rendered.with_canaries(watched.lines(len(rendered.pages)))
+        blind, self._unwatched = self._unwatched, True
+        try:
+            for wave in waves(present, rendered.pages):
+                await self._write_wave(final, [place for place in wave if place in changed])
+        except BaseException:
+            self._known = None
+            self.parts.canaries.drop(watched)
+            raise
+        self._unwatched = False
+        if blind:
+            self.parts.canaries.drop(watched)
+        return None if blind else watched
+
+    async def _write_wave(self, final: Rendered, places: Sequence[int]) -> None:
+        """Writes policies side by side."""
+        deadline = await self._deadline()
+        self._written_at = self.parts.clock.monotonic()
+        outcomes = await asyncio.gather(
+            *(self.parts.policies.write(self.account, at, final.texts[at], deadline=deadline) for at in places),
+            return_exceptions=True,
+        )
+        for place, outcome in zip(places, outcomes, strict=True):
+            if isinstance(outcome, BaseException):
+                raise outcome
+            if self._known is not None:
+                self._known[place] = final.texts[place]
+
+    async def _tell(self, rendered: Rendered, wanted: Sequence[SessionDeny], watched: Watched | None) -> None:
+        """Tells the outbox what AWS has been told, and what found no room; has the canaries watched."""
+        outbox, holder = self.parts.outbox, self.parts.holder
+        known = {deny.number for deny in wanted if deny.written} | self._told
+        untold = [number for number in rendered.told if number not in known]
+        if untold:
+            write_time = self.parts.clock.now()
+            await outbox.denied(self.account, holder, untold, write_time, write_time + self.parts.bound)
+            self._told.update(untold)
+        if watched is not None:
+            self.parts.canaries.watch(watched, untold, self.parts.bound)
+        homeless = [*rendered.left_out, *unsound(wanted)]
+        if new := [number for number in homeless if number not in self._homeless]:
+            _log.error(
+                "AWS account %s: no room in the revocation policies for %d denies; their credentials live until their "
+                "time guards. docs/revocation.md tells what can be done",
+                self.account,
+                len(new),
+            )
+            await outbox.no_room(self.account, holder, new)
+        self._homeless = set(homeless)
+
+    async def _tidy(self, changed: Sequence[int]) -> None:
+        """Deletes old versions, so that the next write need not."""
+        for place in changed:
+            deadline = await self._deadline()
+            await self.parts.policies.tidy(self.account, place, deadline=deadline)
+
+    def _since(self, moment: float) -> float:
+        return self.parts.clock.monotonic() - moment
+
+
+def _takes_away_only(present: Sequence[frozenset[Line] | None], rendered: Rendered, changed: Sequence[int]) -> bool:
+    """Says whether the policies lose lines and gain none."""
+    return all(rendered.pages[place] <= (present[place] or frozenset()) for place in changed)
