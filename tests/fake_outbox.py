@@ -13,6 +13,7 @@ from types import SimpleNamespace
 from tests.fakes import FakeClock
 from tests.revocation_world import ACCOUNT, Session, is_denied
 
+from remit_server.application.ports import Clock
 from remit_server.application.revocation.ports import CanarySession, NotWritten
 from remit_server.application.revocation.texts import policy_text
 from remit_server.domain.revocation import SessionDeny
@@ -22,7 +23,7 @@ from remit_server.domain.revocation import SessionDeny
 class FakeOutbox:
     """Implements `DenyOutbox` for one account."""
 
-    clock: FakeClock
+    clock: Clock
     denies: dict[int, SessionDeny] = field(default_factory=dict)
     living: dict[str | None, datetime] = field(default_factory=dict)
     holders: dict[str, tuple[str, float]] = field(default_factory=dict)

@@ -25,7 +25,7 @@ from remit_sandbox.private_files import private_folder, write_private
 from remit_sandbox.sample_account import ACCOUNT_ID, PARTNER_BUCKET, REGION, SampleAccount
 
 HOST = "127.0.0.1"
-SERVICES = ("dynamodb", "iam", "kms", "s3", "secretsmanager", "sts")
+SERVICES = ("dynamodb", "ec2", "iam", "kms", "s3", "secretsmanager", "sts")
 START_SECONDS = 30.0
 STOP_SECONDS = 10.0
 _START_ATTEMPTS = 3

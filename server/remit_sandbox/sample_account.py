@@ -1,4 +1,4 @@
-"""What the sandbox's AWS account holds: the gateway's user, two roles, three buckets, a table and a secret."""
+"""What the sandbox's AWS account holds: the gateway's user, roles and policies, three buckets, a table, a secret."""
 
 import json
 from collections.abc import Callable, Mapping
@@ -11,6 +11,7 @@ from typing import Any
 from botocore.exceptions import ClientError
 
 from remit_sandbox.aws_client import AwsKeys
+from remit_sandbox.revocation_policies import REVOKER, seed_revocation
 
 ACCOUNT_ID = "111122223333"
 REGION = "eu-central-1"
@@ -75,7 +76,7 @@ def gateway_policy(account_id: str) -> str:
     statement = {
         "Effect": "Allow",
         "Action": list(_SESSION_ACTIONS),
-        "Resource": [f"arn:aws:iam::{account_id}:role/{role}" for role in ROLES],
+        "Resource": [f"arn:aws:iam::{account_id}:role/{role}" for role in (*ROLES, REVOKER)],
     }
     return json.dumps({"Version": "2012-10-17", "Statement": [statement]})
 
@@ -107,6 +108,7 @@ def seed(
     gateway_keys = _seed_gateway(iam, known_keys)
     for role, policy in {**role_policies(), **(policies or {})}.items():
         _seed_role(iam, role, policy, gateway_arn)
+    seed_revocation(iam, ACCOUNT_ID, gateway_arn, ROLES)
     _seed_buckets(client("s3"))
     _seed_table(client("dynamodb"))
     return SampleAccount(
