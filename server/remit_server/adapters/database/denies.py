@@ -202,4 +202,5 @@ def _deny_of(row: RowMapping) -> SessionDeny:
         covers_until=row["covers_until"],
         required=row["required"],
         revoke_time=row["revoke_time"],
+        written=row["write_time"] is not None,
     )
