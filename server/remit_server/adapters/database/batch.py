@@ -30,10 +30,14 @@ _ADD_INPUT = Prepared(insert(audit_inputs).on_conflict_do_nothing())
 
 @dataclass(slots=True)
 class Batch:
-    """The transaction that a batch's operations share: `now` is its one time, `records` what they append, in order."""
+    """The transaction that a batch's operations share: `now` is its one time, `records` what they append, in order.
+
+    A long operation says with `gets_on` that it is slow rather than stuck.
+    """
 
     connection: Connection
     now: datetime
+    gets_on: Callable[[], None] = lambda: None
     records: list[AuditRecord] = field(default_factory=list)
     inputs: dict[str, str] = field(default_factory=dict)
 
@@ -50,14 +54,16 @@ class Batch:
 Operation = Callable[[Batch], T | RemitError]
 
 
-def write_batch(operations: list[Operation[Any]], clock: Clock, connection: Connection) -> list[Any]:
+def write_batch(
+    operations: list[Operation[Any]], clock: Clock, gets_on: Callable[[], None], connection: Connection
+) -> list[Any]:
     """Runs the operations in their order and appends what they recorded; returns their results."""
     locked = _LOCK_HEAD.first(connection, {})
     if locked is None:
         raise RuntimeError("the audit chain has no head")
     sequence, head = locked["sequence"], locked["hash"]
     now = clock.now()  # after the lock was waited for: what is over by now is over
-    batch = Batch(connection, now)
+    batch = Batch(connection, now, gets_on)
     results = [operation(batch) for operation in operations]
     if batch.inputs:
         _ADD_INPUT.run_each(connection, [{"digest": digest, "text": text} for digest, text in batch.inputs.items()])

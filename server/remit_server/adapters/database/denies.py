@@ -11,6 +11,7 @@ from remit_server.adapters.database.batch import Batch
 from remit_server.adapters.database.holding import hold, is_held
 from remit_server.adapters.database.operations import moves
 from remit_server.adapters.database.revocation_tables import denies
+from remit_server.adapters.database.revoking import AT_ONCE, in_parts
 from remit_server.adapters.database.store import Store
 from remit_server.adapters.database.tables import grants, issuances
 from remit_server.domain.grant import GrantState
@@ -66,7 +67,13 @@ _of_revocations = (
 )
 _REVOKED: Final = (
     moves(GrantState.REVOKED)
-    .where(*_of_revocations)
+    .where(
+        grants.c.grant_id.in_(
+            select(grants.c.grant_id)
+            .where(*_of_revocations, grants.c.state == GrantState.REVOKING.value)
+            .limit(AT_ONCE)
+        )
+    )
     .values(state_time=bindparam("now"), effective_time=bindparam("at"), effective=bindparam("how"))
     .returning(grants.c.grant_id)
 )
@@ -160,7 +167,7 @@ def _make_effective(batch: Batch, account: str, numbers: Sequence[int], at: date
         return
     revocations = _revocations(batch, numbers)
     values = {**these, "revocations": list(revocations), "now": batch.now, "how": how.value}
-    moved = batch.connection.execute(_REVOKED, values).all()
+    moved = in_parts(batch, _REVOKED, values)
     batch.append(DenialEffective(account, revocations, at, how.value, len(moved)))
 
 

@@ -179,7 +179,7 @@ class GroupCommit:
         """Commits a batch, then answers each of its operations; when it failed as a whole, none is done."""
         try:
             operations = [self._getting_on(waiting.operation) for waiting in batch]
-            results = await self._database.write(partial(write_batch, operations, self._clock))
+            results = await self._database.write(partial(write_batch, operations, self._clock, self._database.gets_on))
         except Exception as error:  # noqa: BLE001 - whatever it was: nobody is told that it is done
             if len(batch) > 1 and not _is_the_stores(error):
                 for waiting in batch:  # one of them cannot be written at all: it must not take the others with it

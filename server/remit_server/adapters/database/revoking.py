@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final, assert_never
 
-from sqlalchemy import ColumnElement, and_, bindparam, exists, func, or_, select, update
+from sqlalchemy import ColumnElement, UpdateBase, and_, bindparam, exists, func, or_, select, update
 from sqlalchemy.dialects.postgresql import insert  # its ON CONFLICT is also SQLite's; a test holds both to it
 
 from remit_server.adapters.database.batch import Batch
@@ -33,6 +33,7 @@ from remit_server.domain.task import TASK_ID_BYTES, opaque_id
 NEVER: Final = datetime.min.replace(tzinfo=UTC)  # before every time guard
 SHORT: Final = timedelta(seconds=120)  # credentials that end so soon are not worth a deny of their own
 NAMED: Final = 100  # grants that an answer and a record name
+AT_ONCE: Final = 1_000  # grants that one statement moves: between two of them the ledger is seen to get on
 _QUOTES: Final = 3  # characters around a pattern in a list of them
 
 _of_revision = or_(
@@ -50,6 +51,7 @@ _MATCHES: Final[dict[TargetKind, ColumnElement[bool]]] = {
     TargetKind.ACTOR: grants.c.actor_id == bindparam("key"),
     TargetKind.REVISION: _of_revision,
 }
+_LIVE = [GrantState.AUTHORIZED.value, GrantState.ISSUED.value]
 # May have credentials that no issuance tells of: STS is being asked, or its answer is being recorded.
 _unsettled = or_(grants.c.state == GrantState.AUTHORIZED.value, grants.c.renewing_time.is_not(None))
 _UNSETTLED = {
@@ -57,7 +59,7 @@ _UNSETTLED = {
         grants.c.grant_id, grants.c.task_id, grants.c.account, grants.c.subject_part, grants.c.expire_time
     ).where(
         matches,
-        grants.c.state.in_([GrantState.AUTHORIZED.value, GrantState.ISSUED.value]),
+        grants.c.state.in_(_LIVE),
         grants.c.expire_time > bindparam("over_before"),
         _unsettled,
     )
@@ -65,7 +67,13 @@ _UNSETTLED = {
 }
 _STOP = {
     kind: moves(GrantState.REVOKING)
-    .where(matches, grants.c.expire_time > bindparam("over_before"))
+    .where(
+        grants.c.grant_id.in_(
+            select(grants.c.grant_id)
+            .where(matches, grants.c.expire_time > bindparam("over_before"), grants.c.state.in_(_LIVE))
+            .limit(AT_ONCE)
+        )
+    )
     .values(
         state_time=bindparam("now"),
         revoke_time=bindparam("now"),
@@ -97,7 +105,12 @@ _UNTIL = {
 # What an earlier, optional revoke stopped is now waited for under this one.
 _TAKE_OVER = {
     kind: update(grants)
-    .where(matches, _is_out, grants.c.effective_time.is_(None))
+    .where(
+        matches,
+        _is_out,
+        grants.c.effective_time.is_(None),
+        grants.c.revocation_id.is_distinct_from(bindparam("this_revocation")),
+    )
     .values(revocation_id=bindparam("this_revocation"))
     for kind, matches in _MATCHES.items()
 }
@@ -151,7 +164,7 @@ def stop(
         "this_cause": order.cause.value,
     }
     unsettled = batch.connection.execute(_UNSETTLED[kind], these).all() if denying else []
-    stopped = batch.connection.execute(_STOP[kind], these).all()
+    stopped = in_parts(batch, _STOP[kind], these)
     until = batch.connection.execute(_UNTIL[kind], these).scalar()
     # What its own task or sweep stopped before needs no second, optional deny.
     wanted = _wanted(batch, order, these, now) if denying and (stopped or order.cause.is_required) else []
@@ -183,6 +196,17 @@ def stop_one(batch: Batch, grant_id: str, cause: RevokeCause, *, now: datetime, 
     target = Target(TargetKind.GRANT, grant_id)
     order = RevokeOrder(new_revocation_id(), target, cause, by="remit", why=cause.value.lower())
     return stop(batch, order, now=now, denying=denying, over_before=NEVER)
+
+
+def in_parts(batch: Batch, move: UpdateBase, these: dict[str, Any]) -> list[Any]:
+    """Moves grants, `AT_ONCE` with each statement, until none is left; returns what the statements do."""
+    moved: list[Any] = []
+    while True:
+        part = batch.connection.execute(move, these).all()
+        moved += part
+        if len(part) < AT_ONCE:
+            return moved
+        batch.gets_on()
 
 
 def _wanted(batch: Batch, order: RevokeOrder, these: dict[str, Any], now: datetime) -> list[dict[str, Any]]:

@@ -44,6 +44,7 @@ def sweep(batch: Batch, now: datetime, *, denying: bool) -> int:
     why = "no outcome was recorded within 60 seconds: STS may have answered, and nobody was given credentials"
     for one in orphans:
         withheld(batch, one, why, now=now, denying=denying)
+        batch.gets_on()
     effective = take_for_effective(batch, now)
     forget(batch, now)
     past = _swept(batch, _SWEEP_PAST, {"now": now, "at_most": SWEPT_AT_ONCE - len(orphans)})

@@ -139,9 +139,10 @@ grants = Table(
     Index(None, "task_id"),
     Index(None, "state", "expire_time"),
     Index(None, "state", "state_time"),
-    Index(None, "subject_id", "subject_issuer", "state"),
-    Index(None, "actor_id", "state"),
-    Index(None, "policy_revision", "state"),
+    # By time and not by state, so that a revoke of many need not move them in every index.
+    Index(None, "subject_id", "subject_issuer", "expire_time"),
+    Index(None, "actor_id", "expire_time"),
+    Index(None, "policy_revision", "expire_time"),
     Index(None, "issue_time", "grant_id"),
     Index(None, "revocation_id"),
     Index(None, "approval_id"),

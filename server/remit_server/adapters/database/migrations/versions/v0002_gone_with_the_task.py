@@ -41,9 +41,9 @@ def _more_of_tasks_and_grants() -> None:
     for name in ("renewing_time", "revocation_id", "revoke_cause", "effective_time", "effective"):
         op.add_column("grants", sa.Column(name, sa.Text))
     for columns in (
-        ["subject_id", "subject_issuer", "state"],
-        ["actor_id", "state"],
-        ["policy_revision", "state"],
+        ["subject_id", "subject_issuer", "expire_time"],
+        ["actor_id", "expire_time"],
+        ["policy_revision", "expire_time"],
         ["issue_time", "grant_id"],
         ["revocation_id"],
         ["approval_id"],
