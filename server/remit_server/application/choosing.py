@@ -116,24 +116,36 @@ def union(entitlements: Sequence[Entitlement]) -> Document:
 
 
 def _fewest(intent: Document, candidate: Candidate, purse: Purse) -> tuple[Entitlement, ...]:
-    """Returns the fewest entitlements that cover the intent, those without approval first."""
+    """Returns the fewest entitlements that cover the intent, out of the first pool that does."""
     if len(candidate.entitlements) == 1:
         return candidate.entitlements  # the verdict was about this one
-    free = tuple(item for item in candidate.entitlements if item.approval is None)
-    for chosen in islice(_ever_more(free, candidate.entitlements), MOST_COMBINATIONS):
-        documents = [item.document() for item in chosen]
-        asked = conditioned(intent, documents, steps=purse.comparisons)
-        proof = contains(asked, union(chosen), budget=purse)
-        if not isinstance(proof, Counterexample | Undecided):
-            return chosen
+    for pool in _pools(candidate.entitlements):
+        if pool == candidate.entitlements or _covers(intent, pool, purse):
+            few = islice(_ever_more(pool), MOST_COMBINATIONS)
+            return next((chosen for chosen in few if _covers(intent, chosen, purse)), pool)
     return candidate.entitlements
 
 
-def _ever_more(free: tuple[Entitlement, ...], everything: tuple[Entitlement, ...]) -> Iterator[tuple[Entitlement, ...]]:
-    """Yields single entitlements, pairs, triples, and so on; first without those that need an approval."""
-    for pool in (free, everything) if free != everything else (free,):
-        for size in range(1, len(pool) + 1):
-            yield from combinations(pool, size)
+def _pools(entitlements: tuple[Entitlement, ...]) -> Iterator[tuple[Entitlement, ...]]:
+    """Yields what is tried one after the other: what nobody is asked about, then with break-glass, then everything.
+
+    Policy allows break-glass where it is meant; then it must not wait for the approval that it is there to skip.
+    """
+    free = tuple(item for item in entitlements if item.approval is None)
+    at_once = tuple(item for item in entitlements if item.approval is None or item.is_break_glass)
+    yield from dict.fromkeys(pool for pool in (free, at_once, entitlements) if pool)
+
+
+def _covers(intent: Document, chosen: tuple[Entitlement, ...], purse: Purse) -> bool:
+    """Says whether these entitlements together are proven to cover the intent."""
+    asked = conditioned(intent, [item.document() for item in chosen], steps=purse.comparisons)
+    return not isinstance(contains(asked, union(chosen), budget=purse), Counterexample | Undecided)
+
+
+def _ever_more(pool: tuple[Entitlement, ...]) -> Iterator[tuple[Entitlement, ...]]:
+    """Yields single entitlements, pairs, triples, and so on."""
+    for size in range(1, len(pool) + 1):
+        yield from combinations(pool, size)
 
 
 def _spans(intent: Document, offered: Sequence[Candidate], purse: Purse) -> bool:

@@ -1,12 +1,13 @@
 """How a proven plan becomes a grant, a grant an STS order, and STS's answer an issuance."""
 
 import hashlib
+from dataclasses import replace
 from datetime import datetime, timedelta
 
 from remit_server.application.ceilings import Ceilings
 from remit_server.application.hearing import Case, known
 from remit_server.application.plan_session import Plan
-from remit_server.application.ports import Authorization, Entropy, RequestKey
+from remit_server.application.ports import Authorization, Entropy, Held, RequestKey
 from remit_server.domain.audit import AuditRecord, GrantAuthorized, TaskStarted
 from remit_server.domain.credentials import SessionOrder, StsSession
 from remit_server.domain.entitlement import MIN_STS_SECONDS
@@ -15,15 +16,36 @@ from remit_server.domain.session_names import session_tags, source_identity
 from remit_server.domain.task import TASK_ID_BYTES, GrantId, Task, TaskId, TaskState, opaque_id
 
 
-def authorization_of(case: Case, key: RequestKey, plan: Plan, grant_id: GrantId, entropy: Entropy) -> Authorization:
-    """Returns everything the AUTHORIZED transaction writes for this plan; a new task gets its id here."""
+def authorization_of(
+    case: Case,
+    key: RequestKey,
+    plan: Plan,
+    grant_id: GrantId,
+    entropy: Entropy,
+    *,
+    held: Held | None = None,
+    asks: bool = False,
+) -> Authorization:
+    """Returns everything the AUTHORIZED transaction writes for this plan; a new task gets its id here.
+
+    With `asks` the grant waits for people instead. What needs people's yes is authorized by what is `held` of them.
+    """
+    if plan.approval is not None and held is None and not asks:
+        raise AssertionError("what people have to approve is authorized without them")
     question = known(case.question)
     task = case.task or _new_task(case, plan, TaskId(opaque_id(entropy(TASK_ID_BYTES))))
     grant = _grant(case, plan, task, grant_id)
+    grant = replace(
+        grant,
+        state=GrantState.PENDING_APPROVAL if asks else GrantState.AUTHORIZED,
+        approval_id=held.approval_id if held else None,
+        break_glass=plan.break_glass and held is None,
+    )
     records: list[AuditRecord] = []
     if case.task is None:
         records.append(TaskStarted(case.who, task.task_id, task.purpose, task.end_time))
-    records.append(_authorized_record(case, key, plan, grant))
+    if not asks:
+        records.append(_authorized_record(case, key, plan, grant))
     return Authorization(
         key=key,
         presented=case.presented,
@@ -32,6 +54,7 @@ def authorization_of(case: Case, key: RequestKey, plan: Plan, grant_id: GrantId,
         single_use=single_use_token(case),
         question=question.text,
         records=records,
+        held=held,
     )
 
 
@@ -84,7 +107,6 @@ def _grant(case: Case, plan: Plan, task: Task, grant_id: GrantId) -> Grant:
         requested_duration=case.ask.requested_duration,
         narrow=case.ask.narrow,
         offline_renewal=plan.offline_renewal,
-        break_glass=plan.break_glass,
     )
 
 

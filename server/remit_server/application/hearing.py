@@ -37,13 +37,14 @@ class Question:
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """What is known of an ask so far."""
+    """What is known of an ask so far; `approval_end` is when the approval ends that it rests on."""
 
     ask: Ask
     time: datetime
     delegation: Delegation | None = None
     task: Task | None = None
     question: Question | None = None
+    approval_end: datetime | None = None
 
     @property
     def actor(self) -> Actor:
@@ -166,6 +167,7 @@ def _wish(case: Case) -> Wish:
         task=case.task,
         token_end=delegation.token_expire_time if delegation.bind_expiry else None,
         now=case.time,
+        approval_end=case.approval_end,
     )
 
 

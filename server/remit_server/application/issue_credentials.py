@@ -5,21 +5,24 @@ import logging
 from collections.abc import Coroutine
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
-from typing import Any
+from typing import Any, TypeVar
 
+from remit_server.application.approvals.ask_approval import AskApproval, Pending
 from remit_server.application.flights import Flights
 from remit_server.application.grants import authorization_of, issuance_of, order_of, single_use_token
 from remit_server.application.hearing import Case, Hearing, known
 from remit_server.application.plan_session import Plan
-from remit_server.application.ports import AssumeRole, Clock, Entropy, Ledger, Remembered, RequestKey
+from remit_server.application.ports import AssumeRole, Clock, Entropy, Held, Ledger, Remembered, RequestKey
 from remit_server.application.refusals import refusal_record
 from remit_server.application.requests import IssueRequest, request_key
+from remit_server.domain.approval import Approval, ApprovalState
 from remit_server.domain.audit import CredentialsIssued, IssuanceFailed
 from remit_server.domain.credentials import Credentials, StsSession
 from remit_server.domain.errors import Denied, FieldViolation, InvalidRequest, Outage, Reason, RemitError
 from remit_server.domain.grant import Grant, GrantState
 from remit_server.domain.task import TASK_ID_BYTES, GrantId, opaque_id
 
+T = TypeVar("T")
 METHOD = "IssueCredentials"
 OUTCOME_WITHIN = timedelta(seconds=20)
 STS_WITHIN = timedelta(seconds=15)
@@ -44,27 +47,30 @@ class IssueCredentials:
     assume_role: AssumeRole
     clock: Clock
     entropy: Entropy
+    ask: AskApproval
     flights: Flights = field(default_factory=Flights)
-    _shielded: set[asyncio.Task[Issued]] = field(default_factory=set)
+    _shielded: set[asyncio.Task[Any]] = field(default_factory=set)
 
-    async def __call__(self, request: IssueRequest) -> Issued:
-        """Returns credentials; raises RemitError, in which case nobody holds any and a record says why."""
+    async def __call__(self, request: IssueRequest) -> Issued | Pending:
+        """Returns credentials, or what is waited for; raises RemitError when nobody holds any and a record says why."""
         case, key = Case(request.ask, self.clock.now()), None
         async with self.flights(case.actor.actor_id, request.request_id):
             try:
                 case = await self.hearing.verified(case)
                 key = request_key(request, known(case.delegation))
                 before = await self._remembered(key)
-                if before is not None and not before.may_be_tried_again:
+                if before is not None and before.is_answered:
                     grant = await self._live_again(before, case)
-                    outcome = self._issued(grant, case, key, repeated=True)
-                else:
-                    tried = before.grant if before else None
-                    case = await self.hearing.in_task(case, tried.task_id if tried else request.ask.task_id)
-                    case = self.hearing.questioned(case)
-                    plan = await self.hearing.planned(case)
-                    outcome = self._granted(case, key, plan, tried)
-                return await self._to_the_end(outcome)
+                    return await self._to_the_end(self._issued(grant, case, key, repeated=True))
+                tried = before.grant if before else None
+                approval = await self.ask.standing(tried, case.time)
+                if tried is not None and approval is not None and approval.state is ApprovalState.PENDING:
+                    return Pending(tried, approval)
+                case = replace(case, approval_end=approval.valid_until if approval else None)
+                case = await self.hearing.in_task(case, tried.task_id if tried else request.ask.task_id)
+                case = self.hearing.questioned(case)
+                plan = await self.hearing.planned(case)
+                return await self._to_the_end(self._decided(case, key, plan, tried, approval))
             except Exception as error:
                 await self._refused(error, case, key, request.request_id)
                 raise
@@ -81,10 +87,20 @@ class IssueCredentials:
         while self._shielded:
             await asyncio.gather(*self._shielded, return_exceptions=True)
 
-    async def _granted(self, case: Case, key: RequestKey, plan: Plan, tried: Grant | None) -> Issued:
+    async def _decided(
+        self, case: Case, key: RequestKey, plan: Plan, tried: Grant | None, approval: Approval | None
+    ) -> Issued | Pending:
+        """Asks people where that is needed and was not done yet; else issues, on what they said."""
+        if plan.approval is not None and tried is None:
+            return await self.ask(case, key, plan)
+        held = await self.ask.held(approval, case, plan)
+        return await self._granted(case, key, plan, tried, held)
+
+    async def _granted(self, case: Case, key: RequestKey, plan: Plan, tried: Grant | None, held: Held | None) -> Issued:
         """Records that everything was proven: from here on STS may be called, and nothing of it is forgotten."""
         grant_id = tried.grant_id if tried else GrantId(opaque_id(self.entropy(TASK_ID_BYTES)))
-        authorization = authorization_of(case, key, plan, grant_id, self.entropy)
+        authorization = authorization_of(case, key, plan, grant_id, self.entropy, held=held)
+        authorization = self.ask.with_review(case, plan, authorization, tried)
         await self.ledger.authorize(authorization)
         return await self._issued(authorization.grant, case, key)
 
@@ -166,7 +182,7 @@ class IssueCredentials:
         question = case.question.text if case.question else None
         await self.ledger.refuse(key if remembered else None, remembered, record, question=question)
 
-    async def _to_the_end(self, outcome: Coroutine[Any, Any, Issued]) -> Issued:
+    async def _to_the_end(self, outcome: Coroutine[Any, Any, T]) -> T:
         """Runs what follows AUTHORIZED to its end, also when the caller hangs up meanwhile."""
         task = asyncio.create_task(outcome)
         self._shielded.add(task)

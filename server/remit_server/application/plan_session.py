@@ -21,15 +21,11 @@ from remit_server.application.choosing import (
     union,
 )
 from remit_server.application.explaining import never_issuable, refusal
+from remit_server.application.lifetimes import Life, lifetime, needs
 from remit_server.application.recent import Recent
+from remit_server.domain.approval import ApprovalNeed
 from remit_server.domain.decision import Allow
-from remit_server.domain.entitlement import (
-    DEFAULT_CREDENTIAL_LIFETIME,
-    MIN_CREDENTIAL_LIFETIME,
-    Entitlement,
-    EntitlementKind,
-    Role,
-)
+from remit_server.domain.entitlement import Entitlement, Role
 from remit_server.domain.errors import Denied, Reason, Refusal, Remedy
 from remit_server.domain.permission import Permission, as_document, as_permissions
 from remit_server.domain.task import Task
@@ -52,7 +48,10 @@ from remit_server.iam import (
 
 @dataclass(frozen=True, slots=True)
 class Wish:
-    """What of an ask matters for planning. `token_end` bounds the credentials where the issuer says `bind_expiry`."""
+    """What of an ask matters for planning.
+
+    `token_end` bounds the credentials where the issuer says `bind_expiry`, `approval_end` where people said yes.
+    """
 
     permissions: tuple[Permission, ...]
     requested: timedelta | None
@@ -60,13 +59,16 @@ class Wish:
     task: Task | None
     token_end: datetime | None
     now: datetime
+    approval_end: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
     """Everything about a session but the session: `session_policy` is byte for byte what STS will get.
 
-    `covers` is the witness, one line per part of the intent: which entitlement covers it.
+    `covers` is the witness, one line per part of the intent: which entitlement covers it. `approval` is who has to say
+    yes before, `review` who looks at it afterwards. `duration` is how long credentials may work; `endless_policy` is
+    the session policy but for its time guard, and neither depends on when it is asked.
     """
 
     role: Role
@@ -79,8 +81,16 @@ class Plan:
     ceiling_digest: str
     expire_time: datetime
     task_end_time: datetime
+    duration: timedelta
+    endless_policy: str
     offline_renewal: bool = False
-    break_glass: bool = False
+    approval: ApprovalNeed | None = None
+    review: ApprovalNeed | None = None
+
+    @property
+    def break_glass(self) -> bool:
+        """Says whether it is issued at once on a break-glass entitlement."""
+        return self.review is not None
 
 
 # Remembered: so many answers of policy with so many permissions at the most, and so many drafts with each.
@@ -138,17 +148,18 @@ class Planner:
             part = largest_part(intent, offer.candidates)
             intent = intent if part.is_empty else part
         choice = _choice(intent, offer, budget) if draft is None else draft.choice
-        _require_no_approval(choice)
-        expire_time, task_end_time = _lifetime(wish, choice)
+        if budget is FAST and any(item.approval is not None for item in choice.entitlements):
+            raise Undetermined  # whether nobody need be asked is looked at as closely as a no
+        life = _life(wish, choice)
         if draft is None:
             within = (intent, union(choice.entitlements), *self.ceilings.documents(choice.role.arn))
             draft = Draft(choice, _outline(intent, choice), within)
-        derived = draft.outline.until(expire_time)
+        derived = draft.outline.until(life.expire_time)
         _keep_off_the_floor(derived, choice, self.ceilings)
         _prove(derived, draft.within, budget)
         if not wish.narrowed:
             offer.drafts.keep(asked, draft)
-        return _plan(derived, choice, self.ceilings, expire_time, task_end_time)
+        return _plan(derived, draft, self.ceilings, life, is_approved=wish.approval_end is not None)
 
     def _offer(self, allow: Allow) -> Offer:
         """Returns what policy allowed, arranged: the same again for an equal answer."""
@@ -181,8 +192,10 @@ def _choice(intent: Document, offer: Offer, budget: Budget) -> Choice:
             return choice
 
 
-def _plan(derived: Derived, choice: Choice, ceilings: Ceilings, expire_time: datetime, task_end_time: datetime) -> Plan:
+def _plan(derived: Derived, draft: Draft, ceilings: Ceilings, life: Life, *, is_approved: bool) -> Plan:
     """Puts the plan together."""
+    choice = draft.choice
+    approval, review = needs(choice.entitlements)
     reopened = tuple(str(action) for action in choice.role.reopened)
     return Plan(
         role=choice.role,
@@ -193,10 +206,13 @@ def _plan(derived: Derived, choice: Choice, ceilings: Ceilings, expire_time: dat
         unguarded=tuple(str(condition) for condition in derived.unguarded),
         outlives_task=bool(reopened) and outlives_task(derived.document, reopened),
         ceiling_digest=ceilings.digest,
-        expire_time=expire_time,
-        task_end_time=task_end_time,
+        expire_time=life.expire_time,
+        task_end_time=life.task_end_time,
+        duration=life.duration,
+        endless_policy=draft.outline.without_end if approval or review or is_approved else "",
         offline_renewal=all(item.offline_renewal for item in choice.entitlements),
-        break_glass=any(item.kind is EntitlementKind.BREAK_GLASS for item in choice.entitlements),
+        approval=approval,
+        review=review,
     )
 
 
@@ -209,36 +225,10 @@ def _cover_lines(derived: Derived, entitlements: Sequence[Entitlement]) -> Itera
         yield f"{cover.action} on {cover.resource}: {by}"
 
 
-def _require_no_approval(choice: Choice) -> None:
-    """Refuses what a person would have to approve: this version takes no approvals, so the answer is no, not a wait."""
-    waiting = [item.entitlement_id for item in choice.entitlements if item.approval is not None]
-    if waiting:
-        raise Denied(
-            Reason.POLICY_DENIED,
-            f"a person has to approve {', '.join(waiting)}, and this gateway does not take approvals yet",
-            Refusal(remedy=Remedy.ASK_APPROVAL),
-        )
-
-
-def _lifetime(wish: Wish, choice: Choice) -> tuple[datetime, datetime]:
-    """Returns when the credentials end and when the task does (4-policy.md, Lifetime); a longer wish is cut."""
-    longest_task = min(item.max_task for item in choice.entitlements)
-    start = wish.task.start_time if wish.task else wish.now
-    task_end = start + longest_task if wish.task is None else min(wish.task.end_time, start + longest_task)
-    wanted = wish.requested or DEFAULT_CREDENTIAL_LIFETIME
-    allowed = min(wanted, choice.role.max_session, *(item.max_credential for item in choice.entitlements))
-    ends = [wish.now + allowed, task_end]
-    if wish.token_end is not None:
-        ends.append(wish.token_end)
-    expire_time = min(ends).replace(microsecond=0)
-    if expire_time - wish.now < MIN_CREDENTIAL_LIFETIME - timedelta(seconds=1):
-        seconds = int(MIN_CREDENTIAL_LIFETIME.total_seconds())
-        raise Denied(
-            Reason.GRANT_NOT_LIVE,
-            f"less than {seconds} s are left of the task or of the user's token: start a new task with a fresh token",
-            Refusal(remedy=Remedy.REAUTHENTICATE),
-        )
-    return expire_time, task_end.replace(microsecond=0)
+def _life(wish: Wish, choice: Choice) -> Life:
+    """Returns when the credentials and the task end; raises Denied when too little time is left."""
+    ends = [end for end in (wish.token_end, wish.approval_end) if end is not None]
+    return lifetime(choice.role, choice.entitlements, now=wish.now, requested=wish.requested, task=wish.task, ends=ends)
 
 
 def _outline(intent: Document, choice: Choice) -> Outline:

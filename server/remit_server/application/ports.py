@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
+from remit_server.domain.approval import Approval
 from remit_server.domain.audit import AuditRecord, IssuanceFailed
 from remit_server.domain.capability import CapabilityTemplate
 from remit_server.domain.credentials import SessionOrder, StsSession
@@ -119,6 +120,17 @@ class Remembered:
     refusal: Denied | None
 
     @property
+    def is_answered(self) -> bool:
+        """Says whether a repeat is answered by what is known: nothing is left to try, and nobody is waited for."""
+        return not self.may_be_tried_again and (self.refusal is not None or not self._waits)
+
+    @property
+    def _waits(self) -> bool:
+        """Says whether people have not, or not yet, said yes to its grant."""
+        waiting = {GrantState.PENDING_APPROVAL, GrantState.REFUSED, GrantState.LAPSED}
+        return self.grant is not None and self.grant.state in waiting
+
+    @property
     def may_be_tried_again(self) -> bool:
         """Says whether an outage at STS left the grant without credentials: the same grant is then decided again."""
         return self.refusal is None and self.grant is not None and self.grant.state is GrantState.FAILED
@@ -141,12 +153,21 @@ class Presented:
 
 
 @dataclass(frozen=True, slots=True)
+class Held:
+    """An approval, by its id, and the digest of what is issued under it: both must be what people said yes to."""
+
+    approval_id: str
+    digest: str
+
+
+@dataclass(frozen=True, slots=True)
 class Authorization:
     """Everything one AUTHORIZED transaction writes, or nothing of it.
 
     `new_task` is set when the grant opens its task. `single_use` is (issuer, jti) of a token that is tied to this task.
     `question` is kept beside the chain by its digest. `records` go into the chain in their order. `presented` is held
-    against revokes and blocks.
+    against revokes and blocks. `held` is what people said yes to, which is thereby used; `review` is opened with the
+    grant.
     """
 
     key: RequestKey
@@ -156,6 +177,8 @@ class Authorization:
     single_use: tuple[str, str] | None
     question: DecisionInput
     records: Sequence[AuditRecord]
+    held: Held | None = None
+    review: Approval | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,11 +215,11 @@ class Ledger(Protocol):
 
         One request has at most one grant, for ever. When that grant is FAILED and no refusal is remembered (an outage),
         the same request may be authorized again under the same grant: the same task and grant ids, `new_task` None,
-        and the content newly decided.
+        and the content newly decided. So may one that is PENDING_APPROVAL, under an approval that is `held`.
 
         Raises Denied(NOT_FOUND) when the task is not of this subject and actor, Denied(GRANT_NOT_LIVE) when it is no
         longer live, what `check_presented` raises, Denied(TOKEN_REPLAYED) when the single-use token is tied to another
-        task or actor,
+        task or actor, Denied(APPROVAL_LAPSED) when the approval that is held is not there to be used for this digest,
         Outage(LEDGER_UNAVAILABLE, RETRY_LATER) when the request is tied already, say by another process meanwhile.
         """
         ...

@@ -61,6 +61,11 @@ class Entitlement:
     offline_renewal: bool = False
     _document: Document | None = field(default=None, init=False, compare=False, repr=False)
 
+    @property
+    def is_break_glass(self) -> bool:
+        """Says whether it is issued at once and reviewed afterwards."""
+        return self.kind is EntitlementKind.BREAK_GLASS
+
     def document(self) -> Document:
         """Returns its permissions as one document: the same one each time, with what it has been asked."""
         document = self._document

@@ -154,7 +154,10 @@ class DenialWithoutRoom(AuditRecord):
 
 @dataclass(frozen=True, slots=True)
 class ApprovalAsked(AuditRecord):
-    """A person is asked for exactly this; no credentials exist for it (`review`: they do, and it is to be reviewed)."""
+    """A person is asked for exactly this; no credentials exist for it (`review`: they may, and it is to be reviewed).
+
+    `joined` says that the task had asked the same already: the grant waits for the same answer.
+    """
 
     kind: ClassVar[str] = "approval_asked"
     signals: ClassVar[bool] = True
@@ -163,6 +166,7 @@ class ApprovalAsked(AuditRecord):
     grant_id: str
     approval_id: str
     digest: str
+    purpose: str
     role_arn: str
     entitlements: tuple[str, ...]
     session_policy: str
@@ -174,6 +178,7 @@ class ApprovalAsked(AuditRecord):
     input_digest: str
     policy_revision: str
     review: bool
+    joined: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,6 +207,16 @@ class ApprovalClosed(AuditRecord):
     task_id: str
     state: str
     why: str
+
+
+@dataclass(frozen=True, slots=True)
+class ReviewOutstanding(AuditRecord):
+    """Nobody has reviewed what was issued by break-glass: the reviewers are told again."""
+
+    kind: ClassVar[str] = "review_outstanding"
+    approval_id: str
+    task_id: str
+    since: datetime
 
 
 @dataclass(frozen=True, slots=True)

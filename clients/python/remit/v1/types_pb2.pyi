@@ -588,6 +588,7 @@ class Approval(_message.Message):
     DECIDE_TIME_FIELD_NUMBER: _builtins.int
     VALID_UNTIL_FIELD_NUMBER: _builtins.int
     POLICY_REVISION_FIELD_NUMBER: _builtins.int
+    REQUIREMENTS_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """Output. The resource name, `approvals/{approval}`."""
     kind: Global___ApprovalKind.ValueType
@@ -609,9 +610,9 @@ class Approval(_message.Message):
     duration_seconds: _builtins.int
     """Output. For how long, in seconds."""
     by_subject: _builtins.bool
-    """Output. True when the subject confirms in person; else it is for others to decide."""
+    """Output. True when the subject has to confirm in person, after a fresh login."""
     min_approvers: _builtins.int
-    """Output. How many people have to say yes."""
+    """Output. How many people have to say yes: the most that one requirement asks for."""
     policy_revision: _builtins.str
     """Output. The policy revision that asked for it, hex."""
     @_builtins.property
@@ -628,7 +629,7 @@ class Approval(_message.Message):
 
     @_builtins.property
     def groups(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """Output. Groups whose members may decide."""
+        """Output. Groups whose members may decide: those of all requirements."""
 
     @_builtins.property
     def votes(self) -> _containers.RepeatedCompositeFieldContainer[Global___ApprovalVote]:
@@ -640,7 +641,7 @@ class Approval(_message.Message):
 
     @_builtins.property
     def lapse_time(self) -> _timestamp_pb2.Timestamp:
-        """Output. It lapses then unless it is decided."""
+        """Output. It lapses then unless it is decided; unset for a review, which never does."""
 
     @_builtins.property
     def decide_time(self) -> _timestamp_pb2.Timestamp:
@@ -649,6 +650,10 @@ class Approval(_message.Message):
     @_builtins.property
     def valid_until(self) -> _timestamp_pb2.Timestamp:
         """Output. Credentials under it end then at the latest; set once it is approved."""
+
+    @_builtins.property
+    def requirements(self) -> _containers.RepeatedCompositeFieldContainer[Global___ApprovalRequirement]:
+        """Output. What others have to say: every requirement must be met. Empty when only the subject confirms."""
 
     def __init__(
         self,
@@ -675,14 +680,43 @@ class Approval(_message.Message):
         decide_time: _timestamp_pb2.Timestamp | None = ...,
         valid_until: _timestamp_pb2.Timestamp | None = ...,
         policy_revision: _builtins.str = ...,
+        requirements: _abc.Iterable[Global___ApprovalRequirement] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "decide_time", b"decide_time", "lapse_time", b"lapse_time", "subject", b"subject", "valid_until", b"valid_until"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["actor", b"actor", "adds", b"adds", "by_subject", b"by_subject", "create_time", b"create_time", "decide_time", b"decide_time", "digest", b"digest", "duration_seconds", b"duration_seconds", "entitlements", b"entitlements", "groups", b"groups", "kind", b"kind", "lapse_time", b"lapse_time", "min_approvers", b"min_approvers", "name", b"name", "policy_revision", b"policy_revision", "purpose", b"purpose", "role_arn", b"role_arn", "session_policy", b"session_policy", "state", b"state", "subject", b"subject", "task_id", b"task_id", "valid_until", b"valid_until", "votes", b"votes"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["actor", b"actor", "adds", b"adds", "by_subject", b"by_subject", "create_time", b"create_time", "decide_time", b"decide_time", "digest", b"digest", "duration_seconds", b"duration_seconds", "entitlements", b"entitlements", "groups", b"groups", "kind", b"kind", "lapse_time", b"lapse_time", "min_approvers", b"min_approvers", "name", b"name", "policy_revision", b"policy_revision", "purpose", b"purpose", "requirements", b"requirements", "role_arn", b"role_arn", "session_policy", b"session_policy", "state", b"state", "subject", b"subject", "task_id", b"task_id", "valid_until", b"valid_until", "votes", b"votes"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Approval: _TypeAlias = Approval  # noqa: Y015
+
+@_typing.final
+class ApprovalRequirement(_message.Message):
+    """So many different people of these groups have to say yes."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    GROUPS_FIELD_NUMBER: _builtins.int
+    MIN_APPROVERS_FIELD_NUMBER: _builtins.int
+    min_approvers: _builtins.int
+    """Output. How many of their members."""
+    @_builtins.property
+    def groups(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Output. The groups."""
+
+    def __init__(
+        self,
+        *,
+        groups: _abc.Iterable[_builtins.str] | None = ...,
+        min_approvers: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["groups", b"groups", "min_approvers", b"min_approvers"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ApprovalRequirement: _TypeAlias = ApprovalRequirement  # noqa: Y015
 
 @_typing.final
 class ApprovalVote(_message.Message):

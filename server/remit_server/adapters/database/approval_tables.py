@@ -14,6 +14,7 @@ approvals = Table(
     Column("task_id", Text, ForeignKey("tasks.task_id"), nullable=False),
     Column("subject_issuer", Text, nullable=False),
     Column("subject_id", Text, nullable=False),
+    Column("subject_handles", Text, nullable=False),
     Column("actor_id", Text, nullable=False),
     Column("purpose", Text, nullable=False),
     Column("session_policy", Text, nullable=False),
@@ -21,9 +22,9 @@ approvals = Table(
     Column("entitlements", Text, nullable=False),
     Column("adds", Text, nullable=False),
     Column("duration_seconds", Integer, nullable=False),
-    Column("groups", Text, nullable=False),
-    Column("approved_by", Text, nullable=False),
-    Column("min_approvers", Integer, nullable=False),
+    # Who has to say yes: `[[groups, how many], ...]`, and whether the subject does.
+    Column("requirements", Text, nullable=False),
+    Column("by_subject", Boolean(create_constraint=False), nullable=False),
     Column("valid_seconds", Integer, nullable=False),
     Column("policy_revision", Text, nullable=False),
     Column("create_time", UtcTime, nullable=False),
@@ -32,6 +33,7 @@ approvals = Table(
     Column("valid_until", UtcTime),
     Index(None, "task_id", "digest", "state"),
     Index(None, "state", "lapse_time"),
+    Index(None, "subject_id", "actor_id", "state"),
     Index(None, "create_time", "approval_id"),
 )
 
@@ -44,6 +46,9 @@ approval_votes = Table(
     Column("approved", Boolean(create_constraint=False), nullable=False),
     Column("comment", Text, nullable=False),
     Column("time", UtcTime, nullable=False),
+    # Which of the approval's groups the person was in, and fingerprints of what the person is known by.
+    Column("groups", Text, nullable=False),
+    Column("handles", Text, nullable=False),
     PrimaryKeyConstraint("approval_id", "approver_issuer", "approver_id"),
 )
 

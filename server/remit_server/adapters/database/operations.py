@@ -9,6 +9,7 @@ from typing import Any
 from sqlalchemy import Update, bindparam, exists, literal, select, update
 from sqlalchemy.dialects.postgresql import insert  # its ON CONFLICT is also SQLite's; a test holds both to it
 
+from remit_server.adapters.database.approving import add, not_approved
 from remit_server.adapters.database.batch import Batch
 from remit_server.adapters.database.prepared import Prepared, Row
 from remit_server.adapters.database.presented import refusal_of_presented
@@ -33,7 +34,12 @@ from remit_server.domain.task import GrantId, TaskId, TaskState
 _RETRY_AFTER = timedelta(seconds=1)
 
 _REQUEST = Prepared(
-    select(requests, grants.c.state.label("grant_state"), grants.c.task_id.label("grant_task_id"))
+    select(
+        requests,
+        grants.c.state.label("grant_state"),
+        grants.c.task_id.label("grant_task_id"),
+        grants.c.approval_id.label("grant_approval_id"),
+    )
     .select_from(requests.outerjoin(grants, grants.c.grant_id == requests.c.grant_id))
     .where(requests.c.actor_id == bindparam("actor_id"), requests.c.request_id == bindparam("request_id"))
 )
@@ -97,13 +103,18 @@ def authorize(batch: Batch, authorization: Authorization) -> RemitError | None:
     grant, token = authorization.grant, authorization.single_use
     if token is not None and (lost := _token_lost(batch, token, grant.task_id, grant.actor_id)):
         return lost
+    waited, state = (known["grant_approval_id"], known["grant_state"]) if known else (None, None)
+    if lost := not_approved(batch, authorization, waited, state):
+        return lost
     if authorization.new_task is not None:
         row = task_row(authorization.new_task)
-        row["grants_so_far"] += 1
+        row["grants_so_far"] += grant.state is GrantState.AUTHORIZED
         added = _ADD_TASK.first(batch.connection, row)
         if added is None:  # two random ids of 130 bits are the same: somebody's randomness is broken
             return Outage(Reason.INTERNAL, "The gateway made an id that is taken: try again.")
-    _write_grant(batch, authorization, again=known is not None)
+    _write_grant(batch, authorization, state)
+    if authorization.review is not None:
+        add(batch, authorization.review)
     batch.keep(authorization.question)
     batch.append(*authorization.records)
     return None
@@ -143,10 +154,14 @@ def _request(batch: Batch, key: RequestKey) -> Row | None:
 
 
 def _may_be_tried_again(known: Row, authorization: Authorization) -> bool:
-    """Says whether the request's own grant failed in an outage and this is the same request under the same grant."""
+    """Says whether the request's own grant failed in an outage, or waited for people, and is authorized now.
+
+    It is the same request, under the same grant.
+    """
     return (
         known["refusal"] is None
-        and known["grant_state"] == GrantState.FAILED
+        and known["grant_state"] in {GrantState.FAILED, GrantState.PENDING_APPROVAL}
+        and authorization.grant.state is GrantState.AUTHORIZED
         and known["grant_id"] == authorization.grant.grant_id
         and known["grant_task_id"] == authorization.grant.task_id
         and known["content_hash"] == authorization.key.content_hash
@@ -179,16 +194,20 @@ def _token_lost(batch: Batch, token: tuple[str, str], task_id: TaskId, actor_id:
     )
 
 
-def _write_grant(batch: Batch, authorization: Authorization, *, again: bool) -> None:
-    """Writes the grant, and ties request and token to it; a second try takes the place of the one that failed."""
+def _write_grant(batch: Batch, authorization: Authorization, state: str | None) -> None:
+    """Writes the grant, and ties request and token to it.
+
+    A second try takes the place of the one that failed, and what was waited for that of the one that waited; a grant
+    counts for its task once it is authorized.
+    """
     grant, key = authorization.grant, authorization.key
     row = {**grant_row(grant), "state_time": batch.now}
-    if again:
+    if authorization.new_task is None and state != GrantState.FAILED and grant.state is GrantState.AUTHORIZED:
+        _COUNT_GRANT.run(batch.connection, {"this_task": grant.task_id})
+    if state is not None:
         batch.connection.execute(_AUTHORIZE_AGAIN.values(**row), {"this_grant": grant.grant_id}).one()
     else:
         _ADD_GRANT.run(batch.connection, row)
-        if authorization.new_task is None:
-            _COUNT_GRANT.run(batch.connection, {"this_task": grant.task_id})
         if _ADD_REQUEST.first(batch.connection, _request_row(batch, key, grant_id=grant.grant_id)) is None:
             raise RuntimeError("a request was written between its check and its write")
     if authorization.single_use is not None:

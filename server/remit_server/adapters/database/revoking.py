@@ -13,6 +13,7 @@ from typing import Any, Final, assert_never
 from sqlalchemy import ColumnElement, UpdateBase, and_, bindparam, exists, func, or_, select, update
 from sqlalchemy.dialects.postgresql import insert  # its ON CONFLICT is also SQLite's; a test holds both to it
 
+from remit_server.adapters.database.approving import stop_waiting
 from remit_server.adapters.database.batch import Batch
 from remit_server.adapters.database.operations import moves
 from remit_server.adapters.database.revocation_tables import denies, revocations
@@ -165,6 +166,7 @@ def stop(
     }
     unsettled = batch.connection.execute(_UNSETTLED[kind], these).all() if denying else []
     stopped = in_parts(batch, _STOP[kind], these)
+    stop_waiting(batch, _MATCHES[kind], these, f"it was stopped: {order.cause.value.lower()}")
     until = batch.connection.execute(_UNTIL[kind], these).scalar()
     # What its own task or sweep stopped before needs no second, optional deny.
     wanted = _wanted(batch, order, these, now) if denying and (stopped or order.cause.is_required) else []

@@ -6,6 +6,7 @@ from typing import Any
 
 from sqlalchemy import RowMapping, Update, bindparam, select
 
+from remit_server.adapters.database.approving import lapse
 from remit_server.adapters.database.batch import Batch
 from remit_server.adapters.database.denies import take_for_effective
 from remit_server.adapters.database.endings import withheld
@@ -49,7 +50,7 @@ def sweep(batch: Batch, now: datetime, *, denying: bool) -> int:
     forget(batch, now)
     past = _swept(batch, _SWEEP_PAST, {"now": now, "at_most": SWEPT_AT_ONCE - len(orphans)})
     batch.append(*(GrantExpired(one["task_id"], one["grant_id"], one["expire_time"]) for one in past))
-    return len(orphans) + effective + len(past)
+    return len(orphans) + effective + len(past) + lapse(batch, now)
 
 
 def _swept(batch: Batch, move: Update, bounds: dict[str, Any]) -> Sequence[RowMapping]:

@@ -71,6 +71,11 @@ class Outline:
     covers: tuple[Covering, ...]
     is_authored: bool
 
+    @property
+    def without_end(self) -> str:
+        """The text of the policy but for its end: the same whenever it ends."""
+        return Document(tuple(each for each in self.document.statements if each is not _SOME_END)).text
+
     def until(self, end: datetime) -> Derived:
         """Writes the policy that ends then, and reads it back from its text."""
         bound = time_bound(end)

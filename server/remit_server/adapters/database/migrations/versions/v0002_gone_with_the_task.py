@@ -161,6 +161,7 @@ def _approvals() -> None:
         sa.Column("task_id", sa.Text, nullable=False),
         sa.Column("subject_issuer", sa.Text, nullable=False),
         sa.Column("subject_id", sa.Text, nullable=False),
+        sa.Column("subject_handles", sa.Text, nullable=False),
         sa.Column("actor_id", sa.Text, nullable=False),
         sa.Column("purpose", sa.Text, nullable=False),
         sa.Column("session_policy", sa.Text, nullable=False),
@@ -168,9 +169,8 @@ def _approvals() -> None:
         sa.Column("entitlements", sa.Text, nullable=False),
         sa.Column("adds", sa.Text, nullable=False),
         sa.Column("duration_seconds", sa.Integer, nullable=False),
-        sa.Column("groups", sa.Text, nullable=False),
-        sa.Column("approved_by", sa.Text, nullable=False),
-        sa.Column("min_approvers", sa.Integer, nullable=False),
+        sa.Column("requirements", sa.Text, nullable=False),
+        sa.Column("by_subject", sa.Boolean, nullable=False),
         sa.Column("valid_seconds", sa.Integer, nullable=False),
         sa.Column("policy_revision", sa.Text, nullable=False),
         sa.Column("create_time", sa.Text, nullable=False),
@@ -182,6 +182,7 @@ def _approvals() -> None:
     )
     op.create_index("ix_approvals_task_id_digest_state", "approvals", ["task_id", "digest", "state"])
     op.create_index("ix_approvals_state_lapse_time", "approvals", ["state", "lapse_time"])
+    op.create_index("ix_approvals_subject_id_actor_id_state", "approvals", ["subject_id", "actor_id", "state"])
     op.create_index("ix_approvals_create_time_approval_id", "approvals", ["create_time", "approval_id"])
     op.create_table(
         "approval_votes",
@@ -191,6 +192,8 @@ def _approvals() -> None:
         sa.Column("approved", sa.Boolean, nullable=False),
         sa.Column("comment", sa.Text, nullable=False),
         sa.Column("time", sa.Text, nullable=False),
+        sa.Column("groups", sa.Text, nullable=False),
+        sa.Column("handles", sa.Text, nullable=False),
         sa.PrimaryKeyConstraint("approval_id", "approver_issuer", "approver_id", name="pk_approval_votes"),
         sa.ForeignKeyConstraint(["approval_id"], ["approvals.approval_id"], name="fk_approval_votes_approval_id"),
     )

@@ -1,0 +1,89 @@
+"""Shows approvals: to those who are asked, to the subject, and to whomever `data.remit.admin` lets see all."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Final
+
+from remit_server.application.approvals.eligibility import may_see
+from remit_server.application.approvals.ports import Approvals, MaySeeAll, Place
+from remit_server.application.ports import Clock
+from remit_server.domain.approval import Approval, ApprovalState
+from remit_server.domain.errors import Denied, Reason
+from remit_server.domain.operator import Operator
+
+SERVICE: Final = "ApprovalService"
+READ_AT_ONCE: Final = 100
+MOST_READ: Final = 2000  # of a page: the rest is on the next one, however few the caller may see
+LOOK_EVERY: Final = timedelta(seconds=1)
+MOST_WATCHED: Final = 500
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """Approvals, newest first, and where the next page goes on."""
+
+    approvals: tuple[Approval, ...]
+    after: Place | None
+
+
+@dataclass(frozen=True, slots=True)
+class ShowApprovals:
+    """Reads approvals for people. What a caller may not see is not there."""
+
+    approvals: Approvals
+    may_see_all: MaySeeAll
+    clock: Clock
+    look_every: timedelta = LOOK_EVERY
+
+    async def one(self, operator: Operator, approval_id: str, *, rpc: str = "GetApproval") -> Approval:
+        """Returns an approval; raises Denied(NOT_FOUND) when it is not there or not the caller's to see."""
+        approval = await self.approvals.approval(approval_id)
+        if approval is None or not (may_see(operator, approval) or await self._sees_all(operator, rpc)):
+            raise Denied(Reason.NOT_FOUND, "there is no such approval among those that you may see")
+        return approval.at(self.clock.now())
+
+    async def listed(self, operator: Operator, *, waiting: bool, after: Place | None, at_most: int) -> Page:
+        """Returns a page of what the caller may see, at most so many."""
+        sees_all = await self._sees_all(operator, "ListApprovals")
+        found: list[Approval] = []
+        for _ in range(MOST_READ // READ_AT_ONCE):
+            read = await self.approvals.listed(waiting=waiting, after=after, at_most=READ_AT_ONCE)
+            for approval in read:
+                after = Place(approval.create_time, approval.approval_id)
+                shown = approval.at(self.clock.now())
+                if (sees_all or may_see(operator, shown)) and not (waiting and _is_over(shown)):
+                    found.append(shown)
+                if len(found) == at_most:
+                    return Page(tuple(found), after)
+            if len(read) < READ_AT_ONCE:
+                return Page(tuple(found), None)
+        return Page(tuple(found), after)
+
+    async def watched(self, operator: Operator) -> AsyncIterator[Approval]:
+        """Yields what waits for a decision, then every approval that is asked for or decided, for as long as wanted."""
+        known: dict[str, tuple[ApprovalState, int]] = {}
+        while True:
+            for approval in await self._latest(operator, known):
+                standing = (approval.state, len(approval.votes))
+                if known.get(approval.approval_id) != standing:
+                    known[approval.approval_id] = standing
+                    yield approval
+            known = {key: value for key, value in known.items() if value[0] is ApprovalState.PENDING}
+            await asyncio.sleep(self.look_every.total_seconds())
+
+    async def _latest(self, operator: Operator, known: dict[str, tuple[ApprovalState, int]]) -> list[Approval]:
+        """Returns what waits now, oldest first, and what was waiting a moment ago as it stands."""
+        page = await self.listed(operator, waiting=True, after=None, at_most=MOST_WATCHED)
+        waiting = {approval.approval_id for approval in page.approvals}
+        gone = [await self.approvals.approval(one) for one in known if one not in waiting]
+        decided = [one.at(self.clock.now()) for one in gone if one is not None]
+        return [*decided, *reversed(page.approvals)]
+
+    async def _sees_all(self, operator: Operator, rpc: str) -> bool:
+        return await self.may_see_all(operator, f"{SERVICE}.{rpc}")
+
+
+def _is_over(approval: Approval) -> bool:
+    return approval.state is not ApprovalState.PENDING
