@@ -14,15 +14,17 @@ from urllib.parse import parse_qsl
 from tests.sts_log import LOG, Ceiling
 
 from remit_server.adapters.aws.sts_protocol import assume_role_body
+from remit_server.adapters.database.approvals import DatabaseApprovals
 from remit_server.adapters.database.audit_log import AuditLog
 from remit_server.adapters.database.engine import open_for_reading
 from remit_server.adapters.database.ledger import DatabaseLedger, open_ledger
 from remit_server.application.admission import Admission, Budget, Places, Rejections
+from remit_server.application.approvals.ask_approval import AskApproval, Pending
 from remit_server.application.ceilings import Ceilings
 from remit_server.application.deliberation import Deliberation
 from remit_server.application.end_task import EndTask
 from remit_server.application.hearing import Hearing
-from remit_server.application.issue_credentials import IssueCredentials
+from remit_server.application.issue_credentials import IssueCredentials, Issued
 from remit_server.application.ports import Revision
 from remit_server.application.preview_credentials import PreviewCredentials
 from remit_server.application.requests import Ask, IssueRequest
@@ -126,6 +128,12 @@ class ScriptedSts:
         return StsSession(Credentials(key, Secret("secret-" + key), Secret("token-" + key), end), 7)
 
 
+def given(outcome: Issued | Pending) -> Issued:
+    """Returns what was issued; fails when people are waited for instead."""
+    assert isinstance(outcome, Issued), outcome
+    return outcome
+
+
 def permission(actions: Sequence[str] | str, resources: Sequence[str] | str, *conditions: Condition) -> Permission:
     """Returns a permission out of plain text."""
     return Permission(
@@ -184,6 +192,7 @@ class World:
     issue: IssueCredentials
     preview: PreviewCredentials
     end: EndTask
+    approvals: DatabaseApprovals
     copilot: Actor = field(init=False)
 
     def __post_init__(self) -> None:
@@ -208,6 +217,13 @@ class World:
             NOON + timedelta(hours=1),
             **more,
         )
+
+    def mail(self, name: str, address: str) -> None:
+        """Gives a user that is known a verified address."""
+        for token, delegation in self.identity.subjects.items():
+            if delegation.subject.subject == name:
+                subject = replace(delegation.subject, email=address)
+                self.identity.subjects[token] = replace(delegation, subject=subject)
 
     def admitted(self, agent: str = "copilot") -> Admitted:
         """Returns an agent as the door lets it in."""
@@ -267,7 +283,9 @@ async def world(
         budgets = dict.fromkeys(methods, Budget(clock, per_minute))
         admit = Admission(identity.authenticate, rejections, ledger, budgets, Places(per_actor))
         admit_streams = replace(admit, places=Places(per_actor, "streams"))
-        issue = IssueCredentials(hearing, ledger, sts, clock, secrets.token_bytes)
+        approvals = DatabaseApprovals(ledger.store)
+        ask = AskApproval(approvals, secrets.token_bytes, timedelta(hours=1))
+        issue = IssueCredentials(hearing, ledger, sts, clock, secrets.token_bytes, ask)
         preview = PreviewCredentials(hearing, ledger, clock)
         end = EndTask(ledger, clock, lambda: None)
         yield World(
@@ -283,5 +301,6 @@ async def world(
             issue,
             preview,
             end,
+            approvals,
         )
         deliberate.close()

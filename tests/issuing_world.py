@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 from tests.fake_sts import FakeRole, FakeSts, Request
-from tests.fakes import ROLES, World, world
+from tests.fakes import ROLES, World, given, world
 from tests.sts_orders import CLOCK, Pauses, settings_for
 
 from remit_server.adapters.aws.sts import AwsSts
@@ -33,7 +33,7 @@ class IssuingWorld:
 
     async def issued(self, *permissions: Any, **more: Any) -> Issued:
         """Issues for an intent of these permissions."""
-        return await self.issue(self.world.request(*permissions, **more))
+        return given(await self.issue(self.world.request(*permissions, **more)))
 
     async def refused(self, *permissions: Any, **more: Any) -> RemitError:
         """Returns the refusal of an intent of these permissions."""

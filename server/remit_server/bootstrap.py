@@ -13,7 +13,8 @@ from importlib.metadata import version
 from aiohttp import web
 
 from remit_server.adapters.aws.sts import AwsSts
-from remit_server.adapters.database.ledger import open_ledger
+from remit_server.adapters.database.approvals import DatabaseApprovals
+from remit_server.adapters.database.ledger import DatabaseLedger, open_ledger
 from remit_server.adapters.identity.authentication import ActorAuthentication
 from remit_server.adapters.identity.delegation import DelegationVerification
 from remit_server.adapters.identity.jwks import IssuerKeys
@@ -27,12 +28,13 @@ from remit_server.adapters.rego.embedded import EmbeddedRego, EngineLimits
 from remit_server.adapters.system_clock import SystemClock, system_entropy
 from remit_server.application import end_task, issue_credentials, preview_credentials
 from remit_server.application.admission import Admission, Budget, Places, Rejections
+from remit_server.application.approvals.ask_approval import AskApproval
 from remit_server.application.ceilings import Ceilings
 from remit_server.application.deliberation import Deliberation
 from remit_server.application.end_task import EndTask
 from remit_server.application.hearing import Hearing
 from remit_server.application.issue_credentials import IssueCredentials
-from remit_server.application.ports import Ledger, Policy, Revision
+from remit_server.application.ports import Policy, Revision
 from remit_server.application.preview_credentials import PreviewCredentials
 from remit_server.application.sweep import Sweep
 from remit_server.bootstrap_events import hear_events
@@ -162,7 +164,7 @@ async def _service(
     settings: Settings,
     *,
     clock: SystemClock,
-    ledger: Ledger,
+    ledger: DatabaseLedger,
     policy: Policy,
     rejections: Rejections,
 ) -> CredentialService:
@@ -191,10 +193,11 @@ async def _service(
     }
     authenticate = ActorAuthentication(settings.agents, spiffe, verifier)
     admit = Admission(authenticate, rejections, ledger, budgets, Places(limits.concurrent_calls_per_actor))
+    ask = AskApproval(DatabaseApprovals(ledger.store), system_entropy, settings.approvals.lapse)
     return CredentialService(
         admit=admit,
         admit_streams=replace(admit, places=Places(limits.streams_per_actor, "streams")),
-        issue=IssueCredentials(hearing, ledger, sts, clock, system_entropy),
+        issue=IssueCredentials(hearing, ledger, sts, clock, system_entropy, ask),
         preview=PreviewCredentials(hearing, ledger, clock),
         end=EndTask(ledger, clock, clock.unsettled_for),
     )

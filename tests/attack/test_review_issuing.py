@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.fakes import READ_REPORTS, ROLES, World, permission, world
+from tests.fakes import READ_REPORTS, ROLES, World, given, permission, world
 
 from remit_server.application.ceilings import Ceilings
 from remit_server.application.deliberation import Deliberation, is_small
@@ -127,7 +127,7 @@ async def test_credentials_are_not_said_to_outlive_what_sts_gave(gateway: World)
         sooner = session.credentials.expire_time.fromtimestamp(end, session.credentials.expire_time.tzinfo)
         return replace(session, credentials=replace(session.credentials, expire_time=sooner))
 
-    issued = await replace(gateway.issue, assume_role=shorter)(gateway.request())
+    issued = given(await replace(gateway.issue, assume_role=shorter)(gateway.request()))
 
     assert issued.credentials.expire_time == issued.grant.issuances[-1].expire_time
     assert issued.credentials.expire_time < issued.grant.expire_time

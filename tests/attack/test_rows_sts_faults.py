@@ -21,7 +21,7 @@ from tests.fake_sts import (
     stopping_halfway,
     throttling,
 )
-from tests.fakes import permission
+from tests.fakes import given, permission
 from tests.issuing_world import IssuingWorld, issuing_world
 from tests.sts_log import tags_in
 
@@ -72,7 +72,7 @@ async def test_an_end_that_made_nothing_fails_the_grant_and_the_same_request_may
     request = gateway.world.request(Q3)
 
     error = await gateway.refusal_of(request)
-    issued = await gateway.issue(request)
+    issued = given(await gateway.issue(request))
 
     assert isinstance(error, Outage)
     assert not error.credentials_may_exist

@@ -14,7 +14,7 @@ import pytest
 import pytest_asyncio
 from botocore.exceptions import ClientError
 from tests.e2e.sts_relay import sts_relay
-from tests.fakes import entitlement, permission, world
+from tests.fakes import entitlement, given, permission, world
 
 from remit_sandbox.aws_client import AwsKeys
 from remit_sandbox.local_aws import LocalAws
@@ -115,7 +115,7 @@ async def issued(local_aws: LocalAws, sample_account: SampleAccount, tmp_path: P
                 return await sts(order, deadline=CLOCK.monotonic() + 30)
 
             issue = replace(gateway.issue, assume_role=assume_role)
-            yield await issue(gateway.request(permission("s3:GetObject", "arn:aws:s3:::reports/2026/q3/*")))
+            yield given(await issue(gateway.request(permission("s3:GetObject", "arn:aws:s3:::reports/2026/q3/*"))))
         await sts.close()
 
 

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from remit_server.config import (
+    loading_approvals,
     loading_cloud,
     loading_events,
     loading_identity,
@@ -24,7 +25,7 @@ from remit_server.iam import ActionPattern, floor
 
 __all__ = ["ConfigurationError", "Mistake", "load"]
 
-_SINGLE = ("policy", "aws", "database", "limits", "forbidden", "administrators")
+_SINGLE = ("policy", "aws", "database", "limits", "forbidden", "administrators", "approvals")
 
 
 def load(path: Path, environment: Mapping[str, str] = os.environ) -> Settings:
@@ -90,6 +91,7 @@ def _settings(path: Path, source: Source, files: Files) -> Settings | None:
         http=http,
         administrators=administrators,
         events=events,
+        approvals=loading_approvals.approvals(shapes["approvals"]),
     )
 
 

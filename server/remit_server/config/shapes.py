@@ -5,6 +5,7 @@ What spans keys or needs the disk is checked afterwards. `docs/configuration.md`
 
 from typing import Final, Literal
 
+from remit_server.config.approval_shapes import ApprovalTable
 from remit_server.config.event_shapes import EVENT_LISTS
 from remit_server.config.table_shape import Table
 from remit_server.config.table_shape import key as _key
@@ -272,6 +273,7 @@ TABLES: Final[dict[str, type[Table]]] = {
     "limits": LimitTable,
     "forbidden": ForbiddenTable,
     "administrators": AdministratorTable,
+    "approvals": ApprovalTable,
 }
 LISTS: Final[dict[str, type[Table]]] = {
     "issuers": IssuerTable,
@@ -279,7 +281,7 @@ LISTS: Final[dict[str, type[Table]]] = {
     "roles": RoleTable,
     **EVENT_LISTS,
 }
-OPTIONAL: Final = frozenset({"limits", "forbidden", "agents", "administrators", *EVENT_LISTS})
+OPTIONAL: Final = frozenset({"limits", "forbidden", "agents", "administrators", "approvals", *EVENT_LISTS})
 SECRETS: Final = {
     "aws.secret_access_key": "aws.secret_access_key_file",
     "aws.session_token": "aws.session_token_file",

@@ -166,7 +166,8 @@ def stop(
     }
     unsettled = batch.connection.execute(_UNSETTLED[kind], these).all() if denying else []
     stopped = in_parts(batch, _STOP[kind], these)
-    stop_waiting(batch, _MATCHES[kind], these, f"it was stopped: {order.cause.value.lower()}")
+    if order.cause is not RevokeCause.ORPHANED:  # else it is a grant that did not wait
+        stop_waiting(batch, _MATCHES[kind], these, f"it was stopped: {order.cause.value.lower()}")
     until = batch.connection.execute(_UNTIL[kind], these).scalar()
     # What its own task or sweep stopped before needs no second, optional deny.
     wanted = _wanted(batch, order, these, now) if denying and (stopped or order.cause.is_required) else []

@@ -1,7 +1,7 @@
 """Shows approvals: to those who are asked, to the subject, and to whomever `data.remit.admin` lets see all."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Final
@@ -61,7 +61,7 @@ class ShowApprovals:
                 return Page(tuple(found), None)
         return Page(tuple(found), after)
 
-    async def watched(self, operator: Operator) -> AsyncIterator[Approval]:
+    async def watched(self, operator: Operator) -> AsyncGenerator[Approval]:
         """Yields what waits for a decision, then every approval that is asked for or decided, for as long as wanted."""
         known: dict[str, tuple[ApprovalState, int]] = {}
         while True:

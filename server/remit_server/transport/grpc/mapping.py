@@ -8,6 +8,7 @@ from google.protobuf.duration_pb2 import Duration
 
 from remit.v1 import credential_service_pb2 as service
 from remit.v1 import types_pb2
+from remit_server.application.approvals.ask_approval import Pending
 from remit_server.application.issue_credentials import Issued
 from remit_server.application.ports import EndedTask
 from remit_server.application.preview_credentials import WouldIssue, WouldRefuse
@@ -20,6 +21,7 @@ from remit_server.domain.revocation import Effective, RevokeCause
 from remit_server.domain.secret import Secret
 from remit_server.domain.task import Capability, TaskId, TaskIntent
 from remit_server.iam import ActionPattern, Condition, ResourcePattern
+from remit_server.transport.grpc.approval_mapping import approval_message
 from remit_server.transport.grpc.status import permission_message, refusal_message
 
 T = TypeVar("T")
@@ -129,8 +131,12 @@ def _duration(message: Duration) -> timedelta:
     return timedelta(seconds=message.seconds)
 
 
-def issue_response(issued: Issued) -> service.IssueCredentialsResponse:
-    """Writes the one message that holds credentials."""
+def issue_response(issued: Issued | Pending) -> service.IssueCredentialsResponse:
+    """Writes the one message that holds credentials, or what is waited for."""
+    if isinstance(issued, Pending):
+        return service.IssueCredentialsResponse(
+            grant=grant_message(issued.grant), approval=approval_message(issued.approval)
+        )
     credentials = types_pb2.AwsCredentials(
         access_key_id=issued.credentials.access_key_id,
         secret_access_key=issued.credentials.secret_access_key.reveal(),
@@ -152,6 +158,7 @@ def preview_response(outcome: WouldIssue | WouldRefuse) -> service.PreviewCreden
                 role_arn=plan.role.arn,
                 entitlements=plan.entitlements,
                 policy_revision=revision,
+                needs_approval=plan.approval is not None,
             )
             would_issue.expire_time.FromDatetime(plan.expire_time)
             return service.PreviewCredentialsResponse(would_issue=would_issue)
