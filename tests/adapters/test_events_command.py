@@ -20,7 +20,7 @@ from remit_server.adapters.database.audit_log import events
 from remit_server.adapters.database.heard_events import DatabaseSecurityEvents
 from remit_server.adapters.database.ledger import open_ledger
 from remit_server.adapters.system_clock import SystemClock
-from remit_server.bootstrap_events import hear_events
+from remit_server.bootstrap.events import hear_events
 from remit_server.cli.main import app
 from remit_server.config.loading import load
 from remit_server.config.settings import HttpListenerSettings

@@ -1,4 +1,4 @@
-"""The composition root: the only module that knows every other one. Builds a gateway out of its settings, by hand."""
+"""Builds a whole gateway out of its settings, by hand, and starts and stops its parts in order."""
 
 import asyncio
 import contextlib
@@ -37,7 +37,7 @@ from remit_server.application.issue_credentials import IssueCredentials
 from remit_server.application.ports import Policy, Revision
 from remit_server.application.preview_credentials import PreviewCredentials
 from remit_server.application.sweep import Sweep
-from remit_server.bootstrap_events import hear_events
+from remit_server.bootstrap.events import hear_events
 from remit_server.config.settings import Settings
 from remit_server.domain.audit import GatewayStarted
 from remit_server.domain.errors import RemitError
