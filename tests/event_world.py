@@ -1,7 +1,7 @@
 """What receivers of security events need: SETs of every kind, a memory in place of the database, an HTTP front."""
 
 import json
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -52,6 +52,7 @@ class MemoryOfEvents:
     revoked: list[SecurityEvent] = field(default_factory=list)
     records: list[AuditRecord] = field(default_factory=list)
     known: set[tuple[str, str]] = field(default_factory=set)
+    names: dict[str, list[str]] = field(default_factory=dict)
     is_down: bool = False
 
     async def revoke(self, event: SecurityEvent, /) -> bool:
@@ -72,12 +73,17 @@ class MemoryOfEvents:
         self._check()
         return (source, event_id) in self.known
 
+    async def named(self, issuer: str, source_identity: str, /) -> Sequence[str]:
+        self._check()
+        assert issuer == USERS
+        return self.names.get(source_identity, [])
+
     async def record(self, record: AuditRecord, /) -> None:
         self._check()
         self.records.append(record)
 
     def obey(self) -> ObeyEvent:
-        return ObeyEvent(self.revoke, self.record_once, self.seen)
+        return ObeyEvent(self.revoke, self.record_once, self.seen, self.named)
 
     def _check(self) -> None:
         if self.is_down:

@@ -2,7 +2,7 @@
 
 import asyncio
 import ssl
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
@@ -218,6 +218,10 @@ class Rounds:
     held: bool = True
     pauses: list[float] = field(default_factory=list)
     rounds: int = 0
+    names: Mapping[str, str | None] = field(default_factory=dict)
+
+    async def name_of(self, subject_id: str, /) -> str | None:
+        return self.names.get(subject_id, subject_id)
 
     async def ask(self, subject_id: str, /) -> AccountStatus:
         status = self.statuses[subject_id]
@@ -254,6 +258,7 @@ class Rounds:
         poll = PollStatuses(
             source,
             self.ask,
+            self.name_of,
             self.live_subjects,
             self.blocked_subjects,
             self.memory.obey(),
@@ -281,6 +286,15 @@ async def test_an_account_that_is_disabled_is_told_once_and_lifted_when_it_is_ac
     assert first == [("ACCOUNT_DISABLED", "alice")]
     assert second == [*first, ("ACCOUNT_ENABLED", "alice")]
     assert third == [*second, ("ACCOUNT_DISABLED", "alice")]
+
+
+async def test_a_user_is_asked_about_by_the_name_that_the_directory_knows_and_blocked_by_their_own(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    rounds = Rounds({"690222be": AccountStatus.DISABLED}, names={"alice": "690222be", "bob": None})
+
+    assert await rounds.run() == [("ACCOUNT_DISABLED", "alice")]
+    assert "1 accounts gave no clear answer" in caplog.text
 
 
 async def test_an_answer_that_is_not_clear_changes_nothing_and_is_logged(caplog: pytest.LogCaptureFixture) -> None:

@@ -152,3 +152,15 @@ async def test_live_subjects_are_those_of_the_issuer_with_grants_that_are_not_ov
 
     assert (live, await events.live_subjects("https://other.example")) == (["alice"], [])
     assert await events.live_subjects(ISSUER) == []
+
+
+async def test_subjects_are_found_by_the_name_that_aws_knows_and_named_by_it(
+    ledger: DatabaseLedger, events: DatabaseSecurityEvents
+) -> None:
+    await ledger.authorize(opening())
+
+    assert await events.subjects_named(ISSUER, "login.alice") == ["alice"]
+    assert await events.subjects_named("https://other.example", "login.alice") == []
+    assert await events.subjects_named(ISSUER, "login.bob") == []
+    assert await events.identity_of(ISSUER, "alice") == "login.alice"
+    assert await events.identity_of(ISSUER, "bob") is None

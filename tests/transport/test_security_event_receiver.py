@@ -10,6 +10,7 @@ import aiohttp
 import pytest
 from tests.event_world import (
     ACCOUNT_DISABLED,
+    ALICE,
     STREAM,
     VERIFICATION,
     Front,
@@ -20,6 +21,7 @@ from tests.event_world import (
     webhook_body,
 )
 
+from remit_server.config.event_settings import UserName
 from remit_server.domain.audit import Who
 from remit_server.domain.audit_events import (
     EventStreamUpdated,
@@ -97,6 +99,25 @@ async def test_an_event_that_could_not_be_made_durable_is_not_acknowledged_and_i
     assert int(headers["Retry-After"]) >= 1
     assert again == (202, None)
     assert len(front.memory.revoked) == 1
+
+
+async def test_a_user_that_is_called_by_another_claim_is_found_under_every_sub_they_had() -> None:
+    by_claim = transmitter(named_by=UserName.SOURCE_CLAIM, users_alias="okta", subject_map=(("x", "00u1"),))
+    async with listening_receiver(by_claim) as front:
+        front.memory.names["okta.00u1"] = ["alice@acme.example", "alice@old.example"]
+        known = security_event_token(ACCOUNT_DISABLED, {}, sub_id={**ALICE, "sub": "00u1"})
+        answers = [await push(front, known) for _ in range(2)]
+        mapped = await push(front, security_event_token(jti="set-2", sub_id={**ALICE, "sub": "x"}))
+        unknown = await push(front, security_event_token(jti="set-3", sub_id={**ALICE, "sub": "00u2"}))
+        endless = await push(front, security_event_token(jti="set-4", sub_id={**ALICE, "sub": "0" * 64}))
+
+    assert {*answers, mapped, unknown, endless} == {(202, None)}
+    assert [event.subject_id for event in front.memory.revoked] == ["alice@acme.example", "alice@old.example"] * 2
+    ignored = [record.why for record in front.memory.records if isinstance(record, SecurityEventIgnored)]
+    assert ignored == [
+        "nobody has had a grant under the name it gives",
+        "its subject's name is too long for a SourceIdentity",
+    ]
 
 
 async def test_an_event_of_no_consequence_is_acknowledged_and_recorded_once(front: Front) -> None:

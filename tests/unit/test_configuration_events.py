@@ -142,6 +142,17 @@ def test_a_mistake_is_told_with_its_place(folder: ConfigurationFolder, text: str
     assert found[0].mend
 
 
+@pytest.mark.parametrize(("text", "place"), [(PUSHED, "transmitters[0]"), (ASKED, "status_polls[0]")])
+def test_a_hash_is_no_name_that_anybody_could_be_found_by(folder: ConfigurationFolder, text: str, place: str) -> None:
+    readable = with_http(text + 'named_by = "source_claim"\n')
+    hashed = readable.replace("actors = true\n", 'actors = true\nsource_identity = "hash"\n', 1)
+
+    (mistake,) = mistakes(folder, hashed)
+
+    assert mistake.place == f"{place}.named_by"
+    assert load(folder.write(readable), {}).events != EventSettings()
+
+
 @pytest.mark.parametrize(("text", "place"), [(PUSHED, "transmitters[0]"), (HOOK, "webhooks[0]")])
 def test_what_is_pushed_needs_an_http_listener(folder: ConfigurationFolder, text: str, place: str) -> None:
     (mistake,) = mistakes(folder, TEXT + text)

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from remit_server.domain.identity import Actor, ActorKind, Principal
-from remit_server.domain.session_names import session_tags, source_identity
+from remit_server.domain.session_names import readable_identity, session_tags, source_id_of, source_identity
 
 AWS_NAME = re.compile(r"[\w+=,.@-]{2,64}", re.ASCII)
 AWS_TAG = re.compile(r"[a-z2-7.]{1,256}")
@@ -41,6 +41,23 @@ def test_two_subjects_never_share_a_source_identity(ids: list[str]) -> None:
     one, other = (source_identity(principal(item)) for item in ids)
 
     assert one != other
+
+
+@given(st.text(min_size=1, max_size=80), st.from_regex(r"[a-z0-9-]{1,20}", fullmatch=True))
+def test_the_id_is_read_back_out_of_a_readable_source_identity(source_id: str, alias: str) -> None:
+    identity = source_identity(principal(source_id, alias=alias))
+
+    read = source_id_of(alias, identity)
+
+    assert read == (None if ".=h" in identity else source_id)
+    assert source_id_of(f"{alias}x", identity) is None
+
+
+@given(st.text(st.characters(max_codepoint=127), max_size=64))
+def test_no_other_text_passes_for_a_source_identity(text: str) -> None:
+    read = source_id_of("corp", text)
+
+    assert read is None or readable_identity("corp", read) == text
 
 
 @given(st.text(min_size=1), st.text(min_size=1))

@@ -23,9 +23,17 @@ from remit_server.adapters.system_clock import SystemClock, system_entropy
 from remit_server.application.security_events.counting import EventCounts, SenderBudget
 from remit_server.application.security_events.poll_statuses import PollStatuses, StatusSource
 from remit_server.application.security_events.poll_stream import PollStream
+from remit_server.application.security_events.ports import NameOf
 from remit_server.application.security_events.receive import ObeyEvent, Receive
-from remit_server.config.event_settings import Delivery, EventSettings, StatusPollSettings, TransmitterSettings
+from remit_server.config.event_settings import (
+    Delivery,
+    EventSettings,
+    StatusPollSettings,
+    TransmitterSettings,
+    UserName,
+)
 from remit_server.domain.errors import RemitError
+from remit_server.domain.session_names import source_id_of
 from remit_server.transport.http.security_events import PushedStream, PushedWebhook, SecurityEventReceiver
 
 COUNTS_EVERY_SECONDS: Final = 60.0
@@ -53,7 +61,7 @@ async def hear_events(
         return ()
     events = DatabaseSecurityEvents(ledger.store)
     counts = EventCounts(ledger.record, clock)
-    obey = ObeyEvent(events.revoke_for_event, events.record_once, events.seen)
+    obey = ObeyEvent(events.revoke_for_event, events.record_once, events.seen, events.subjects_named)
     hearing = _Hearing(clock, events, DatabaseHolds(ledger.store), counts, obey, system_entropy(16).hex())
     _run(stack, _counting(counts), after=lambda: _written(counts))
     streams = {one.alias: (one, _receive(stack, one, hearing)) for one in settings.transmitters}
@@ -108,6 +116,7 @@ def _status_poll(settings: StatusPollSettings, hearing: _Hearing) -> PollStatuse
             settings.source, settings.issuer, settings.every, settings.requests_per_second, settings.probe_subject
         ),
         ask=AccountDirectory.of(settings),
+        name_of=_names(settings, hearing),
         live=hearing.events.live_subjects,
         blocked=hearing.events.blocked_subjects,
         obey=hearing.obey,
@@ -115,6 +124,19 @@ def _status_poll(settings: StatusPollSettings, hearing: _Hearing) -> PollStatuse
         holder=hearing.holder,
         clock=hearing.clock,
     )
+
+
+def _names(settings: StatusPollSettings, hearing: _Hearing) -> NameOf:
+    """Returns what knows how users are called where they are asked about."""
+
+    async def by_sub(subject_id: str, /) -> str | None:
+        return subject_id
+
+    async def by_source_claim(subject_id: str, /) -> str | None:
+        identity = await hearing.events.identity_of(settings.issuer, subject_id)
+        return None if identity is None else source_id_of(settings.users_alias, identity)
+
+    return by_source_claim if settings.named_by is UserName.SOURCE_CLAIM else by_sub
 
 
 def _run(stack: AsyncExitStack, work: Awaitable[None], *, after: Callable[[], Awaitable[None]] | None = None) -> None:

@@ -26,6 +26,13 @@ class Delivery(StrEnum):
     POLL = "poll"  # RFC 8936
 
 
+class UserName(StrEnum):
+    """By which claim of users' tokens somebody else calls them."""
+
+    SUB = "sub"
+    SOURCE_CLAIM = "source_claim"  # the one that names them in SourceIdentity
+
+
 @dataclass(frozen=True, slots=True)
 class TransmitterSettings:
     """One transmitter of Shared Signals and everything its events must be; raises InvalidSettings with every mistake.
@@ -33,7 +40,8 @@ class TransmitterSettings:
     `signer` holds what is checked as in any token: the `iss` and `aud` of its SETs, algorithms, `typ`, leeway, and
     where its keys come from; its alias is the stream's (`/ssf/<alias>`). `users_of` is the issuer of `[[issuers]]` of
     whose users it may speak, `subject_issuer` how its events write that issuer. `subject_map` maps the ids in its
-    events to the `sub` of users' tokens, where the two differ. With `tenants` an event must name one of them.
+    events to those of users' tokens, where the two differ. By `named_by` those ids are the `sub`, or the claim that
+    names users of the issuer, called `users_alias`, in SourceIdentity. With `tenants` an event must name one of them.
     `authorization` are the values that a push may show, any of them. `access_token_file` is read anew for each call.
     """
 
@@ -43,6 +51,8 @@ class TransmitterSettings:
     delivery: Delivery = Delivery.PUSH
     subject_formats: frozenset[str] = frozenset({"iss_sub"})
     subject_map: tuple[tuple[str, str], ...] = ()
+    named_by: UserName = UserName.SUB
+    users_alias: str = ""
     tenants: frozenset[str] = frozenset()
     authorization: tuple[Secret, ...] = field(default=(), repr=False)
     events_per_minute: int = 600
@@ -107,6 +117,8 @@ class StatusPollSettings:
     status_pointer: str | None = None
     active_values: frozenset[str] = frozenset()
     missing_is_disabled: bool = False
+    named_by: UserName = UserName.SUB
+    users_alias: str = ""
     probe_subject: str | None = None
     every: timedelta = timedelta(seconds=60)
     requests_per_second: float = 5.0

@@ -26,6 +26,11 @@ class TransmitterTable(Table):
         'subject_map = { "00u1abcd" = "alice@acme.example" }',
         {},
     )
+    named_by: Literal["sub", "source_claim"] = key(
+        "Which claim of users' tokens its names are: `sub`, or the issuer's `source_claim`.",
+        'named_by = "source_claim"',
+        "sub",
+    )
     tenants: list[str] = key("The tenants of which an event must name one.", 'tenants = ["00o1abcd"]', [])
     token_type: Literal["secevent+jwt", "JWT"] = key(
         "The header's `typ`.", 'token_type = "secevent+jwt"', "secevent+jwt"
@@ -87,6 +92,11 @@ class StatusPollTable(Table):
     alias: str = key("Its short name in records.", 'alias = "directory"')
     users_of: str = key("The alias of the issuer whose users are asked about.", 'users_of = "acme"')
     url: str = key("What is asked, with {subject} once.", 'url = "https://acme.okta.com/api/v1/users/{subject}"')
+    named_by: Literal["sub", "source_claim"] = key(
+        "Which claim of users' tokens {subject} is: `sub`, or the issuer's `source_claim`.",
+        'named_by = "source_claim"',
+        "sub",
+    )
     token_file: str = key(
         "The file with the bearer token it is asked with, read anew each time.",
         'token_file = "secrets/directory-token"',

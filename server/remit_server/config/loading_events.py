@@ -11,6 +11,7 @@ from remit_server.config.event_settings import (
     EventSettings,
     StatusPollSettings,
     TransmitterSettings,
+    UserName,
     WebhookSettings,
 )
 from remit_server.config.event_shapes import StatusPollTable, TransmitterTable, WebhookTable
@@ -83,6 +84,7 @@ def _transmitter(place: str, item: TransmitterTable, known: _Known) -> Transmitt
     if item.delivery == "push":
         _check_http(place, known)
     users_of = _issuer_of(f"{place}.users_of", item.users_of, known)
+    _check_named_by(place, item.named_by, item.users_of, known)
     authorization = _secrets(f"{place}.authorization_files", item.authorization_files, files)
     token_file = _private(f"{place}.access_token_file", item.access_token_file, files)
     ca_file = files.authorities(f"{place}.ca_file", item.ca_file) if item.ca_file is not None else None
@@ -106,6 +108,8 @@ def _transmitter(place: str, item: TransmitterTable, known: _Known) -> Transmitt
             delivery=Delivery(item.delivery),
             subject_formats=frozenset(item.subject_formats),
             subject_map=tuple(sorted(item.subject_map.items())),
+            named_by=UserName(item.named_by),
+            users_alias=item.users_of,
             tenants=frozenset(item.tenants),
             authorization=tuple(Secret(f"Bearer {one.reveal()}") for one in authorization),
             events_per_minute=item.events_per_minute,
@@ -146,6 +150,7 @@ def _status_poll(place: str, item: StatusPollTable, known: _Known) -> StatusPoll
     """Returns the settings of one status poll, or None."""
     files, before = known.files, len(known.files.notes.mistakes)
     issuer = _issuer_of(f"{place}.users_of", item.users_of, known)
+    _check_named_by(place, item.named_by, item.users_of, known)
     token_file = _private(f"{place}.token_file", item.token_file, files)
     ca_file = files.authorities(f"{place}.ca_file", item.ca_file) if item.ca_file is not None else None
     try:
@@ -158,6 +163,8 @@ def _status_poll(place: str, item: StatusPollTable, known: _Known) -> StatusPoll
             status_pointer=item.status_pointer,
             active_values=frozenset(item.active_values),
             missing_is_disabled=item.missing == "disabled",
+            named_by=UserName(item.named_by),
+            users_alias=item.users_of,
             probe_subject=item.probe_subject,
             every=timedelta(seconds=item.every_seconds),
             requests_per_second=item.requests_per_second,
@@ -183,6 +190,18 @@ def _issuer_of(place: str, alias: str, known: _Known) -> str | None:
         mend=f"the aliases are {', '.join(usable) or 'still to be given'}",
     )
     return None
+
+
+def _check_named_by(place: str, named_by: str, alias: str, known: _Known) -> None:
+    """Notes when nobody could be found by that name: the ledger then knows a hash of it."""
+    issuer = known.issuers.get(alias)
+    if named_by == "source_claim" and issuer is not None and issuer.source_identity == "hash":
+        known.files.notes.add(
+            f"{place}.named_by",
+            'needs source_identity = "readable" at the issuer',
+            why="the ledger keeps SourceIdentity, and nobody can be found by a hash of another name",
+            mend='write named_by = "sub" and use subject_map, or make SourceIdentity readable',
+        )
 
 
 def _check_http(place: str, known: _Known) -> None:

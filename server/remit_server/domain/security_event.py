@@ -41,6 +41,17 @@ class SecurityEvent:
 
 
 @dataclass(frozen=True, slots=True)
+class NamedEvent:
+    """An event about whoever has this SourceIdentity: its source calls users by the claim that names them to AWS.
+
+    The event's own `subject_id` is that name, which is no `sub`; whose it is the ledger knows.
+    """
+
+    event: SecurityEvent
+    source_identity: str
+
+
+@dataclass(frozen=True, slots=True)
 class IgnoredEvent:
     """A verified event that changes nothing here: acknowledged and recorded, with the reason `why`."""
 
@@ -69,7 +80,7 @@ class StreamUpdated:
     reason: str
 
 
-VerifiedEvent = SecurityEvent | IgnoredEvent | StreamVerification | StreamUpdated
+VerifiedEvent = SecurityEvent | NamedEvent | IgnoredEvent | StreamVerification | StreamUpdated
 
 
 class EventRefusal(StrEnum):

@@ -2,6 +2,7 @@
 
 import base64
 import hashlib
+from urllib.parse import unquote
 
 from remit_server.domain.identity import Actor, Principal
 
@@ -18,11 +19,27 @@ def source_identity(principal: Principal) -> str:
     becomes `<alias>.=h` and 40 base32 characters of SHA-256 over (issuer, subject). `=h` is no `=XX`, so the two forms
     never meet.
     """
-    plain = "".join(chr(b) if b in _PLAIN else f"={b:02X}" for b in principal.source_id.encode())
-    readable = f"{principal.alias}.{plain}"
-    if plain and len(readable) <= MAX_SOURCE_IDENTITY:
-        return readable
-    return f"{principal.alias}.=h{_digest(principal.issuer, principal.subject, length=40)}"
+    readable = readable_identity(principal.alias, principal.source_id)
+    return readable or f"{principal.alias}.=h{_digest(principal.issuer, principal.subject, length=40)}"
+
+
+def readable_identity(alias: str, source_id: str) -> str | None:
+    """Returns the SourceIdentity of whoever has this id, or None where it would be a hash."""
+    plain = "".join(chr(b) if b in _PLAIN else f"={b:02X}" for b in source_id.encode())
+    readable = f"{alias}.{plain}"
+    return readable if plain and len(readable) <= MAX_SOURCE_IDENTITY else None
+
+
+def source_id_of(alias: str, identity: str) -> str | None:
+    """Returns the id that a SourceIdentity of this alias was made of, or None where it is a hash or another's."""
+    prefix = f"{alias}."
+    if not identity.startswith(prefix):
+        return None
+    try:
+        source_id = unquote(identity.removeprefix(prefix).replace("=", "%"), errors="strict")
+    except UnicodeDecodeError:
+        return None
+    return source_id if readable_identity(alias, source_id) == identity else None
 
 
 def session_tags(

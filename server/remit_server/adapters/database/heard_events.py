@@ -36,6 +36,20 @@ _LIVE_SUBJECTS: Final = (
 )
 
 
+_NAMED: Final = (
+    select(grants.c.subject_id)
+    .distinct()
+    .where(grants.c.source_identity == bindparam("identity"), grants.c.subject_issuer == bindparam("issuer"))
+    .order_by(grants.c.subject_id)
+)
+_IDENTITY: Final = (
+    select(grants.c.source_identity)
+    .where(grants.c.subject_id == bindparam("subject_id"), grants.c.subject_issuer == bindparam("issuer"))
+    .order_by(grants.c.issue_time.desc())
+    .limit(1)
+)
+
+
 class DatabaseSecurityEvents:
     """Does what security events mean (implements the ports of `application.security_events`)."""
 
@@ -58,6 +72,16 @@ class DatabaseSecurityEvents:
     async def live_subjects(self, issuer: str, /) -> Sequence[str]:
         """Returns the issuer's subjects that have live grants, or wait for them."""
         return await self._store.read(lambda at: at.execute(_LIVE_SUBJECTS, {"issuer": issuer}).scalars().all())
+
+    async def subjects_named(self, issuer: str, source_identity: str, /) -> Sequence[str]:
+        """Returns the issuer's subjects that had grants under this SourceIdentity."""
+        these = {"issuer": issuer, "identity": source_identity}
+        return await self._store.read(lambda connection: connection.execute(_NAMED, these).scalars().all())
+
+    async def identity_of(self, issuer: str, subject_id: str, /) -> str | None:
+        """Returns the SourceIdentity of the subject's newest grant, or None."""
+        these = {"issuer": issuer, "subject_id": subject_id}
+        return await self._store.read(lambda connection: connection.execute(_IDENTITY, these).scalar())
 
     async def blocked_subjects(self, issuer: str, source: str, /) -> Sequence[str]:
         """Returns the issuer's subjects under a block that this source made."""

@@ -143,6 +143,7 @@ grants = Table(
     Index(None, "subject_id", "subject_issuer", "expire_time"),
     Index(None, "actor_id", "expire_time"),
     Index(None, "policy_revision", "expire_time"),
+    Index(None, "source_identity", "subject_issuer"),
     Index(None, "issue_time", "grant_id"),
     Index(None, "revocation_id"),
     Index(None, "approval_id"),

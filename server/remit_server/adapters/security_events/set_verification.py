@@ -12,18 +12,20 @@ from remit_server.adapters.security_events.reasons import reason_of, shown
 from remit_server.adapters.security_events.set_parsing import UnverifiedSet, parse_set
 from remit_server.adapters.security_events.subjects import NotAboutAUser, subject_of
 from remit_server.application.ports import Clock
-from remit_server.config.event_settings import TransmitterSettings
+from remit_server.config.event_settings import TransmitterSettings, UserName
 from remit_server.domain.errors import Outage, Reason
 from remit_server.domain.security_event import (
     MAX_EVENT_AGE,
     EventRefusal,
     EventRefused,
     IgnoredEvent,
+    NamedEvent,
     SecurityEvent,
     StreamUpdated,
     StreamVerification,
     VerifiedEvent,
 )
+from remit_server.domain.session_names import readable_identity
 
 _LONGEST_STATE: Final = 255
 
@@ -97,27 +99,38 @@ class SetVerifier:
     def _read(self, verified: UnverifiedSet) -> VerifiedEvent:
         """Returns what a verified token tells."""
         source, event_id = self.settings.source, verified.unverified_event_id
-        event_type, event = verified.unverified_event_type, verified.unverified_event
+        event_type, content = verified.unverified_event_type, verified.unverified_event
         if event_type in VERIFICATION:
-            return StreamVerification(source, event_id, _state(event.get("state")))
+            return StreamVerification(source, event_id, _state(content.get("state")))
         if event_type in STREAM_UPDATED:
-            return StreamUpdated(source, event_id, _status(event.get("status")), reason_of(event))
+            return StreamUpdated(source, event_id, _status(content.get("status")), reason_of(content))
         kind = OBEYED.get(event_type)
         if kind is None:
             return IgnoredEvent(source, event_id, shown(event_type), "its type calls for nothing here")
         try:
-            subject_id = subject_of(self.settings, verified.unverified_claims, event)
+            subject_id = subject_of(self.settings, verified.unverified_claims, content)
         except NotAboutAUser as nobody:
             return IgnoredEvent(source, event_id, shown(event_type), str(nobody))
-        return SecurityEvent(
+        event = SecurityEvent(
             kind=kind,
             subject_issuer=self.settings.users_of,
             subject_id=subject_id,
             event_time=self._event_time(verified),
             source=source,
             event_id=event_id,
-            reason=reason_of(event),
+            reason=reason_of(content),
         )
+        return self._named(event)
+
+    def _named(self, event: SecurityEvent) -> VerifiedEvent:
+        """Returns the event with its subject called as the ledger knows users."""
+        if self.settings.named_by is UserName.SUB:
+            return event
+        identity = readable_identity(self.settings.users_alias, event.subject_id)
+        if identity is None:
+            why = "its subject's name is too long for a SourceIdentity"
+            return IgnoredEvent(event.source, event.event_id, event.kind.value, why)
+        return NamedEvent(event, identity)
 
     def _event_time(self, verified: UnverifiedSet) -> datetime:
         """Returns when it happened: the event's own time (CAEP 1.0 2, RFC 8417 `toe`), or that of the token.

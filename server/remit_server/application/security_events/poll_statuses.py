@@ -14,6 +14,7 @@ from remit_server.application.security_events.ports import (
     BlockedSubjects,
     HoldName,
     LiveSubjects,
+    NameOf,
     StatusUnknown,
 )
 from remit_server.application.security_events.receive import ObeyEvent
@@ -49,6 +50,7 @@ class PollStatuses:
 
     about: StatusSource
     ask: AskStatus
+    name_of: NameOf
     live: LiveSubjects
     blocked: BlockedSubjects
     obey: ObeyEvent
@@ -107,8 +109,12 @@ class PollStatuses:
 
     async def _judge(self, subject_id: str, *, is_blocked: bool, unclear: list[str]) -> None:
         """Asks about one account, and tells what changed."""
+        name = await self.name_of(subject_id)
+        if name is None:
+            unclear.append("the ledger knows no name of the user that the directory would know")
+            return
         try:
-            status = await self.ask(subject_id)
+            status = await self.ask(name)
         except StatusUnknown as unknown:
             unclear.append(str(unknown))
             return

@@ -98,6 +98,22 @@ class BlockedSubjects(Protocol):
         ...
 
 
+class SubjectsNamed(Protocol):
+    """Knows whose SourceIdentity it is."""
+
+    async def __call__(self, issuer: str, source_identity: str, /) -> Sequence[str]:
+        """Returns the ids of the issuer's subjects that had grants under this SourceIdentity. Raises Outage."""
+        ...
+
+
+class NameOf(Protocol):
+    """Knows how an identity provider's own API calls a subject."""
+
+    async def __call__(self, subject_id: str, /) -> str | None:
+        """Returns the name, or None when it is not known. Raises Outage."""
+        ...
+
+
 class AccountStatus(Enum):
     """What an identity provider says of an account when it is asked."""
 

@@ -1,11 +1,17 @@
 """The second main job: an event about a user comes in, is verified, made durable, and only then acknowledged."""
 
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Generic, TypeVar, assert_never
 
 from remit_server.application.security_events.counting import REPEATED, EventCounts
-from remit_server.application.security_events.ports import RecordEventOnce, RevokeForEvent, SeenEvent, VerifyEvent
+from remit_server.application.security_events.ports import (
+    RecordEventOnce,
+    RevokeForEvent,
+    SeenEvent,
+    SubjectsNamed,
+    VerifyEvent,
+)
 from remit_server.domain.audit import Who
 from remit_server.domain.audit_events import (
     EventStreamUpdated,
@@ -18,6 +24,7 @@ from remit_server.domain.security_event import (
     EventRefusal,
     EventRefused,
     IgnoredEvent,
+    NamedEvent,
     SecurityEvent,
     StreamUpdated,
     StreamVerification,
@@ -37,6 +44,7 @@ class ObeyEvent:
     revoke: RevokeForEvent
     record_once: RecordEventOnce
     seen: SeenEvent
+    named: SubjectsNamed
 
     async def __call__(self, event: VerifiedEvent) -> bool:
         """Returns whether the event was new; one that came before changes nothing and is acknowledged all the same.
@@ -46,6 +54,8 @@ class ObeyEvent:
         match event:
             case SecurityEvent():
                 return await self._revoke(event)
+            case NamedEvent():
+                return await self._revoke_named(event)
             case IgnoredEvent():
                 return await self._ignore(event)
             case StreamVerification():
@@ -65,6 +75,19 @@ class ObeyEvent:
             )
             await self.record_once(f"{event.source}#received", event.event_id, record)
         return is_new
+
+    async def _revoke_named(self, named: NamedEvent) -> bool:
+        """Revokes for everybody who had that name: an account that was renamed is two subjects here."""
+        event = named.event
+        subjects = await self.named(event.subject_issuer, named.source_identity)
+        if not subjects:
+            why = "nobody has had a grant under the name it gives"
+            return await self._ignore(IgnoredEvent(event.source, event.event_id, event.kind.value, why))
+        are_new = [
+            await self._revoke(replace(event, subject_id=one, event_id=f"{event.event_id}#{fingerprint_of(one)}"))
+            for one in subjects
+        ]
+        return any(are_new)
 
     async def _ignore(self, event: IgnoredEvent) -> bool:
         record = SecurityEventIgnored(event.source, event.event_id, event.event_type, event.why)

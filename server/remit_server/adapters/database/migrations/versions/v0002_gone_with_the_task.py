@@ -48,6 +48,7 @@ def _more_of_tasks_and_grants() -> None:
         ["revocation_id"],
         ["approval_id"],
         ["renewing_time"],
+        ["source_identity", "subject_issuer"],
     ):
         op.create_index(f"ix_grants_{'_'.join(columns)}", "grants", columns)
     op.create_index("ix_issuances_policy_revision_expire_time", "issuances", ["policy_revision", "expire_time"])
