@@ -1,11 +1,9 @@
 """Values that tests of the ledger write, and ways to look at what it wrote."""
 
-import sqlite3
-from contextlib import closing
 from datetime import timedelta
-from pathlib import Path
 from typing import Any
 
+from tests.databases import Place, asked
 from tests.fakes import NOON, FakeClock
 
 from remit_server.adapters.database.ledger import open_ledger
@@ -22,6 +20,8 @@ from remit_server.domain.decision import DecisionInput
 from remit_server.domain.grant import Grant, GrantState, Issuance
 from remit_server.domain.identity import Actor, ActorKind
 from remit_server.domain.task import GrantId, Task, TaskId, TaskState, opaque_id
+
+__all__ = ["asked"]  # with what it asks for
 
 ISSUER = "https://login.example"
 COPILOT = Actor("spiffe://example/copilot", ActorKind.SPIFFE, "spiffe://example", token_fingerprint="f" * 32)
@@ -185,21 +185,15 @@ def refused_record(message: str = "policy says no", request_id: str = "request-1
     return RequestRefused(WHO, request_id, "IssueCredentials", "POLICY_DENIED", message)
 
 
-def asked(database: Path, query: str, *values: Any) -> list[tuple[Any, ...]]:
-    """Asks the database directly, as somebody beside the gateway would."""
-    with closing(sqlite3.connect(database)) as connection, connection:
-        return connection.execute(query, values).fetchall()
-
-
-def state_of(database: Path, number: int = 1) -> str:
+def state_of(database: Place, number: int = 1) -> str:
     return str(asked(database, "SELECT state FROM grants WHERE grant_id = ?", grant_id(number))[0][0])
 
 
-def kinds(database: Path) -> list[str]:
+def kinds(database: Place) -> list[str]:
     return [kind for (kind,) in asked(database, "SELECT kind FROM audit_events ORDER BY sequence")]
 
 
-async def told_story(database: Path) -> Path:
+async def told_story(database: Place) -> Place:
     """Writes a ledger of nine records about two tasks, and closes it."""
     async with open_ledger(database, FakeClock()) as ledger:
         for number in (1, 2):

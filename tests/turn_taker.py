@@ -6,12 +6,12 @@ Each line of standard input asks for a turn or gives it up again; each line of o
 import sys
 from pathlib import Path
 
-from remit_server.adapters.database.turns import Turns
+from remit_server.adapters.database.engine.turns import FileTurns
 
 
 def main() -> None:
     """Does what it is told until the input ends."""
-    turns = Turns(Path(sys.argv[1]), 30.0)
+    turns = FileTurns(Path(sys.argv[1]), 30.0)
     for _ in sys.stdin:
         with turns.taken():
             sys.stdout.write("has it\n")

@@ -4,11 +4,11 @@ from collections import Counter
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from datetime import timedelta
-from pathlib import Path
 
 import pytest
 from sqlalchemy import Insert, Select, Update
 from sqlalchemy.dialects import postgresql
+from tests.databases import Place
 from tests.fakes import NOON, FakeClock
 from tests.ledger_values import (
     ANOTHER,
@@ -53,12 +53,12 @@ def clock() -> FakeClock:
 
 
 @pytest.fixture
-def database(tmp_path: Path) -> Path:
-    return tmp_path / "ledger.db"
+def database(place: Place) -> Place:
+    return place
 
 
 @pytest.fixture
-async def ledger(database: Path, clock: FakeClock) -> AsyncIterator[DatabaseLedger]:
+async def ledger(database: Place, clock: FakeClock) -> AsyncIterator[DatabaseLedger]:
     async with open_ledger(database, clock) as opened:
         yield opened
 
@@ -100,7 +100,7 @@ async def test_each_grant_of_a_task_is_counted(ledger: DatabaseLedger) -> None:
     assert task.grants_so_far == 2
 
 
-async def test_the_input_is_kept_beside_the_chain_by_its_digest(ledger: DatabaseLedger, database: Path) -> None:
+async def test_the_input_is_kept_beside_the_chain_by_its_digest(ledger: DatabaseLedger, database: Place) -> None:
     authorization = opening()
 
     await ledger.authorize(authorization)
@@ -111,7 +111,7 @@ async def test_the_input_is_kept_beside_the_chain_by_its_digest(ledger: Database
 
 
 async def test_a_request_that_was_written_meanwhile_is_an_outage_and_writes_nothing(
-    ledger: DatabaseLedger, database: Path
+    ledger: DatabaseLedger, database: Place
 ) -> None:
     await ledger.authorize(opening())
 
@@ -168,7 +168,7 @@ async def test_a_single_use_token_is_good_for_its_first_task_again(ledger: Datab
     assert (await remembered(ledger, "request-2")).grant == a_grant(2, 1)
 
 
-async def test_a_single_use_token_is_good_for_no_other_task(ledger: DatabaseLedger, database: Path) -> None:
+async def test_a_single_use_token_is_good_for_no_other_task(ledger: DatabaseLedger, database: Place) -> None:
     await ledger.authorize(opening(single_use=(ISSUER, "token-1")))
 
     with pytest.raises(Denied) as raised:
@@ -220,7 +220,7 @@ async def test_an_issued_grant_lists_its_issuances_in_order(ledger: DatabaseLedg
     "over", ["the task was ended", "the grant has expired", "the outcome came too late", "unknown"]
 )
 async def test_nothing_is_issued_when_the_grant_or_its_task_is_over(
-    ledger: DatabaseLedger, database: Path, clock: FakeClock, over: str
+    ledger: DatabaseLedger, database: Place, clock: FakeClock, over: str
 ) -> None:
     if over != "unknown":
         await ledger.authorize(opening())
@@ -258,7 +258,7 @@ async def test_nothing_is_issued_for_a_task_whose_time_is_over(ledger: DatabaseL
 # Failing
 
 
-def recorded_state(database: Path) -> str:
+def recorded_state(database: Place) -> str:
     """Returns the state that the last failure on record says."""
     query = "SELECT json_extract(body, '$.state') FROM audit_events WHERE kind = 'issuance_failed' ORDER BY sequence"
     return str(asked(database, query)[-1][0])
@@ -266,7 +266,7 @@ def recorded_state(database: Path) -> str:
 
 @pytest.mark.parametrize(("may_exist", "state"), [(True, "REVOKING"), (False, "FAILED")])
 async def test_a_failure_says_on_record_where_it_moved_the_grant(
-    ledger: DatabaseLedger, database: Path, *, may_exist: bool, state: str
+    ledger: DatabaseLedger, database: Place, *, may_exist: bool, state: str
 ) -> None:
     await ledger.authorize(opening())
 
@@ -276,7 +276,7 @@ async def test_a_failure_says_on_record_where_it_moved_the_grant(
 
 
 async def test_a_failure_says_on_record_where_somebody_else_moved_the_grant(
-    ledger: DatabaseLedger, database: Path
+    ledger: DatabaseLedger, database: Place
 ) -> None:
     await ledger.authorize(opening())
     await ledger.end_task(task_id(1), COPILOT, NOON)
@@ -297,7 +297,7 @@ async def test_a_grant_whose_credentials_may_exist_is_being_revoked_and_stays_ti
 
 
 async def test_after_an_outage_the_same_request_is_authorized_again_under_its_one_grant(
-    ledger: DatabaseLedger, database: Path, clock: FakeClock
+    ledger: DatabaseLedger, database: Place, clock: FakeClock
 ) -> None:
     await ledger.authorize(opening(single_use=(ISSUER, "token-1")))
     await ledger.fail(grant_id(1), failed_record(), credentials_may_exist=False)
@@ -325,7 +325,7 @@ async def test_after_an_outage_the_same_request_is_authorized_again_under_its_on
     ],
     ids=["another grant", "another content", "another task", "its task anew"],
 )
-async def test_a_request_never_has_a_second_grant(ledger: DatabaseLedger, database: Path, again: object) -> None:
+async def test_a_request_never_has_a_second_grant(ledger: DatabaseLedger, database: Place, again: object) -> None:
     await ledger.authorize(opening())
     await ledger.fail(grant_id(1), failed_record(), credentials_may_exist=False)
 
@@ -337,7 +337,7 @@ async def test_a_request_never_has_a_second_grant(ledger: DatabaseLedger, databa
 
 
 @pytest.mark.parametrize("state", ["AUTHORIZED", "ISSUED", "REVOKING"])
-async def test_only_a_failed_grant_is_authorized_again(ledger: DatabaseLedger, database: Path, state: str) -> None:
+async def test_only_a_failed_grant_is_authorized_again(ledger: DatabaseLedger, database: Place, state: str) -> None:
     await ledger.authorize(opening())
     if state == "ISSUED":
         await ledger.issue(grant_id(1), an_issuance(), issued_record())
@@ -363,7 +363,7 @@ async def test_a_failure_for_good_repeats_its_refusal(ledger: DatabaseLedger) ->
 
 @pytest.mark.parametrize("may_exist", [True, False])
 async def test_a_failed_repeat_leaves_an_issued_grant_as_it_was(
-    ledger: DatabaseLedger, database: Path, *, may_exist: bool
+    ledger: DatabaseLedger, database: Place, *, may_exist: bool
 ) -> None:
     await ledger.authorize(opening())
     await ledger.issue(grant_id(1), an_issuance(), issued_record())
@@ -426,7 +426,7 @@ async def test_a_refusal_repeats_itself_exactly(ledger: DatabaseLedger, denied: 
     assert (await remembered(ledger)).content_hash == "1" * 64
 
 
-async def test_what_is_not_a_decision_is_recorded_and_not_remembered(ledger: DatabaseLedger, database: Path) -> None:
+async def test_what_is_not_a_decision_is_recorded_and_not_remembered(ledger: DatabaseLedger, database: Place) -> None:
     await ledger.refuse(a_key(), None, refused_record())
     await ledger.refuse(None, None, refused_record())
 
@@ -462,7 +462,7 @@ async def test_a_second_try_that_is_refused_is_remembered(ledger: DatabaseLedger
 
 
 async def test_ending_a_task_stops_its_grants_and_says_until_when_credentials_work(
-    ledger: DatabaseLedger, database: Path, clock: FakeClock
+    ledger: DatabaseLedger, database: Place, clock: FakeClock
 ) -> None:
     await ledger.authorize(opening())
     await ledger.issue(grant_id(1), an_issuance(), issued_record())
@@ -481,7 +481,7 @@ async def test_ending_a_task_stops_its_grants_and_says_until_when_credentials_wo
 
 
 async def test_ending_a_task_again_answers_the_same_and_records_nothing(
-    ledger: DatabaseLedger, database: Path, clock: FakeClock
+    ledger: DatabaseLedger, database: Place, clock: FakeClock
 ) -> None:
     await ledger.authorize(opening())
     await ledger.issue(grant_id(1), an_issuance(), issued_record())
@@ -516,7 +516,7 @@ async def test_no_credentials_are_out_when_they_have_expired(ledger: DatabaseLed
 
 
 async def test_while_the_clock_is_not_settled_no_grant_is_taken_for_over(
-    ledger: DatabaseLedger, database: Path, clock: FakeClock
+    ledger: DatabaseLedger, database: Place, clock: FakeClock
 ) -> None:
     await ledger.authorize(opening())
     await ledger.issue(grant_id(1), an_issuance(), issued_record())
@@ -533,7 +533,7 @@ async def test_while_the_clock_is_not_settled_no_grant_is_taken_for_over(
     assert asked(database, "SELECT DISTINCT state FROM grants") == [("REVOKING",)]
 
 
-async def test_a_task_is_ended_by_its_own_actor_only(ledger: DatabaseLedger, database: Path) -> None:
+async def test_a_task_is_ended_by_its_own_actor_only(ledger: DatabaseLedger, database: Place) -> None:
     await ledger.authorize(opening())
 
     for task, actor in ((task_id(1), ANOTHER), (task_id(2), COPILOT)):
@@ -549,7 +549,7 @@ async def test_a_task_is_ended_by_its_own_actor_only(ledger: DatabaseLedger, dat
 
 
 async def test_an_orphan_is_revoked_after_a_minute_and_not_before(
-    ledger: DatabaseLedger, database: Path, clock: FakeClock
+    ledger: DatabaseLedger, database: Place, clock: FakeClock
 ) -> None:
     await ledger.authorize(opening())
 
@@ -564,7 +564,7 @@ async def test_an_orphan_is_revoked_after_a_minute_and_not_before(
 
 @pytest.mark.parametrize("state", ["ISSUED", "REVOKING"])
 async def test_a_grant_expires_at_its_time_guard(
-    ledger: DatabaseLedger, database: Path, clock: FakeClock, state: str
+    ledger: DatabaseLedger, database: Place, clock: FakeClock, state: str
 ) -> None:
     await ledger.authorize(opening())
     if state == "ISSUED":
@@ -583,7 +583,7 @@ async def test_a_grant_expires_at_its_time_guard(
 
 
 async def test_an_old_orphan_goes_through_revoking_to_expired_in_one_sweep(
-    ledger: DatabaseLedger, database: Path, clock: FakeClock
+    ledger: DatabaseLedger, database: Place, clock: FakeClock
 ) -> None:
     await ledger.authorize(opening())
     clock.advance(hours=1)
@@ -594,7 +594,7 @@ async def test_an_old_orphan_goes_through_revoking_to_expired_in_one_sweep(
     assert kinds(database)[-2:] == ["grant_withheld", "grant_expired"]
 
 
-async def test_what_is_over_stays_as_it_is(ledger: DatabaseLedger, database: Path, clock: FakeClock) -> None:
+async def test_what_is_over_stays_as_it_is(ledger: DatabaseLedger, database: Place, clock: FakeClock) -> None:
     await ledger.authorize(opening())
     await ledger.fail(grant_id(1), failed_record(), credentials_may_exist=False)
     clock.advance(days=1)
@@ -604,7 +604,7 @@ async def test_what_is_over_stays_as_it_is(ledger: DatabaseLedger, database: Pat
     assert state_of(database) == "FAILED"
 
 
-async def test_a_sweep_moves_at_most_500(ledger: DatabaseLedger, database: Path, clock: FakeClock) -> None:
+async def test_a_sweep_moves_at_most_500(ledger: DatabaseLedger, database: Place, clock: FakeClock) -> None:
     await asyncio.gather(*(ledger.authorize(opening(number)) for number in range(1, 503)))
     clock.advance(seconds=60)
 
@@ -618,7 +618,7 @@ async def test_a_sweep_moves_at_most_500(ledger: DatabaseLedger, database: Path,
 # Races
 
 
-async def test_one_request_raced_fifty_ways_has_one_grant(ledger: DatabaseLedger, database: Path) -> None:
+async def test_one_request_raced_fifty_ways_has_one_grant(ledger: DatabaseLedger, database: Place) -> None:
     racing = [
         an_authorization("request-1", grant=a_grant(number, number), new_task=a_task(number)) for number in range(1, 51)
     ]
@@ -630,7 +630,7 @@ async def test_one_request_raced_fifty_ways_has_one_grant(ledger: DatabaseLedger
     assert kinds(database) == ["task_started", "grant_authorized"]
 
 
-async def test_one_single_use_token_raced_by_many_tasks_has_one(ledger: DatabaseLedger, database: Path) -> None:
+async def test_one_single_use_token_raced_by_many_tasks_has_one(ledger: DatabaseLedger, database: Place) -> None:
     racing = [opening(number, single_use=(ISSUER, "token-1")) for number in range(1, 21)]
 
     outcomes = await asyncio.gather(*map(ledger.authorize, racing), return_exceptions=True)
@@ -640,7 +640,7 @@ async def test_one_single_use_token_raced_by_many_tasks_has_one(ledger: Database
 
 
 async def test_two_gateways_on_one_file_keep_one_chain_and_one_grant_for_a_request(
-    database: Path, clock: FakeClock
+    database: Place, clock: FakeClock
 ) -> None:
     async with open_ledger(database, clock) as one, open_ledger(database, clock) as other:
         racing = [
@@ -657,7 +657,7 @@ async def test_two_gateways_on_one_file_keep_one_chain_and_one_grant_for_a_reque
     assert isinstance(verify(database), ChainIntact)
 
 
-async def test_nothing_is_issued_after_its_task_has_ended_whoever_wins(ledger: DatabaseLedger, database: Path) -> None:
+async def test_nothing_is_issued_after_its_task_has_ended_whoever_wins(ledger: DatabaseLedger, database: Place) -> None:
     numbers = range(1, 41)
     await asyncio.gather(*(ledger.authorize(opening(number)) for number in numbers))
     racing = [(number, step) for number in numbers for step in ("issue", "end", "issue")]

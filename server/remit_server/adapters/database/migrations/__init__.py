@@ -5,14 +5,14 @@ from pathlib import Path
 from sqlalchemy import Connection
 from sqlalchemy.exc import DatabaseError
 
-from remit_server.adapters.database.engine import DatabaseRefused, open_database
+from remit_server.adapters.database.engine import START_PATIENCE, DatabaseRefused, open_database
 
 
-def upgrade(url: str | Path) -> None:
+def upgrade(url: str | Path, *, password_file: Path | None = None) -> None:
     """Creates or migrates the database; raises DatabaseRefused for one that this version cannot use."""
-    database = open_database(url)
+    database = open_database(url, password_file=password_file)
     try:
-        database.write_now(migrate)
+        database.write_now(migrate, START_PATIENCE)
     finally:
         database.close_now()
 

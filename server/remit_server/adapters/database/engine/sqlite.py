@@ -1,40 +1,23 @@
-"""Opens the database: one connection that writes, a few that read, each off the event loop.
+"""Opens a database of SQLite, in one file: transactions that write begin with the write lock, in their turn."""
 
-Work on the database is a plain function of a SQLAlchemy connection, run in a thread that owns it. A statement then
-costs 65 us; through aiosqlite, which changes threads several times for each statement, it costs 380 us. An asyncpg
-connection runs the same functions through `AsyncConnection.run_sync`.
-"""
-
-import asyncio
 import os
 import sqlite3
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 from urllib.parse import quote
 
-from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url
+from sqlalchemy import URL, Engine, create_engine, event, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError
 from sqlalchemy.pool import QueuePool
 
+from remit_server.adapters.database.engine.database import PATIENCE, READERS, START_PATIENCE, Database, DatabaseRefused
+from remit_server.adapters.database.engine.turns import FileTurns, TurnNotGot
 from remit_server.adapters.database.prepared import run_text
-from remit_server.adapters.database.turns import TurnNotGot, Turns
 
-T = TypeVar("T")
-Work = Callable[[Connection], T]
-
-READERS = 2
-PATIENCE = timedelta(milliseconds=750)  # with other processes that write, while none of them gets on
-START_PATIENCE = timedelta(seconds=10)  # while a gateway starts: nobody waits for an answer yet
 _COMMON = ("foreign_keys=ON", "trusted_schema=OFF")
 _WRITER = ("journal_mode=WAL", "synchronous=FULL", *_COMMON)
 _READER = ("query_only=ON", *_COMMON)
-
-
-class DatabaseRefused(ValueError):  # noqa: N818 - named for what it says
-    """This database cannot be used, and why; never holds the URL, which may contain a password."""
 
 
 def sqlite_path(url: str | Path) -> Path:
@@ -62,64 +45,7 @@ def sqlite_path(url: str | Path) -> Path:
     return Path(path)
 
 
-class Database:
-    """A database file that is open: `write` runs work in one durable transaction, `read` in one that cannot write."""
-
-    def __init__(self, reader: Engine, writer: Engine | None = None, turns: Turns | None = None) -> None:
-        self.reader = reader
-        self.writer = writer
-        self._turns = turns
-        self._reading = ThreadPoolExecutor(READERS, thread_name_prefix="ledger-read")
-        self._writing = ThreadPoolExecutor(1, thread_name_prefix="ledger-write")
-
-    @property
-    def since(self) -> float | None:
-        """When the transaction that is under way last got on (monotonic); None where none is. Asks no thread."""
-        return self._turns.since if self._turns else None
-
-    def gets_on(self) -> None:
-        """Says, from within the work that is written, that it is slow rather than stuck."""
-        if self._turns is not None:
-            self._turns.gets_on()
-
-    async def write(self, work: Work[T], *, patience: timedelta = timedelta()) -> T:
-        """Runs the work on the one writing connection and commits; when anything fails nothing of it is done.
-
-        `patience` is how long other processes that write are waited for at least.
-        """
-        return await asyncio.get_running_loop().run_in_executor(self._writing, self.write_now, work, patience)
-
-    async def read(self, work: Work[T]) -> T:
-        """Runs the work on one consistent state of everything committed."""
-        return await asyncio.get_running_loop().run_in_executor(self._reading, self.read_now, work)
-
-    async def close(self) -> None:
-        """Closes every connection after what its thread is at."""
-        await asyncio.get_running_loop().run_in_executor(None, self.close_now)
-
-    def write_now(self, work: Work[T], patience: timedelta = timedelta()) -> T:
-        """Does as `write` does, where there is no loop."""
-        if self.writer is None or self._turns is None:
-            raise DatabaseRefused("the database was opened for reading")
-        with self._turns.taken(patience.total_seconds()) as seconds:
-            return _in_transaction(self.writer, work, seconds)
-
-    def read_now(self, work: Work[T]) -> T:
-        """Does as `read` does, where there is no loop."""
-        return _in_snapshot(self.reader, work)
-
-    def close_now(self) -> None:
-        """Does as `close` does, where there is no loop."""
-        for threads in (self._writing, self._reading):
-            threads.shutdown()
-        for engine in (self.writer, self.reader):
-            if engine is not None:
-                engine.dispose()
-        if self._turns is not None:
-            self._turns.close()
-
-
-def open_database(url: str | Path, *, patience: timedelta = PATIENCE) -> Database:
+def open_sqlite(url: str | Path, *, patience: timedelta = PATIENCE) -> Database:
     """Opens the database for a gateway and creates its file (mode 0600) when there is none.
 
     `patience` is how long other processes may hold the write lock, none of them getting on, before a transaction fails.
@@ -129,7 +55,7 @@ def open_database(url: str | Path, *, patience: timedelta = PATIENCE) -> Databas
     path = sqlite_path(url)
     _create_private(path)
     try:
-        turns = Turns(path, patience.total_seconds())
+        turns = FileTurns(path, patience.total_seconds())
     except OSError as error:
         raise DatabaseRefused(f"{path}-turns cannot be opened for writing: {error.strerror}") from error
     writer = _engine(
@@ -154,7 +80,7 @@ def open_database(url: str | Path, *, patience: timedelta = PATIENCE) -> Databas
     return Database(reader, writer, turns)
 
 
-def open_for_reading(url: str | Path) -> Database:
+def open_sqlite_for_reading(url: str | Path) -> Database:
     """Opens a database, or a copy of one, without ever writing to it; text of any bytes can be read.
 
     Raises DatabaseRefused when there is none.
@@ -171,29 +97,6 @@ def open_for_reading(url: str | Path) -> Database:
     engine = _engine(location, "BEGIN", _COMMON, size=1, patience=PATIENCE)
     event.listen(engine, "connect", _read_any_text)
     return Database(engine)
-
-
-def _in_transaction(engine: Engine, work: Work[T], seconds: float) -> T:
-    """Runs the work in one transaction, whose lock SQLite waits for so long; a connection that failed is dropped."""
-    with engine.connect() as connection:
-        try:
-            raw: Any = connection.connection.driver_connection  # through SQLAlchemy it would begin the transaction
-            raw.execute(f"PRAGMA busy_timeout={int(seconds * 1000)}").close()
-            with connection.begin():
-                return work(connection)
-        except BaseException:
-            connection.invalidate()
-            raise
-
-
-def _in_snapshot(engine: Engine, work: Work[T]) -> T:
-    """Runs the work in one transaction that is rolled back: committing would fail on a damaged file that was read."""
-    with engine.connect() as connection:
-        try:
-            return work(connection)
-        except BaseException:
-            connection.invalidate()
-            raise
 
 
 def _engine(url: URL, begin: str, pragmas: tuple[str, ...], *, size: int, patience: timedelta) -> Engine:

@@ -15,7 +15,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 AFTER_A_FAILURE: Final = 0.15  # the holder is likely to be still stuck, and this caller may have waited once already
 LONGEST: Final = 5.0  # even where the others get on
@@ -30,7 +30,7 @@ class TurnNotGot(TimeoutError):  # noqa: N818 - named for what it says
     """Another process has held the database for too long."""
 
 
-class Turns:
+class FileTurns:
     """Takes turns with the other processes that write to a database; used by one thread. Raises OSError without a file.
 
     `patience` is how many seconds the others may take without any of them finishing before a turn is given up.
@@ -70,6 +70,10 @@ class Turns:
         self.since = time.monotonic()
         if self.since - self._told >= _TELL_EVERY:
             self._count()
+
+    def begins(self, raw: Any, seconds: float) -> None:
+        """Has SQLite wait for its own lock for so long."""
+        raw.execute(f"PRAGMA busy_timeout={int(seconds * 1000)}").close()
 
     def close(self) -> None:
         """Closes the file."""

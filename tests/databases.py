@@ -1,0 +1,87 @@
+"""What a ledger is kept in: each test of a store runs on a fresh file of SQLite and on a fresh database of PostgreSQL."""
+
+import re
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import psycopg
+import pytest
+from tests.real_postgresql import PostgresqlServer, postgresql_server
+
+from remit_server.adapters.database.migrations import upgrade
+from remit_server.config.postgresql import is_postgresql, postgresql_address
+
+Place: TypeAlias = str | Path  # what is opened: a file, or a URL
+_END_SESSIONS = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname IS NOT NULL AND pid <> pg_backend_pid()"
+# To delete what one test wrote takes some milliseconds, to create and drop a database with fsync almost a second.
+_EMPTY = """
+DO $$ DECLARE name text; BEGIN
+  SET LOCAL session_replication_role = 'replica';  -- whatever refers to what
+  FOR name IN SELECT tablename FROM pg_tables WHERE schemaname = 'public' AND tablename <> 'alembic_version' LOOP
+    EXECUTE format('DELETE FROM %I', name);
+  END LOOP;
+  FOR name IN SELECT sequencename FROM pg_sequences WHERE schemaname = 'public' LOOP
+    EXECUTE format('ALTER SEQUENCE %I RESTART', name);
+  END LOOP;
+  INSERT INTO audit_head (id, sequence, hash) VALUES (1, 0, repeat('0', 64));
+END $$
+"""
+_JSON = re.compile(r"json_extract\((\w+), '\$\.(\w+)'\)")
+
+
+@pytest.fixture(scope="session")
+def postgresql() -> Iterator[PostgresqlServer]:
+    """One server for each process of the tests; where PostgreSQL is missing its tests are skipped, or fail."""
+    with postgresql_server() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def _kept_database(postgresql: PostgresqlServer) -> str:
+    """The name of a database with the tables of the ledger, which one test after the other is given emptied."""
+    name = postgresql.create()
+    upgrade(postgresql.url(name))
+    return name
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def place(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Place]:
+    """Where a ledger can be opened that has no records yet: on both databases, one after the other.
+
+    Whoever changes tables there takes `empty_place`.
+    """
+    if request.param == "sqlite":
+        yield tmp_path / "ledger.db"
+    else:
+        server: PostgresqlServer = request.getfixturevalue("postgresql")
+        name = request.getfixturevalue("_kept_database")
+        yield server.url(name)
+        server.asked(_END_SESSIONS)
+        server.asked(_EMPTY, name)
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def empty_place(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Place]:
+    """Where a ledger can be opened of which there are no tables yet, on both databases."""
+    if request.param == "sqlite":
+        yield tmp_path / "ledger.db"
+    else:
+        server: PostgresqlServer = request.getfixturevalue("postgresql")
+        name = server.create()
+        yield server.url(name)
+        server.drop(name)
+
+
+def asked(place: Place, query: str, *values: Any) -> list[tuple[Any, ...]]:
+    """Asks the database directly, as somebody beside the gateway would; the query is in the words of SQLite."""
+    if not is_postgresql(str(place)):
+        with closing(sqlite3.connect(place)) as connection, connection:
+            return connection.execute(query, values).fetchall()
+    words = _JSON.sub(r"(\1::json ->> '\2')", query.replace("%", "%%").replace("?", "%s"))
+    parameters: Any = postgresql_address(str(place), Path.cwd()).parameters
+    with closing(psycopg.connect(**parameters)) as other, other:
+        cursor = other.execute(words.encode(), values)
+        return cursor.fetchall() if cursor.description else []
