@@ -3,7 +3,7 @@
 import re
 import sqlite3
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -11,6 +11,7 @@ import psycopg
 import pytest
 from tests.real_postgresql import PostgresqlServer, postgresql_server
 
+from remit_server.adapters.database.engine.patience import LOCK
 from remit_server.adapters.database.migrations import upgrade
 from remit_server.config.postgresql import is_postgresql, postgresql_address
 
@@ -81,7 +82,25 @@ def asked(place: Place, query: str, *values: Any) -> list[tuple[Any, ...]]:
         with closing(sqlite3.connect(place)) as connection, connection:
             return connection.execute(query, values).fetchall()
     words = _JSON.sub(r"(\1::json ->> '\2')", query.replace("%", "%%").replace("?", "%s"))
-    parameters: Any = postgresql_address(str(place), Path.cwd()).parameters
-    with closing(psycopg.connect(**parameters)) as other, other:
+    with closing(connected(place)) as other, other:
         cursor = other.execute(words.encode(), values)
         return cursor.fetchall() if cursor.description else []
+
+
+@contextmanager
+def held(place: Place) -> Iterator[None]:
+    """Holds the write lock of the database, as a process that was stopped in a transaction does."""
+    if not is_postgresql(str(place)):
+        with closing(sqlite3.connect(place, isolation_level=None)) as file:
+            file.execute("BEGIN IMMEDIATE")
+            yield
+    else:
+        with closing(connected(place)) as other:
+            other.execute("SELECT pg_advisory_xact_lock(%s)", (LOCK,))
+            yield
+
+
+def connected(place: Place) -> psycopg.Connection[tuple[Any, ...]]:
+    """Connects to a database of PostgreSQL, beside the gateway."""
+    parameters: Any = postgresql_address(str(place), Path.cwd()).parameters
+    return psycopg.connect(**parameters)

@@ -2,13 +2,13 @@ import asyncio
 import sqlite3
 import threading
 import time
-from collections.abc import AsyncIterator, Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator
 from datetime import timedelta
-from pathlib import Path
+from typing import Any
 
 import pytest
 from sqlalchemy import event
+from tests.databases import Place, held
 from tests.fakes import FakeClock
 from tests.ledger_values import asked, kinds, refused_record
 
@@ -22,12 +22,12 @@ from remit_server.domain.errors import Denied, Outage, Reason, RemitError
 
 
 @pytest.fixture
-def path(tmp_path: Path) -> Path:
-    return tmp_path / "ledger.db"
+def path(place: Place) -> Place:
+    return place
 
 
 @pytest.fixture
-async def database(path: Path) -> AsyncIterator[Database]:
+async def database(path: Place) -> AsyncIterator[Database]:
     opened = open_database(path, patience=timedelta(milliseconds=50))
     await opened.write(migrate)
     yield opened
@@ -89,17 +89,6 @@ def appends_the_unwritable(batch: Batch) -> None:
     batch.append(Unwritable())
 
 
-@contextmanager
-def held(path: Path) -> Iterator[sqlite3.Connection]:
-    """Holds the write lock of the database, as a process that was stopped in a transaction does."""
-    other = sqlite3.connect(path, isolation_level=None)
-    try:
-        other.execute("BEGIN IMMEDIATE")
-        yield other
-    finally:
-        other.close()
-
-
 async def blocked(commit: GroupCommit, counterpart: Operation[str] | None = None) -> tuple[Blocks, asyncio.Task[None]]:
     """Blocks the writer and returns once it stands."""
     block = Blocks()
@@ -109,7 +98,7 @@ async def blocked(commit: GroupCommit, counterpart: Operation[str] | None = None
 
 
 async def test_what_waits_is_committed_at_once_in_its_order(
-    database: Database, commit: GroupCommit, path: Path
+    database: Database, commit: GroupCommit, path: Place
 ) -> None:
     commits: list[object] = []
     assert database.writer is not None
@@ -127,7 +116,7 @@ async def test_what_waits_is_committed_at_once_in_its_order(
     assert [message for (message,) in messages] == ["blocked", *answers[1:]]
 
 
-async def test_a_loser_fails_alone(commit: GroupCommit, path: Path) -> None:
+async def test_a_loser_fails_alone(commit: GroupCommit, path: Place) -> None:
     outcomes = await asyncio.gather(commit(Writes("a")), commit(loses), commit(Writes("b")), return_exceptions=True)
 
     assert outcomes[0] == "a"
@@ -138,7 +127,7 @@ async def test_a_loser_fails_alone(commit: GroupCommit, path: Path) -> None:
 
 @pytest.mark.parametrize("poison", [breaks, adds_what_the_database_refuses, appends_the_unwritable])
 async def test_an_operation_that_cannot_be_written_takes_nobody_with_it(
-    commit: GroupCommit, path: Path, poison: Operation[None]
+    commit: GroupCommit, path: Place, poison: Operation[None]
 ) -> None:
     outcomes = await asyncio.gather(
         commit(Writes("a")),
@@ -156,7 +145,7 @@ async def test_an_operation_that_cannot_be_written_takes_nobody_with_it(
     assert isinstance(verify(path), ChainIntact)
 
 
-async def test_nothing_is_done_while_another_process_holds_the_database(commit: GroupCommit, path: Path) -> None:
+async def test_nothing_is_done_while_another_process_holds_the_database(commit: GroupCommit, path: Place) -> None:
     with held(path):
         outcomes = await asyncio.gather(*(commit(Writes("a")) for _ in range(3)), return_exceptions=True)
     assert kinds(path) == []
@@ -170,16 +159,12 @@ async def test_nothing_is_done_while_another_process_holds_the_database(commit: 
 
 
 async def test_a_read_only_database_is_an_outage_until_it_can_be_written(
-    database: Database, commit: GroupCommit, path: Path
+    database: Database, commit: GroupCommit, path: Place
 ) -> None:
     assert database.writer is not None
     read_only = [True]
     database.writer.dispose()
-    event.listen(
-        database.writer,
-        "connect",
-        lambda connection, _: connection.execute(f"PRAGMA query_only={int(read_only[0])}").close(),
-    )
+    event.listen(database.writer, "connect", lambda connection, _: write_nothing(connection, only_reads=read_only[0]))
 
     with pytest.raises(Outage) as raised:
         await commit(Writes("a"))
@@ -190,7 +175,15 @@ async def test_a_read_only_database_is_an_outage_until_it_can_be_written(
     assert kinds(path) == ["request_refused"]
 
 
-async def test_more_than_may_wait_is_overload(database: Database, path: Path) -> None:
+def write_nothing(connection: Any, *, only_reads: bool) -> None:
+    """Has a connection that is made meet a database that cannot be written: a full disk's, or a standby's."""
+    if isinstance(connection, sqlite3.Connection):
+        connection.execute(f"PRAGMA query_only={int(only_reads)}").close()
+    elif only_reads:
+        connection.execute("SET default_transaction_read_only = on")
+
+
+async def test_more_than_may_wait_is_overload(database: Database, path: Place) -> None:
     commit = GroupCommit(database, FakeClock(), max_waiting=2)
     commit.start()
     block, first = await blocked(commit)
@@ -210,7 +203,7 @@ async def test_more_than_may_wait_is_overload(database: Database, path: Path) ->
 
 
 async def test_a_disk_that_does_not_answer_is_an_outage_and_what_waited_is_not_done(
-    database: Database, path: Path
+    database: Database, path: Place
 ) -> None:
     commit = GroupCommit(database, FakeClock(), patience=timedelta(milliseconds=30))
     commit.start()
@@ -232,7 +225,7 @@ async def test_a_disk_that_does_not_answer_is_an_outage_and_what_waited_is_not_d
 
 
 async def test_a_writer_that_is_stuck_refuses_everybody_who_waits_though_they_have_patience(
-    database: Database, path: Path
+    database: Database, path: Place
 ) -> None:
     commit = GroupCommit(database, FakeClock(), patience=timedelta(hours=1), stuck_after=timedelta(milliseconds=30))
     commit.start()
@@ -297,7 +290,7 @@ async def test_it_recovers_from_a_disk_that_did_not_answer(database: Database) -
     await commit.close()
 
 
-async def test_what_a_caller_gave_up_before_its_turn_is_not_done(commit: GroupCommit, path: Path) -> None:
+async def test_what_a_caller_gave_up_before_its_turn_is_not_done(commit: GroupCommit, path: Place) -> None:
     block, first = await blocked(commit)
     given_up = asyncio.create_task(commit(Writes("given up")))
     kept = asyncio.create_task(commit(Writes("kept")))
@@ -314,7 +307,7 @@ async def test_what_a_caller_gave_up_before_its_turn_is_not_done(commit: GroupCo
 # What is written after its caller was told that it is not
 
 
-def messages(path: Path) -> list[str]:
+def messages(path: Place) -> list[str]:
     """Returns what was recorded, in its order."""
     query = "SELECT json_extract(body, '$.message') FROM audit_events ORDER BY sequence"
     return [message for (message,) in asked(path, query)]
@@ -341,7 +334,7 @@ async def refused(commit: GroupCommit, database: Database, counterpart: Operatio
 
 
 async def test_what_was_written_after_its_caller_was_refused_is_taken_back_before_anything_else(
-    database: Database, hasty: GroupCommit, path: Path
+    database: Database, hasty: GroupCommit, path: Place
 ) -> None:
     await refused(hasty, database, Writes("taken back"))
 
@@ -351,7 +344,7 @@ async def test_what_was_written_after_its_caller_was_refused_is_taken_back_befor
 
 
 async def test_it_is_taken_back_though_nobody_writes_afterwards(
-    database: Database, hasty: GroupCommit, path: Path
+    database: Database, hasty: GroupCommit, path: Place
 ) -> None:
     await refused(hasty, database, Writes("taken back"))
 
@@ -361,7 +354,7 @@ async def test_it_is_taken_back_though_nobody_writes_afterwards(
 
 
 async def test_what_waited_behind_a_stuck_writer_was_not_written_and_is_not_taken_back(
-    database: Database, hasty: GroupCommit, path: Path
+    database: Database, hasty: GroupCommit, path: Place
 ) -> None:
     block, first = await blocked(hasty)
     behind = asyncio.create_task(hasty(Writes("behind"), counterpart=Writes("taken back")))
@@ -376,7 +369,7 @@ async def test_what_waited_behind_a_stuck_writer_was_not_written_and_is_not_take
     assert messages(path) == ["blocked", "later"]
 
 
-async def test_what_its_caller_was_told_is_not_taken_back(commit: GroupCommit, path: Path) -> None:
+async def test_what_its_caller_was_told_is_not_taken_back(commit: GroupCommit, path: Place) -> None:
     await commit(Writes("a"), counterpart=Writes("taken back"))
     await commit(Writes("b"))
 
@@ -384,7 +377,7 @@ async def test_what_its_caller_was_told_is_not_taken_back(commit: GroupCommit, p
 
 
 async def test_what_lost_after_its_caller_was_refused_is_not_taken_back(
-    database: Database, hasty: GroupCommit, path: Path
+    database: Database, hasty: GroupCommit, path: Place
 ) -> None:
     block = Blocks()
 
@@ -406,7 +399,7 @@ async def test_what_lost_after_its_caller_was_refused_is_not_taken_back(
     assert messages(path) == ["later"]
 
 
-async def test_a_caller_who_goes_just_as_its_answer_comes_has_it_taken_back(commit: GroupCommit, path: Path) -> None:
+async def test_a_caller_who_goes_just_as_its_answer_comes_has_it_taken_back(commit: GroupCommit, path: Place) -> None:
     block, first = await blocked(commit)
     goes: list[asyncio.Task[str]] = []
 
@@ -444,7 +437,7 @@ class FailsAtFirst(Writes):
 
 
 async def test_what_cannot_be_taken_back_while_the_store_fails_is_owed_to_the_next_batch(
-    database: Database, hasty: GroupCommit, path: Path, caplog: pytest.LogCaptureFixture
+    database: Database, hasty: GroupCommit, path: Place, caplog: pytest.LogCaptureFixture
 ) -> None:
     counterpart = FailsAtFirst(OSError("the disk is full"))
     await refused(hasty, database, counterpart)
@@ -458,7 +451,7 @@ async def test_what_cannot_be_taken_back_while_the_store_fails_is_owed_to_the_ne
 
 
 async def test_a_counterpart_that_can_never_be_written_is_given_up(
-    database: Database, hasty: GroupCommit, path: Path
+    database: Database, hasty: GroupCommit, path: Place
 ) -> None:
     counterpart = FailsAtFirst(ZeroDivisionError())
     await refused(hasty, database, counterpart)
@@ -470,7 +463,7 @@ async def test_a_counterpart_that_can_never_be_written_is_given_up(
 
 
 async def test_what_is_still_owed_at_the_end_is_told_in_the_log(
-    database: Database, hasty: GroupCommit, path: Path, caplog: pytest.LogCaptureFixture
+    database: Database, hasty: GroupCommit, path: Place, caplog: pytest.LogCaptureFixture
 ) -> None:
     def never(_: Batch) -> str:
         raise OSError("the disk is full")
@@ -484,7 +477,7 @@ async def test_what_is_still_owed_at_the_end_is_told_in_the_log(
 
 
 async def test_a_batch_that_is_tried_again_one_by_one_leaves_out_who_was_refused_meanwhile(
-    database: Database, path: Path
+    database: Database, path: Place
 ) -> None:
     commit = GroupCommit(database, FakeClock(), patience=timedelta(milliseconds=500))
     commit.start()
@@ -506,7 +499,7 @@ async def test_a_batch_that_is_tried_again_one_by_one_leaves_out_who_was_refused
     assert messages(path) == ["blocked", "later"]
 
 
-async def test_closing_commits_what_waits_and_refuses_what_comes_later(database: Database, path: Path) -> None:
+async def test_closing_commits_what_waits_and_refuses_what_comes_later(database: Database, path: Place) -> None:
     commit = GroupCommit(database, FakeClock())
     commit.start()
     waiting = [asyncio.create_task(commit(Writes("a"))) for _ in range(5)]
@@ -521,7 +514,7 @@ async def test_closing_commits_what_waits_and_refuses_what_comes_later(database:
     assert len(kinds(path)) == 5
 
 
-async def test_a_batch_has_one_time_and_the_chain_keeps_it(database: Database, path: Path) -> None:
+async def test_a_batch_has_one_time_and_the_chain_keeps_it(database: Database, path: Place) -> None:
     clock = FakeClock()
     commit = GroupCommit(database, clock)
     commit.start()

@@ -5,10 +5,10 @@ import json
 from collections.abc import AsyncIterator, Coroutine
 from dataclasses import dataclass
 from datetime import timedelta
-from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.databases import Place
 from tests.ledger_values import (
     COPILOT,
     ISSUER,
@@ -45,7 +45,7 @@ class Stalling:
     commit: GroupCommit
     database: Database
     clock: StallingClock
-    path: Path
+    path: Place
 
     async def too_late(self, call: Coroutine[Any, Any, None]) -> None:
         """Has a call refused whose transaction stalls and is committed afterwards; returns when it was taken back."""
@@ -67,8 +67,8 @@ class Stalling:
 
 
 @pytest.fixture
-async def stalling(tmp_path: Path) -> AsyncIterator[Stalling]:
-    path, clock = tmp_path / "ledger.db", StallingClock()
+async def stalling(place: Place) -> AsyncIterator[Stalling]:
+    path, clock = place, StallingClock()
     database = open_database(path)
     await database.write(migrate)
     commit = GroupCommit(database, clock, stuck_after=timedelta(milliseconds=400))

@@ -97,7 +97,9 @@ async def running_gateway(
     clock = SystemClock()
     async with AsyncExitStack() as stack:
         policy = await _policy(stack, settings, bundle, seat)
-        ledger = await stack.enter_async_context(open_ledger(settings.database_url, clock))
+        ledger = await stack.enter_async_context(
+            open_ledger(settings.database_url, clock, password_file=settings.database_password_file)
+        )
         rejections = Rejections(ledger, clock)
         service = await _service(stack, settings, clock=clock, ledger=ledger, policy=policy, rejections=rejections)
         await _sweeping(stack, Sweep(ledger, rejections, clock, unsettled_for=clock.unsettled_for))

@@ -1,6 +1,7 @@
 """`remit-server audit`: reads the audit trail and verifies its chain, without ever writing to the database."""
 
 import json
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -17,7 +18,16 @@ app = typer.Typer(name="audit", help="Reads the audit trail and verifies its cha
 Database = Annotated[
     str,
     typer.Option(
-        "--database", "-d", envvar="REMIT_DATABASE", help="The ledger or a copy of it: sqlite:////path, or its path."
+        "--database",
+        "-d",
+        envvar="REMIT_DATABASE",
+        help="The ledger or a copy of it: sqlite:////path, its path, or postgresql://role@host/database.",
+    ),
+]
+PasswordFile = Annotated[
+    Path | None,
+    typer.Option(
+        "--password-file", help="The file with the password of a PostgreSQL role; else PGPASSWORD or PGPASSFILE."
     ),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Writes one JSON object to a line.")]
@@ -31,6 +41,7 @@ def list_events(
     kind: Annotated[str | None, typer.Option("--kind", help="Only records of this kind: credentials_issued.")] = None,
     limit: Annotated[int, typer.Option("--limit", min=1, max=MAX_LISTED, help="The newest so many.")] = 50,
     as_json: AsJson = False,
+    password_file: PasswordFile = None,
 ) -> None:
     """Shows the newest records, oldest first: a line each, or whole with --json."""
     from remit_server.domain.audit_kinds import audit_kinds
@@ -38,7 +49,7 @@ def list_events(
     kinds = audit_kinds()
     if kind is not None and kind not in kinds:
         raise _failure(f"There is no kind of record called {plain(kind)}. The kinds are {', '.join(kinds)}.")
-    events = _newest(database, task, kind, limit)
+    events = _newest(database, password_file, task, kind, limit)
     if not events:
         of_task = f" of task {plain(task)}" if task is not None else ""
         complain(f"There are no records{of_task}{f' of kind {kind}' if kind is not None else ''}.")
@@ -50,7 +61,7 @@ def list_events(
 
 
 @app.command("verify")
-def verify_chain(database: Database, as_json: AsJson = False) -> None:
+def verify_chain(database: Database, as_json: AsJson = False, password_file: PasswordFile = None) -> None:
     """Verifies every audit record; ends with 1, and names the first bad one, when the chain is broken.
 
     The chain covers the audit records, and by its digest each input of a decision that is kept beside them. Inputs may
@@ -63,7 +74,7 @@ def verify_chain(database: Database, as_json: AsJson = False) -> None:
     from remit_server.domain.audit import ChainBroken
 
     try:
-        verdict, inputs = verify_with_inputs(database)
+        verdict, inputs = verify_with_inputs(database, password_file=password_file)
     except DatabaseRefused as error:
         raise _failure(str(error)) from error
     if isinstance(verdict, ChainBroken):
@@ -90,13 +101,16 @@ def _kept(inputs: "InputsKept") -> str:
     return f"{inputs.kept} of {inputs.named} inputs are kept{told}."
 
 
-def _newest(database: str, task: str | None, kind: str | None, limit: int) -> "list[ChainedEvent]":
+def _newest(
+    database: str, password_file: Path | None, task: str | None, kind: str | None, limit: int
+) -> "list[ChainedEvent]":
     """Returns the newest records in their order."""
     from remit_server.adapters.database.audit_log import UnreadableRecord, events
     from remit_server.adapters.database.engine import DatabaseRefused
 
     try:
-        return list(events(database, task_id=task, kind=kind, newest_first=True, limit=limit))[::-1]
+        found = events(database, password_file=password_file, task_id=task, kind=kind, newest_first=True, limit=limit)
+        return list(found)[::-1]
     except DatabaseRefused as error:
         raise _failure(str(error)) from error
     except UnreadableRecord as error:

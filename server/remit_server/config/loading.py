@@ -70,8 +70,8 @@ def _settings(path: Path, source: Source, files: Files) -> Settings | None:
     roles = loading_cloud.roles(known_roles, region, files)
     forbidden = loading_cloud.forbidden(shapes["forbidden"], notes) if shapes["forbidden"] else ()
     policy = loading_policy.policy(shapes["policy"], files) if shapes["policy"] else None
-    database_url = loading_serving.database_url(shapes["database"], files) if shapes["database"] else None
-    if notes.mistakes or aws is None or policy is None or database_url is None:
+    database = loading_serving.database(shapes["database"], files) if shapes["database"] else None
+    if notes.mistakes or aws is None or policy is None or database is None:
         return None
     ceilings_digest = _ceilings_digest(roles, forbidden)
     return Settings(
@@ -82,7 +82,8 @@ def _settings(path: Path, source: Source, files: Files) -> Settings | None:
         forbidden_extra=forbidden,
         policy=policy,
         aws=aws,
-        database_url=database_url,
+        database_url=database[0],
+        database_password_file=database[1],
         spiffe_trust_domains=frozenset(listen.mtls.trust_domains if listen.mtls else ()),
         limits=loading_serving.limits(shapes["limits"]),
         reflection=listen.reflection,

@@ -8,6 +8,7 @@ from typing import Final
 
 from remit_server.config.files import Files
 from remit_server.config.mistakes import Notes
+from remit_server.config.postgresql import AddressRefused, is_postgresql, postgresql_address
 from remit_server.config.settings import HttpListenerSettings, LimitSettings, ListenerSettings
 from remit_server.config.shapes import DatabaseTable, HttpListenerTable, LimitTable, ListenerTable, ListenTable
 from remit_server.domain.spiffe_id import is_trust_domain
@@ -96,14 +97,44 @@ def _check_address(place: str, address: str, notes: Notes) -> bool:
     return right
 
 
-def database_url(item: DatabaseTable, files: Files) -> str | None:
-    """Returns the URL with an absolute path, or None."""
+def database(item: DatabaseTable, files: Files) -> tuple[str, Path | None] | None:
+    """Returns the URL, a file's with an absolute path, and the file of the password; or None."""
+    if is_postgresql(item.url):
+        return _server(item, files)
+    if item.password_file is not None:
+        why = "a file of SQLite has no password: the mode of the file keeps others out"
+        files.notes.add("database.password_file", "is given for SQLite", why=why, mend="leave it out")
+    url = _file_url(item, files)
+    return None if url is None else (url, None)
+
+
+def _server(item: DatabaseTable, files: Files) -> tuple[str, Path | None] | None:
+    """Returns the URL of a PostgreSQL server and the file of its password, or None."""
+    place, why = "database.url", "no record, no credentials: whoever answers there says what was recorded"
+    try:
+        address = postgresql_address(item.url, files.folder)
+    except AddressRefused as wrong:
+        # NOTE: the URL may hold a password, so it is not repeated.
+        files.notes.add(place, wrong.problem, why=why, mend=wrong.mend)
+        return None
+    noted = len(files.notes.mistakes)
+    if address.authorities is not None:
+        files.authorities(f"{place} sslrootcert", str(address.authorities))
+    password_file = None
+    if item.password_file is not None:
+        files.secret("database.password_file", item.password_file)
+        password_file = files.path(item.password_file)
+    return (item.url, password_file) if len(files.notes.mistakes) == noted else None
+
+
+def _file_url(item: DatabaseTable, files: Files) -> str | None:
+    """Returns the URL of a file with an absolute path, or None."""
     place, why = "database.url", "no record, no credentials: the ledger must be on a disk that stays"
-    mend = 'write url = "sqlite:////var/lib/remit/remit.db"'
+    mend = 'write url = "sqlite:////var/lib/remit/remit.db", or "postgresql://remit@db.example/remit"'
     name = item.url.removeprefix(_SQLITE)
     if not item.url.startswith(_SQLITE):
         # NOTE: the URL of another database may hold a password, so it is not repeated.
-        files.notes.add(place, "is not sqlite:/// and the path of a file", why=why, mend=mend)
+        files.notes.add(place, "is neither sqlite:/// and the path of a file nor postgresql://", why=why, mend=mend)
         return None
     if name in {"", "/", ":memory:"} or name.startswith("file:") or any(mark in name for mark in "?#%\0"):
         files.notes.add(place, "names no plain file on disk", why=why, mend=mend)

@@ -132,3 +132,4 @@ class Settings:
     administrators: frozenset[str] = frozenset()
     events: EventSettings = field(default_factory=EventSettings)
     approvals: ApprovalSettings = field(default_factory=ApprovalSettings)
+    database_password_file: Path | None = None

@@ -241,6 +241,9 @@ class DatabaseTable(Table):
     """`[database]`: where tasks, grants and the audit trail are."""
 
     url: str = _key("The ledger.", 'url = "sqlite:////var/lib/remit/remit.db"')
+    password_file: str | None = _key(
+        "The file with the password of a PostgreSQL role.", 'password_file = "secrets/database-password"', None
+    )
 
 
 class LimitTable(Table):
@@ -286,4 +289,5 @@ SECRETS: Final = {
     "aws.secret_access_key": "aws.secret_access_key_file",
     "aws.session_token": "aws.session_token_file",
     "roles.external_id": "roles.external_id_file",
+    "database.password": "database.password_file",
 }

@@ -2,16 +2,18 @@
 
 import hashlib
 import json
-from collections.abc import AsyncIterator, Iterator
+import sqlite3
+from collections.abc import AsyncIterator, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, Row, Text, func, select, type_coerce
+from sqlalchemy import Connection, Row, Select, Text, func, select, type_coerce
 from sqlalchemy.exc import DBAPIError
 
 from remit_server.adapters.database.engine import Database, DatabaseRefused, open_for_reading
+from remit_server.adapters.database.json_text import input_digest
 from remit_server.adapters.database.tables import audit_events, audit_head, audit_inputs, utc_time
 from remit_server.domain.audit import ChainBroken, ChainedEvent, ChainIntact, verify_chain
 
@@ -79,6 +81,7 @@ class AuditLog:
 def events(
     url: str | Path,
     *,
+    password_file: Path | None = None,
     task_id: str | None = None,
     kind: str | None = None,
     newest_first: bool = False,
@@ -88,7 +91,7 @@ def events(
 
     Raises DatabaseRefused when it is not there or not a ledger.
     """
-    database = open_for_reading(url)
+    database = open_for_reading(url, password_file=password_file)
     pages = _Pages(task_id, kind, newest_first=newest_first, limit=limit)
     try:
         while not pages.done:
@@ -99,24 +102,26 @@ def events(
         database.close_now()
 
 
-def verify(url: str | Path) -> ChainIntact | ChainBroken:
+def verify(url: str | Path, *, password_file: Path | None = None) -> ChainIntact | ChainBroken:
     """Verifies the chain of a database, or of a copy of one, without writing to it; names the first bad record.
 
     Raises DatabaseRefused when it is not there or not a ledger.
     """
-    database = open_for_reading(url)
+    database = open_for_reading(url, password_file=password_file)
     try:
         return database.read_now(_verify)
     finally:
         database.close_now()
 
 
-def verify_with_inputs(url: str | Path) -> tuple[ChainIntact | ChainBroken, InputsKept | None]:
+def verify_with_inputs(
+    url: str | Path, *, password_file: Path | None = None
+) -> tuple[ChainIntact | ChainBroken, InputsKept | None]:
     """Verifies as `verify` does, and counts the inputs at the same point in time; None when the chain is broken.
 
     Raises DatabaseRefused when it is not there or not a ledger.
     """
-    database = open_for_reading(url)
+    database = open_for_reading(url, password_file=password_file)
     try:
         return database.read_now(_verify_and_count)
     except DBAPIError as error:
@@ -176,7 +181,7 @@ def _verify_and_count(connection: Connection) -> tuple[ChainIntact | ChainBroken
     verdict = _verify(connection)
     if isinstance(verdict, ChainBroken):
         return verdict, None
-    digest = func.json_extract(audit_events.c.body, "$.input_digest").label("digest")
+    digest = input_digest(audit_events.c.body).label("digest")
     named = select(digest).where(digest != "").distinct().subquery()
     joined = named.outerjoin(audit_inputs, audit_inputs.c.digest == named.c.digest)
     counts = connection.execute(
@@ -187,9 +192,12 @@ def _verify_and_count(connection: Connection) -> tuple[ChainIntact | ChainBroken
 
 
 def _not_a_ledger(error: DBAPIError) -> DatabaseRefused:
+    why = f"this is not a ledger that can be read: {error.orig}"
+    if not isinstance(error.orig, sqlite3.Error):
+        return DatabaseRefused(why)
     return DatabaseRefused(
-        f'this is not a ledger that can be read: {error.orig}. A copy is made with `sqlite3 DB ".backup COPY"`: the '
-        "file alone, without its -wal, lacks what was written last"
+        f'{why}. A copy is made with `sqlite3 DB ".backup COPY"`: the file alone, without its -wal, lacks what was '
+        "written last"
     )
 
 
@@ -200,7 +208,7 @@ def _walk(connection: Connection) -> Iterator[ChainedEvent]:
         # The first page has no lower bound: what was put before the first record must be seen.
         after = query.where(_sequence > place) if place else query
         try:
-            rows = connection.execute(after.limit(size)).all()
+            rows = _rows(connection, after.limit(size))
         except DBAPIError as error:
             if size == 1:
                 raise UnreadableRecord(place + 1, f"it cannot be read: {error.orig}") from error
@@ -213,6 +221,14 @@ def _walk(connection: Connection) -> Iterator[ChainedEvent]:
             yield _event(row)
         if len(rows) < size:
             return
+
+
+def _rows(connection: Connection, query: Select[Any]) -> Sequence[Row[Any]]:
+    """Reads rows so that reading goes on after a failure: PostgreSQL ends a transaction that is not told where to."""
+    if connection.dialect.name == "sqlite":
+        return connection.execute(query).all()
+    with connection.begin_nested():
+        return connection.execute(query).all()
 
 
 def _event(row: Row[Any]) -> ChainedEvent:
@@ -245,13 +261,20 @@ def _task_of(body: str) -> str | None:
 
 def _wrong_input(connection: Connection) -> ChainBroken | None:
     """Names the record whose input was changed. One that was erased is no change: inputs stand outside the chain."""
-    for digest, text in connection.execute(_INPUTS.execution_options(yield_per=PAGE)):
-        actual = hashlib.sha256(str(text).encode("utf-8", "surrogateescape")).hexdigest()
-        if actual == digest:
-            continue
-        for named in (str(digest), actual):
-            names_it = audit_events.c.body.contains(named, autoescape=True)
-            place = connection.execute(select(func.min(audit_events.c.sequence)).where(names_it)).scalar()
+    with connection.execute(_INPUTS.execution_options(yield_per=PAGE)) as inputs:
+        for digest, text in inputs:
+            actual = hashlib.sha256(str(text).encode("utf-8", "surrogateescape")).hexdigest()
+            place = None if actual == digest else _naming(connection, (str(digest), actual))
             if place is not None:
                 return ChainBroken(place, "the input it was decided on is not what was recorded")
+    return None
+
+
+def _naming(connection: Connection, digests: tuple[str, str]) -> int | None:
+    """Returns the first record that names one of the digests."""
+    for named in digests:
+        names_it = audit_events.c.body.contains(named, autoescape=True)
+        place: int | None = connection.execute(select(func.min(audit_events.c.sequence)).where(names_it)).scalar()
+        if place is not None:
+            return place
     return None

@@ -12,11 +12,11 @@ from datetime import timedelta
 from functools import partial
 from typing import Any, cast
 
-from sqlalchemy.exc import DBAPIError, IntegrityError, ProgrammingError
+from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, ProgrammingError
 from sqlalchemy.exc import TimeoutError as NoConnection
 
 from remit_server.adapters.database.batch import Batch, Operation, T, write_batch
-from remit_server.adapters.database.engine import Database
+from remit_server.adapters.database.engine import Database, OutcomeUnknown
 from remit_server.application.ports import Clock
 from remit_server.domain.errors import Outage, Reason, RemitError
 
@@ -188,6 +188,8 @@ class GroupCommit:
             else:
                 for waiting in batch:
                     _fail(waiting.answer, error)
+                if isinstance(error, OutcomeUnknown):  # they may be done, and their callers are told that they are not
+                    self._answer(batch, error.result)
         else:
             self._answer(batch, results)
 
@@ -200,9 +202,9 @@ class GroupCommit:
                 self._owe(waiting)
 
     def _owe(self, waiting: _Waiting) -> None:
-        """Notes the counterpart of an operation that is done, of which its caller was told that it is not."""
+        """Notes the counterpart of an operation that is or may be done, of which its caller was told that it is not."""
         if waiting.counterpart is not None:
-            _log.warning("an operation was written after its caller was refused: it is taken back")
+            _log.warning("an operation may be written although its caller was refused: it is taken back")
             self._owed.append(_Waiting(waiting.counterpart, asyncio.get_running_loop().create_future()))
 
 
@@ -218,8 +220,8 @@ def unavailable() -> Outage:
 def _is_the_stores(error: Exception) -> bool:
     """Says whether the store failed (full, locked, gone), rather than one operation that it cannot take."""
     if isinstance(error, DBAPIError):
-        return not isinstance(error, IntegrityError | ProgrammingError)
-    return isinstance(error, OSError | NoConnection)
+        return not isinstance(error, DataError | IntegrityError | ProgrammingError)
+    return isinstance(error, OSError | NoConnection | OutcomeUnknown)
 
 
 def _fail(answer: asyncio.Future[Any], error: Exception) -> None:

@@ -10,7 +10,13 @@ from sqlalchemy import Connection, bindparam, select
 from sqlalchemy.exc import DBAPIError
 
 from remit_server.adapters.database import endings, operations, sweeping
-from remit_server.adapters.database.engine import START_PATIENCE, Database, DatabaseRefused, open_database
+from remit_server.adapters.database.engine import (
+    START_PATIENCE,
+    Database,
+    DatabaseRefused,
+    OutcomeUnknown,
+    open_database,
+)
 from remit_server.adapters.database.group_commit import GroupCommit
 from remit_server.adapters.database.migrations import migrate
 from remit_server.adapters.database.prepared import Prepared
@@ -134,14 +140,17 @@ class DatabaseLedger:
 
 
 @asynccontextmanager
-async def open_ledger(url: str | Path, clock: Clock, *, denying: bool = False) -> AsyncIterator[DatabaseLedger]:
+async def open_ledger(
+    url: str | Path, clock: Clock, *, password_file: Path | None = None, denying: bool = False
+) -> AsyncIterator[DatabaseLedger]:
     """Opens the ledger: creates or migrates its database, starts the one writer, and closes both in order.
 
-    With `denying` what is revoked goes into the outbox of what AWS must be told.
+    `password_file` holds the password of a database that is a server. With `denying` what is revoked goes into the
+    outbox of what AWS must be told.
 
     Raises DatabaseRefused when the database cannot be used.
     """
-    database = open_database(url)
+    database = open_database(url, password_file=password_file)
     commit = GroupCommit(database, clock)
     try:
         await _prepare(database)
@@ -156,7 +165,7 @@ async def _prepare(database: Database) -> None:
     """Creates or migrates the tables; at a start others that write are waited for longer than a caller would."""
     try:
         await database.write(migrate, patience=START_PATIENCE)
-    except (OSError, DBAPIError) as error:
+    except (OSError, DBAPIError, OutcomeUnknown) as error:
         why = error.orig if isinstance(error, DBAPIError) else error
         raise DatabaseRefused(f"the ledger cannot be written: {why}") from error
 

@@ -24,9 +24,9 @@ class Store:
     denying: bool = False
 
     async def read(self, work: Work[T]) -> T:
-        """Reads within the ledger's patience; raises Outage(LEDGER_UNAVAILABLE) for any failure."""
+        """Reads while the database gets on with reads; raises Outage(LEDGER_UNAVAILABLE) for any failure."""
         try:
             async with asyncio.timeout(PATIENCE.total_seconds()):
-                return await self.database.read(work)
+                return await self.database.read_in_time(work)
         except (SQLAlchemyError, OSError, TimeoutError, ValueError, RuntimeError) as error:
             raise unavailable() from error

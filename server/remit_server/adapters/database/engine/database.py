@@ -35,7 +35,11 @@ class ConnectionLost(OSError):  # noqa: N818 - named for what it says
 
 
 class OutcomeUnknown(Exception):  # noqa: N818 - named for what it says
-    """The database was lost while it committed: what was written may be there, or not."""
+    """The database was lost while it committed: what was written may be there, or not; `result` is what the work gave."""
+
+    def __init__(self, result: Any) -> None:
+        super().__init__("the database was lost while it committed")
+        self.result = result
 
 
 class Turns(Protocol):
@@ -138,7 +142,7 @@ class Database:
         with _begun(engine, lambda raw: turns.begins(raw, seconds)) as connection:
             try:
                 result = work(connection)
-                _commit(connection)
+                _commit(connection, result)
             except BaseException:
                 connection.invalidate()
                 raise
@@ -181,7 +185,7 @@ def _begin(engine: Engine, begins: Callable[[Any], None]) -> Connection:
     return connection
 
 
-def _commit(connection: Connection) -> None:
+def _commit(connection: Connection, result: Any) -> None:
     """Commits; raises OutcomeUnknown where only the server knows whether it is done.
 
     SQLite is in this process: what it could not commit is not done.
@@ -191,4 +195,4 @@ def _commit(connection: Connection) -> None:
     except (DBAPIError, OSError) as error:
         if connection.dialect.name == "sqlite":
             raise
-        raise OutcomeUnknown("the database was lost while it committed") from error
+        raise OutcomeUnknown(result) from error

@@ -20,7 +20,7 @@ LOCK: Final = int.from_bytes(b"remit", "big")  # the advisory lock of those who 
 _EVENTS: Final = {Wait.R: select.POLLIN, Wait.W: select.POLLOUT, Wait.RW: select.POLLIN | select.POLLOUT}
 _INTERVAL: Final = 0.1  # seconds between two looks at who holds the database
 _BEGIN: Final = (
-    "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE; SET LOCAL lock_timeout = {}; SELECT pg_advisory_xact_lock({})"
+    "BEGIN ISOLATION LEVEL READ COMMITTED; SET LOCAL lock_timeout = {}; SELECT pg_advisory_xact_lock({})"
 )
 # Whose transaction it is, and what it is at: either changes where somebody gets on.
 _HOLDER: Final = f"""
