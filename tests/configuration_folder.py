@@ -77,6 +77,7 @@ class ConfigurationFolder:
             shutil.copy(authority.bundle_path, folder / f"tls/{name}.pem")
         for name in (
             "external-id",
+            "database-password",
             "aws-secret-access-key",
             "aws-session-token",
             "opa-token",

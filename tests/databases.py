@@ -1,4 +1,4 @@
-"""What a ledger is kept in: each test of a store runs on a fresh file of SQLite and on a fresh database of PostgreSQL."""
+"""What a ledger is kept in: tests of a store run on a fresh file of SQLite and on an empty database of PostgreSQL."""
 
 import re
 import sqlite3
@@ -16,7 +16,9 @@ from remit_server.adapters.database.migrations import upgrade
 from remit_server.config.postgresql import is_postgresql, postgresql_address
 
 Place: TypeAlias = str | Path  # what is opened: a file, or a URL
-_END_SESSIONS = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname IS NOT NULL AND pid <> pg_backend_pid()"
+_END_SESSIONS = (
+    "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname IS NOT NULL AND pid <> pg_backend_pid()"
+)
 # To delete what one test wrote takes some milliseconds, to create and drop a database with fsync almost a second.
 _EMPTY = """
 DO $$ DECLARE name text; BEGIN
@@ -28,6 +30,7 @@ DO $$ DECLARE name text; BEGIN
     EXECUTE format('ALTER SEQUENCE %I RESTART', name);
   END LOOP;
   INSERT INTO audit_head (id, sequence, hash) VALUES (1, 0, repeat('0', 64));
+  INSERT INTO presence (id, seen_time) VALUES (1, '1970-01-01T00:00:00.000000+00:00');
 END $$
 """
 _JSON = re.compile(r"json_extract\((\w+), '\$\.(\w+)'\)")
@@ -67,13 +70,21 @@ def place(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Place]:
 @pytest.fixture(params=["sqlite", "postgresql"])
 def empty_place(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Place]:
     """Where a ledger can be opened of which there are no tables yet, on both databases."""
-    if request.param == "sqlite":
-        yield tmp_path / "ledger.db"
+    yield from _empty(request, request.param, tmp_path / "ledger.db")
+
+
+@pytest.fixture
+def another_place(request: pytest.FixtureRequest, empty_place: Place, tmp_path: Path) -> Iterator[Place]:
+    """A second one beside `empty_place`, of the same kind."""
+    yield from _empty(request, "postgresql" if is_postgresql(str(empty_place)) else "sqlite", tmp_path / "another.db")
+
+
+def _empty(request: pytest.FixtureRequest, kind: str, path: Path) -> Iterator[Place]:
+    if kind == "sqlite":
+        yield path
     else:
         server: PostgresqlServer = request.getfixturevalue("postgresql")
-        name = server.create()
-        yield server.url(name)
-        server.drop(name)
+        yield server.url(server.create())  # it goes with the server
 
 
 def asked(place: Place, query: str, *values: Any) -> list[tuple[Any, ...]]:
@@ -85,6 +96,16 @@ def asked(place: Place, query: str, *values: Any) -> list[tuple[Any, ...]]:
     with closing(connected(place)) as other, other:
         cursor = other.execute(words.encode(), values)
         return cursor.fetchall() if cursor.description else []
+
+
+def run_script(place: Place, text: str) -> None:
+    """Runs statements that both databases take."""
+    if not is_postgresql(str(place)):
+        with closing(sqlite3.connect(place)) as connection, connection:
+            connection.executescript(text)
+    else:
+        with closing(connected(place)) as other, other:
+            other.execute(text.encode())
 
 
 @contextmanager
@@ -102,5 +123,5 @@ def held(place: Place) -> Iterator[None]:
 
 def connected(place: Place) -> psycopg.Connection[tuple[Any, ...]]:
     """Connects to a database of PostgreSQL, beside the gateway."""
-    parameters: Any = postgresql_address(str(place), Path.cwd()).parameters
+    parameters: Any = postgresql_address(str(place)).parameters
     return psycopg.connect(**parameters)

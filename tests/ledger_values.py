@@ -1,7 +1,8 @@
 """Values that tests of the ledger write, and ways to look at what it wrote."""
 
 from datetime import timedelta
-from typing import Any
+from pathlib import Path
+from typing import Any, TypeVar
 
 from tests.databases import Place, asked
 from tests.fakes import NOON, FakeClock
@@ -23,6 +24,7 @@ from remit_server.domain.task import GrantId, Task, TaskId, TaskState, opaque_id
 
 __all__ = ["asked"]  # with what it asks for
 
+P = TypeVar("P", str, Path, Place)
 ISSUER = "https://login.example"
 COPILOT = Actor("spiffe://example/copilot", ActorKind.SPIFFE, "spiffe://example", token_fingerprint="f" * 32)
 ANOTHER = Actor("spiffe://example/another", ActorKind.SPIFFE, "spiffe://example")
@@ -193,7 +195,7 @@ def kinds(database: Place) -> list[str]:
     return [kind for (kind,) in asked(database, "SELECT kind FROM audit_events ORDER BY sequence")]
 
 
-async def told_story(database: Place) -> Place:
+async def told_story(database: P) -> P:
     """Writes a ledger of nine records about two tasks, and closes it."""
     async with open_ledger(database, FakeClock()) as ledger:
         for number in (1, 2):

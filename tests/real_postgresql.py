@@ -22,7 +22,13 @@ from remit_sandbox.certificates import Authority
 
 OWNER = "postgres"  # of the server's processes where the tests run as root, whom PostgreSQL refuses to serve
 START_SECONDS = 60.0
-_SETTINGS = {"autovacuum": "off", "jit": "off", "ssl": "on", "ssl_cert_file": "server.pem", "ssl_key_file": "server.key"}
+_SETTINGS = {
+    "autovacuum": "off",
+    "jit": "off",
+    "ssl": "on",
+    "ssl_cert_file": "server.pem",
+    "ssl_key_file": "server.key",
+}
 
 
 def find_postgresql() -> Path:

@@ -232,7 +232,7 @@ def test_a_record_that_is_gone_is_named(story: Place) -> None:
 async def test_reading_writes_nothing(story: Place) -> None:
     opened = open_for_reading(story)
 
-    with pytest.raises(DBAPIError, match="read-?only"):
+    with pytest.raises(DBAPIError, match=r"read-?only"):
         await opened.read(lambda connection: connection.exec_driver_sql("DELETE FROM audit_events"))
 
     await opened.close()

@@ -1,22 +1,44 @@
 import sqlite3
 import stat
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
+from contextlib import closing, contextmanager
 from importlib.resources import files
 from pathlib import Path
+from typing import Any
 
+import psycopg
 import pytest
+from alembic import command
 from alembic.autogenerate import compare_metadata
+from alembic.config import Config
 from alembic.migration import MigrationContext
-from sqlalchemy import create_engine
-from tests.ledger_values import asked
+from sqlalchemy import Connection, Inspector, create_engine, inspect
+from tests.databases import Place, connected, run_script
+from tests.fakes import NOON, FakeClock
+from tests.ledger_values import (
+    COPILOT,
+    ISSUER,
+    a_grant,
+    an_authorization,
+    an_issuance,
+    asked,
+    grant_id,
+    issued_record,
+    state_of,
+    task_id,
+)
 
 from remit_server.adapters.database import approval_tables, revocation_tables
+from remit_server.adapters.database.audit_log import verify
 from remit_server.adapters.database.engine import DatabaseRefused, open_database, sqlite_path
+from remit_server.adapters.database.ledger import open_ledger
 from remit_server.adapters.database.migrations import upgrade
 from remit_server.adapters.database.tables import metadata
+from remit_server.domain.audit import ChainIntact
+from remit_server.domain.errors import Denied, Reason
 
-TABLES = "SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE '%alembic%'"
+VERSION_1 = Path(__file__).resolve().parents[1] / "golden/ledgers/version_0001.sql"
 
 
 @pytest.fixture
@@ -28,21 +50,54 @@ def mode(path: Path) -> int:
     return stat.S_IMODE(path.stat().st_mode)
 
 
-def schema(path: Path) -> dict[str, set[tuple[object, ...]]]:
+@contextmanager
+def opened(place: Place) -> Iterator[Connection]:
+    """A connection of SQLAlchemy's own, without ours."""
+    engine = (
+        create_engine(f"sqlite:///{place}") if isinstance(place, Path) else create_engine(_URL, creator=_dial(place))
+    )
+    with engine.begin() as connection:
+        yield connection
+    engine.dispose()
+
+
+_URL = "postgresql+psycopg://"
+
+
+def _dial(place: Place) -> Callable[[], psycopg.Connection[Any]]:
+    return lambda: connected(place)
+
+
+def schema(place: Place) -> dict[str, set[tuple[object, ...]]]:
     """Returns each table with its columns, keys, checks and indexes, whatever their order in it."""
-    return {table: _parts(path, str(table)) for (table,) in asked(path, TABLES)}
+    with opened(place) as connection:
+        found = inspect(connection)
+        return {table: _parts(found, table) for table in found.get_table_names() if table != "alembic_version"}
 
 
-def _parts(path: Path, table: str) -> set[tuple[object, ...]]:
-    columns = [("column", *row[1:]) for row in asked(path, f"PRAGMA table_info({table})")]
-    keys = [("key", *row[2:]) for row in asked(path, f"PRAGMA foreign_key_list({table})")]
-    indexes = [
-        ("index", unique, *(name for _, _, name in asked(path, f"PRAGMA index_info({index})")))
-        for _, index, unique, *_ in asked(path, f"PRAGMA index_list({table})")
-    ]
-    ((sql,),) = asked(path, "SELECT sql FROM sqlite_master WHERE name = ?", table)
-    checks = [("check", line.strip(" ,)\n\t")) for line in str(sql).splitlines() if " CHECK " in line]
-    return {*columns, *keys, *indexes, *checks}
+def _parts(found: Inspector, table: str) -> set[tuple[object, ...]]:
+    return {
+        *(
+            ("column", one["name"], str(one["type"]), one["nullable"], one["default"])
+            for one in found.get_columns(table)
+        ),
+        ("primary key", *found.get_pk_constraint(table)["constrained_columns"]),
+        *(
+            ("key", *one["constrained_columns"], one["referred_table"], *one["referred_columns"])
+            for one in found.get_foreign_keys(table)
+        ),
+        *(("index", one["name"], one["unique"], *one["column_names"]) for one in found.get_indexes(table)),
+        *(("check", one["name"], one["sqltext"]) for one in found.get_check_constraints(table)),
+    }
+
+
+def migrated_to(place: Place, revision: str) -> None:
+    """Brings an empty database to the tables of an earlier version."""
+    with opened(place) as connection:
+        config = Config()
+        config.set_main_option("script_location", str(files("remit_server.adapters.database.migrations")))
+        config.attributes["connection"] = connection
+        command.upgrade(config, revision)
 
 
 def test_every_table_is_known_to_the_metadata() -> None:
@@ -51,42 +106,80 @@ def test_every_table_is_known_to_the_metadata() -> None:
     assert {table.name for table in ours} <= set(metadata.tables)
 
 
-def test_migrations_build_what_the_code_expects(tmp_path: Path, path: Path) -> None:
-    expected = tmp_path / "expected.db"
-    engine = create_engine(f"sqlite:///{expected}")
-    metadata.create_all(engine)
-    engine.dispose()
+def test_migrations_build_what_the_code_expects(empty_place: Place, another_place: Place) -> None:
+    with opened(another_place) as connection:
+        metadata.create_all(connection)
 
-    upgrade(path)
+    upgrade(empty_place)
 
-    assert schema(path) == schema(expected)
+    assert schema(empty_place) == schema(another_place)
 
 
-def test_alembic_finds_nothing_left_to_migrate(path: Path) -> None:
-    upgrade(path)
+def test_alembic_finds_nothing_left_to_migrate(place: Place) -> None:
+    upgrade(place)
 
-    engine = create_engine(f"sqlite:///{path}")
-    with engine.connect() as connection:
+    with opened(place) as connection:
         differences = compare_metadata(MigrationContext.configure(connection), metadata)
-    engine.dispose()
 
     assert differences == []
 
 
-def test_migrating_again_changes_nothing(path: Path) -> None:
-    upgrade(path)
-    asked(path, "UPDATE audit_head SET sequence = 7")
+def test_migrating_again_changes_nothing(place: Place) -> None:
+    upgrade(place)
+    asked(place, "UPDATE audit_head SET sequence = 7")
 
-    upgrade(path)
+    upgrade(place)
 
-    assert asked(path, "SELECT id, sequence FROM audit_head") == [(1, 7)]
+    assert asked(place, "SELECT id, sequence FROM audit_head") == [(1, 7)]
 
 
-def test_gateways_that_start_at_once_migrate_once(path: Path) -> None:
+def test_gateways_that_start_at_once_migrate_once(empty_place: Place) -> None:
     with ThreadPoolExecutor(4) as threads:
-        list(threads.map(upgrade, [path] * 4))
+        list(threads.map(upgrade, [empty_place] * 4))
 
-    assert asked(path, "SELECT id, sequence, hash FROM audit_head") == [(1, 0, "0" * 64)]
+    assert asked(empty_place, "SELECT id, sequence, hash FROM audit_head") == [(1, 0, "0" * 64)]
+
+
+async def test_a_ledger_of_the_first_version_goes_on_with_what_is_in_it(empty_place: Place) -> None:
+    migrated_to(empty_place, "0001")
+    run_script(empty_place, VERSION_1.read_text())
+    (count,) = asked(empty_place, "SELECT sequence FROM audit_head")[0]
+
+    async with open_ledger(empty_place, FakeClock()) as ledger:
+        known = {number: await ledger.remembered(COPILOT.actor_id, f"request-{number}") for number in range(1, 7)}
+        await ledger.authorize(an_authorization("request-7", grant=a_grant(7, 1), single_use=(ISSUER, "token-1")))
+        await ledger.issue(grant_id(7), an_issuance(7), issued_record(7, 1))
+        with pytest.raises(Denied):
+            await ledger.authorize(an_authorization("request-8", grant=a_grant(8, 3), single_use=(ISSUER, "token-1")))
+        await ledger.end_task(task_id(1), COPILOT, NOON)
+
+    states = {
+        number: one.grant.state.value for number, one in known.items() if one is not None and one.grant is not None
+    }
+    assert states == {1: "ISSUED", 2: "REVOKING", 3: "FAILED", 4: "AUTHORIZED", 6: "EXPIRED"}
+    assert known[1] is not None
+    assert known[1].grant is not None
+    assert [one.access_key_id for one in known[1].grant.issuances] == [an_issuance(1).access_key_id]
+    assert known[5] is not None
+    assert known[5].refusal is not None
+    assert known[5].refusal.reason is Reason.POLICY_DENIED
+    assert [state_of(empty_place, 1), state_of(empty_place, 7)] == ["REVOKING", "REVOKING"]
+    verdict = verify(empty_place)
+    assert isinstance(verdict, ChainIntact)
+    assert verdict.count == count + 3
+
+
+def test_a_migration_that_fails_leaves_every_row_as_it_was(empty_place: Place) -> None:
+    migrated_to(empty_place, "0001")
+    run_script(empty_place, VERSION_1.read_text())
+    asked(empty_place, "CREATE TABLE signals (id INTEGER)")
+    before = asked(empty_place, "SELECT * FROM grants ORDER BY grant_id")
+
+    with pytest.raises(DatabaseRefused, match="cannot be brought to this version"):
+        upgrade(empty_place)
+
+    assert asked(empty_place, "SELECT * FROM grants ORDER BY grant_id") == before
+    assert asked(empty_place, "SELECT version_num FROM alembic_version") == [("0001",)]
 
 
 def test_the_migrations_are_part_of_the_package() -> None:
@@ -96,23 +189,24 @@ def test_the_migrations_are_part_of_the_package() -> None:
     assert [one.name for one in migrations.joinpath("versions").iterdir() if one.name.startswith("v0001")]
 
 
-def test_a_database_of_a_later_version_is_refused_and_left_alone(path: Path) -> None:
-    upgrade(path)
-    asked(path, "UPDATE alembic_version SET version_num = '9999'")
+def test_a_database_of_a_later_version_is_refused_and_left_alone(empty_place: Place) -> None:
+    upgrade(empty_place)
+    asked(empty_place, "UPDATE alembic_version SET version_num = '9999'")
 
     with pytest.raises(DatabaseRefused, match="later version"):
-        upgrade(path)
+        upgrade(empty_place)
 
-    assert asked(path, "SELECT version_num FROM alembic_version") == [("9999",)]
+    assert asked(empty_place, "SELECT version_num FROM alembic_version") == [("9999",)]
 
 
-def test_a_database_of_something_else_is_refused_and_left_alone(path: Path) -> None:
-    asked(path, "CREATE TABLE tasks (id INTEGER)")
+def test_a_database_of_something_else_is_refused_and_left_alone(empty_place: Place) -> None:
+    asked(empty_place, "CREATE TABLE tasks (id INTEGER)")
 
     with pytest.raises(DatabaseRefused, match="cannot be brought to this version"):
-        upgrade(path)
+        upgrade(empty_place)
 
-    assert asked(path, "SELECT name FROM sqlite_master") == [("tasks",)]
+    with opened(empty_place) as connection:
+        assert inspect(connection).get_table_names() == ["tasks"]
 
 
 def test_a_file_that_is_no_database_is_refused(path: Path) -> None:
@@ -185,7 +279,7 @@ def test_a_database_is_named_by_url_or_path(url: str, path: str) -> None:
 @pytest.mark.parametrize(
     ("url", "why"),
     [
-        ("postgresql://remit:hunter2@db/remit", "postgresql is not supported"),
+        ("mysql://remit:hunter2@db/remit", "mysql is not supported"),
         ("sqlite+aiosqlite:///remit.db", "aiosqlite is not supported"),
         ("sqlite://", "must be on disk"),
         ("sqlite:///:memory:", "must be on disk"),

@@ -80,7 +80,7 @@ def test_an_update_tells_how_many_rows_it_changed(database: Database) -> None:
 
 
 def test_a_broken_constraint_is_the_error_that_sqlalchemy_raises(database: Database) -> None:
-    with pytest.raises(IntegrityError, match="(?i)foreign key"):
+    with pytest.raises(IntegrityError, match=r"(?i)foreign key"):
         database.write_now(lambda connection: ADD_GRANT.run(connection, GRANT_ROW))
 
 
@@ -129,5 +129,5 @@ def test_one_read_sees_one_state_of_the_database(database: Database) -> None:
 
 
 def test_a_reader_that_writes_is_refused_as_by_sqlalchemy(database: Database) -> None:
-    with pytest.raises(DBAPIError, match="read-?only"):
+    with pytest.raises(DBAPIError, match=r"read-?only"):
         database.read_now(lambda connection: ADD_TASK.all(connection, task_row(TASK)))

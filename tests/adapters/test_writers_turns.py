@@ -16,14 +16,15 @@ from itertools import groupby
 from pathlib import Path
 
 import pytest
+from tests.databases import Place, held
 from tests.fakes import FakeClock
 from tests.ledger_values import opening, refused_record
 
-from remit_server.adapters.database import engine, group_commit, turns
+from remit_server.adapters.database import engine, group_commit
 from remit_server.adapters.database.audit_log import events, verify
-from remit_server.adapters.database.engine import DatabaseRefused, open_database
+from remit_server.adapters.database.engine import DatabaseRefused, open_database, turns
+from remit_server.adapters.database.engine.turns import FileTurns, TurnNotGot
 from remit_server.adapters.database.ledger import open_ledger
-from remit_server.adapters.database.turns import TurnNotGot, Turns
 from remit_server.domain.audit import ChainIntact
 from remit_server.domain.errors import Outage, Reason
 
@@ -123,13 +124,13 @@ def test_a_process_that_is_stopped_in_its_turn_is_not_waited_for_without_end(
     other.go_on()
     assert other.says() == "has it"
     other.process.send_signal(signal.SIGSTOP)
-    with closing(Turns(path, 0.05)) as mine, pytest.raises(TurnNotGot), mine.taken():
+    with closing(FileTurns(path, 0.05)) as mine, pytest.raises(TurnNotGot), mine.taken():
         pass
 
     other.process.kill()
     other.process.wait()
 
-    with closing(Turns(path, 0.05)) as mine, mine.taken() as seconds:
+    with closing(FileTurns(path, 0.05)) as mine, mine.taken() as seconds:
         assert seconds == 0.05
 
 
@@ -140,7 +141,7 @@ def test_those_who_get_on_are_waited_for_longer(another: Callable[[], Other], pa
     got, patience = threading.Event(), 0.2
 
     def take() -> None:
-        with closing(Turns(path, patience)) as mine, mine.taken():
+        with closing(FileTurns(path, patience)) as mine, mine.taken():
             got.set()
 
     waiting = threading.Thread(target=take)
@@ -158,7 +159,7 @@ def test_those_who_get_on_are_waited_for_longer(another: Callable[[], Other], pa
 
 
 def test_after_a_failure_the_next_turn_is_asked_for_with_less_patience_until_one_came(path: Path) -> None:
-    with closing(Turns(path, 0.5)) as mine:
+    with closing(FileTurns(path, 0.5)) as mine:
         with pytest.raises(ZeroDivisionError), mine.taken() as first:
             raise ZeroDivisionError
         with mine.taken() as second:
@@ -182,7 +183,21 @@ def test_a_ledger_that_somebody_holds_is_refused_within_a_second() -> None:
     assert timedelta(seconds=1) > group_commit.STUCK_AFTER
 
 
-async def test_a_ledger_that_somebody_holds_refuses_the_call_and_then_its_record(
+async def test_a_ledger_that_somebody_holds_refuses_the_call_and_then_its_record(place: Place) -> None:
+    async with open_ledger(place, FakeClock()) as ledger:
+        with held(place):
+            async with asyncio.timeout(PATIENCE):
+                with pytest.raises(Outage) as authorizing:
+                    await ledger.authorize(opening(1))
+                with pytest.raises(Outage) as recording:
+                    await ledger.record(refused_record("not recorded"))
+        await ledger.record(refused_record("recorded"))
+
+    assert {authorizing.value.reason, recording.value.reason} == {Reason.LEDGER_UNAVAILABLE}
+    assert [json.loads(event.body_text)["message"] for event in events(place)] == ["recorded"]
+
+
+async def test_a_ledger_whose_turn_a_stopped_process_has_refuses_the_call_and_then_its_record(
     another: Callable[[], Other], path: Path
 ) -> None:
     async with open_ledger(path, FakeClock()) as ledger:
@@ -203,11 +218,11 @@ async def test_a_ledger_that_somebody_holds_refuses_the_call_and_then_its_record
     assert [json.loads(event.body_text)["message"] for event in events(path)] == ["recorded"]
 
 
-def test_two_busy_processes_take_turns_and_the_chain_stays_whole(path: Path) -> None:
+def test_two_busy_processes_take_turns_and_the_chain_stays_whole(place: Place) -> None:
     """The records alternate: neither process is shut out for more than a few of the other's batches."""
     writers = [
         subprocess.Popen(  # noqa: S603 - this test's own program
-            [sys.executable, "-m", "tests.ledger_writer", str(path), str(first)],
+            [sys.executable, "-m", "tests.ledger_writer", str(place), str(first)],
             cwd=PROJECT,
             stdout=subprocess.PIPE,
             text=True,
@@ -219,7 +234,7 @@ def test_two_busy_processes_take_turns_and_the_chain_stays_whole(path: Path) -> 
             for writer in writers:  # both have begun
                 assert writer.stdout is not None
                 writer.stdout.readline()
-            begun = len(list(events(path)))
+            begun = len(list(events(place)))
             for writer in writers:
                 assert writer.stdout is not None
                 for _ in range(1500):
@@ -229,8 +244,8 @@ def test_two_busy_processes_take_turns_and_the_chain_stays_whole(path: Path) -> 
             writer.kill()
             writer.communicate()
 
-    assert isinstance(verify(path), ChainIntact)
-    numbers = [found for event in events(path) if (found := number_of(event.body_text)) is not None]
+    assert isinstance(verify(place), ChainIntact)
+    numbers = [found for event in events(place) if (found := number_of(event.body_text)) is not None]
     both_wrote = numbers[begun:-1000]
     runs = [len(list(run)) for _, run in groupby(both_wrote, key=lambda number: number > 1_000_000)]
     assert len(runs) > 10

@@ -150,8 +150,20 @@ TABLE = [
     ("[aws]", '[aws]\naccess_key_id = "akia"', "aws.access_key_id", "no access key id"),
     ("[aws]", '[aws]\nsecret_access_key_file = "secrets/external-id"', "aws.access_key_id", "other half"),
     ("[aws]", '[aws]\nsession_token_file = "secrets/external-id"', "aws.session_token_file", "without access_key_id"),
-    ("sqlite:///data/remit.db", "postgresql://u:p@h/db", "database.url", "not sqlite:///"),
-    ("sqlite:///data/remit.db", "sqlite://", "database.url", "not sqlite:///"),
+    ("sqlite:///data/remit.db", "mysql://h/db", "database.url", "neither sqlite:/// "),
+    ("sqlite:///data/remit.db", "sqlite://", "database.url", "neither sqlite:/// "),
+    ("sqlite:///data/remit.db", "postgresql://u:p@h/db", "database.url", "holds a password"),
+    ("sqlite:///data/remit.db", "postgresql://h/db?sslmode=require", "database.url", "does not verify the server"),
+    ("sqlite:///data/remit.db", "postgresql://h/db?sslrootcert=/none.pem", "database.url sslrootcert", "cannot be"),
+    ("sqlite:///data/remit.db", "postgresql+asyncpg://h/db", "database.url", "cannot be read"),
+    (
+        'url = "sqlite:///data/remit.db"',
+        'url = "postgresql://localhost/db"\npassword_file = "secrets/none"',
+        "database.password_file",
+        "cannot be read",
+    ),
+    ("[database]", '[database]\npassword_file = "secrets/external-id"', "database.password_file", "for SQLite"),
+    ("[database]", '[database]\npassword = "x"', "database.password", "is a secret in the file"),
     ("sqlite:///data/remit.db", "sqlite:///:memory:", "database.url", "no plain file"),
     ("sqlite:///data/remit.db", "sqlite:///data/remit.db?mode=memory", "database.url", "no plain file"),
     ("sqlite:///data/remit.db", "sqlite:///none/remit.db", "database.url", "does not exist"),
@@ -459,3 +471,14 @@ def test_a_secret_in_the_environment_is_in_no_digest(folder: ConfigurationFolder
     other = load(folder.write(), keys | {"REMIT__AWS__SECRET_ACCESS_KEY": "other"})
 
     assert one.digest == other.digest
+
+
+def test_a_postgresql_url_stays_as_it_is_and_its_password_in_its_file(folder: ConfigurationFolder) -> None:
+    text = TEXT.replace(
+        "sqlite:///data/remit.db", f"postgresql://remit@db.example/remit?sslrootcert={folder.folder}/tls/agents-ca.pem"
+    ).replace("[database]", '[database]\npassword_file = "secrets/external-id"')
+
+    settings = load(folder.write(text), {})
+
+    assert settings.database_url.startswith("postgresql://remit@db.example/remit?")
+    assert settings.database_password_file == folder.folder / "secrets/external-id"

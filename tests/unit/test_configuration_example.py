@@ -59,6 +59,7 @@ def test_the_example_loads(folder: ConfigurationFolder) -> None:
 def test_the_example_loads_with_every_optional_key_set(folder: ConfigurationFolder) -> None:
     text = COMMENTED.sub(r"\1", EXAMPLE)
     text = text.replace("https://login.acme.example/oauth2", "https://keys.acme.example/oauth2")
+    text = text.replace("sqlite:///data/remit.db", "postgresql://remit@localhost/remit")
 
     settings = load(folder.write(text), {})
 

@@ -40,6 +40,7 @@ def list_events(
     task: Annotated[str | None, typer.Option("--task", help="Only the records of this task.")] = None,
     kind: Annotated[str | None, typer.Option("--kind", help="Only records of this kind: credentials_issued.")] = None,
     limit: Annotated[int, typer.Option("--limit", min=1, max=MAX_LISTED, help="The newest so many.")] = 50,
+    *,
     as_json: AsJson = False,
     password_file: PasswordFile = None,
 ) -> None:

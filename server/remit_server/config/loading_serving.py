@@ -112,7 +112,7 @@ def _server(item: DatabaseTable, files: Files) -> tuple[str, Path | None] | None
     """Returns the URL of a PostgreSQL server and the file of its password, or None."""
     place, why = "database.url", "no record, no credentials: whoever answers there says what was recorded"
     try:
-        address = postgresql_address(item.url, files.folder)
+        address = postgresql_address(item.url)
     except AddressRefused as wrong:
         # NOTE: the URL may hold a password, so it is not repeated.
         files.notes.add(place, wrong.problem, why=why, mend=wrong.mend)

@@ -20,6 +20,7 @@ _LAST_PORT: Final = 65_535
 _MODES: Final = frozenset({"disable", "allow", "prefer", "require", "verify-ca", "verify-full"})
 _TARGETS: Final = frozenset({"any", "read-write", "primary"})
 _OPTIONS: Final = frozenset({"host", "port", "sslmode", "sslrootcert", "sslcert", "sslkey", "target_session_attrs"})
+_FILES: Final = ("sslrootcert", "sslcert", "sslkey")
 _SYSTEM: Final = "system"
 EXAMPLE: Final = "postgresql://remit@db.example:5432/remit"
 
@@ -52,8 +53,8 @@ def is_postgresql(url: str) -> bool:
     return re.match(r"postgres(?:ql)?(?:\+[a-z0-9]+)?:", url) is not None
 
 
-def postgresql_address(url: str, folder: Path) -> PostgresqlAddress:
-    """Returns the address of a URL, whose relative files start at the folder; raises AddressRefused for any other."""
+def postgresql_address(url: str) -> PostgresqlAddress:
+    """Returns the address of a URL; raises AddressRefused for any other text."""
     if _PASSWORD.search(url):
         raise AddressRefused("holds a password", "put the password alone into a file, and name the file beside the URL")
     found = _URL.fullmatch(url)
@@ -64,8 +65,8 @@ def postgresql_address(url: str, folder: Path) -> PostgresqlAddress:
     parameters = {"host": ",".join(hosts), "port": ",".join(ports), "dbname": unquote(found["database"])}
     if found["user"]:
         parameters["user"] = unquote(found["user"])
-    parameters |= {name: str(folder / options[name]) for name in ("sslcert", "sslkey") if name in options}
-    parameters |= _tls(options, folder, here=all(map(_is_here, hosts)))
+    parameters |= {name: options[name] for name in ("sslcert", "sslkey") if name in options}
+    parameters |= _tls(options, here=all(map(_is_here, hosts)))
     if (target := options.get("target_session_attrs", "any")) not in _TARGETS:
         raise AddressRefused("has another target_session_attrs", f"write one of {', '.join(sorted(_TARGETS))}")
     parameters["target_session_attrs"] = target
@@ -86,6 +87,8 @@ def _options(text: str) -> dict[str, str]:
     if unknown := sorted(set(options) - _OPTIONS):
         told = ", ".join(name for name in unknown if name.isidentifier()) or "one with an odd name"
         raise AddressRefused(f"has an option that is not known ({told})", f"there are {', '.join(sorted(_OPTIONS))}")
+    if relative := [name for name in _FILES if not options.get(name, "/").startswith("/") and options[name] != _SYSTEM]:
+        raise AddressRefused(f"has a relative path in {relative[0]}", "write an absolute one")
     return options
 
 
@@ -123,7 +126,7 @@ def _is_here(host: str) -> bool:
         return False
 
 
-def _tls(options: dict[str, str], folder: Path, *, here: bool) -> dict[str, str]:
+def _tls(options: dict[str, str], *, here: bool) -> dict[str, str]:
     """Returns how the server is verified: always by its name, unless it is on this machine."""
     mode = options.get("sslmode", "prefer" if here else "verify-full")
     if mode not in _MODES:
@@ -134,7 +137,7 @@ def _tls(options: dict[str, str], folder: Path, *, here: bool) -> dict[str, str]
     if not mode.startswith("verify"):
         return {"sslmode": mode, "require_auth": "!password"}  # no password in clear to whoever listens there
     authorities = options.get("sslrootcert", _SYSTEM)
-    path = next(_system_authorities(), None) if authorities == _SYSTEM else folder / authorities
+    path = next(_system_authorities(), None) if authorities == _SYSTEM else Path(authorities)
     if path is None:
         raise AddressRefused("names no authorities, and this machine has none", "write sslrootcert=/path/to/ca.pem")
     return {"sslmode": mode, "sslrootcert": str(path)}

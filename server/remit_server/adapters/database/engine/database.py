@@ -35,7 +35,7 @@ class ConnectionLost(OSError):  # noqa: N818 - named for what it says
 
 
 class OutcomeUnknown(Exception):  # noqa: N818 - named for what it says
-    """The database was lost while it committed: what was written may be there, or not; `result` is what the work gave."""
+    """The database was lost while it committed: what was written may be there or not; `result` is what work gave."""
 
     def __init__(self, result: Any) -> None:
         super().__init__("the database was lost while it committed")

@@ -19,9 +19,7 @@ T = TypeVar("T")
 LOCK: Final = int.from_bytes(b"remit", "big")  # the advisory lock of those who write to a ledger, in each database
 _EVENTS: Final = {Wait.R: select.POLLIN, Wait.W: select.POLLOUT, Wait.RW: select.POLLIN | select.POLLOUT}
 _INTERVAL: Final = 0.1  # seconds between two looks at who holds the database
-_BEGIN: Final = (
-    "BEGIN ISOLATION LEVEL READ COMMITTED; SET LOCAL lock_timeout = {}; SELECT pg_advisory_xact_lock({})"
-)
+_BEGIN: Final = "BEGIN ISOLATION LEVEL READ COMMITTED; SET LOCAL lock_timeout = {}; SELECT pg_advisory_xact_lock({})"
 # Whose transaction it is, and what it is at: either changes where somebody gets on.
 _HOLDER: Final = f"""
 SELECT lock.virtualtransaction, activity.state_change

@@ -70,7 +70,7 @@ def open_postgresql_for_reading(url: str, *, password_file: Path | None = None) 
 
 def _address(url: str) -> PostgresqlAddress:
     try:
-        return postgresql_address(url, Path.cwd())
+        return postgresql_address(url)
     except AddressRefused as error:
         raise DatabaseRefused(f"the database URL {error.problem}: {error.mend}") from None
 
