@@ -3,6 +3,7 @@
 import itertools
 import os
 import pwd
+import secrets
 import shutil
 import signal
 import socket
@@ -22,6 +23,7 @@ from remit_sandbox.certificates import Authority
 
 OWNER = "postgres"  # of the server's processes where the tests run as root, whom PostgreSQL refuses to serve
 START_SECONDS = 60.0
+_PLAIN = ("--no-sync", "--locale=C", "--encoding=UTF8", "--auth-local=trust", "--auth-host=scram-sha-256")
 _SETTINGS = {
     "autovacuum": "off",
     "jit": "off",
@@ -62,6 +64,11 @@ class PostgresqlServer:
         return self.folder / "sockets"
 
     @property
+    def password_file(self) -> Path:
+        """The file with the password of its owner's role."""
+        return self.folder / "password"
+
+    @property
     def authorities(self) -> Path:
         """The file of the authority that its certificate comes from."""
         return self.folder / "tls" / "ca.pem"
@@ -96,13 +103,12 @@ class PostgresqlServer:
         for folder in (self.folder / "data", self.sockets):
             folder.mkdir(mode=0o700)
             _give(folder)
-        options = ["--no-sync", "--locale=C", "--encoding=UTF8", f"--username={OWNER}", "--auth-local=trust"]
+        self.password_file.touch(mode=0o600)
+        self.password_file.write_text(secrets.token_hex())
+        _give(self.password_file)
+        roles = (f"--username={OWNER}", f"--pwfile={self.password_file}")
         subprocess.run(  # noqa: S603 - the server's own program
-            [
-                *_as_owner(),
-                *(str(self.programs / "initdb"), "--pgdata", str(self.folder / "data"), "--auth-host=scram-sha-256"),
-                *options,
-            ],
+            [*_as_owner(), str(self.programs / "initdb"), f"--pgdata={self.folder / 'data'}", *_PLAIN, *roles],
             check=True,
             stdout=subprocess.DEVNULL,
             timeout=START_SECONDS,
@@ -138,16 +144,25 @@ class PostgresqlServer:
         """Stops it without waiting for its clients, as an operator would; does nothing where it has ended."""
         if self.process is not None:
             self.process.send_signal(signal.SIGINT)
-            self.process.wait(START_SECONDS)
+            try:
+                self.process.wait(START_SECONDS)
+            except subprocess.TimeoutExpired:
+                self.crash()
+                raise
             self.process = None
 
     def crash(self) -> None:
         """Ends all of it at once, as a power cut would."""
         assert self.process is not None
-        for pid in [*self.children(), self.process.pid]:
-            os.kill(pid, signal.SIGKILL)
+        children = self.children()
+        self.process.kill()
         self.process.wait(START_SECONDS)
         self.process = None
+        for pid in children:
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        while any(Path(f"/proc/{pid}").exists() for pid in children):  # until then its memory is in use
+            time.sleep(0.01)
 
     @contextmanager
     def hung(self) -> Iterator[None]:

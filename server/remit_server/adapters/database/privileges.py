@@ -1,4 +1,4 @@
-"""The least that a role of PostgreSQL needs: no table is emptied or changed by a gateway, and no record ever is."""
+"""The least that a role of PostgreSQL needs: a gateway makes no table, and no record of it is ever changed."""
 
 from collections.abc import Iterator
 from typing import Final
@@ -17,9 +17,18 @@ NEEDED: Final[dict[str, str]] = {
     "audit_events": ADD,
     "audit_inputs": ADD,
     "audit_head": "SELECT, UPDATE",
+    "signals": "SELECT, INSERT, DELETE",
+    "revocations": CHANGE,
+    "denies": "SELECT, INSERT, UPDATE, DELETE",
+    "holds": "SELECT, INSERT, UPDATE, DELETE",
+    "presence": "SELECT, INSERT, UPDATE",
+    "seen_events": "SELECT, INSERT, DELETE",
+    "approvals": CHANGE,
+    "approval_votes": ADD,
+    "notifications": "SELECT, INSERT, UPDATE, DELETE",
     "alembic_version": READ,
 }
-NUMBERED: Final = ("issuances_number_seq",)
+NUMBERED: Final = ("issuances_number_seq", "denies_number_seq", "notifications_number_seq")
 _AUDIT: Final = ("audit_events", "audit_inputs", "audit_head")
 
 
