@@ -19,7 +19,7 @@ endif
 
 .DELETE_ON_ERROR:
 .PHONY: help setup setup-sandbox demo sandbox format lint types layers protos protos-check policies test test-extended \
-        ci-setup bench lock clean
+        postgresql ci-setup bench lock clean
 
 help: ## Tell what there is.
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 16
@@ -54,9 +54,18 @@ setup-sandbox: .venv-ministack/.ready ## Make .venv-ministack: the local AWS, in
 	elif [ "$(REQUIRE_REAL)" = 1 ]; then echo "OPA is built with Go, and there is no go here" >&2; exit 1; \
 	else echo "There is no go here to build OPA with: tests against the real OPA will be skipped"; fi
 
-# PostgreSQL is not used yet; when it is, it is installed here.
+# The tests start servers of their own, without the system's cluster. Where PostgreSQL is missing, its half of the
+# store's tests is skipped and says so. Only a full run installs it, and only as root.
+postgresql:
+	@if ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || command -v initdb >/dev/null; then :; \
+	elif [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then echo "Installing PostgreSQL ..." && \
+	  mkdir -p /etc/postgresql-common && echo "create_main_cluster = false" >> /etc/postgresql-common/createcluster.conf && \
+	  apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -qq --no-install-recommends postgresql >/dev/null; \
+	elif [ "$(REQUIRE_REAL)" = 1 ]; then echo "there is no PostgreSQL server here: install the package postgresql" >&2; exit 1; \
+	else echo "There is no PostgreSQL here: the tests on it will be skipped"; fi
+
 ci-setup: ## Set up everything that a full run needs; fails where something real is missing.
-	@$(MAKE) --no-print-directory REQUIRE_REAL=1 setup setup-sandbox .tools/opa-$(OPA_VERSION)
+	@$(MAKE) --no-print-directory REQUIRE_REAL=1 setup setup-sandbox .tools/opa-$(OPA_VERSION) postgresql
 
 # --- Trying it ---
 
