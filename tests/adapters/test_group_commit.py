@@ -262,6 +262,23 @@ async def test_a_large_batch_that_gets_on_is_slow_and_not_stuck(database: Databa
     await impatient.close()
 
 
+async def test_an_operation_of_many_statements_is_slow_and_not_stuck(database: Database) -> None:
+    def slow(batch: Batch) -> str:
+        for _ in range(8):
+            time.sleep(0.2)
+            batch.connection.exec_driver_sql("SELECT 1")
+        return "done"
+
+    impatient = GroupCommit(database, FakeClock(), stuck_after=timedelta(seconds=1))
+    impatient.start()
+
+    async with asyncio.timeout(20):
+        answer = await impatient(slow)
+
+    assert answer == "done"
+    await impatient.close()
+
+
 async def test_a_writer_that_is_stuck_still_ends_when_told_to(database: Database) -> None:
     commit = GroupCommit(database, FakeClock(), stuck_after=timedelta(milliseconds=30))
     commit.start()

@@ -2,10 +2,10 @@
 
 from collections.abc import AsyncIterator
 from datetime import timedelta
-from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.databases import Place
 from tests.fakes import NOON, FakeClock
 from tests.ledger_values import ISSUER, a_presented, asked, kinds, opening, state_of
 
@@ -24,12 +24,12 @@ def clock() -> FakeClock:
 
 
 @pytest.fixture
-def database(tmp_path: Path) -> Path:
-    return tmp_path / "ledger.db"
+def database(place: Place) -> Place:
+    return place
 
 
 @pytest.fixture
-async def ledger(database: Path, clock: FakeClock) -> AsyncIterator[DatabaseLedger]:
+async def ledger(database: Place, clock: FakeClock) -> AsyncIterator[DatabaseLedger]:
     async with open_ledger(database, clock, denying=True) as opened:
         yield opened
 
@@ -62,7 +62,7 @@ async def is_refused(ledger: DatabaseLedger, at: FakeClock) -> bool:
 
 @pytest.mark.parametrize("kind", [SecurityEventKind.SESSION_REVOKED, SecurityEventKind.CREDENTIAL_CHANGE])
 async def test_a_revoked_session_ends_what_was_issued_and_lets_the_next_login_live(
-    kind: SecurityEventKind, ledger: DatabaseLedger, events: DatabaseSecurityEvents, database: Path, clock: FakeClock
+    kind: SecurityEventKind, ledger: DatabaseLedger, events: DatabaseSecurityEvents, database: Place, clock: FakeClock
 ) -> None:
     await ledger.authorize(opening())
 
@@ -110,7 +110,7 @@ async def test_an_enabling_that_is_older_than_the_block_lifts_nothing(
     assert await is_refused(ledger, clock)
 
 
-async def test_an_event_that_was_seen_changes_nothing(events: DatabaseSecurityEvents, database: Path) -> None:
+async def test_an_event_that_was_seen_changes_nothing(events: DatabaseSecurityEvents, database: Place) -> None:
     first = await events.revoke_for_event(event())
     again = await events.revoke_for_event(event())
     elsewhere = await events.revoke_for_event(event(source="ssf:other"))
@@ -119,7 +119,7 @@ async def test_an_event_that_was_seen_changes_nothing(events: DatabaseSecurityEv
     assert kinds(database) == ["grants_revoked", "grants_revoked"]
 
 
-async def test_what_changes_nothing_is_recorded_once(events: DatabaseSecurityEvents, database: Path) -> None:
+async def test_what_changes_nothing_is_recorded_once(events: DatabaseSecurityEvents, database: Place) -> None:
     record = CallersRejected("here", "invalid_key", 1, NOON)
 
     told = [await events.record_once(OKTA, "jti-1", record) for _ in range(2)]

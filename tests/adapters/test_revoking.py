@@ -3,10 +3,10 @@
 from collections.abc import AsyncIterator, Coroutine
 from dataclasses import replace
 from datetime import timedelta
-from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.databases import Place
 from tests.fakes import NOON, FakeClock
 from tests.ledger_values import (
     COPILOT,
@@ -44,12 +44,12 @@ def clock() -> FakeClock:
 
 
 @pytest.fixture
-def database(tmp_path: Path) -> Path:
-    return tmp_path / "ledger.db"
+def database(place: Place) -> Place:
+    return place
 
 
 @pytest.fixture
-async def ledger(database: Path, clock: FakeClock) -> AsyncIterator[DatabaseLedger]:
+async def ledger(database: Place, clock: FakeClock) -> AsyncIterator[DatabaseLedger]:
     async with open_ledger(database, clock, denying=True) as opened:
         yield opened
 
@@ -105,7 +105,7 @@ TARGETS = {
 
 @pytest.mark.parametrize("target", TARGETS.values(), ids=TARGETS)
 async def test_a_revoke_stops_what_it_is_aimed_at_and_nothing_else(
-    target: Target, ledger: DatabaseLedger, revocations: DatabaseRevocations, database: Path
+    target: Target, ledger: DatabaseLedger, revocations: DatabaseRevocations, database: Place
 ) -> None:
     await issue(ledger, 1)
     await issue(ledger, 2, subject_id="bob", actor_id="spiffe://example/another", policy_revision="d" * 64)
@@ -167,7 +167,9 @@ async def test_an_authorized_grant_that_is_revoked_is_never_issued(
     assert patterns == [(f"{SUBJECT}.*", True), (f"{SUBJECT}.{task_id(1)}.{grant_id(1)}", False)]
 
 
-async def test_a_revoked_task_is_over(ledger: DatabaseLedger, revocations: DatabaseRevocations, database: Path) -> None:
+async def test_a_revoked_task_is_over(
+    ledger: DatabaseLedger, revocations: DatabaseRevocations, database: Place
+) -> None:
     await issue(ledger)
 
     await revocations.revoke(order(TARGETS["task"]))
@@ -244,7 +246,7 @@ async def test_another_issuers_user_of_the_same_name_is_not_refused(
 
 
 async def test_a_grant_or_task_that_is_not_there_cannot_be_revoked(
-    revocations: DatabaseRevocations, database: Path
+    revocations: DatabaseRevocations, database: Place
 ) -> None:
     nothing = [Target(TargetKind.GRANT, grant_id(9)), Target(TargetKind.TASK, task_id(9))]
 
@@ -290,7 +292,7 @@ async def test_an_ended_task_whose_credentials_end_soon_is_left_to_their_time_gu
 
 
 async def test_the_last_quarter_of_the_room_is_not_for_ended_tasks(
-    ledger: DatabaseLedger, revocations: DatabaseRevocations, database: Path, clock: FakeClock
+    ledger: DatabaseLedger, revocations: DatabaseRevocations, database: Place, clock: FakeClock
 ) -> None:
     await issue(ledger, 1)
     await issue(ledger, 2)
@@ -308,7 +310,7 @@ async def test_the_last_quarter_of_the_room_is_not_for_ended_tasks(
     assert (ended.denying, revoked.denying) == (False, True)
 
 
-async def test_a_gateway_without_revocation_queues_nothing(database: Path, clock: FakeClock) -> None:
+async def test_a_gateway_without_revocation_queues_nothing(database: Place, clock: FakeClock) -> None:
     async with open_ledger(database, clock) as ledger:
         await issue(ledger)
 
@@ -319,7 +321,7 @@ async def test_a_gateway_without_revocation_queues_nothing(database: Path, clock
 
 
 async def test_a_written_deny_that_was_seen_to_work_makes_its_grants_revoked(
-    ledger: DatabaseLedger, revocations: DatabaseRevocations, denies: DatabaseDenies, database: Path, clock: FakeClock
+    ledger: DatabaseLedger, revocations: DatabaseRevocations, denies: DatabaseDenies, database: Place, clock: FakeClock
 ) -> None:
     await issue(ledger)
     await revocations.revoke(order(ALICE))
@@ -336,7 +338,7 @@ async def test_a_written_deny_that_was_seen_to_work_makes_its_grants_revoked(
 
 
 async def test_a_written_deny_that_nobody_saw_work_is_taken_for_effective_when_its_time_has_come(
-    ledger: DatabaseLedger, revocations: DatabaseRevocations, denies: DatabaseDenies, database: Path, clock: FakeClock
+    ledger: DatabaseLedger, revocations: DatabaseRevocations, denies: DatabaseDenies, database: Place, clock: FakeClock
 ) -> None:
     await issue(ledger)
     await revocations.revoke(order(ALICE))
@@ -365,7 +367,7 @@ async def test_one_process_at_a_time_writes_to_an_account(denies: DatabaseDenies
 
 
 async def test_whoever_lost_the_account_records_no_write(
-    ledger: DatabaseLedger, revocations: DatabaseRevocations, denies: DatabaseDenies, database: Path, clock: FakeClock
+    ledger: DatabaseLedger, revocations: DatabaseRevocations, denies: DatabaseDenies, database: Place, clock: FakeClock
 ) -> None:
     await issue(ledger)
     await revocations.revoke(order(ALICE))
@@ -380,7 +382,7 @@ async def test_whoever_lost_the_account_records_no_write(
 
 
 async def test_denies_without_room_are_told_once_and_their_grants_stay_revoking(
-    ledger: DatabaseLedger, revocations: DatabaseRevocations, denies: DatabaseDenies, database: Path
+    ledger: DatabaseLedger, revocations: DatabaseRevocations, denies: DatabaseDenies, database: Place
 ) -> None:
     await issue(ledger)
     await revocations.revoke(order(ALICE))
@@ -436,7 +438,7 @@ async def test_an_explicit_revoke_of_an_ended_task_tells_aws_in_any_case(
 
 
 async def test_a_grant_that_two_revokes_cover_becomes_revoked_with_the_later_one(
-    ledger: DatabaseLedger, revocations: DatabaseRevocations, denies: DatabaseDenies, database: Path
+    ledger: DatabaseLedger, revocations: DatabaseRevocations, denies: DatabaseDenies, database: Place
 ) -> None:
     await issue(ledger)
     await ledger.end_task(task_id(1), COPILOT, NOON)

@@ -5,7 +5,7 @@ from datetime import datetime
 from functools import partial
 from typing import Final
 
-from sqlalchemy import Connection, RowMapping, bindparam, delete, func, or_, select, update
+from sqlalchemy import Connection, RowMapping, Text, bindparam, delete, func, or_, select, update
 
 from remit_server.adapters.database.batch import Batch
 from remit_server.adapters.database.holding import hold, is_held
@@ -33,7 +33,7 @@ _LIVE: Final = (
     grants.c.account == bindparam("account"),
     grants.c.state.in_([GrantState.AUTHORIZED.value, GrantState.ISSUED.value]),
     grants.c.expire_time > bindparam("now"),
-    or_(bindparam("subject").is_(None), grants.c.subject_part == bindparam("subject")),
+    or_(bindparam("subject", type_=Text).is_(None), grants.c.subject_part == bindparam("subject")),
 )
 # A renewal's sessions are opened later than the grant's first ones, which may be gone by then.
 _EARLIEST_ISSUED: Final = (

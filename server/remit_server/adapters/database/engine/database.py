@@ -12,7 +12,7 @@ from contextlib import AbstractContextManager
 from datetime import timedelta
 from typing import Any, Final, Protocol, TypeVar
 
-from sqlalchemy import Connection, Engine
+from sqlalchemy import Connection, Engine, event
 from sqlalchemy.exc import DBAPIError
 
 T = TypeVar("T")
@@ -70,6 +70,8 @@ class Database:
         self._reads = 0
         self._reading = ThreadPoolExecutor(READERS, thread_name_prefix="ledger-read")
         self._writing = ThreadPoolExecutor(1, thread_name_prefix="ledger-write")
+        if writer is not None:  # an operation of many statements is slow, and not stuck
+            event.listen(writer, "before_cursor_execute", lambda *_: self.gets_on())
 
     @property
     def since(self) -> float | None:
