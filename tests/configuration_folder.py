@@ -86,7 +86,7 @@ class ConfigurationFolder:
         ):
             (folder / "secrets" / name).write_text(f"value-of-{name}\n")
             (folder / "secrets" / name).chmod(0o600)
-        for name in ("ssf-acme", "ssf-partner-access-token", "webhook-hr", "directory-token"):
+        for name in ("ssf-acme", "ssf-access-token", "ssf-partner-access-token", "webhook-hr", "directory-token"):
             (folder / "secrets" / name).write_text(f"value-of-{name}-0123456789abcdef\n")
             (folder / "secrets" / name).chmod(0o600)
         shutil.copytree(DEPLOY / "ceilings", folder / "ceilings")
