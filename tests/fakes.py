@@ -18,6 +18,7 @@ from remit_server.adapters.database.approvals import DatabaseApprovals
 from remit_server.adapters.database.audit_log import AuditLog
 from remit_server.adapters.database.engine import open_for_reading
 from remit_server.adapters.database.ledger import DatabaseLedger, open_ledger
+from remit_server.adapters.database.renewals import DatabaseRenewals
 from remit_server.application.admission import Admission, Budget, Places, Rejections
 from remit_server.application.approvals.ask_approval import AskApproval, Pending
 from remit_server.application.ceilings import Ceilings
@@ -25,6 +26,8 @@ from remit_server.application.deliberation import Deliberation
 from remit_server.application.end_task import EndTask
 from remit_server.application.hearing import Hearing
 from remit_server.application.issue_credentials import IssueCredentials, Issued
+from remit_server.application.lifecycle.renew_credentials import RenewCredentials
+from remit_server.application.lifecycle.renewals import RenewRequest
 from remit_server.application.ports import Revision
 from remit_server.application.preview_credentials import PreviewCredentials
 from remit_server.application.requests import Ask, IssueRequest
@@ -34,6 +37,7 @@ from remit_server.domain.credentials import Credentials, SessionOrder, StsSessio
 from remit_server.domain.decision import Allow, Decision, DecisionInput
 from remit_server.domain.entitlement import Entitlement, Role
 from remit_server.domain.errors import Denied, Reason
+from remit_server.domain.grant import Grant
 from remit_server.domain.identity import Actor, ActorKind, Admitted, Caller, Delegation, Principal
 from remit_server.domain.permission import Permission
 from remit_server.domain.secret import Secret
@@ -68,6 +72,10 @@ class FakeIdentity:
     def __init__(self) -> None:
         self.actors: dict[str, Actor] = {}
         self.subjects: dict[str, Delegation] = {}
+        self.offline = True
+
+    def accepts_offline(self, issuer: str, /) -> bool:
+        return self.offline and any(known.subject.issuer == issuer for known in self.subjects.values())
 
     async def authenticate(self, caller: Caller, /) -> Actor:
         try:
@@ -191,6 +199,7 @@ class World:
     admit_streams: Admission
     issue: IssueCredentials
     preview: PreviewCredentials
+    renew: RenewCredentials
     end: EndTask
     approvals: DatabaseApprovals
     copilot: Actor = field(init=False)
@@ -245,6 +254,11 @@ class World:
         """Returns an issue request with a fresh id unless one is given."""
         return IssueRequest(request_id or secrets.token_hex(16), self.ask(*permissions, **more))
 
+    def renewal(self, grant: Grant, *, agent: str = "copilot", user: str = "alice", **more: Any) -> RenewRequest:
+        """Returns a wish for new credentials of a grant; `user` empty: the user is not there."""
+        token = Secret(more.pop("token", f"{user}@{agent}" if user else ""))
+        return RenewRequest(self.admitted(agent), grant.task_id, grant.grant_id, token, **more)
+
     async def trail(self) -> list[str]:
         """Returns the kinds of the audit records, in order."""
         return [event.kind for event in await self.events()]
@@ -287,6 +301,8 @@ async def world(
         ask = AskApproval(approvals, secrets.token_bytes, timedelta(hours=1))
         issue = IssueCredentials(hearing, ledger, sts, clock, secrets.token_bytes, ask)
         preview = PreviewCredentials(hearing, ledger, clock)
+        renewals = DatabaseRenewals(ledger.store)
+        renew = RenewCredentials(hearing, ledger, renewals, identity.accepts_offline, sts, clock, ask, issue.to_the_end)
         end = EndTask(ledger, clock, lambda: None)
         yield World(
             ledger,
@@ -300,6 +316,7 @@ async def world(
             admit_streams,
             issue,
             preview,
+            renew,
             end,
             approvals,
         )

@@ -97,7 +97,7 @@ async def test_a_caller_who_hangs_up_while_the_authorisation_is_written_leaves_n
     with suppress(asyncio.CancelledError):
         await call
     go_on.set()
-    await issue.settled()
+    await issue.to_the_end.settled()
 
     assert await gateway.trail() == ["task_started", "grant_authorized", "credentials_issued"]
 
@@ -109,7 +109,7 @@ async def test_a_stop_waits_for_what_follows_an_authorisation_whose_caller_hung_
     call.cancel()
     with suppress(asyncio.CancelledError):
         await call
-    stop = asyncio.create_task(gateway.issue.settled())
+    stop = asyncio.create_task(gateway.issue.to_the_end.settled())
 
     gateway.sts.gate.set()
     await stop

@@ -35,6 +35,7 @@ from tests.fakes import (
 from tests.issuing_world import IssuingWorld, issuing_world
 from tests.sts_orders import REPORTS_ARN, a_role, an_order, calling
 
+from remit_server.application.to_the_end import ToTheEnd
 from remit_server.domain.errors import Denied, InvalidRequest, Outage, Reason, RemitError
 from remit_server.domain.permission import Permission, as_document
 from remit_server.domain.secret import Secret
@@ -212,7 +213,7 @@ async def test_a4_while_one_replica_asks_sts_the_same_call_at_another_makes_no_s
         await held.wait()
         return await gateway.issue.assume_role(order, deadline=deadline)
 
-    other = replace(gateway.issue, assume_role=holding, flights=type(gateway.issue.flights)(), _shielded=set())
+    other = replace(gateway.issue, assume_role=holding, flights=type(gateway.issue.flights)(), to_the_end=ToTheEnd())
     first = asyncio.create_task(other(request))
     while "grant_authorized" not in await gateway.world.trail():  # noqa: ASYNC110 - another process would say nothing
         await asyncio.sleep(0)

@@ -134,7 +134,7 @@ async def test_a_caller_that_hangs_up_during_the_retries_leaves_no_doubt_behind(
 
     call.cancel()
     await asyncio.wait([call])
-    await gateway.issue.settled()
+    await gateway.issue.to_the_end.settled()
 
     assert (await gateway.world.trail())[-1] == "credentials_issued"
     assert (len(gateway.sent), len(orders(gateway))) == (3, 1)

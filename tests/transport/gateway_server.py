@@ -55,7 +55,7 @@ async def served(
     """Serves the world on a bearer listener on loopback."""
     authority = Authority.create(folder / "tls")
     pair = authority.issue_server(["localhost", "127.0.0.1"])
-    service = CredentialService(world.admit, world.admit_streams, world.issue, world.preview, world.end)
+    service = CredentialService(world.admit, world.admit_streams, world.issue, world.preview, world.renew, world.end)
     server = GrpcServer(
         [service.offered, *also],
         concurrent_calls=concurrent_calls,

@@ -16,6 +16,7 @@ from remit.v1.credential_service_pb2 import (
     EndTaskRequest,
     IssueCredentialsRequest,
     PreviewCredentialsRequest,
+    RenewCredentialsRequest,
 )
 from remit_server.domain.errors import Outage, Reason
 from remit_server.transport.grpc.status import code_of
@@ -66,6 +67,25 @@ async def test_a_refused_preview_is_an_answer(gateway: Served) -> None:
 
     assert answer.would_refuse.reason == "CEILING_EXCEEDED"
     assert answer.would_refuse.refusal.remedy == types_pb2.REMEDY_NARROW
+
+
+async def test_a_renewal_gives_new_credentials_of_the_same_grant(gateway: Served) -> None:
+    issued = await gateway.stub.IssueCredentials(issue_message(), metadata=as_agent())
+    request = RenewCredentialsRequest(name=issued.grant.name, subject_token="alice@copilot")
+
+    renewed = await gateway.stub.RenewCredentials(request, metadata=as_agent())
+
+    assert renewed.grant.name == issued.grant.name
+    assert renewed.credentials.secret_access_key == "secret-ASIA0000000000000002"
+    assert len(renewed.grant.issuances) == 2
+    assert not renewed.narrowed
+
+
+@pytest.mark.parametrize("name", ["", "tasks/x/grants/y", f"tasks/{'a' * 26}", f"tasks/{'a' * 26}/grants/{'b' * 27}"])
+async def test_what_is_no_grants_name_is_malformed(gateway: Served, name: str) -> None:
+    refused = await failure(gateway.stub.RenewCredentials(RenewCredentialsRequest(name=name), metadata=as_agent()))
+
+    assert (refused.code, refused.info.reason) == (grpc.StatusCode.INVALID_ARGUMENT, "INVALID_REQUEST")
 
 
 async def test_ending_a_task_says_until_when_credentials_work(gateway: Served) -> None:

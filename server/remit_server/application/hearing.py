@@ -17,6 +17,7 @@ from remit_server.domain.capability import expand
 from remit_server.domain.decision import Allow, DecisionInput, Deny, decision_input
 from remit_server.domain.entitlement import DEFAULT_CREDENTIAL_LIFETIME, MIN_CREDENTIAL_LIFETIME
 from remit_server.domain.errors import Denied, FieldViolation, InvalidRequest, Reason, Refusal
+from remit_server.domain.grant import Grant
 from remit_server.domain.identity import Actor, Delegation
 from remit_server.domain.permission import Permission, is_within
 from remit_server.domain.task import Task, TaskId
@@ -37,7 +38,10 @@ class Question:
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """What is known of an ask so far; `approval_end` is when the approval ends that it rests on."""
+    """What is known of an ask so far.
+
+    `approval_end` is when the approval ends that it rests on. With `renews` it asks again for what a live grant gives.
+    """
 
     ask: Ask
     time: datetime
@@ -45,6 +49,7 @@ class Case:
     task: Task | None = None
     question: Question | None = None
     approval_end: datetime | None = None
+    renews: Grant | None = None
 
     @property
     def actor(self) -> Actor:
@@ -72,7 +77,7 @@ class Case:
             subject_issuer=subject.issuer if subject else "",
             subject_id=subject.subject if subject else "",
             actor_id=self.actor.actor_id,
-            token_fingerprint=self.ask.unverified_subject_token.fingerprint,
+            token_fingerprint=token.fingerprint if (token := self.ask.unverified_subject_token) else "",
             peer=self.ask.by.peer,
         )
 
@@ -131,10 +136,11 @@ class Hearing:
             ask.intent,
             tuple(permissions),
             task_id=case.task.task_id if case.task else None,
-            grants_so_far=case.task.grants_so_far if case.task else 0,
+            grants_so_far=_others_so_far(case),
             requested_duration=ask.requested_duration or DEFAULT_CREDENTIAL_LIFETIME,
             now=case.time,
             source_ip=ask.by.peer,
+            renewal=case.renews is not None,
         )
         return replace(case, question=Question(tuple(permissions), revision, text))
 
@@ -155,6 +161,11 @@ def known(value: T | None) -> T:
     if value is None:
         raise AssertionError("a step of the hearing was left out")
     return value
+
+
+def _others_so_far(case: Case) -> int:
+    """Returns how many grants the task has had beside the one that is asked for."""
+    return case.task.grants_so_far - (case.renews is not None) if case.task else 0
 
 
 def _wish(case: Case) -> Wish:

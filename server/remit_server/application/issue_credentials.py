@@ -2,10 +2,8 @@
 
 import asyncio
 import logging
-from collections.abc import Coroutine
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
-from typing import Any, TypeVar
 
 from remit_server.application.approvals.ask_approval import AskApproval, Pending
 from remit_server.application.flights import Flights
@@ -15,6 +13,7 @@ from remit_server.application.plan_session import Plan
 from remit_server.application.ports import AssumeRole, Clock, Entropy, Held, Ledger, Remembered, RequestKey
 from remit_server.application.refusals import refusal_record
 from remit_server.application.requests import IssueRequest, request_key
+from remit_server.application.to_the_end import ToTheEnd
 from remit_server.domain.approval import Approval, ApprovalState
 from remit_server.domain.audit import CredentialsIssued, IssuanceFailed
 from remit_server.domain.credentials import Credentials, StsSession
@@ -22,7 +21,6 @@ from remit_server.domain.errors import Denied, FieldViolation, InvalidRequest, O
 from remit_server.domain.grant import Grant, GrantState
 from remit_server.domain.task import TASK_ID_BYTES, GrantId, opaque_id
 
-T = TypeVar("T")
 METHOD = "IssueCredentials"
 OUTCOME_WITHIN = timedelta(seconds=20)
 STS_WITHIN = timedelta(seconds=15)
@@ -48,8 +46,8 @@ class IssueCredentials:
     clock: Clock
     entropy: Entropy
     ask: AskApproval
+    to_the_end: ToTheEnd = field(default_factory=ToTheEnd)
     flights: Flights = field(default_factory=Flights)
-    _shielded: set[asyncio.Task[Any]] = field(default_factory=set)
 
     async def __call__(self, request: IssueRequest) -> Issued | Pending:
         """Returns credentials, or what is waited for; raises RemitError when nobody holds any and a record says why."""
@@ -61,7 +59,7 @@ class IssueCredentials:
                 before = await self._remembered(key)
                 if before is not None and before.is_answered:
                     grant = await self._live_again(before, case)
-                    return await self._to_the_end(self._issued(grant, case, key, repeated=True))
+                    return await self.to_the_end(self._issued(grant, case, key, repeated=True))
                 tried = before.grant if before else None
                 approval = await self.ask.standing(tried, case.time)
                 if tried is not None and approval is not None and approval.state is ApprovalState.PENDING:
@@ -70,7 +68,7 @@ class IssueCredentials:
                 case = await self.hearing.in_task(case, tried.task_id if tried else request.ask.task_id)
                 case = self.hearing.questioned(case)
                 plan = await self.hearing.planned(case)
-                return await self._to_the_end(self._decided(case, key, plan, tried, approval))
+                return await self.to_the_end(self._decided(case, key, plan, tried, approval))
             except Exception as error:
                 await self._refused(error, case, key, request.request_id)
                 raise
@@ -81,11 +79,6 @@ class IssueCredentials:
         if before is not None and before.content_hash != key.content_hash:
             raise InvalidRequest([FieldViolation("request_id", "was used for another request: choose a new UUID")])
         return before
-
-    async def settled(self) -> None:
-        """Returns when everything that follows an AUTHORIZED has its outcome: a stop waits for it."""
-        while self._shielded:
-            await asyncio.gather(*self._shielded, return_exceptions=True)
 
     async def _decided(
         self, case: Case, key: RequestKey, plan: Plan, tried: Grant | None, approval: Approval | None
@@ -117,7 +110,7 @@ class IssueCredentials:
             )
         await self.ledger.check_presented(case.presented)
         task = await self.ledger.task(grant.task_id)
-        if task is None or not task.is_live(case.time) or not grant.is_live(case.time):
+        if task is None or not task.is_live(case.time) or not grant.may_be_repeated(case.time):
             raise Denied(Reason.GRANT_NOT_LIVE, "the grant of this request_id is over: ask with a new one")
         await self.hearing.deliberate.again(grant, case.actor)
         if (token := single_use_token(case)) is not None:
@@ -130,9 +123,10 @@ class IssueCredentials:
         try:
             async with asyncio.timeout(OUTCOME_WITHIN.total_seconds()):
                 deadline = self.clock.monotonic() + STS_WITHIN.total_seconds()
-                order = order_of(grant, self.hearing.ceilings, self.clock.now())
+                ordered = replace(grant, expire_time=grant.policy_end)
+                order = order_of(ordered, self.hearing.ceilings, self.clock.now())
                 session = await self.assume_role(order, deadline=deadline)
-                issuance = issuance_of(grant, session, self.clock.now())
+                issuance = issuance_of(ordered, session, self.clock.now())
                 record = CredentialsIssued(
                     who=case.who,
                     request_id=key.request_id,
@@ -181,10 +175,3 @@ class IssueCredentials:
         remembered = error if isinstance(error, Denied) and error.reason not in _OF_WHAT_WAS_PRESENTED else None
         question = case.question.text if case.question else None
         await self.ledger.refuse(key if remembered else None, remembered, record, question=question)
-
-    async def _to_the_end(self, outcome: Coroutine[Any, Any, T]) -> T:
-        """Runs what follows AUTHORIZED to its end, also when the caller hangs up meanwhile."""
-        task = asyncio.create_task(outcome)
-        self._shielded.add(task)
-        task.add_done_callback(self._shielded.discard)
-        return await asyncio.shield(task)

@@ -15,12 +15,13 @@ from aiohttp import web
 from remit_server.adapters.aws.sts import AwsSts
 from remit_server.adapters.database.approvals import DatabaseApprovals
 from remit_server.adapters.database.ledger import DatabaseLedger, open_ledger
+from remit_server.adapters.database.renewals import DatabaseRenewals
 from remit_server.adapters.identity.authentication import ActorAuthentication
 from remit_server.adapters.identity.delegation import DelegationVerification
 from remit_server.adapters.identity.jwks import IssuerKeys
 from remit_server.adapters.identity.oidc import OidcVerifier, TrustedIssuer
 from remit_server.adapters.identity.spiffe import SpiffeVerifier
-from remit_server.adapters.identity.steady_clock import WhileClockIsSteady
+from remit_server.adapters.identity.steady_clock import AcceptsWhileClockIsSteady, WhileClockIsSteady
 from remit_server.adapters.own_memory import keep_memory_private
 from remit_server.adapters.policy.bundle import Bundle
 from remit_server.adapters.policy.fitting import read_fitting_bundle
@@ -34,6 +35,8 @@ from remit_server.application.deliberation import Deliberation
 from remit_server.application.end_task import EndTask
 from remit_server.application.hearing import Hearing
 from remit_server.application.issue_credentials import IssueCredentials
+from remit_server.application.lifecycle import renew_credentials
+from remit_server.application.lifecycle.renew_credentials import RenewCredentials
 from remit_server.application.ports import Policy, Revision
 from remit_server.application.preview_credentials import PreviewCredentials
 from remit_server.application.sweep import Sweep
@@ -110,7 +113,7 @@ async def running_gateway(
             with_reflection=settings.reflection,
         )
         # At a stop: first the server with its calls, then what goes on after callers have hung up.
-        stack.push_async_callback(service.issue.settled)
+        stack.push_async_callback(service.issue.to_the_end.settled)
         stack.push_async_callback(server.stop, GRACE)
         addresses = tuple(server.listen(listener) for listener in settings.listeners)
         await ledger.record(_started(settings, policy.active, seat))
@@ -182,25 +185,29 @@ async def _service(
     forbidden = tuple(str(action) for action in settings.forbidden_extra)
     deliberate = Deliberation(Ceilings.of(settings.roles, forbidden, settings.ceilings_digest))
     stack.callback(deliberate.close)
-    delegation = WhileClockIsSteady(DelegationVerification(settings.agents, verifier), clock)
-    hearing = Hearing(delegation, policy, ledger, deliberate, clock)
+    delegation = DelegationVerification(settings.agents, verifier)
+    accepts = AcceptsWhileClockIsSteady(delegation.accepts_offline, clock)
+    hearing = Hearing(WhileClockIsSteady(delegation, clock), policy, ledger, deliberate, clock)
     limits = settings.limits
     budgets = {
         issue_credentials.METHOD: Budget(clock, limits.requests_per_minute),
         preview_credentials.METHOD: Budget(clock, limits.previews_per_minute),
         end_task.METHOD: Budget(clock, limits.requests_per_minute),
-        "RenewCredentials": Budget(clock, limits.requests_per_minute),
+        renew_credentials.METHOD: Budget(clock, limits.requests_per_minute),
         # All of an agent's streams are opened again at once after a restart, and it may try more than one process.
         "WatchTask": Budget(clock, 4 * limits.streams_per_actor),
     }
     authenticate = ActorAuthentication(settings.agents, spiffe, verifier)
     admit = Admission(authenticate, rejections, ledger, budgets, Places(limits.concurrent_calls_per_actor))
     ask = AskApproval(DatabaseApprovals(ledger.store), system_entropy, settings.approvals.lapse)
+    issue = IssueCredentials(hearing, ledger, sts, clock, system_entropy, ask)
+    renewals = DatabaseRenewals(ledger.store)
     return CredentialService(
         admit=admit,
         admit_streams=replace(admit, places=Places(limits.streams_per_actor, "streams")),
-        issue=IssueCredentials(hearing, ledger, sts, clock, system_entropy, ask),
+        issue=issue,
         preview=PreviewCredentials(hearing, ledger, clock),
+        renew=RenewCredentials(hearing, ledger, renewals, accepts, sts, clock, ask, issue.to_the_end),
         end=EndTask(ledger, clock, clock.unsettled_for),
     )
 

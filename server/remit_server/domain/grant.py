@@ -124,6 +124,16 @@ class Grant:
         """Characters of the session policy: STS takes 2,048."""
         return len(self.session_policy)
 
+    @property
+    def policy_end(self) -> datetime:
+        """When its session policy ends: a renewal may have been for less time than was left of the earlier one."""
+        ends = (one.expire_time for one in self.issuances if one.session_policy_digest == self.session_policy_digest)
+        return max(ends, default=self.expire_time)
+
     def is_live(self, now: datetime) -> bool:
-        """Says whether its credentials may be issued again."""
+        """Says whether it may have new credentials."""
         return self.state is GrantState.ISSUED and now < self.expire_time
+
+    def may_be_repeated(self, now: datetime) -> bool:
+        """Says whether its credentials may be issued again as they were last."""
+        return self.is_live(now) and now < self.policy_end

@@ -25,7 +25,7 @@ from remit_server.iam.issuing.deriving import (
     outline,
 )
 from remit_server.iam.issuing.forbidden import LASTING, floor, forbidden_action, outlives_task
-from remit_server.iam.issuing.guards import bound_to, guarded, time_bound
+from remit_server.iam.issuing.guards import bound_to, guarded, time_bound, without_end
 from remit_server.iam.issuing.narrowing import narrow, narrow_all, narrowing_steps
 from remit_server.iam.language.arn import ActionPattern, MalformedPattern, ResourcePattern
 from remit_server.iam.language.condition import Condition, MalformedCondition
@@ -83,4 +83,5 @@ __all__ = [
     "outlives_task",
     "split",
     "time_bound",
+    "without_end",
 ]

@@ -133,7 +133,7 @@ def issue(batch: Batch, grant_id: GrantId, issuance: Issuance, record: AuditReco
     """Moves a grant to ISSUED if it and its task are live, and adds the issuance."""
     won = _ISSUE.first(batch.connection, {"this_grant": grant_id, "now": batch.now})
     if won is None:
-        return _not_live()
+        return not_live()
     _ADD_ISSUANCE.run(batch.connection, issuance_row(grant_id, issuance))
     batch.append(record)
     return None
@@ -178,7 +178,7 @@ def _task_lost(batch: Batch, authorization: Authorization) -> RemitError | None:
     task = None if row is None else task_of(row)
     if task is None or not task.belongs_to(grant.subject_issuer, grant.subject_id, grant.actor_id):
         return Denied(Reason.NOT_FOUND, "There is no such task of this subject and actor.")
-    return None if task.is_live(batch.now) else _not_live()
+    return None if task.is_live(batch.now) else not_live()
 
 
 def _token_lost(batch: Batch, token: tuple[str, str], task_id: TaskId, actor_id: str) -> RemitError | None:
@@ -242,5 +242,6 @@ def _written_meanwhile() -> Outage:
     )
 
 
-def _not_live() -> Denied:
+def not_live() -> Denied:
+    """Returns the refusal of whatever needs a live task and grant."""
     return Denied(Reason.GRANT_NOT_LIVE, "The task or its grant is over: start a new task to get credentials.")

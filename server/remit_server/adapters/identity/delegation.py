@@ -39,6 +39,16 @@ class DelegationVerification:
             ) from refused
         return _delegation(token, subject, actor, bound)
 
+    def accepts_offline(self, issuer: str) -> bool:
+        """Says whether users of this issuer may still be acted for while they are not there (`AcceptsSubjects`).
+
+        Not where its tokens bound how long credentials work, or prove the actor as well.
+        """
+        settings = self._verifier.settings_of(issuer)
+        return (
+            settings is not None and settings.subjects and not settings.bind_expiry and settings.carries_actor is None
+        )
+
     def _subject(self, token: VerifiedToken) -> Principal:
         """Returns the person (or pipeline) that the token is about; refuses tokens that no person stands behind."""
         settings, holder = token.issuer, token.holder

@@ -81,6 +81,11 @@ class OidcVerifier:
         self._seen: OrderedDict[bytes, _Seen] = OrderedDict()
         self._noted: set[tuple[str, str]] = set()
 
+    def settings_of(self, issuer: str) -> IssuerSettings | None:
+        """Returns what is configured for an issuer; None when it is not trusted."""
+        trusted = self._issuers.get(issuer)
+        return None if trusted is None else trusted.settings
+
     async def verify(self, unverified_token: Secret) -> VerifiedToken:
         """Returns the verified token.
 

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Protocol
 
+from remit_server.application.lifecycle.ports import AcceptsSubjects
 from remit_server.application.ports import VerifyDelegation
 from remit_server.domain.errors import Outage, Reason
 from remit_server.domain.identity import Actor, Delegation
@@ -34,15 +35,31 @@ class WhileClockIsSteady:
 
         Raises Outage(INTERNAL) while the clock is unsettled, and what `verify` raises.
         """
-        self._check()
+        _check(self.clock)
         try:
             return await self.verify(unverified_subject_token, actor)
         finally:
-            self._check()  # NOTE: a yes or no by a clock that was stepped meanwhile is neither, and is not remembered
+            _check(
+                self.clock
+            )  # NOTE: a yes or no by a clock that was stepped meanwhile is neither, and is not remembered
 
-    def _check(self) -> None:
-        """Raises Outage(INTERNAL) unless the clock is settled."""
-        left = self.clock.unsettled_for()
-        if left is not None:
-            message = "internal error: the gateway's clock was stepped and has not settled; try again later"
-            raise Outage(Reason.INTERNAL, message, retry_after=left)
+
+@dataclass(frozen=True, slots=True)
+class AcceptsWhileClockIsSteady:
+    """Says whose users may be acted for while they are not there, as long as the clock can be relied on."""
+
+    accepts: AcceptsSubjects
+    clock: SteppedClock
+
+    def __call__(self, issuer: str, /) -> bool:
+        """Says whether they may; raises Outage(INTERNAL) while the clock is unsettled."""
+        _check(self.clock)
+        return self.accepts(issuer)
+
+
+def _check(clock: SteppedClock) -> None:
+    """Raises Outage(INTERNAL) unless the clock is settled."""
+    left = clock.unsettled_for()
+    if left is not None:
+        message = "internal error: the gateway's clock was stepped and has not settled; try again later"
+        raise Outage(Reason.INTERNAL, message, retry_after=left)

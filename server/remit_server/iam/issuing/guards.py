@@ -16,6 +16,7 @@ from remit_server.iam.issuing.cells import DIRECT_CALL, EVERY_ACTION, EVERY_RESO
 from remit_server.iam.language.arn import ActionPattern, ResourcePattern
 from remit_server.iam.language.condition import Condition
 from remit_server.iam.language.conjunction import canonical
+from remit_server.iam.language.document import Document
 from remit_server.iam.language.negation import negated
 from remit_server.iam.language.statement import Effect, Statement
 
@@ -44,6 +45,11 @@ def time_bound(end: datetime) -> Statement:
     return _bound(Condition("DateGreaterThanEquals", "aws:CurrentTime", (text,)))
 
 
+def without_end(document: Document) -> Document:
+    """Returns the document without the Denies that end it: what it allows for as long as it works."""
+    return Document(tuple(each for each in document.statements if not _is_end(each)))
+
+
 def bound_to(*, source_cidrs: Sequence[str] = (), vpc_ids: Sequence[str] = ()) -> Statement:
     """Denies direct calls from outside these networks, or from outside these VPCs; exactly one kind is given.
 
@@ -69,6 +75,13 @@ def is_bound(statement: Statement) -> bool:
         and statement.resources == EVERY_RESOURCE
         and not statement.not_action
         and not statement.not_resource
+    )
+
+
+def _is_end(statement: Statement) -> bool:
+    return is_bound(statement) and all(
+        (condition.operator, condition.key) == ("DateGreaterThanEquals", "aws:CurrentTime")
+        for condition in statement.conditions
     )
 
 

@@ -12,6 +12,8 @@ from remit_server.application import issue_credentials, preview_credentials
 from remit_server.application.admission import Admission
 from remit_server.application.end_task import EndTask
 from remit_server.application.issue_credentials import IssueCredentials
+from remit_server.application.lifecycle import renew_credentials
+from remit_server.application.lifecycle.renew_credentials import RenewCredentials
 from remit_server.application.preview_credentials import PreviewCredentials
 from remit_server.domain.task import TaskId
 from remit_server.transport.grpc import mapping
@@ -30,6 +32,7 @@ class CredentialService(CredentialServiceServicer):
     admit_streams: Admission
     issue: IssueCredentials
     preview: PreviewCredentials
+    renew: RenewCredentials
     end: EndTask
 
     @property
@@ -69,8 +72,11 @@ class CredentialService(CredentialServiceServicer):
         self, request: messages.RenewCredentialsRequest, context: Context
     ) -> messages.RenewCredentialsResponse:
         """Gives new credentials of a live grant."""
-        del request
-        await context.abort(grpc.StatusCode.UNIMPLEMENTED, "not served yet")
+        del context
+        by = admitted_caller()
+        async with self.admit.reading(by, renew_credentials.METHOD):
+            asked = mapping.renew_request(request, by)
+        return mapping.renew_response(await self.renew(asked))
 
     async def WatchTask(  # noqa: N802 - the name in the proto
         self, request: messages.WatchTaskRequest, context: Context

@@ -10,16 +10,19 @@ from remit.v1 import credential_service_pb2 as service
 from remit.v1 import types_pb2
 from remit_server.application.approvals.ask_approval import Pending
 from remit_server.application.issue_credentials import Issued
+from remit_server.application.lifecycle.renew_credentials import Renewed
+from remit_server.application.lifecycle.renewals import RenewRequest
 from remit_server.application.ports import EndedTask
 from remit_server.application.preview_credentials import WouldIssue, WouldRefuse
 from remit_server.application.requests import Ask, IssueRequest
+from remit_server.domain.credentials import Credentials
 from remit_server.domain.errors import FieldViolation, InvalidRequest
 from remit_server.domain.grant import Grant, GrantState
 from remit_server.domain.identity import Admitted
 from remit_server.domain.permission import Permission
 from remit_server.domain.revocation import Effective, RevokeCause
 from remit_server.domain.secret import Secret
-from remit_server.domain.task import Capability, TaskId, TaskIntent
+from remit_server.domain.task import Capability, GrantId, TaskId, TaskIntent
 from remit_server.iam import ActionPattern, Condition, ResourcePattern
 from remit_server.transport.grpc.approval_mapping import approval_message
 from remit_server.transport.grpc.status import permission_message, refusal_message
@@ -57,6 +60,19 @@ def issue_request(message: service.IssueCredentialsRequest, by: Admitted) -> Iss
     """Reads an issue request; raises InvalidRequest naming field and rule."""
     ask = _ask(message, by, requested=message.requested_duration)
     return IssueRequest(request_id=message.request_id.lower(), ask=ask)
+
+
+def renew_request(message: service.RenewCredentialsRequest, by: Admitted) -> RenewRequest:
+    """Reads a wish for new credentials of a grant; raises InvalidRequest naming field and rule."""
+    _, task_id, _, grant_id = message.name.split("/")
+    return RenewRequest(
+        by=by,
+        task_id=TaskId(task_id),
+        grant_id=GrantId(grant_id),
+        unverified_subject_token=Secret(message.subject_token),
+        requested_duration=_duration(message.requested_duration) if message.HasField("requested_duration") else None,
+        narrow=message.narrow,
+    )
 
 
 def preview_request(message: service.PreviewCredentialsRequest, by: Admitted) -> Ask:
@@ -132,19 +148,33 @@ def _duration(message: Duration) -> timedelta:
 
 
 def issue_response(issued: Issued | Pending) -> service.IssueCredentialsResponse:
-    """Writes the one message that holds credentials, or what is waited for."""
+    """Writes what an issue request gets: credentials, or what is waited for."""
     if isinstance(issued, Pending):
         return service.IssueCredentialsResponse(
             grant=grant_message(issued.grant), approval=approval_message(issued.approval)
         )
-    credentials = types_pb2.AwsCredentials(
-        access_key_id=issued.credentials.access_key_id,
-        secret_access_key=issued.credentials.secret_access_key.reveal(),
-        session_token=issued.credentials.session_token.reveal(),
-        region=issued.grant.region,
-    )
-    credentials.expire_time.FromDatetime(issued.credentials.expire_time)
+    credentials = _credentials(issued.credentials, issued.grant.region)
     return service.IssueCredentialsResponse(grant=grant_message(issued.grant), credentials=credentials)
+
+
+def renew_response(renewed: Renewed) -> service.RenewCredentialsResponse:
+    """Writes what a renewal gets."""
+    credentials = _credentials(renewed.credentials, renewed.grant.region)
+    return service.RenewCredentialsResponse(
+        grant=grant_message(renewed.grant), credentials=credentials, narrowed=renewed.narrowed
+    )
+
+
+def _credentials(credentials: Credentials, region: str) -> types_pb2.AwsCredentials:
+    """Writes credentials."""
+    message = types_pb2.AwsCredentials(
+        access_key_id=credentials.access_key_id,
+        secret_access_key=credentials.secret_access_key.reveal(),
+        session_token=credentials.session_token.reveal(),
+        region=region,
+    )
+    message.expire_time.FromDatetime(credentials.expire_time)
+    return message
 
 
 def preview_response(outcome: WouldIssue | WouldRefuse) -> service.PreviewCredentialsResponse:

@@ -1,0 +1,1 @@
+"""What happens to tasks and grants after they began: renewals, leases, and telling whoever watches."""
