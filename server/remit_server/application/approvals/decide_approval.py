@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from remit_server.application.approvals.eligibility import check_may_decide, groups_asked, known_as
+from remit_server.application.approvals.on_record import on_record
 from remit_server.application.approvals.ports import Approvals
 from remit_server.application.approvals.show_approvals import ShowApprovals
 from remit_server.application.ports import Clock
@@ -36,7 +37,12 @@ class DecideApproval:
         Raises Denied: NOT_FOUND for whoever may not see it, NOT_AUTHORIZED for whoever may not decide it, and
         APPROVAL_REFUSED, APPROVAL_DECIDED, APPROVAL_LAPSED or APPROVAL_CHANGED when it is too late for that.
         """
-        approval = await self.show.one(operator, decision.approval_id, rpc=METHOD)
+        async with on_record(self.approvals, operator, METHOD, decision.approval_id, also_done=False):
+            return await self._decided(operator, decision)
+
+    async def _decided(self, operator: Operator, decision: Decision) -> Approval:
+        """Checks who decides, and writes the vote."""
+        approval = await self.show.seen(operator, decision.approval_id, method=METHOD)
         now = self.clock.now()
         check_may_decide(operator, approval, approve=decision.approve, now=now)
         vote = Vote(
