@@ -5,7 +5,7 @@
 | A2, A3 | what reaches STS | proofs of actor and token: `test_tokens.py` (`test_a2_`, `test_a3_`) |
 | A4 | one call, one grant, after a restart | token ids and leeway: `test_tokens.py` (`test_a4_`, `test_t3_`) |
 | A6 to A10 | | what the session can do and for how long: `test_rows_2a_session.py` |
-| A9 | not yet | approvals come later (part 3) |
+| A9 | | approvals: `test_rows_2a_approvals.py` |
 | A11 | not yet | sub-agents come later (part 6) |
 """
 

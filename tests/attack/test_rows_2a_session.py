@@ -3,7 +3,7 @@
 | row | here | elsewhere |
 |---|---|---|
 | A6, A7 | the whole use case | on an account that enforces: `tests/integration/test_rows_2a_on_ministack.py` |
-| A9 | not yet | approvals come later (part 3) |
+| A9 | | approvals: `test_rows_2a_approvals.py` |
 | A10 | lifetimes at issuing | not yet: renewal (part 3) |
 """
 
