@@ -54,9 +54,12 @@ class MemoryOfEvents:
     known: set[tuple[str, str]] = field(default_factory=set)
     names: dict[str, list[str]] = field(default_factory=dict)
     is_down: bool = False
+    poison: str = ""
 
     async def revoke(self, event: SecurityEvent, /) -> bool:
         self._check()
+        if event.event_id == self.poison:
+            raise KeyError("a fault that nobody thought of")
         is_new = (event.source, event.event_id) not in self.known
         self.known.add((event.source, event.event_id))
         self.revoked.extend([event] if is_new else [])

@@ -130,6 +130,22 @@ async def test_an_event_that_could_not_be_made_durable_is_not_acknowledged_and_f
     assert len(memory.revoked) == 1
 
 
+async def test_an_event_that_cannot_be_taken_keeps_no_other_waiting(
+    transmitter: Transmitter, token_file: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    memory = MemoryOfEvents(poison="event-1")
+    transmitter.enqueue(SESSION_REVOKED)
+    others = [transmitter.enqueue(SESSION_REVOKED) for _ in range(2)]
+    async with polling(transmitter.settings(token_file), memory, Names()) as pauses:
+        await until(lambda: transmitter.acknowledged == others)
+        memory.poison = ""
+        await until(lambda: not transmitter.queue)
+
+    assert [event.event_id for event in memory.revoked] == [*others, "event-1"]
+    assert pauses.seconds[0] == 1.0
+    assert "KeyError" in caplog.text
+
+
 async def test_of_two_processes_one_polls(transmitter: Transmitter, token_file: Path) -> None:
     memory, names, settings = MemoryOfEvents(), Names(), transmitter.settings(token_file)
     async with (

@@ -247,6 +247,47 @@ async def test_no_event_is_judged_by_a_clock_that_was_stepped() -> None:
     assert outage.value.retry_after == timedelta(seconds=40)
 
 
+# --- whatever is signed ---
+
+ANYTHING = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers(-(2**60), 2**60)
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.text(),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3),
+    max_leaves=8,
+)
+NAMES = st.sampled_from(
+    ["format", "subject_type", "iss", "sub", "email", "id", "user", "tenant", "session", "identifiers"]
+)
+TEXTS = st.sampled_from(["iss_sub", "iss-sub", "email", "opaque", "complex", "aliases", USERS, "alice"])
+IDENTIFIERS = st.dictionaries(
+    NAMES, TEXTS | ANYTHING | st.dictionaries(NAMES, TEXTS | ANYTHING, max_size=4), max_size=5
+)
+EVENT_TYPES = st.sampled_from(
+    [SESSION_REVOKED, ACCOUNT_DISABLED]
+    + [f"https://schemas.openid.net/secevent/ssf/event-type/{name}" for name in ("verification", "stream-updated")]
+)
+MEMBERS = ["subject", "event_timestamp", "reason", "reason_admin", "state", "status", "credential_type"]
+CONTENTS = st.dictionaries(st.sampled_from(MEMBERS), IDENTIFIERS | ANYTHING, max_size=4)
+
+
+@given(event_type=EVENT_TYPES, content=CONTENTS, identifier=IDENTIFIERS | ANYTHING, toe=ANYTHING)
+async def test_whatever_a_transmitter_signs_is_an_event_or_is_refused(
+    event_type: str, content: Any, identifier: Any, toe: Any
+) -> None:
+    token = security_event_token(event_type, content, sub_id=identifier, toe=toe)
+
+    event = await told(token)  # anything but a refusal would come again for ever
+
+    if isinstance(event, SecurityEvent):
+        assert event.subject_issuer == USERS
+        assert 1 <= len(event.subject_id) <= 255
+        assert event.event_time.timestamp() <= NOW
+        assert event.reason.isprintable()
+
+
 # --- changed on the way ---
 
 SOUND = security_event_token()

@@ -86,7 +86,7 @@ async def _verified(whole: "Settings", settings: "TransmitterSettings", wait: in
 
     clock, management = SystemClock(), StreamManagement.of(settings)
     stream = await management.stream()
-    async with open_ledger(whole.database_url, clock) as ledger:
+    async with open_ledger(whole.database_url, clock, password_file=whole.database_password_file) as ledger:
         events = DatabaseSecurityEvents(ledger.store)
         request = management.request_verification
         verify = VerifyStream(settings.source, request, events.record_once, events.seen, system_entropy, clock)

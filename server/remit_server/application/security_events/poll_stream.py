@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -71,11 +71,21 @@ class PollStream:
                 _log.error("%s: %d polls in a row had no answer (%s)", self.receive.source, self._unanswered, late)
             return 0.0
         self._unanswered, self._acknowledged, self._refused = 0, [], {}
-        for name, unverified_set in polled.unverified_sets.items():
-            await self._take(name, unverified_set)
+        await self._take_all(polled.unverified_sets)
         if polled.unverified_sets or polled.more_available:
             return 0.0
         return max(0.0, SHORTEST_TURN_SECONDS - (self.clock.monotonic() - began))
+
+    async def _take_all(self, unverified_sets: Mapping[str, str]) -> None:
+        """Takes every event; one that cannot be taken now keeps none of the others waiting, and fails the turn."""
+        failures: list[Exception] = []
+        for name, unverified_set in unverified_sets.items():
+            try:
+                await self._take(name, unverified_set)
+            except Exception as error:  # noqa: BLE001 - whatever it is: it is raised when the others are taken
+                failures.append(error)
+        if failures:
+            raise failures[0]
 
     async def _take(self, name: str, unverified_set: str) -> None:
         """Takes one event, and notes what its transmitter is told of it; raises Outage when it must come again."""
