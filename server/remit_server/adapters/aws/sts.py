@@ -1,72 +1,29 @@
-"""Asks AWS STS for sessions (the port `AssumeRole`): signed, bounded, never without a session policy, never logged."""
+"""Asks AWS STS for sessions with the gateway's own AWS keys (the port `AssumeRole`): signed AssumeRole calls."""
 
 import asyncio
-import logging
-import random
-import re
-import ssl
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
-from contextlib import asynccontextmanager
-from dataclasses import dataclass
-from typing import Final
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
 from urllib.parse import urlsplit
-
-import aiohttp
 
 from remit_server.adapters.aws.keys import KeySource, keys_from
 from remit_server.adapters.aws.sigv4 import AwsKeys, SigV4
-from remit_server.adapters.aws.sts_failures import (
-    Failure,
-    Kind,
-    StsFailed,
-    broken_off,
-    not_an_answer,
-    not_reached,
-    not_trusted,
-    refused,
-)
-from remit_server.adapters.aws.sts_protocol import (
-    MAX_ANSWER_BYTES,
-    MalformedAnswer,
-    assume_role_body,
-    endpoint,
-    error_code,
-    session_from,
-)
-from remit_server.adapters.aws.token_bucket import TokenBuckets
+from remit_server.adapters.aws.sts_calls import StsCalls
+from remit_server.adapters.aws.sts_failures import Failure, Kind, refused
+from remit_server.adapters.aws.sts_protocol import assume_role_body, session_from
 from remit_server.application.ports import Clock
 from remit_server.config.settings import AwsSettings
 from remit_server.domain.credentials import SessionOrder, StsSession
-from remit_server.domain.entitlement import Role
-from remit_server.domain.errors import Denied, Outage, Reason
-
-MAX_ATTEMPTS: Final = 4
-MAX_QUEUE_SECONDS: Final = 2.0
-_FIRST_PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS = 0.1, 2.0
-_CONNECT_SECONDS: Final = 3.0
-_KEEP_ALIVE_SECONDS: Final = 15.0
-_OK: Final = 200
-_REQUEST_ID = re.compile(r"[0-9A-Za-z-]{1,64}", re.ASCII)
-
-_log = logging.getLogger(__name__)
-
-
-@dataclass(slots=True)
-class _Call:
-    """One call of the port: its order, the bytes every attempt sends, and whether an attempt left doubt behind."""
-
-    order: SessionOrder
-    body: bytes
-    deadline: float
-    credentials_may_exist: bool = False
+from remit_server.domain.entitlement import AssumedBy, Role
+from remit_server.domain.errors import Outage, Reason
 
 
 class AwsSts:
-    """Implements `AssumeRole` over HTTPS with reused connections; `close()` ends them.
+    """Implements `AssumeRole` with the gateway's own keys; `close()` ends its connections.
 
-    Only the given `roles` are ever asked for. Each attempt, retries included, takes a token of its (account, region);
-    at most `max_in_flight` calls run at a time; both waits end after two seconds. `pause` and `jitter` (0 to 1) are
-    there for tests.
+    Only the given `roles` are ever asked for. `calls` may be shared with those who ask in another way; else it has its
+    own, of the settings and `options` (see StsCalls).
     """
 
     def __init__(
@@ -76,21 +33,14 @@ class AwsSts:
         *,
         clock: Clock,
         keys: KeySource | None = None,
-        pause: Callable[[float], Awaitable[None]] = asyncio.sleep,
-        jitter: Callable[[], float] | None = None,
+        calls: StsCalls | None = None,
+        **options: Any,
     ) -> None:
-        self._settings = settings
-        self._roles = {role.arn: role for role in roles}
+        self._roles = {role.arn: role for role in roles if role.assumed_by is not AssumedBy.WEB_IDENTITY}
         self._clock = clock
         self._keys = keys or keys_from(settings, monotonic=clock.monotonic)
-        self._pause = pause
-        self._jitter = jitter or random.SystemRandom().random
         self._signer = SigV4("sts")
-        self._budget = TokenBuckets[tuple[str, str]](
-            rate=settings.requests_per_second, burst=settings.burst, monotonic=clock.monotonic
-        )
-        self._places = asyncio.Semaphore(settings.max_in_flight)
-        self._session: aiohttp.ClientSession | None = None
+        self._calls = calls or StsCalls(settings, clock=clock, **options)
 
     async def __call__(self, order: SessionOrder, /, *, deadline: float) -> StsSession:
         """Returns the session; see the port for what it raises.
@@ -100,155 +50,53 @@ class AwsSts:
         if self._roles.get(order.role.arn) != order.role:
             # NOTE: the last gate before AWS trusts nobody about which role (8-threats.md A5).
             raise ValueError("not a role of this gateway's configuration")
-        call = _Call(order, assume_role_body(order), deadline)
-        try:
-            async with self._place(deadline):
-                return await self._attempts(call)
-        except Outage as outage:
-            outage.credentials_may_exist |= call.credentials_may_exist
-            raise
+        return await self._calls(_Signed(self, order, assume_role_body(order)), deadline=deadline)
 
     async def close(self) -> None:
         """Ends the connections."""
-        if self._session is not None:
-            await self._session.close()
-            self._session = None
+        await self._calls.close()
 
-    @asynccontextmanager
-    async def _place(self, deadline: float) -> AsyncIterator[None]:
-        """Holds one of the places in flight; raises Outage(OVERLOADED) when none gets free in time."""
-        try:
-            async with asyncio.timeout(min(MAX_QUEUE_SECONDS, self._left(deadline))):
-                await self._places.acquire()
-        except TimeoutError:
-            raise Outage(
-                Reason.OVERLOADED, "Too many calls to AWS STS are under way. Ask again in a few seconds."
-            ) from None
-        try:
-            yield
-        finally:
-            self._places.release()
-
-    async def _attempts(self, call: _Call) -> StsSession:
-        """Returns the first good answer; every attempt sends the very same order."""
-        for number in range(1, MAX_ATTEMPTS + 1):
-            await self._spend(call)
-            keys = await self._signing_keys(call.deadline)
-            outcome = await self._attempt(call, keys)
-            if isinstance(outcome, StsSession):
-                return outcome
-            _log.warning("STS attempt %d for %s failed: %s", number, call.order.role.arn, outcome.label)
-            call.credentials_may_exist |= outcome.credentials_may_exist
-            again = outcome.retry or (outcome.kind is Kind.STALE_KEYS and self._keys.distrust(keys))
-            pause = self._jitter() * min(_LONGEST_PAUSE_SECONDS, _FIRST_PAUSE_SECONDS * 2 ** (number - 1))
-            if not again or number == MAX_ATTEMPTS or pause >= self._left(call.deadline):
-                raise _error(outcome, call)
-            await self._pause(pause)
-        raise AssertionError("the last attempt raises")
-
-    async def _spend(self, call: _Call) -> None:
-        """Takes one call from the budget of (account, region), waiting for it a little.
-
-        Raises Outage(RATE_LIMITED) when that takes too long, Outage(STS_UNAVAILABLE) when the time is up.
-        """
-        left = self._left(call.deadline)
-        if left <= 0:
-            raise Outage(Reason.STS_UNAVAILABLE, "No time was left to call AWS STS. Ask again with a new request_id.")
-        place = (call.order.role.account, call.order.role.region)
-        wait = self._budget.reserve(place, max_wait=min(MAX_QUEUE_SECONDS, left))
-        if wait is None:
-            raise Outage(
-                Reason.RATE_LIMITED, "This gateway's budget of AWS STS calls is spent. Ask again in a few seconds."
-            )
-        if wait > 0:
-            await self._pause(wait)
-
-    async def _signing_keys(self, deadline: float) -> AwsKeys:
+    async def signing_keys(self, deadline: float) -> AwsKeys:
         """Returns the gateway's own keys; raises Outage(STS_UNAVAILABLE) when they do not come in time."""
         try:
-            async with asyncio.timeout(self._left(deadline)):
+            async with asyncio.timeout(self._calls.left(deadline)):
                 return await self._keys()
         except TimeoutError:
             message = "The gateway's own AWS credentials did not come in time. Ask again in a few seconds."
             raise Outage(Reason.STS_UNAVAILABLE, message) from None
 
-    async def _attempt(self, call: _Call, keys: AwsKeys) -> StsSession | Failure:
-        """Sends the order once and returns what came of it."""
-        region = call.order.role.region
-        url = self._settings.endpoint_url or endpoint(region)
-        now = self._clock.now()
-        host = urlsplit(url).netloc
-        headers = self._signer.headers(host=host, body=call.body, region=region, keys=keys, now=now)
-        seconds = min(self._settings.timeout.total_seconds(), self._left(call.deadline))
-        try:
-            async with asyncio.timeout(seconds):
-                status, answer = await self._send(url, headers, call.body)
-        except (aiohttp.ClientConnectorCertificateError, aiohttp.ClientConnectorSSLError) as wrong:
-            return not_trusted(type(wrong).__name__)
-        except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as wrong:
-            return not_reached(type(wrong).__name__)
-        except (aiohttp.ClientError, OSError, TimeoutError, ValueError) as wrong:
-            # NOTE: the request may have been read and acted upon: from here on credentials may exist.
-            return broken_off(type(wrong).__name__)
-        return self._judged(status, answer, call.order)
+    def signed(self, url: str, body: bytes, region: str, keys: AwsKeys) -> dict[str, str]:
+        """Returns the headers of a call that these keys sign now."""
+        host, now = urlsplit(url).netloc, self._clock.now()
+        return self._signer.headers(host=host, body=body, region=region, keys=keys, now=now)
 
-    async def _send(self, url: str, headers: dict[str, str], body: bytes) -> tuple[int, bytes | None]:
-        """Returns status and body, or None for a body over the limit."""
-        async with self._client().post(url, data=body, headers=headers, allow_redirects=False) as response:
-            answer = bytearray()
-            async for chunk in response.content.iter_any():
-                answer += chunk
-                if len(answer) > MAX_ANSWER_BYTES:
-                    response.close()
-                    return response.status, None
-            request_id = response.headers.get("x-amzn-RequestId", "")
-            if response.status != _OK and _REQUEST_ID.fullmatch(request_id):
-                _log.info("AWS calls the refused request %s", request_id)
-            return response.status, bytes(answer)
-
-    def _judged(self, status: int, answer: bytes | None, order: SessionOrder) -> StsSession | Failure:
-        """Returns the session that the answer proves, or what is wrong with it."""
-        if answer is None:
-            return not_an_answer(f"an answer over {MAX_ANSWER_BYTES} bytes (HTTP {status})")
-        if status != _OK:
-            return refused(status, error_code(answer))
-        try:
-            return session_from(answer, order, self._clock.now())
-        except MalformedAnswer as wrong:
-            return not_an_answer(f"an answer with {wrong}")
-
-    def _left(self, deadline: float) -> float:
-        """Returns the seconds until the deadline, at least 0."""
-        return max(0.0, deadline - self._clock.monotonic())
-
-    def _client(self) -> aiohttp.ClientSession:
-        """Returns the HTTP client; its connections live on between calls."""
-        if self._session is None:
-            ca_file = self._settings.ca_file
-            connector = aiohttp.TCPConnector(
-                limit=self._settings.max_in_flight,
-                ssl=ssl.create_default_context(cafile=None if ca_file is None else str(ca_file)),
-                keepalive_timeout=_KEEP_ALIVE_SECONDS,
-            )
-            self._session = aiohttp.ClientSession(
-                connector=connector,
-                timeout=aiohttp.ClientTimeout(total=None, sock_connect=_CONNECT_SECONDS),
-                headers={"Accept-Encoding": "identity", "User-Agent": "remit-server"},
-                auto_decompress=False,
-                trust_env=False,
-                cookie_jar=aiohttp.DummyCookieJar(),
-                raise_for_status=False,
-            )
-        return self._session
+    def distrust(self, keys: AwsKeys) -> bool:
+        """Is told that AWS called these keys expired or unknown; returns whether asking again may give others."""
+        return self._keys.distrust(keys)
 
 
-def _error(failure: Failure, call: _Call) -> Denied | Outage:
-    """Returns the failure as the port's error, its cause attached for the log.
+@dataclass(slots=True)
+class _Signed:
+    """An order that is asked for by a signed AssumeRole call."""
 
-    A refusal that follows an attempt whose outcome nobody knows is an outage: a Denied promises that nothing exists.
-    """
-    error = failure.error()
-    if isinstance(error, Denied) and call.credentials_may_exist:
-        error = Outage(Reason.STS_UNAVAILABLE, "AWS STS answered unevenly. Ask again with a new request_id.")
-    error.__cause__ = StsFailed(failure.label)
-    return error
+    sts: AwsSts
+    order: SessionOrder
+    body: bytes = field(repr=False)
+    _keys: AwsKeys | None = field(default=None, repr=False)
+
+    async def headers(self, url: str, deadline: float) -> dict[str, str]:
+        """Signs the attempt with the keys of now."""
+        self._keys = await self.sts.signing_keys(deadline)
+        return self.sts.signed(url, self.body, self.order.role.region, self._keys)
+
+    def session(self, answer: bytes, now: datetime) -> StsSession:
+        """Returns the session that the answer to AssumeRole proves."""
+        return session_from(answer, self.order, now)
+
+    def refused(self, status: int, code: str | None) -> Failure:
+        """Returns what a refusal of AssumeRole means."""
+        return refused(status, code)
+
+    def may_help(self, failure: Failure) -> bool:
+        """Says whether other keys can be had, where the failure was about these."""
+        return failure.kind is Kind.STALE_KEYS and self._keys is not None and self.sts.distrust(self._keys)

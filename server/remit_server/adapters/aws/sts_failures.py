@@ -1,5 +1,6 @@
 """What a failed STS call means: what the caller is told, whether a retry helps, whether credentials may exist."""
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from enum import Enum
@@ -76,9 +77,7 @@ class Failure:
                 return Outage(Reason.STS_UNAVAILABLE, self.message, credentials_may_exist=self.credentials_may_exist)
 
 
-_OPERATOR: Final = (
-    "Nothing was issued, and asking again will not help until the operator of this gateway has mended it."
-)
+OPERATOR: Final = "Nothing was issued, and asking again will not help until the operator of this gateway has mended it."
 _MESSAGES: Final = {
     "PackedPolicyTooLarge": (
         "AWS cannot pack the session policy of this intent (its size limit counts policy and tags together). "
@@ -91,26 +90,28 @@ _MESSAGES: Final = {
     "AccessDenied": (
         "AWS does not let the gateway assume this role. The role's trust policy must allow the gateway's principal "
         "sts:AssumeRole, sts:TagSession and sts:SetSourceIdentity (with the configured external id, if any), and the "
-        f"gateway's own policy must allow the same. {_OPERATOR}"
+        f"gateway's own policy must allow the same. {OPERATOR}"
     ),
     "ValidationError": (
         "AWS refused a value of the call. Mostly the role's max_session in the configuration is longer than its "
-        f"MaxSessionDuration at AWS, or than the hour that role chaining allows. {_OPERATOR}"
+        f"MaxSessionDuration at AWS, or than the hour that role chaining allows. {OPERATOR}"
     ),
-    "RegionDisabledException": f"AWS STS is switched off in the role's region for the gateway's account. {_OPERATOR}",
+    "RegionDisabledException": f"AWS STS is switched off in the role's region for the gateway's account. {OPERATOR}",
 }
-_STALE = f"AWS does not accept the gateway's own credentials: they are expired, deleted or unknown. {_OPERATOR}"
+_STALE = f"AWS does not accept the gateway's own credentials: they are expired, deleted or unknown. {OPERATOR}"
 _CLOCK = (
     "AWS does not accept the gateway's signature: its secret access key does not belong to its access key id, or its "
-    f"clock is more than five minutes off. {_OPERATOR}"
+    f"clock is more than five minutes off. {OPERATOR}"
 )
-_OTHER = f"AWS STS refused the gateway's call for a reason that its log names. {_OPERATOR}"
+_OTHER = f"AWS STS refused the gateway's call for a reason that its log names. {OPERATOR}"
 _THROTTLED = "AWS STS is limiting this account's calls. Ask again in a few seconds."
 _UNAVAILABLE = "AWS STS did not answer as it should. Ask again with a new request_id."
 
 
-def refused(status: int, code: str | None) -> Failure:
+def refused(status: int, code: str | None, *, meaning: Callable[[str, str], Failure] | None = None) -> Failure:
     """Returns what an answer other than 200 means; `code` is None when its body was no error of STS.
+
+    `meaning` says what a 4xx with such a label and code means, where that is not what it means to a signed AssumeRole.
 
     Credentials do not exist after an error that STS itself worded, save a 5xx other than its "busy": that one may
     have come after the work was done.
@@ -125,7 +126,7 @@ def refused(status: int, code: str | None) -> Failure:
         return Failure(Kind.BROKEN, label, _UNAVAILABLE, credentials_may_exist=not worded, retry=True)
     if status < _BAD_REQUEST or code is None:
         return Failure(Kind.BROKEN, label, _UNAVAILABLE, credentials_may_exist=True)
-    return _worded(label, code)
+    return (meaning or _worded)(label, code)
 
 
 def _worded(label: str, code: str) -> Failure:
@@ -134,10 +135,16 @@ def _worded(label: str, code: str) -> Failure:
         return Failure(Kind.STALE_KEYS, label, _STALE, credentials_may_exist=False)
     if code in _CLOCK_CODES:
         return Failure(Kind.MISCONFIGURED, label, _CLOCK, credentials_may_exist=False)
+    return common(label, code)
+
+
+def common(label: str, code: str, words: Mapping[str, str] | None = None) -> Failure:
+    """Returns what a 4xx means, however the order was asked for; `words` go before those of this module."""
     name = code.removesuffix("Exception") if code != "RegionDisabledException" else code
     kinds = {"PackedPolicyTooLarge": Kind.POLICY_TOO_LARGE, "MalformedPolicyDocument": Kind.POLICY_NOT_TAKEN}
     kind = kinds.get(name, Kind.MISCONFIGURED)
-    return Failure(kind, label, _MESSAGES.get(name, _OTHER), credentials_may_exist=False)
+    message = (words or {}).get(name) or _MESSAGES.get(name, _OTHER)
+    return Failure(kind, label, message, credentials_may_exist=False)
 
 
 def not_reached(label: str) -> Failure:
@@ -147,7 +154,7 @@ def not_reached(label: str) -> Failure:
 
 def not_trusted(label: str) -> Failure:
     """Returns what it means that the endpoint's certificate is not trusted."""
-    message = f"The certificate of the STS endpoint is not trusted: check aws.endpoint_url and aws.ca_file. {_OPERATOR}"
+    message = f"The certificate of the STS endpoint is not trusted: check aws.endpoint_url and aws.ca_file. {OPERATOR}"
     return Failure(Kind.MISCONFIGURED, label, message, credentials_may_exist=False)
 
 

@@ -5,6 +5,7 @@ Source: AWS STS API reference, AssumeRole; limits in design as measured on botoc
 
 import json
 import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Final
@@ -49,26 +50,35 @@ def endpoint(region: str) -> str:
 
 
 def assume_role_body(order: SessionOrder) -> bytes:
-    """Returns the form body of an AssumeRole call, the same bytes at every retry.
+    """Returns the form body of an AssumeRole call, the same bytes at every retry; raises ValueError as `order_form`."""
+    form = [*order_form("AssumeRole", order), ("SourceIdentity", order.source_identity)]
+    for number, (key, value) in enumerate(order.tags, start=1):
+        form += [(f"Tags.member.{number}.Key", key), (f"Tags.member.{number}.Value", value)]
+    if order.role.external_id is not None:
+        form.append(("ExternalId", order.role.external_id.reveal()))
+    return encoded(form)
+
+
+def order_form(action: str, order: SessionOrder) -> list[tuple[str, str]]:
+    """Returns the parameters that every way to ask for the order has.
 
     Raises ValueError for an order that must not leave this process: above all one without a session policy, because
     STS would answer with the whole role.
     """
     role_arn_of(order.role.arn)
     _check(order)
-    form = [
-        ("Action", "AssumeRole"),
+    return [
+        ("Action", action),
         ("Version", API_VERSION),
         ("RoleArn", order.role.arn),
         ("RoleSessionName", order.session_name),
         ("Policy", order.session_policy),
         ("DurationSeconds", str(order.duration_seconds)),
-        ("SourceIdentity", order.source_identity),
     ]
-    for number, (key, value) in enumerate(order.tags, start=1):
-        form += [(f"Tags.member.{number}.Key", key), (f"Tags.member.{number}.Value", value)]
-    if order.role.external_id is not None:
-        form.append(("ExternalId", order.role.external_id.reveal()))
+
+
+def encoded(form: Sequence[tuple[str, str]]) -> bytes:
+    """Returns the parameters as a form body."""
     return "&".join(f"{key}={_quoted(value)}" for key, value in form).encode("ascii")
 
 
@@ -188,8 +198,11 @@ def session_from(body: bytes, order: SessionOrder, now: datetime) -> StsSession:
     Raises MalformedAnswer unless it names this role and session, its credentials have AWS's form and they end in the
     future, at most `duration_seconds` (and what clocks may differ) from `now`.
     """
-    texts = read_xml(body)
-    result = "AssumeRoleResponse/AssumeRoleResult"
+    return session_in(read_xml(body), "AssumeRoleResponse/AssumeRoleResult", order, now)
+
+
+def session_in(texts: Mapping[str, str], result: str, order: SessionOrder, now: datetime) -> StsSession:
+    """Returns the session in the element `result`, checked as `session_from` says; raises MalformedAnswer."""
     if texts.get(f"{result}/AssumedRoleUser/Arn") != role_arn_of(order.role.arn).session(order.session_name):
         raise MalformedAnswer("it is about another role or session")
     if texts.get(f"{result}/SourceIdentity", order.source_identity) != order.source_identity:
