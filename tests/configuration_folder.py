@@ -4,6 +4,9 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
+from tests.signing_key_files import put_key
+from tests.token_forge import ec_key
+
 from remit_sandbox.certificates import Authority
 
 DEPLOY = Path(__file__).resolve().parents[1] / "deploy"
@@ -89,6 +92,8 @@ class ConfigurationFolder:
         for name in ("ssf-acme", "ssf-access-token", "ssf-partner-access-token", "webhook-hr", "directory-token"):
             (folder / "secrets" / name).write_text(f"value-of-{name}-0123456789abcdef\n")
             (folder / "secrets" / name).chmod(0o600)
+        (folder / "secrets/issuer").mkdir()
+        put_key(folder / "secrets/issuer/active.pem", ec_key())
         shutil.copytree(DEPLOY / "ceilings", folder / "ceilings")
         shutil.copytree(DEPLOY.parent / "policies", folder / "policies")
         return cls(folder)

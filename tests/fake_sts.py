@@ -12,7 +12,7 @@ from collections.abc import Awaitable, Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from types import TracebackType
-from typing import Final, Self
+from typing import Any, Final, Self
 from urllib.parse import parse_qsl
 from xml.sax.saxutils import escape
 
@@ -27,6 +27,7 @@ from tests.fake_sts_rules import (
     tags_of,
     verify_signature,
 )
+from tests.fake_sts_tokens import FakeProvider, as_parameters, verified_claims
 from tests.sts_log import LOG
 
 ACCESS_KEY_ID: Final = "AKIAFAKEGATEWAY00001"
@@ -36,14 +37,17 @@ STRAIGHT: Final = "x-straight-from-a-test"
 """A header by which a test says that it sends a bad order by itself, to see it refused: nothing else excuses one."""
 
 FULL_PERCENT: Final = 100
+ACTIONS: Final = frozenset({"AssumeRole", "AssumeRoleWithWebIdentity"})
 TRUSTED: Final = frozenset({"sts:AssumeRole", "sts:TagSession", "sts:SetSourceIdentity"})
+FEDERATED: Final = frozenset({"sts:AssumeRoleWithWebIdentity", "sts:TagSession", "sts:SetSourceIdentity"})
 
 
 @dataclass(frozen=True, slots=True)
 class FakeRole:
     """A role of the fake account. `chained` limits sessions to an hour whatever `max_session_seconds` says.
 
-    `trusts` are the actions that its trust policy allows the gateway; it also wants a source identity.
+    `trusts` are the actions that its trust policy allows the gateway; it also wants a source identity. With `subject`
+    it trusts tokens of the account's OIDC provider with that `sub`, and nobody who signs with keys.
     """
 
     arn: str
@@ -51,6 +55,7 @@ class FakeRole:
     chained: bool = True
     external_id: str | None = None
     trusts: Collection[str] = TRUSTED
+    subject: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +96,7 @@ Fault = Callable[["FakeSts", web.Request, Request], Awaitable[web.StreamResponse
 class FakeSts:
     """One STS endpoint. `plan(*faults)` sets what happens to the next requests, a fault each; then it behaves again.
 
+    `provider` is the account's OIDC provider, of which each token is verified,
     `inherited` are transitive tags of the caller's own session, `expired_tokens` session tokens whose time is over,
     `disabled_regions` regions that the account has switched off. Every request goes to the log of invariant I3.
     """
@@ -105,7 +111,9 @@ class FakeSts:
         expired_tokens: Collection[str] = (),
         disabled_regions: Collection[str] = (),
         tls: ssl.SSLContext | None = None,
+        provider: FakeProvider | None = None,
     ) -> None:
+        self.provider = provider
         self.roles = {role.arn: role for role in roles}
         self.keys = dict(keys or {ACCESS_KEY_ID: SECRET_ACCESS_KEY})
         self.packed_percent = packed_percent
@@ -179,34 +187,46 @@ class FakeSts:
         form = request.form
         if http.method != "POST" or http.path != "/" or http.query_string:
             raise Refused(404, "UnknownOperationException", "no such thing")
-        region = verify_signature(url=f"{self.url}/", headers=request.headers, body=request.body, keys=self.keys)
-        if request.headers.get("x-amz-security-token") in self.expired_tokens:
-            raise Refused(403, "ExpiredToken", "The security token included in the request is expired")
-        if region in self.disabled_regions:
-            raise Refused(403, "RegionDisabledException", f"STS is not activated in this region for account: {region}")
         if len(parse_qsl(request.body.decode("utf-8"), keep_blank_values=True)) != len(form):
             raise Refused(400, "MalformedInput", "A parameter stands twice")
-        if (form.get("Action"), form.get("Version")) != ("AssumeRole", "2011-06-15"):
-            raise Refused(400, "InvalidAction", "Could not find operation")
         check_policy(form)
+        action = form.get("Action")
+        if action == "AssumeRoleWithWebIdentity" and "authorization" not in request.headers:
+            claims = verified_claims(form, self.provider)
+            form = as_parameters(form, claims)
+        else:
+            claims = {}
+            self._check_signed(request)
+        if action not in ACTIONS or form.get("Version") != "2011-06-15":
+            raise Refused(400, "InvalidAction", "Could not find operation")
         check_names(form)
         request.tags = tags_of(form)
         check_transitive(form, request.tags, self.inherited)
-        role = self._role(form)
-        duration = duration_of(form, longest=role.max_session_seconds, chained=role.chained)
+        role = self._role(form, claims.get("sub"))
+        chained = role.chained and role.subject is None
+        duration = duration_of(form, longest=role.max_session_seconds, chained=chained)
         percent = self.packed_percent(request)
         if percent > FULL_PERCENT:
             message = f"Packed size of session tags consumes {percent}% of allotted space."
             raise Refused(400, "PackedPolicyTooLarge", message)
         request.issued = _make(duration)
-        return _success(form, request.issued, percent)
+        return _success(form, request.issued, percent, claims)
 
-    def _role(self, form: Mapping[str, str]) -> FakeRole:
+    def _check_signed(self, request: Request) -> None:
+        """Verifies the signature of a call, and what its keys may do; raises Refused."""
+        region = verify_signature(url=f"{self.url}/", headers=request.headers, body=request.body, keys=self.keys)
+        if request.headers.get("x-amz-security-token") in self.expired_tokens:
+            raise Refused(403, "ExpiredToken", "The security token included in the request is expired")
+        if region in self.disabled_regions:
+            raise Refused(403, "RegionDisabledException", f"STS is not activated in this region for account: {region}")
+
+    def _role(self, form: Mapping[str, str], subject: str | None) -> FakeRole:
         """Returns the role that the caller may assume; a wrong external id is the same answer as an unknown role."""
         role = self.roles.get(form.get("RoleArn", ""))
-        needed = {"sts:AssumeRole"} | ({"sts:TagSession"} if "Tags.member.1.Key" in form else set())
+        needed = {f"sts:{form['Action']}"} | ({"sts:TagSession"} if "Tags.member.1.Key" in form else set())
         needed |= {"sts:SetSourceIdentity"} if "SourceIdentity" in form else set()
         trusted = role is not None and role.external_id in (None, form.get("ExternalId")) and needed <= set(role.trusts)
+        trusted = trusted and role is not None and role.subject == subject
         if role is None or not trusted or "SourceIdentity" not in form:
             raise Refused(403, "AccessDenied", "User: gateway is not authorized to perform: sts:AssumeRole on resource")
         return role
@@ -218,11 +238,18 @@ def _make(duration: int) -> Issued:
     return Issued(key, secrets.token_urlsafe(30), secrets.token_urlsafe(200), end)
 
 
-def _success(form: Mapping[str, str], issued: Issued, percent: int) -> str:
+def _success(form: Mapping[str, str], issued: Issued, percent: int, claims: Mapping[str, Any]) -> str:
     _, partition, _, _, account, name = form["RoleArn"].split(":", 5)
     role, session = name.rsplit("/", 1)[-1], form["RoleSessionName"]
+    action, about = form["Action"], ""
+    if claims:
+        provider = f"arn:{partition}:iam::{account}:oidc-provider/{claims['iss'].removeprefix('https://')}"
+        about = (
+            f"<SubjectFromWebIdentityToken>{escape(claims['sub'])}</SubjectFromWebIdentityToken>"
+            f"<Audience>{escape(claims['aud'])}</Audience><Provider>{escape(provider)}</Provider>"
+        )
     return (
-        f'<AssumeRoleResponse xmlns="{NAMESPACE}"><AssumeRoleResult>'
+        f'<{action}Response xmlns="{NAMESPACE}"><{action}Result>{about}'
         f"<AssumedRoleUser><AssumedRoleId>AROAFAKE:{escape(session)}</AssumedRoleId>"
         f"<Arn>arn:{partition}:sts::{account}:assumed-role/{role}/{escape(session)}</Arn></AssumedRoleUser>"
         f"<Credentials><AccessKeyId>{issued.access_key_id}</AccessKeyId>"
@@ -230,9 +257,9 @@ def _success(form: Mapping[str, str], issued: Issued, percent: int) -> str:
         f"<SessionToken>{issued.session_token}</SessionToken>"
         f"<Expiration>{issued.expire_time:%Y-%m-%dT%H:%M:%SZ}</Expiration></Credentials>"
         f"<SourceIdentity>{escape(form['SourceIdentity'])}</SourceIdentity>"
-        f"<PackedPolicySize>{percent}</PackedPolicySize></AssumeRoleResult>"
+        f"<PackedPolicySize>{percent}</PackedPolicySize></{action}Result>"
         "<ResponseMetadata><RequestId>c6104cbe-af31-11e0-8154-cbc7ccf896c7</RequestId></ResponseMetadata>"
-        "</AssumeRoleResponse>"
+        f"</{action}Response>"
     )
 
 

@@ -1,9 +1,10 @@
-"""The log of every AssumeRole request that this test run's gateways send, for invariant I3 (8-threats.md).
+"""The log of every request for a session that this test run's gateways send, for invariant I3 (8-threats.md).
 
 It is written by whoever receives a request (the fake STS, the relay before the local AWS, the scripted port), never by
 the gateway: one JSON line a request, one file for each xdist worker. No token, signature or external id enters it.
 """
 
+import base64
 import json
 import os
 import threading
@@ -52,6 +53,26 @@ def tags_in(form: Mapping[str, str]) -> dict[str, str]:
     return {key: form.get(name.removesuffix("Key") + "Value", "") for name, key in keys.items()}
 
 
+def with_claims(form: Mapping[str, str]) -> Mapping[str, str]:
+    """Returns the form as AssumeRole would have it: what a web identity token claims stands among the parameters.
+
+    The token's signature is the concern of whoever received it; the token itself is left out.
+    """
+    token = form.get("WebIdentityToken")
+    if token is None:
+        return form
+    try:
+        payload = token.split(".")[1]
+        claims = json.loads(base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))
+        tags = claims["https://aws.amazon.com/tags"]["principal_tags"]
+        found = {"SourceIdentity": claims["https://aws.amazon.com/source_identity"]}
+        for number, (key, (value,)) in enumerate(tags.items(), start=1):
+            found |= {f"Tags.member.{number}.Key": key, f"Tags.member.{number}.Value": value}
+    except (ValueError, TypeError, LookupError):
+        found = {}  # whoever proves the requests again misses what is not there
+    return {**{name: value for name, value in form.items() if name != "WebIdentityToken"}, **found}
+
+
 def running_test() -> str:
     """Returns the name of the test that runs, as pytest tells it to the whole process."""
     return os.environ.get("PYTEST_CURRENT_TEST", "outside of any test").partition(" (")[0]
@@ -81,6 +102,7 @@ class StsLog:
         """Writes one request down; the ceiling is the running test's for this role unless given."""
         if self.path is None:
             return
+        form = with_claims(form)
         arn = form.get("RoleArn", "")
         found = ceiling or self._ceilings.get((running_test(), arn))
         entry = LoggedRequest(

@@ -12,11 +12,11 @@ from tests.configuration_folder import DEPLOY, TEXT, ConfigurationFolder
 from typer.testing import CliRunner
 
 from remit_server.cli.config import app
+from remit_server.config.http_shapes import HttpListenerTable
 from remit_server.config.loading import ConfigurationError, load
 from remit_server.config.shapes import (
     LISTS,
     TABLES,
-    HttpListenerTable,
     ListenerTable,
     MutualListenerTable,
     OpaTable,
@@ -169,5 +169,6 @@ def test_the_example_needs_nothing_that_is_not_beside_it(tmp_path: Path) -> None
         load(tmp_path / "remit.toml", {})
 
     named = {mistake.place.rpartition(".")[2] for mistake in raised.value.mistakes}
+    files = {"certificate_file", "key_file", "client_ca_file", "ceiling_file", "signing_key_file"}
     secrets = {"access_token_file", "secret_files[0]", "token_file"}
-    assert named == {"certificate_file", "key_file", "client_ca_file", "ceiling_file", "bundle", "url"} | secrets
+    assert named == {*files, *secrets, "bundle", "url"}

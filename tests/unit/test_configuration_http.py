@@ -1,12 +1,17 @@
-"""The HTTP listener in a configuration."""
+"""The HTTP listener and the gateway's own issuer in a configuration."""
 
 from pathlib import Path
 
 import pytest
 from tests.configuration_folder import TEXT, ConfigurationFolder
+from tests.signing_key_files import put_key
+from tests.token_forge import rsa_key
+from typer.testing import CliRunner
 
+from remit_server.cli.config import app
 from remit_server.config.loading import ConfigurationError, load
-from remit_server.config.settings import HttpListenerSettings
+from remit_server.config.settings import HttpListenerSettings, OwnIssuerSettings
+from remit_server.domain.entitlement import AssumedBy
 
 
 @pytest.fixture(scope="module")
@@ -72,3 +77,131 @@ def test_the_key_must_be_private(tmp_path: Path) -> None:
 
     with pytest.raises(ConfigurationError, match=r"listen\.http\.key_file"):
         load(spoiled.write(with_http(lines)), {})
+
+
+# --- the gateway's own issuer ---
+
+ISSUER = """
+[issuer]
+url = "https://remit.acme.example"
+signing_key_file = "secrets/issuer/active.pem"
+next_signing_key_file = "secrets/issuer/next.pem"
+previous_signing_key_file = "secrets/issuer/previous.pem"
+"""
+WEB_ROLES = TEXT.replace("[[roles]]\n", '[[roles]]\nassumed_by = "web_identity"\n')
+
+
+@pytest.fixture
+def issuer(tmp_path: Path) -> ConfigurationFolder:
+    """A folder whose issuer has an active key."""
+    return ConfigurationFolder.create(tmp_path)
+
+
+def mistakes(path: Path) -> dict[str, str]:
+    with pytest.raises(ConfigurationError) as raised:
+        load(path, {})
+    return {mistake.place: f"{mistake.problem} {mistake.mend}" for mistake in raised.value.mistakes}
+
+
+def test_the_issuer_is_taken_before_there_is_a_next_or_a_previous_key(issuer: ConfigurationFolder) -> None:
+    settings = load(issuer.write(WEB_ROLES + ISSUER), {})
+
+    secrets = issuer.folder / "secrets/issuer"
+    assert settings.own_issuer == OwnIssuerSettings(
+        "https://remit.acme.example", secrets / "active.pem", secrets / "next.pem", secrets / "previous.pem"
+    )
+    assert {role.assumed_by for role in settings.roles} == {AssumedBy.WEB_IDENTITY}
+
+
+def test_an_issuer_may_publish_its_keys_before_a_role_trusts_it(issuer: ConfigurationFolder) -> None:
+    assert load(issuer.write(TEXT + ISSUER), {}).own_issuer is not None
+
+
+def test_a_role_of_the_issuer_may_have_sessions_of_twelve_hours(issuer: ConfigurationFolder) -> None:
+    text = WEB_ROLES.replace("[[roles]]\n", "[[roles]]\nmax_session_seconds = 43200\n")
+
+    roles = load(issuer.write(text + ISSUER), {}).roles
+
+    assert {role.max_session.total_seconds() for role in roles} == {43_200}
+
+
+def test_without_an_issuer_no_role_can_trust_it(folder: ConfigurationFolder) -> None:
+    assert "there is no [issuer]" in mistakes(folder.write(WEB_ROLES))["roles[0].assumed_by"]
+
+
+def test_an_external_id_has_no_place_beside_it(issuer: ConfigurationFolder) -> None:
+    text = WEB_ROLES.replace("[[roles]]\n", '[[roles]]\nexternal_id_file = "secrets/external-id"\n', 1)
+
+    assert "remove it" in mistakes(issuer.write(text + ISSUER))["roles[0].external_id_file"]
+
+
+@pytest.mark.parametrize(
+    ("url", "problem"),
+    [
+        ("http://remit.acme.example", "https"),
+        ("https://remit.acme.example/", "slash"),
+        ("https://remit.acme.example/a/", "slash"),
+        ("https://remit.acme.example//a", "slash"),
+        ("https://remit.acme.example/../a", "not plain"),
+        ("https://remit.acme.example/a%20b", "not plain"),
+        ("https://remit.acme.example?a=b", "https"),
+        ("https://remit.acme.example#", "https"),
+        ("https://user@remit.acme.example", "https"),
+        ("https://Remit.acme.example", "https"),
+        ("HTTPS://remit.acme.example", "https"),
+        ("https://remit.acme.example:x", "no URL"),
+        ("https://", "https"),
+        ("remit.acme.example", "https"),
+        (f"https://remit.acme.example/{'a/' * 130}a", "https"),
+    ],
+)
+def test_a_url_that_aws_would_not_compare_equal_is_refused(issuer: ConfigurationFolder, url: str, problem: str) -> None:
+    text = WEB_ROLES + ISSUER.replace("https://remit.acme.example", url)
+
+    assert problem in mistakes(issuer.write(text))["issuer.url"]
+
+
+@pytest.mark.parametrize("name", ["signing_key_file", "next_signing_key_file", "previous_signing_key_file"])
+def test_a_key_that_is_no_key_is_refused_wherever_it_is_named(issuer: ConfigurationFolder, name: str) -> None:
+    text = WEB_ROLES + ISSUER
+    (issuer.folder / "secrets/none.pem").write_text("none")
+    (issuer.folder / "secrets/none.pem").chmod(0o600)
+    key = {"signing": "active", "next": "next", "previous": "previous"}[name.partition("_")[0]]
+
+    found = mistakes(issuer.write(text.replace(f"secrets/issuer/{key}.pem", "secrets/none.pem")))
+
+    assert "remit-server issuer keys --make" in found[f"issuer.{name}"]
+
+
+@pytest.mark.parametrize("mode", [0o644, 0o660])
+def test_a_signing_key_must_be_private(issuer: ConfigurationFolder, mode: int) -> None:
+    put_key(issuer.folder / "secrets/issuer/next.pem", rsa_key())
+    for name in ("active", "next"):
+        (issuer.folder / f"secrets/issuer/{name}.pem").chmod(mode)
+
+    found = mistakes(issuer.write(WEB_ROLES + ISSUER))
+
+    assert "open to others" in found["issuer.signing_key_file"]
+    assert "open to others" in found["issuer.next_signing_key_file"]
+
+
+def test_the_active_key_must_be_there(issuer: ConfigurationFolder) -> None:
+    (issuer.folder / "secrets/issuer/active.pem").unlink()
+
+    assert "cannot be read" in mistakes(issuer.write(WEB_ROLES + ISSUER))["issuer.signing_key_file"]
+
+
+def test_the_check_says_by_which_subject_each_role_is_opened_and_that_no_aws_keys_are_used(
+    issuer: ConfigurationFolder,
+) -> None:
+    listen = '[listen.http]\naddress = "127.0.0.1:8445"\n[[issuers]]'
+    text = WEB_ROLES.replace("[[issuers]]", listen, 1) + ISSUER.replace("acme.example", "acme.example:8445")
+
+    result = CliRunner().invoke(app, ["check", "--config", str(issuer.write(text))])
+
+    assert result.exit_code == 0
+    assert "by web identity as remit:role/111122223333/remit-reports" in result.stdout
+    assert "no AWS keys" in result.stdout
+    assert "https://remit.acme.example:8445, signing with key " in result.stdout
+    assert "127.0.0.1:8445 (HTTP, loopback)" in result.stdout
+    assert "issuer.url has a port" in result.stderr

@@ -12,7 +12,6 @@ from importlib.metadata import version
 
 from aiohttp import web
 
-from remit_server.adapters.aws.sts import AwsSts
 from remit_server.adapters.database.approvals import DatabaseApprovals
 from remit_server.adapters.database.ledger import DatabaseLedger, open_ledger
 from remit_server.adapters.database.renewals import DatabaseRenewals
@@ -37,16 +36,18 @@ from remit_server.application.hearing import Hearing
 from remit_server.application.issue_credentials import IssueCredentials
 from remit_server.application.lifecycle import renew_credentials
 from remit_server.application.lifecycle.renew_credentials import RenewCredentials
-from remit_server.application.ports import Policy, Revision
+from remit_server.application.ports import AssumeRole, Policy, Revision
 from remit_server.application.preview_credentials import PreviewCredentials
 from remit_server.application.sweep import Sweep
 from remit_server.bootstrap.events import hear_events
+from remit_server.bootstrap.sts import follow_own_issuer, reach_sts
 from remit_server.config.settings import Settings
 from remit_server.domain.audit import GatewayStarted
 from remit_server.domain.errors import RemitError
 from remit_server.transport.grpc.credential_service import CredentialService
 from remit_server.transport.grpc.server import GrpcServer
 from remit_server.transport.http.server import HttpServer
+from remit_server.transport.http.well_known import well_known_routes
 
 _log = logging.getLogger(__name__)
 # A thread of the ledger asks for the interpreter after each statement. Where it waits Python's usual 5 ms for the loop
@@ -104,7 +105,11 @@ async def running_gateway(
             open_ledger(settings.database_url, clock, password_file=settings.database_password_file)
         )
         rejections = Rejections(ledger, clock)
-        service = await _service(stack, settings, clock=clock, ledger=ledger, policy=policy, rejections=rejections)
+        issuer = await follow_own_issuer(stack, settings.own_issuer)
+        sts = reach_sts(stack, settings, clock, issuer)
+        service = await _service(
+            stack, settings, clock=clock, ledger=ledger, policy=policy, rejections=rejections, sts=sts
+        )
         await _sweeping(stack, Sweep(ledger, rejections, clock, unsettled_for=clock.unsettled_for))
         server = GrpcServer(
             [service.offered],
@@ -118,7 +123,10 @@ async def running_gateway(
         addresses = tuple(server.listen(listener) for listener in settings.listeners)
         await ledger.record(_started(settings, policy.active, seat))
         await server.start()
-        routes = await hear_events(stack, settings.events, ledger, clock)
+        routes = [
+            *await hear_events(stack, settings.events, ledger, clock),
+            *([] if issuer is None else well_known_routes(issuer)),
+        ]
         yield Gateway(addresses, policy.active.digest, await _http(stack, settings, routes))
 
 
@@ -172,6 +180,7 @@ async def _service(
     ledger: DatabaseLedger,
     policy: Policy,
     rejections: Rejections,
+    sts: AssumeRole,
 ) -> CredentialService:
     """Wires the use cases to what they need."""
     keys = [IssuerKeys.over_https(item, clock) for item in settings.issuers]
@@ -180,8 +189,6 @@ async def _service(
         stack.push_async_callback(held.close)
     verifier = OidcVerifier([TrustedIssuer(item.settings, item) for item in keys], clock)
     spiffe = SpiffeVerifier(settings.spiffe_trust_domains, clock)
-    sts = AwsSts(settings.aws, settings.roles, clock=clock)
-    stack.push_async_callback(sts.close)
     forbidden = tuple(str(action) for action in settings.forbidden_extra)
     deliberate = Deliberation(Ceilings.of(settings.roles, forbidden, settings.ceilings_digest))
     stack.callback(deliberate.close)

@@ -11,6 +11,7 @@ from remit_server.config import (
     loading_cloud,
     loading_events,
     loading_identity,
+    loading_issuer,
     loading_operators,
     loading_policy,
     loading_serving,
@@ -68,6 +69,7 @@ def _settings(path: Path, source: Source, files: Files) -> Settings | None:
     aws = loading_cloud.aws(shapes["aws"], source, files) if shapes["aws"] else None
     region = shapes["aws"].region if shapes["aws"] else None
     roles = loading_cloud.roles(known_roles, region, files)
+    own_issuer = loading_issuer.own_issuer(source, known_roles, files)
     forbidden = loading_cloud.forbidden(shapes["forbidden"], notes) if shapes["forbidden"] else ()
     policy = loading_policy.policy(shapes["policy"], files) if shapes["policy"] else None
     database = loading_serving.database(shapes["database"], files) if shapes["database"] else None
@@ -93,6 +95,7 @@ def _settings(path: Path, source: Source, files: Files) -> Settings | None:
         administrators=administrators,
         events=events,
         approvals=loading_approvals.approvals(shapes["approvals"]),
+        own_issuer=own_issuer,
     )
 
 

@@ -13,7 +13,7 @@ from remit_server.config.settings import AwsSettings
 from remit_server.config.shapes import AwsTable, ForbiddenTable, RoleTable
 from remit_server.config.source import Source
 from remit_server.domain.aws_names import partition_of, role_arn_of
-from remit_server.domain.entitlement import Role
+from remit_server.domain.entitlement import AssumedBy, Role
 from remit_server.domain.secret import Secret
 from remit_server.iam import ActionPattern, Document, Effect, MalformedPattern, MalformedPolicy, floor
 
@@ -77,7 +77,8 @@ def _role(place: str, item: RoleTable, default_region: str | None, files: Files)
             f"{place}.max_session_seconds",
             "is over 3600 although the role is assumed by role chaining",
             why="AWS ends a session that a role opens of another role after one hour, and refuses to be asked for more",
-            mend='write 3600 or less, or `assumed_by = "user"` if the gateway signs with the keys of an IAM user',
+            mend='write 3600 or less, or `assumed_by = "web_identity"` (docs/web-identity.md), or "user" if the '
+            "gateway signs with the keys of an IAM user",
         )
     ceiling = _ceiling(f"{place}.ceiling_file", item.ceiling_file, files)
     reopened = _actions(f"{place}.reopened", item.reopened, files.notes)
@@ -87,7 +88,8 @@ def _role(place: str, item: RoleTable, default_region: str | None, files: Files)
         external_id = _external_id(f"{place}.external_id_file", item.external_id_file, files)
     if len(files.notes.mistakes) > before or ceiling is None or region is None:
         return None
-    return Role(item.arn, region, ceiling, timedelta(seconds=item.max_session_seconds), external_id, reopened)
+    longest = timedelta(seconds=item.max_session_seconds)
+    return Role(item.arn, region, ceiling, longest, external_id, reopened, AssumedBy(item.assumed_by))
 
 
 def _check_role_place(place: str, item: RoleTable, region: str | None, notes: Notes) -> None:

@@ -7,10 +7,11 @@ from pathlib import Path
 from typing import Final
 
 from remit_server.config.files import Files
+from remit_server.config.http_shapes import HttpListenerTable
 from remit_server.config.mistakes import Notes
 from remit_server.config.postgresql import AddressRefused, is_postgresql, postgresql_address
 from remit_server.config.settings import HttpListenerSettings, LimitSettings, ListenerSettings
-from remit_server.config.shapes import DatabaseTable, HttpListenerTable, LimitTable, ListenerTable, ListenTable
+from remit_server.config.shapes import DatabaseTable, LimitTable, ListenerTable, ListenTable
 from remit_server.domain.spiffe_id import is_trust_domain
 
 _HOST_NAME = re.compile(r"[a-z0-9](?:[a-z0-9.-]{0,251}[a-z0-9])?", re.ASCII)

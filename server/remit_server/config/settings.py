@@ -22,6 +22,7 @@ __all__ = [
     "LimitSettings",
     "ListenerSettings",
     "OpaSettings",
+    "OwnIssuerSettings",
     "PolicySettings",
     "Settings",
 ]
@@ -43,6 +44,22 @@ class HttpListenerSettings:
 
     address: str
     key_pair: tuple[Path, Path] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class OwnIssuerSettings:
+    """The gateway as an OIDC issuer. The next and the previous key's file may be absent: then there is no such key."""
+
+    url: str
+    signing_key_file: Path
+    next_signing_key_file: Path | None = None
+    previous_signing_key_file: Path | None = None
+
+    @property
+    def key_files(self) -> tuple[Path, ...]:
+        """Every file that may hold a key, the active one's first."""
+        files = (self.signing_key_file, self.next_signing_key_file, self.previous_signing_key_file)
+        return tuple(file for file in files if file is not None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,3 +150,4 @@ class Settings:
     events: EventSettings = field(default_factory=EventSettings)
     approvals: ApprovalSettings = field(default_factory=ApprovalSettings)
     database_password_file: Path | None = None
+    own_issuer: OwnIssuerSettings | None = None

@@ -7,6 +7,7 @@ from typing import Final, Literal
 
 from remit_server.config.approval_shapes import ApprovalTable
 from remit_server.config.event_shapes import EVENT_LISTS
+from remit_server.config.http_shapes import HttpListenerTable, OwnIssuerTable
 from remit_server.config.table_shape import Table
 from remit_server.config.table_shape import key as _key
 
@@ -25,20 +26,6 @@ class MutualListenerTable(ListenerTable):
     client_ca_file: str = _key("The authorities (PEM) that sign agents' SVIDs.", 'client_ca_file = "tls/agents-ca.pem"')
     trust_domains: list[str] = _key(
         "The SPIFFE trust domain whose agents are taken: one.", 'trust_domains = ["acme.example"]', min_length=1
-    )
-
-
-class HttpListenerTable(Table):
-    """`[listen.http]`: what is fetched over HTTP: the issuer's documents."""
-
-    address: str = _key("Where to listen.", 'address = "0.0.0.0:8445"')
-    certificate_file: str | None = _key(
-        "The server's certificate chain (PEM); without it plain HTTP, on loopback only.",
-        'certificate_file = "tls/server.pem"',
-        None,
-    )
-    key_file: str | None = _key(
-        "The certificate's private key (PEM, not encrypted).", 'key_file = "tls/server.key"', None
     )
 
 
@@ -140,8 +127,8 @@ class RoleTable(Table):
     arn: str = _key("Its ARN.", 'arn = "arn:aws:iam::111122223333:role/remit-reports"')
     ceiling_file: str = _key("A copy of the role's own policy (JSON).", 'ceiling_file = "ceilings/remit-reports.json"')
     region: str | None = _key("Whose STS endpoint is used; absent: aws.region.", 'region = "eu-central-1"', None)
-    assumed_by: Literal["role_chaining", "user"] = _key(
-        "What the gateway's own AWS identity is.", 'assumed_by = "user"', "role_chaining"
+    assumed_by: Literal["role_chaining", "user", "web_identity"] = _key(
+        "What the gateway is to AWS.", 'assumed_by = "user"', "role_chaining"
     )
     max_session_seconds: int = _key(
         "The role's MaxSessionDuration.", "max_session_seconds = 3600", 3600, ge=900, le=43_200
@@ -270,6 +257,7 @@ class ForbiddenTable(Table):
 
 TABLES: Final[dict[str, type[Table]]] = {
     "listen": ListenTable,
+    "issuer": OwnIssuerTable,
     "policy": PolicyTable,
     "aws": AwsTable,
     "database": DatabaseTable,

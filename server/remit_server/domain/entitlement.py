@@ -75,6 +75,14 @@ class Entitlement:
         return document
 
 
+class AssumedBy(StrEnum):
+    """As whom the gateway opens a role's sessions: as a role of its own, as an IAM user, or as an OIDC issuer."""
+
+    ROLE_CHAINING = "role_chaining"
+    USER = "user"
+    WEB_IDENTITY = "web_identity"
+
+
 @dataclass(frozen=True, slots=True)
 class Role:
     """An AWS role the gateway may assume, as its own configuration (never the bundle) describes it.
@@ -90,6 +98,12 @@ class Role:
     max_session: timedelta
     external_id: Secret | None = field(default=None, repr=False)
     reopened: tuple[ActionPattern, ...] = ()
+    assumed_by: AssumedBy = AssumedBy.ROLE_CHAINING
+
+    @property
+    def web_identity_subject(self) -> str:
+        """The `sub` of every token for this role, and of no other role's: its trust policy pins it."""
+        return f"remit:role/{self.account}/{self.name}"
 
     @property
     def name(self) -> str:
