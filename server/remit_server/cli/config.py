@@ -2,6 +2,7 @@
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
+from urllib.parse import urlsplit
 
 import typer
 
@@ -9,8 +10,10 @@ from remit_server.cli.output import WRONG, complain
 
 if TYPE_CHECKING:  # the rest is imported by the command that needs it, so that `--help` answers at once
     from remit_server.config.mistakes import Mistake
-    from remit_server.config.settings import IssuerSettings, Settings
+    from remit_server.config.settings import IssuerSettings, OwnIssuerSettings, Settings
+    from remit_server.domain.entitlement import Role
 
+PLATFORM = "the platform's credentials"
 app = typer.Typer(name="config", help="Checks a configuration.", no_args_is_help=True)
 
 
@@ -54,6 +57,8 @@ def _print_advice(settings: "Settings") -> None:
     """Prints the actions of ceilings and floor that AWS's own reference does not have; they may be newer than it."""
     from remit_server.adapters.policy.aws_advice import unknown_action
 
+    if settings.own_issuer is not None and urlsplit(settings.own_issuer.url).port is not None:
+        complain("advice: issuer.url has a port. AWS's OIDC providers have none: serve the documents on 443.")
     places = [
         (f"the ceiling of {role.arn}", action)
         for role in settings.roles
@@ -115,19 +120,20 @@ def _rows(settings: "Settings") -> list[tuple[str, str]]:
     ]
     if settings.http is not None:
         rows.append(("listens", f"{settings.http.address} ({'HTTPS' if settings.http.key_pair else 'HTTP, loopback'})"))
+    if settings.own_issuer is not None:
+        rows.append(("issues", _issuer(settings.own_issuer)))
     rows += [("trusts", f"{item.issuer} as {item.alias}, for {_use(item)}") for item in settings.issuers]
     rows += [
         ("agent", f"{item.agent}: {item.spiffe_id or f'{item.subject} of {item.issuer}'}") for item in settings.agents
     ]
     rows += [
-        ("role", f"{item.arn} in {item.region}, up to {int(item.max_session.total_seconds())} s")
+        ("role", f"{item.arn} in {item.region}, up to {int(item.max_session.total_seconds())} s{_way(item)}")
         for item in settings.roles
     ]
     rows += _event_rows(settings)
-    keys = f"access key {settings.aws.access_key_id}" if settings.aws.access_key_id else "the platform's credentials"
     rows += [
         ("policy", f"{settings.policy.bundle}, decided by {_engine(settings)}"),
-        ("AWS", f"{settings.aws.endpoint_url or f'STS of {settings.aws.region}'}, signed with {keys}"),
+        ("AWS", f"{settings.aws.endpoint_url or f'STS of {settings.aws.region}'}, {_signed_with(settings)}"),
         ("ledger", settings.database_url),
         ("digest", settings.digest),
         ("ceilings", settings.ceilings_digest),
@@ -143,6 +149,30 @@ def _event_rows(settings: "Settings") -> list[tuple[str, str]]:
         *(("hears", f"{one.source} about users of {', '.join(sorted(one.issuers))}") for one in events.webhooks),
         *(("asks", f"{one.source} about users of {one.issuer}") for one in events.status_polls),
     ]
+
+
+def _way(role: "Role") -> str:
+    """Returns by which subject a role is opened, where that is not by AWS keys."""
+    from remit_server.domain.entitlement import AssumedBy
+
+    return f", by web identity as {role.web_identity_subject}" if role.assumed_by is AssumedBy.WEB_IDENTITY else ""
+
+
+def _signed_with(settings: "Settings") -> str:
+    """Returns what the calls to AWS are signed with."""
+    from remit_server.domain.entitlement import AssumedBy
+
+    if all(role.assumed_by is AssumedBy.WEB_IDENTITY for role in settings.roles):
+        return "with tokens of the gateway's own issuer and no AWS keys"
+    return f"signed with {f'access key {settings.aws.access_key_id}' if settings.aws.access_key_id else PLATFORM}"
+
+
+def _issuer(settings: "OwnIssuerSettings") -> str:
+    """Returns what the gateway's own issuer is and signs with."""
+    from remit_server.adapters.issuer.keys import Keys
+
+    keys = Keys.read(settings)
+    return f"{settings.url}, signing with key {keys.active.key_id}, publishing {len(keys.published)}"
 
 
 def _engine(settings: "Settings") -> str:
