@@ -3,7 +3,7 @@
 from dataclasses import asdict
 
 import pytest
-from tests.databases import _kept_database, another_place, empty_place, place, postgresql  # noqa: F401 - fixtures
+from tests.databases import another_place, empty_place, kept_database, place, postgresql  # noqa: F401 - fixtures
 from tests.reproving import Outcome, reprove_all
 from tests.sts_log import LOG
 

@@ -44,7 +44,7 @@ def postgresql() -> Iterator[PostgresqlServer]:
 
 
 @pytest.fixture(scope="session")
-def _kept_database(postgresql: PostgresqlServer) -> str:
+def kept_database(postgresql: PostgresqlServer) -> str:
     """The name of a database with the tables of the ledger, which one test after the other is given emptied."""
     name = postgresql.create()
     upgrade(postgresql.url(name))
@@ -61,7 +61,7 @@ def place(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Place]:
         yield tmp_path / "ledger.db"
     else:
         server: PostgresqlServer = request.getfixturevalue("postgresql")
-        name = request.getfixturevalue("_kept_database")
+        name = request.getfixturevalue("kept_database")
         yield server.url(name)
         server.asked(_END_SESSIONS)
         server.asked(_EMPTY, name)

@@ -6,8 +6,6 @@ from dataclasses import replace
 from datetime import timedelta
 
 import pytest
-from sqlalchemy import Insert, Select, Update
-from sqlalchemy.dialects import postgresql
 from tests.databases import Place
 from tests.fakes import NOON, FakeClock
 from tests.ledger_values import (
@@ -31,11 +29,8 @@ from tests.ledger_values import (
     task_id,
 )
 
-from remit_server.adapters.database import audit_log, batch, endings, operations
-from remit_server.adapters.database import ledger as ledger_module
 from remit_server.adapters.database.audit_log import verify
 from remit_server.adapters.database.ledger import DatabaseLedger, open_ledger
-from remit_server.adapters.database.prepared import Prepared
 from remit_server.application.ports import Ledger, Remembered
 from remit_server.domain.audit import ChainIntact
 from remit_server.domain.decision import DecisionInput
@@ -681,18 +676,3 @@ async def test_nothing_is_issued_after_its_task_has_ended_whoever_wins(ledger: D
     assert len(records) == issued
     assert all(sequence < ended[task] for task, sequence in records)
     assert asked(database, "SELECT DISTINCT state FROM grants") == [("REVOKING",)]
-
-
-# Portability
-
-
-@pytest.mark.parametrize("module", [operations, endings, ledger_module, batch, audit_log])
-def test_every_statement_is_also_postgresql(module: object) -> None:
-    written = [value.statement if isinstance(value, Prepared) else value for value in vars(module).values()]
-    statements = [value for value in written if isinstance(value, Insert | Select | Update)]
-
-    dialect = postgresql.dialect()  # type: ignore[no-untyped-call]
-    compiled = [str(statement.compile(dialect=dialect)) for statement in statements]
-
-    assert compiled
-    assert all(compiled)

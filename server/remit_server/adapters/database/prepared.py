@@ -43,7 +43,7 @@ class Prepared:
 
     def __init__(self, statement: Select[Any] | Insert | Update, *, columns: Iterable[str] = ()) -> None:
         self.statement = statement
-        self._columns = list(columns) or None
+        self.columns = list(columns) or None
         self._compiled: dict[str, _Compiled] = {}
 
     def all(self, connection: Connection, values: Row) -> list[Row]:
@@ -81,7 +81,7 @@ class Prepared:
         statement = self.statement
         if isinstance(statement, Insert):
             statement = statement.inline()  # asks for no generated key
-        compiled: Any = statement.compile(dialect=dialect, column_keys=self._columns)
+        compiled: Any = statement.compile(dialect=dialect, column_keys=self.columns)
         parameters = [_parameter(name, compiled.binds[name], dialect) for name in compiled.positiontup]
         columns = [(str(one.key), _from_driver(one.type, dialect)) for one in statement.exported_columns]
         return _Compiled(str(compiled), tuple(parameters), tuple(columns))
