@@ -51,6 +51,12 @@ def kept_database(postgresql: PostgresqlServer) -> str:
     return name
 
 
+def empty(server: PostgresqlServer, name: str) -> None:
+    """Ends whatever is connected to a database, and takes everything out of its tables."""
+    server.asked(_END_SESSIONS)
+    server.asked(_EMPTY, name)
+
+
 @pytest.fixture(params=["sqlite", "postgresql"])
 def place(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Place]:
     """Where a ledger can be opened that has no records yet: on both databases, one after the other.
@@ -63,8 +69,7 @@ def place(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Place]:
         server: PostgresqlServer = request.getfixturevalue("postgresql")
         name = request.getfixturevalue("kept_database")
         yield server.url(name)
-        server.asked(_END_SESSIONS)
-        server.asked(_EMPTY, name)
+        empty(server, name)
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])

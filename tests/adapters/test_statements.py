@@ -65,7 +65,7 @@ def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.mark.parametrize(("statement", "columns"), list(statements()))
 def test_sqlite_takes_the_statement(file: Path, statement: Any, columns: list[str] | None) -> None:
-    dialect = sqlite_dialect()  # type: ignore[no-untyped-call]
+    dialect = sqlite_dialect()
     text = LIST.sub("?", str(statement.compile(dialect=dialect, column_keys=columns)))
 
     with closing(sqlite3.connect(file)) as connection:

@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 from sqlalchemy import Connection, bindparam, select, update
 from sqlalchemy.dialects.postgresql import insert  # its ON CONFLICT is also SQLite's; a test holds both to it
 
-from remit_server.adapters.database.prepared import Prepared
+from remit_server.adapters.database.prepared import Prepared, run_text
 from remit_server.adapters.database.tables import audit_events, audit_head, audit_inputs, signals
 from remit_server.application.ports import Clock
 from remit_server.domain.audit import AuditRecord, ChainedEvent, bounded, chained
@@ -17,6 +17,7 @@ from remit_server.domain.errors import RemitError
 
 T = TypeVar("T")
 
+CHANNEL = "remit_signals"
 _LOCK_HEAD = Prepared(select(audit_head.c.sequence, audit_head.c.hash).where(audit_head.c.id == 1).with_for_update())
 _MOVE_HEAD = Prepared(
     update(audit_head)
@@ -76,10 +77,17 @@ def write_batch(
         _ADD_EVENT.run_each(connection, rows)
         if heard := [_signal_row(row) for row, record in zip(rows, batch.records, strict=True) if record.signals]:
             _ADD_SIGNAL.run_each(connection, heard)
+            _ring(connection, sequence + len(rows))
         moved = {"from_sequence": sequence, "to_sequence": sequence + len(rows), "to_hash": head}
         if _MOVE_HEAD.run(connection, moved) != 1:
             raise RuntimeError("the head of the audit chain moved under its lock")
     return results
+
+
+def _ring(connection: Connection, sequence: int) -> None:
+    """Has PostgreSQL tell the other processes at the commit that there is something to read."""
+    if connection.dialect.name == "postgresql":
+        run_text(connection, f"NOTIFY {CHANNEL}, '{sequence}'")
 
 
 def _event_row(event: ChainedEvent, record: AuditRecord) -> dict[str, Any]:
