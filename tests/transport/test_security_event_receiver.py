@@ -109,9 +109,12 @@ async def test_a_user_that_is_called_by_another_claim_is_found_under_every_sub_t
         answers = [await push(front, known) for _ in range(2)]
         mapped = await push(front, security_event_token(jti="set-2", sub_id={**ALICE, "sub": "x"}))
         unknown = await push(front, security_event_token(jti="set-3", sub_id={**ALICE, "sub": "00u2"}))
+        front.memory.names |= {"okta.00u1": ["somebody-new"], "okta.00u2": ["bob"]}
+        again = [await push(front, known)]
+        again += [await push(front, security_event_token(jti="set-3", sub_id={**ALICE, "sub": "00u2"}))]
         endless = await push(front, security_event_token(jti="set-4", sub_id={**ALICE, "sub": "0" * 64}))
 
-    assert {*answers, mapped, unknown, endless} == {(202, None)}
+    assert {*answers, *again, mapped, unknown, endless} == {(202, None)}
     assert [event.subject_id for event in front.memory.revoked] == ["alice@acme.example", "alice@old.example"] * 2
     ignored = [record.why for record in front.memory.records if isinstance(record, SecurityEventIgnored)]
     assert ignored == [

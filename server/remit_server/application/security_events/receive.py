@@ -69,25 +69,24 @@ class ObeyEvent:
         """Revokes first: a record that fails here is missing beside that of the revoke, which names the event, too."""
         is_new = await self.revoke(event)
         if is_new:
-            who = Who(subject_issuer=event.subject_issuer, subject_id=event.subject_id)
-            record = SecurityEventReceived(
-                who, event.source, event.event_id, event.kind.value, event.event_time, event.reason
-            )
-            await self.record_once(f"{event.source}#received", event.event_id, record)
+            await self.record_once(f"{event.source}#received", event.event_id, _received(event))
         return is_new
 
     async def _revoke_named(self, named: NamedEvent) -> bool:
-        """Revokes for everybody who had that name: an account that was renamed is two subjects here."""
+        """Revokes for everybody who had that name: an account that was renamed is two subjects here.
+
+        NOTE: the event is remembered as a whole, last, so that told again it does nothing even to who is new by then.
+        """
         event = named.event
+        if await self.seen(event.source, event.event_id):
+            return False
         subjects = await self.named(event.subject_issuer, named.source_identity)
         if not subjects:
             why = "nobody has had a grant under the name it gives"
             return await self._ignore(IgnoredEvent(event.source, event.event_id, event.kind.value, why))
-        are_new = [
-            await self._revoke(replace(event, subject_id=one, event_id=f"{event.event_id}#{fingerprint_of(one)}"))
-            for one in subjects
-        ]
-        return any(are_new)
+        for one in subjects:
+            await self.revoke(replace(event, subject_id=one, event_id=f"{event.event_id}#{fingerprint_of(one)}"))
+        return await self.record_once(event.source, event.event_id, _received(event))
 
     async def _ignore(self, event: IgnoredEvent) -> bool:
         record = SecurityEventIgnored(event.source, event.event_id, event.event_type, event.why)
@@ -119,6 +118,12 @@ class ObeyEvent:
                 event.reason or "no reason given",
             )
         return is_new
+
+
+def _received(event: SecurityEvent) -> SecurityEventReceived:
+    """Returns the record of an event that is obeyed."""
+    who = Who(subject_issuer=event.subject_issuer, subject_id=event.subject_id)
+    return SecurityEventReceived(who, event.source, event.event_id, event.kind.value, event.event_time, event.reason)
 
 
 @dataclass(frozen=True, slots=True)
