@@ -1,12 +1,17 @@
 """What the use cases of the security side need of the outside, each as one small protocol."""
 
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
 from typing import Protocol
 
 from remit_server.application.ports import Revision
-from remit_server.domain.administration import AdminDecision
+from remit_server.domain.administration import AdminDecision, Visibility
 from remit_server.domain.audit import AuditRecord
 from remit_server.domain.decision import DecisionInput
 from remit_server.domain.errors import Denied
+from remit_server.domain.grant import Grant
+from remit_server.domain.grant_filter.terms import Filter
 from remit_server.domain.identity import Caller
 from remit_server.domain.operator import Operator
 
@@ -55,4 +60,30 @@ class AdminPolicy(Protocol):
 
         Raises Outage(POLICY_UNAVAILABLE) for anything else, Outage(OVERLOADED) when too many questions wait.
         """
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a page ended in a list, newest first: the time and the id of its last item."""
+
+    time: datetime
+    key: str
+
+
+class GrantShelf(Protocol):
+    """Grants, to be read."""
+
+    async def grant(self, grant_id: str, /) -> Grant | None:
+        """Returns the grant, or None; whether the caller sees it must still be checked."""
+        ...
+
+    async def of_task(self, task_id: str, at_most: int, /) -> Sequence[Grant]:
+        """Returns the grants of a task, newest first, at most so many."""
+        ...
+
+    async def page(
+        self, wanted: Filter | None, visibility: Visibility, /, *, at_most: int, after: Place | None = None
+    ) -> Sequence[Grant]:
+        """Returns the newest grants that are wanted and visible; `after` is the place of the last one seen."""
         ...
