@@ -199,7 +199,7 @@ def seen(visibility: Visibility, grant: Grant) -> bool:
 
 
 @given(filters, visibilities, st.integers(1, 20))
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=150, deadline=None)
 def test_every_page_holds_what_python_says_in_order(
     opened: OpenShelf, filter_: tuple[str, Any], visibility: Visibility, size: int
 ) -> None:
