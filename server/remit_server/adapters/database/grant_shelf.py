@@ -9,11 +9,12 @@ from typing import Any, Final, assert_never
 
 from sqlalchemy import ColumnElement, Connection, Select, and_, false, func, not_, or_, select, true
 
+from remit_server.adapters.database.own_reader import Reads
 from remit_server.adapters.database.prepared import Row
 from remit_server.adapters.database.rows import grant_of
-from remit_server.adapters.database.store import Store
 from remit_server.adapters.database.tables import grants, issuances
-from remit_server.application.oversight.ports import Place
+from remit_server.adapters.database.trail import events_behind, events_of
+from remit_server.application.oversight.ports import Change, Place
 from remit_server.domain.administration import Scope, Visibility
 from remit_server.domain.grant import Grant
 from remit_server.domain.grant_filter.terms import AllOf, AnyOf, Comparison, Filter, IsSet, Not, Operator
@@ -32,6 +33,23 @@ _COLUMNS: Final[Mapping[str, Any]] = {
     "expire_time": grants.c.expire_time,
     "revoke_time": grants.c.revoke_time,
 }
+# Records after which a grant stands otherwise than before.
+CHANGES: Final = (
+    "approval_asked",
+    "approval_closed",
+    "approval_decided",
+    "credentials_issued",
+    "credentials_renewed",
+    "denial_effective",
+    "grant_expired",
+    "grant_withheld",
+    "grants_revoked",
+    "issuance_failed",
+    "task_ended",
+)
+RECORDS_AT_ONCE: Final = 100
+READ_AT_ONCE: Final = 500
+MOST_OF_A_RECORD: Final = 2000
 _NEWEST_FIRST: Final = (grants.c.issue_time.desc(), grants.c.grant_id.desc())
 
 
@@ -39,23 +57,27 @@ _NEWEST_FIRST: Final = (grants.c.issue_time.desc(), grants.c.grant_id.desc())
 class DatabaseGrants:
     """Reads grants (implements `application.oversight.ports.GrantShelf`)."""
 
-    store: Store
+    reads: Reads
 
     async def grant(self, grant_id: str, /) -> Grant | None:
         """Returns the grant, or None; whether the caller sees it must still be checked."""
-        found = await self.store.read(partial(_read, select(grants).where(grants.c.grant_id == grant_id)))
+        found = await self.reads.read(partial(_read, select(grants).where(grants.c.grant_id == grant_id)))
         return found[0] if found else None
 
     async def of_task(self, task_id: str, at_most: int, /) -> Sequence[Grant]:
         """Returns the grants of a task, newest first, at most so many."""
         query = select(grants).where(grants.c.task_id == task_id).order_by(*_NEWEST_FIRST).limit(at_most)
-        return await self.store.read(partial(_read, query))
+        return await self.reads.read(partial(_read, query))
 
     async def page(
         self, wanted: Filter | None, visibility: Visibility, /, *, at_most: int, after: Place | None = None
     ) -> Sequence[Grant]:
         """Returns the newest grants that are wanted and visible; `after` is the place of the last one seen."""
-        return await self.store.read(partial(_read, page_query(wanted, visibility, at_most=at_most, after=after)))
+        return await self.reads.read(partial(_read, page_query(wanted, visibility, at_most=at_most, after=after)))
+
+    async def changes(self, after: int, until: int, /) -> tuple[int, Sequence[Change]]:
+        """Returns the grants that records after one place in the chain tell of, as they stand now, and up to where."""
+        return await self.reads.read(partial(_changes, after, until))
 
 
 def page_query(
@@ -157,3 +179,40 @@ def _read(query: Select[Any], connection: Connection) -> list[Grant]:
         for row in connection.execute(select(issuances).where(of_these).order_by(issuances.c.number)).mappings():
             issued[row["grant_id"]].append(dict(row))
     return [grant_of(row, issued[row["grant_id"]]) for row in rows]
+
+
+def _changes(after: int, until: int, connection: Connection) -> tuple[int, Sequence[Change]]:
+    """Reads the grants of a bounded number of records: each once, at the last record that tells of it."""
+    events = events_of(events_behind(after, until, CHANGES, RECORDS_AT_ONCE), connection)
+    reached = events[-1].sequence if len(events) == RECORDS_AT_ONCE else until
+    told: dict[str, int] = {}
+    for event in events:
+        for grant_id in _grants_told_of(json.loads(event.body_text), connection):
+            told.pop(grant_id, None)
+            told[grant_id] = event.sequence
+    names = list(told)
+    found: dict[str, Grant] = {}
+    for start in range(0, len(names), READ_AT_ONCE):
+        part = names[start : start + READ_AT_ONCE]
+        found |= {
+            grant.grant_id: grant for grant in _read(select(grants).where(grants.c.grant_id.in_(part)), connection)
+        }
+    return reached, [Change(found[name], sequence) for name, sequence in told.items() if name in found]
+
+
+def _grants_told_of(record: Mapping[str, Any], connection: Connection) -> list[str]:
+    """Returns the ids of the grants that a record is about; of a large revoke, the first 2,000."""
+    if grant_id := record.get("grant_id"):
+        return [str(grant_id)]
+    revocations = record.get("revocations") or [record.get("revocation_id", "")]
+    conditions: list[Condition] = []
+    if any(revocations):
+        conditions.append(grants.c.revocation_id.in_([str(one) for one in revocations]))
+    if names := record.get("grants"):
+        conditions.append(grants.c.grant_id.in_([str(name).rpartition("/")[2] for name in names[:MOST_OF_A_RECORD]]))
+    if approval_id := record.get("approval_id"):
+        conditions.append(grants.c.approval_id == str(approval_id))
+    if not conditions:
+        return []
+    query = select(grants.c.grant_id).where(or_(*conditions)).order_by(grants.c.grant_id).limit(MOST_OF_A_RECORD)
+    return [str(name) for name in connection.execute(query).scalars()]

@@ -1,19 +1,28 @@
 """May this operator do that? The policy says so, or the configuration names an administrator; either is on record."""
 
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Final
 
 from remit_server.application.oversight.admitting import called
 from remit_server.application.oversight.ports import AdminPolicy, Records
-from remit_server.application.ports import Clock
+from remit_server.application.ports import Clock, Revision
 from remit_server.domain.administration import EVERYTHING, AdminAllow, AdminDecision, AdminDeny, Visibility, admin_input
+from remit_server.domain.decision import DecisionInput
 from remit_server.domain.errors import Denied, Reason, told_of
+from remit_server.domain.lifecycle_records import OperatorCalled
 from remit_server.domain.operator import Operator
 from remit_server.domain.revocation import Target
 
 # What an administrator may do whatever the policy says, also while there is no policy that says anything.
 ALWAYS: Final = frozenset({"GrantService.RevokeGrants", "GrantService.ListBlocks", "AuditService.VerifyChain"})
 ADMINISTRATOR: Final = "ADMINISTRATOR"
+Check = Callable[[Visibility], Awaitable[None]]
+
+
+async def _nothing(_: Visibility) -> None:
+    """Holds a call against nothing more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,28 +43,47 @@ class Authorize:
         block: bool = False,
         about: str = "",
         whole: bool = False,
+        check: Check = _nothing,
     ) -> Visibility:
         """Returns which grants the caller sees; `whole` asks for one who sees everything.
 
-        Raises Denied(NOT_AUTHORIZED), or Outage(POLICY_UNAVAILABLE), or Outage(LEDGER_UNAVAILABLE).
+        `check` holds the call against what the caller sees, before it is on record as allowed. Raises
+        Denied(NOT_AUTHORIZED), what `check` raises, Outage(POLICY_UNAVAILABLE), or Outage(LEDGER_UNAVAILABLE).
         """
+        call = partial(called, operator, rpc, about=about)
         if operator.name in self.administrators and rpc in ALWAYS:
-            await self.records.record(called(operator, rpc, allowed=True, reason=ADMINISTRATOR, about=about))
-            return EVERYTHING
-        revision = self.policy.active
-        question = admin_input(operator, rpc, target=target, block=block, now=self.clock.now())
+            visibility, call = EVERYTHING, partial(call, reason=ADMINISTRATOR)
+        else:
+            revision = self.policy.active
+            call = partial(call, revision=revision.digest)
+            question = admin_input(operator, rpc, target=target, block=block, now=self.clock.now())
+            visibility = await self._by_policy(revision, question, operator, call=call, whole=whole)
+        try:
+            await check(visibility)
+        except Exception as error:
+            await self.records.record(call(reason=told_of(error).reason.value))
+            raise
+        await self.records.record(call(allowed=True))
+        return visibility
+
+    async def _by_policy(
+        self,
+        revision: Revision,
+        question: DecisionInput,
+        operator: Operator,
+        *,
+        call: Callable[..., OperatorCalled],
+        whole: bool,
+    ) -> Visibility:
+        """Returns what policy lets the caller see; a no, and an engine without an answer, is on record."""
         try:
             decision = await self.policy.administer(revision, question)
         except Exception as error:
-            reason = told_of(error).reason.value
-            await self.records.record(called(operator, rpc, reason=reason, revision=revision.digest, about=about))
+            await self.records.record(call(reason=told_of(error).reason.value))
             raise
         answer = _answered(decision, operator, whole=whole)
-        allowed, reason = (True, "") if isinstance(answer, Visibility) else (False, _codes(decision))
-        await self.records.record(
-            called(operator, rpc, allowed=allowed, reason=reason, revision=revision.digest, about=about)
-        )
         if isinstance(answer, Denied):
+            await self.records.record(call(reason=_codes(decision)))
             raise answer
         return answer
 

@@ -7,7 +7,7 @@ from typing import Protocol
 
 from remit_server.application.ports import Revision
 from remit_server.domain.administration import AdminDecision, Visibility
-from remit_server.domain.audit import AuditRecord
+from remit_server.domain.audit import AuditRecord, ChainBroken, ChainedEvent, ChainIntact
 from remit_server.domain.decision import DecisionInput
 from remit_server.domain.errors import Denied
 from remit_server.domain.grant import Grant
@@ -86,4 +86,59 @@ class GrantShelf(Protocol):
         self, wanted: Filter | None, visibility: Visibility, /, *, at_most: int, after: Place | None = None
     ) -> Sequence[Grant]:
         """Returns the newest grants that are wanted and visible; `after` is the place of the last one seen."""
+        ...
+
+    async def changes(self, after: int, until: int, /) -> tuple[int, Sequence["Change"]]:
+        """Returns the grants that records after one place in the chain tell of, as they stand now, and up to where.
+
+        A bounded part of the records is looked at, up to `until` at most.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """A grant that changed, as it stands now, and the place in the chain of the record that tells of it."""
+
+    grant: Grant
+    sequence: int
+
+
+@dataclass(frozen=True, slots=True)
+class TrailFilter:
+    """Which events are meant: of a task, of a kind; empty means all."""
+
+    task_id: str = ""
+    kind: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class TrailPage:
+    """Events, newest first, and before which place the rest is; None when there is no rest."""
+
+    events: Sequence[ChainedEvent]
+    goes_on_before: int | None
+
+
+class Trail(Protocol):
+    """The audit trail, to be read."""
+
+    async def head(self) -> int:
+        """Returns the place of the last event."""
+        ...
+
+    async def grown(self, sequence: int, /) -> int:
+        """Returns the place of the last event once it is behind this one."""
+        ...
+
+    async def after(self, sequence: int, /, *, at_most: int) -> Sequence[ChainedEvent]:
+        """Returns the events behind a place in their order, at most so many."""
+        ...
+
+    async def before(self, sequence: int | None, wanted: TrailFilter, /, *, at_most: int) -> TrailPage:
+        """Returns the events before a place (or the newest), newest first; a bounded part of the chain is looked at."""
+        ...
+
+    async def verify(self) -> ChainIntact | ChainBroken:
+        """Verifies the whole chain."""
         ...

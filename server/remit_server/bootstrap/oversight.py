@@ -1,0 +1,101 @@
+"""Wires the security side: who its operators are, what they may, and the services that they call."""
+
+from collections.abc import Callable, Sequence
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from functools import partial
+
+from remit_server.adapters.database import audit_log
+from remit_server.adapters.database.grant_shelf import DatabaseGrants
+from remit_server.adapters.database.ledger import DatabaseLedger
+from remit_server.adapters.database.own_reader import own_reader
+from remit_server.adapters.database.revocations import DatabaseRevocations
+from remit_server.adapters.database.revoked_operators import RevokedOperators
+from remit_server.adapters.database.trail import DatabaseTrail
+from remit_server.adapters.identity.oidc import TrustedIssuer
+from remit_server.adapters.identity.operators import OperatorAuthentication, operators_verifier
+from remit_server.adapters.identity.spiffe import SpiffeVerifier
+from remit_server.adapters.system_clock import SystemClock, system_entropy
+from remit_server.application.admission import Budget, Places, Rejections
+from remit_server.application.oversight.admitting import OperatorAdmission
+from remit_server.application.oversight.authorizing import Authorize
+from remit_server.application.oversight.ports import AdminPolicy
+from remit_server.application.oversight.revoke import OperatorRevokes
+from remit_server.application.oversight.see_audit import SeeAudit
+from remit_server.application.oversight.see_grants import SeeGrants
+from remit_server.application.revocation.revoke_grants import RevokeGrants
+from remit_server.config.settings import Settings
+from remit_server.transport.grpc.audit_service import AuditService
+from remit_server.transport.grpc.grant_service import GrantService
+from remit_server.transport.grpc.server import Offered
+
+STREAMS_OF_AN_OPERATOR = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Oversight:
+    """The door of the security side and its decisions, for every service that operators call."""
+
+    settings: Settings
+    clock: SystemClock
+    ledger: DatabaseLedger
+    rejections: Rejections
+    issuers: Sequence[TrustedIssuer]
+    policy: AdminPolicy
+
+    @property
+    def authorize(self) -> Authorize:
+        """Decides on calls and records them."""
+        return Authorize(self.policy, self.settings.administrators, self.ledger, self.clock)
+
+    def doors(self) -> Callable[[str, frozenset[str]], OperatorAdmission]:
+        """Returns what makes the door of a service out of its name and its streams; all share budgets and places."""
+        limits = self.settings.limits
+        verifier = operators_verifier(self.issuers, self.clock)
+        spiffe = SpiffeVerifier(self.settings.spiffe_trust_domains, self.clock)
+        authenticate = OperatorAuthentication(self.settings.agents, spiffe, verifier)
+        budget = Budget(self.clock, limits.operator_requests_per_minute, "operator")
+        places = Places(limits.concurrent_calls_per_actor, who="operator")
+        stream_places = Places(STREAMS_OF_AN_OPERATOR, "streams", "operator")
+        revoked = RevokedOperators(self.ledger.store)
+
+        def door(service: str, streams: frozenset[str]) -> OperatorAdmission:
+            return OperatorAdmission(
+                service=service,
+                authenticate=authenticate,
+                revoke_of=revoked,
+                rejections=self.rejections,
+                records=self.ledger,
+                budget=budget,
+                places=places,
+                stream_places=stream_places,
+                streams=streams,
+            )
+
+        return door
+
+
+async def oversee(
+    stack: AsyncExitStack,
+    oversight: Oversight,
+    door: Callable[[str, frozenset[str]], OperatorAdmission],
+    *,
+    wake: Callable[[], None] = lambda: None,
+) -> Sequence[Offered]:
+    """Returns GrantService and AuditService; they read on connections of their own until the stack is left.
+
+    `wake` tells whoever writes to AWS that there is something to be told.
+    """
+    url = oversight.settings.database_url
+    reads = await stack.enter_async_context(own_reader(url))
+    trail = DatabaseTrail(reads, partial(audit_log.verify, url))
+    shelf = DatabaseGrants(reads)
+    revocations = DatabaseRevocations(oversight.ledger.store)
+    authorize = oversight.authorize
+    grants = GrantService(
+        admit=door("GrantService", frozenset({"WatchGrants"})),
+        see=SeeGrants(authorize, shelf, trail),
+        revokes=OperatorRevokes(authorize, shelf, RevokeGrants(revocations, system_entropy, wake), revocations),
+    )
+    audit = AuditService(admit=door("AuditService", frozenset({"WatchEvents"})), see=SeeAudit(authorize, trail))
+    return (grants.offered, audit.offered)
