@@ -36,10 +36,12 @@ from remit_server.application.hearing import Hearing
 from remit_server.application.issue_credentials import IssueCredentials
 from remit_server.application.lifecycle import renew_credentials
 from remit_server.application.lifecycle.renew_credentials import RenewCredentials
+from remit_server.application.oversight.ports import WholePolicy
 from remit_server.application.ports import AssumeRole, Policy, Revision
 from remit_server.application.preview_credentials import PreviewCredentials
 from remit_server.application.sweep import Sweep
 from remit_server.bootstrap.events import hear_events
+from remit_server.bootstrap.oversight import Oversight, oversee
 from remit_server.bootstrap.sts import follow_own_issuer, reach_sts
 from remit_server.config.settings import Settings
 from remit_server.domain.audit import GatewayStarted
@@ -107,12 +109,22 @@ async def running_gateway(
         rejections = Rejections(ledger, clock)
         issuer = await follow_own_issuer(stack, settings.own_issuer)
         sts = reach_sts(stack, settings, clock, issuer)
+        issuers = _issuers(stack, settings, clock)
         service = await _service(
-            stack, settings, clock=clock, ledger=ledger, policy=policy, rejections=rejections, sts=sts
+            stack,
+            settings,
+            clock=clock,
+            ledger=ledger,
+            policy=policy,
+            rejections=rejections,
+            sts=sts,
+            issuers=issuers,
         )
+        oversight = Oversight(settings, clock, ledger, rejections, issuers, policy)
+        overseen = await oversee(stack, oversight, oversight.doors())
         await _sweeping(stack, Sweep(ledger, rejections, clock, unsettled_for=clock.unsettled_for))
         server = GrpcServer(
-            [service.offered],
+            [service.offered, *overseen],
             concurrent_calls=settings.limits.concurrent_calls,
             streams=settings.limits.streams,
             with_reflection=settings.reflection,
@@ -152,7 +164,7 @@ def _started(settings: Settings, revision: Revision, seat: Seat) -> GatewayStart
     )
 
 
-async def _policy(stack: AsyncExitStack, settings: Settings, bundle: Bundle | None, seat: Seat) -> Policy:
+async def _policy(stack: AsyncExitStack, settings: Settings, bundle: Bundle | None, seat: Seat) -> WholePolicy:
     """Starts the engine on the bundle; it has refused a stranger before this returns."""
     if bundle is None:
         roles = [role.arn for role in settings.roles]
@@ -172,6 +184,15 @@ async def _policy(stack: AsyncExitStack, settings: Settings, bundle: Bundle | No
     return server
 
 
+def _issuers(stack: AsyncExitStack, settings: Settings, clock: SystemClock) -> Sequence[TrustedIssuer]:
+    """Returns the issuers with their keys, which begin to be fetched."""
+    keys = [IssuerKeys.over_https(item, clock) for item in settings.issuers]
+    for held in keys:
+        held.begin()
+        stack.push_async_callback(held.close)
+    return [TrustedIssuer(item.settings, item) for item in keys]
+
+
 async def _service(
     stack: AsyncExitStack,
     settings: Settings,
@@ -181,13 +202,10 @@ async def _service(
     policy: Policy,
     rejections: Rejections,
     sts: AssumeRole,
+    issuers: Sequence[TrustedIssuer],
 ) -> CredentialService:
     """Wires the use cases to what they need."""
-    keys = [IssuerKeys.over_https(item, clock) for item in settings.issuers]
-    for held in keys:
-        held.begin()
-        stack.push_async_callback(held.close)
-    verifier = OidcVerifier([TrustedIssuer(item.settings, item) for item in keys], clock)
+    verifier = OidcVerifier(issuers, clock)
     spiffe = SpiffeVerifier(settings.spiffe_trust_domains, clock)
     forbidden = tuple(str(action) for action in settings.forbidden_extra)
     deliberate = Deliberation(Ceilings.of(settings.roles, forbidden, settings.ceilings_digest))

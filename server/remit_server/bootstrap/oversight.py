@@ -86,9 +86,9 @@ async def oversee(
 
     `wake` tells whoever writes to AWS that there is something to be told.
     """
-    url = oversight.settings.database_url
-    reads = await stack.enter_async_context(own_reader(url))
-    trail = DatabaseTrail(reads, partial(audit_log.verify, url))
+    url, password_file = oversight.settings.database_url, oversight.settings.database_password_file
+    reads = await stack.enter_async_context(own_reader(url, password_file=password_file))
+    trail = DatabaseTrail(reads, partial(audit_log.verify, url, password_file=password_file))
     shelf = DatabaseGrants(reads)
     revocations = DatabaseRevocations(oversight.ledger.store)
     authorize = oversight.authorize

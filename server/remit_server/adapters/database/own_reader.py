@@ -43,9 +43,9 @@ class OwnReader:
 
 
 @asynccontextmanager
-async def own_reader(url: str | Path) -> AsyncIterator[OwnReader]:
+async def own_reader(url: str | Path, *, password_file: Path | None = None) -> AsyncIterator[OwnReader]:
     """Opens the ledger for reading and closes it at the end of the block; raises DatabaseRefused."""
-    database = open_for_reading(url)
+    database = open_for_reading(url, password_file=password_file)
     try:
         yield OwnReader(database)
     finally:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
-from remit_server.application.ports import Revision
+from remit_server.application.ports import Policy, Revision
 from remit_server.domain.administration import AdminDecision, Visibility
 from remit_server.domain.audit import AuditRecord, ChainBroken, ChainedEvent, ChainIntact
 from remit_server.domain.decision import DecisionInput
@@ -61,6 +61,10 @@ class AdminPolicy(Protocol):
         Raises Outage(POLICY_UNAVAILABLE) for anything else, Outage(OVERLOADED) when too many questions wait.
         """
         ...
+
+
+class WholePolicy(Policy, AdminPolicy, Protocol):
+    """The security team's Rego on both sides."""
 
 
 @dataclass(frozen=True, slots=True)
