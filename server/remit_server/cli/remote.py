@@ -70,7 +70,10 @@ def calls_a_gateway(command: "Callable[Concatenate[OperatorClient, P], None]") -
     signature = inspect.signature(command)
     _, *own = signature.parameters.values()
     kind = inspect.Parameter.KEYWORD_ONLY
-    shared = [inspect.Parameter(name, kind, default=default) for name, (_, default) in _OPTIONS.items()]
+    shared = [
+        inspect.Parameter(name, kind, default=default, annotation=annotation)
+        for name, (annotation, default) in _OPTIONS.items()
+    ]
 
     @functools.wraps(command)
     def run(**values: Any) -> None:
