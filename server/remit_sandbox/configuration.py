@@ -35,6 +35,7 @@ actors = true
 allowed_hosts = ["127.0.0.1"]
 ca_file = {authority}
 source_claim = "email"
+operator_audience = "remit-operators"
 
 {agents}
 [[agents]]

@@ -27,6 +27,7 @@ from remit_sandbox.signing_keys import Algorithm, SigningKeys
 
 HOST = "127.0.0.1"
 AUDIENCE = "remit"
+OPERATORS = "remit-operators"  # the client by which operators sign in, and the audience of their tokens
 TOKEN_LIFETIME = timedelta(minutes=30)
 _LARGEST_FORM = 4096
 _CLIENT_ID = re.compile(r"[A-Za-z0-9._-]{1,64}", re.ASCII)
@@ -133,6 +134,10 @@ class LocalIssuer:
         usual = {**self._common(client_id, audience, lifetime), "azp": client_id, "client_id": client_id}
         return self._sign({**usual, **claims}, algorithm, headers)
 
+    def operator_token(self, subject: str, **more: Any) -> str:
+        """Returns a person's token for the gateway's security side; further arguments as in `token`."""
+        return self.token(subject, **{"client_id": OPERATORS, "audience": OPERATORS, **more})
+
     def _common(self, subject: str, audience: str | list[str], lifetime: timedelta) -> dict[str, Any]:
         now = int(self._clock())
         expiry = now + int(lifetime.total_seconds())
@@ -191,7 +196,10 @@ class LocalIssuer:
             return _refusal(400, "invalid_request", "`client_id` must be 1 to 64 letters, digits, dots, _ or -")
         if user is not None and user not in self._people:
             return _refusal(400, "invalid_grant", f"`user` must be one of: {', '.join(self._people)}")
-        token = self.agent_token(client_id) if user is None else self.token(user, client_id=client_id)
+        audience = OPERATORS if client_id == OPERATORS else AUDIENCE
+        token = (
+            self.agent_token(client_id) if user is None else self.token(user, client_id=client_id, audience=audience)
+        )
         no_store = {"Cache-Control": "no-store"}
         if request.headers.get("Accept") == "text/plain":
             return web.Response(text=token, headers=no_store)

@@ -57,8 +57,8 @@ class SeeAudit:
 
     async def watched(self, operator: Operator, from_sequence: int) -> AsyncGenerator[ChainedEvent, None]:
         """Yields every event from a place in the chain on, those to come as they are written; from now on for 0."""
-        await self.authorize(operator, WATCH, about=f"from {from_sequence}" if from_sequence else "", whole=True)
         seen = from_sequence - 1 if from_sequence else await self.trail.head()
+        await self.authorize(operator, WATCH, about=f"from {from_sequence}" if from_sequence else "", whole=True)
         while True:
             await self.trail.grown(seen)
             for event in await self.trail.after(seen, at_most=READ_AT_ONCE):

@@ -66,8 +66,8 @@ class SeeGrants:
 
     async def watched(self, operator: Operator, text: str, wanted: Filter | None) -> AsyncGenerator[Change, None]:
         """Yields every grant that changes from now on, as it stands then, for as long as the caller listens."""
+        sequence = await self.trail.head()  # before the record, so that what comes after the record is not missed
         visibility = await self.authorize(operator, WATCH, about=text)
-        sequence = await self.trail.head()
         while True:
             sequence, changes = await self.shelf.changes(sequence, await self.trail.grown(sequence))
             for change in changes:
