@@ -25,5 +25,6 @@ async def watch_tasks(stack: AsyncExitStack, ledger: DatabaseLedger, clock: Syst
 
 def sweep_of(ledger: DatabaseLedger, rejections: Rejections, clock: SystemClock) -> Sweep:
     """Returns the housekeeping of one process."""
-    also = (DatabaseRenewals(ledger.store).sweep, DatabaseLeases(ledger.store).sweep)
+    store = ledger.store
+    also = (DatabaseRenewals(store).sweep, DatabaseLeases(store).sweep, DatabaseSignals(store).prune)
     return Sweep(ledger, rejections, clock, unsettled_for=clock.unsettled_for, also=also)

@@ -1,8 +1,9 @@
 """The `Signals` port on the ledger's database: what every process hears of, in the order of the chain."""
 
 from collections.abc import Sequence
+from datetime import datetime, timedelta
 
-from sqlalchemy import Connection, bindparam, func, select
+from sqlalchemy import Connection, bindparam, delete, func, select
 
 from remit_server.adapters.database.prepared import Prepared
 from remit_server.adapters.database.store import Store
@@ -10,10 +11,16 @@ from remit_server.adapters.database.tables import signals
 from remit_server.application.lifecycle.ports import Signal
 
 AT_ONCE = 500
+KEPT_FOR = timedelta(hours=1)
+PRUNED_AT_ONCE = 10_000
 
 _LATEST = select(func.max(signals.c.sequence))
 _SINCE = Prepared(
     select(signals).where(signals.c.sequence > bindparam("sequence")).order_by(signals.c.sequence).limit(AT_ONCE)
+)
+_PRUNE = delete(signals).where(
+    signals.c.sequence.in_(select(signals.c.sequence).order_by(signals.c.sequence).limit(PRUNED_AT_ONCE)),
+    signals.c.time < bindparam("before"),
 )
 
 
@@ -36,3 +43,8 @@ class DatabaseSignals:
             return [Signal(row["sequence"], row["kind"], row["task_id"], row["time"]) for row in rows]
 
         return await self._store.read(read)
+
+    async def prune(self, now: datetime) -> int:
+        """Forgets what every process has heard long ago, the oldest 10,000 at most; returns how many."""
+        before = now - KEPT_FOR
+        return await self._store.commit(lambda batch: batch.connection.execute(_PRUNE, {"before": before}).rowcount)
