@@ -94,6 +94,12 @@ class ConfigurationFolder:
             (folder / "secrets" / name).chmod(0o600)
         (folder / "secrets/issuer").mkdir()
         put_key(folder / "secrets/issuer/active.pem", ec_key())
+        for name, value in (
+            ("notifications", "0123456789abcdef" * 2),
+            ("slack-url", "https://hooks.slack.example/T0/B0/x"),
+        ):
+            (folder / "secrets" / name).write_text(f"{value}\n")
+            (folder / "secrets" / name).chmod(0o600)
         shutil.copytree(DEPLOY / "ceilings", folder / "ceilings")
         shutil.copytree(DEPLOY.parent / "policies", folder / "policies")
         return cls(folder)

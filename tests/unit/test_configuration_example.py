@@ -170,5 +170,5 @@ def test_the_example_needs_nothing_that_is_not_beside_it(tmp_path: Path) -> None
 
     named = {mistake.place.rpartition(".")[2] for mistake in raised.value.mistakes}
     files = {"certificate_file", "key_file", "client_ca_file", "ceiling_file", "signing_key_file"}
-    secrets = {"access_token_file", "secret_files[0]", "token_file"}
+    secrets = {"access_token_file", "secret_files[0]", "token_file", "secret_file", "url_file"}
     assert named == {*files, *secrets, "bundle", "url"}

@@ -16,6 +16,7 @@ from remit_server.config import (
     loading_policy,
     loading_serving,
 )
+from remit_server.config.approval_shapes import NotificationTable
 from remit_server.config.files import Files
 from remit_server.config.mistakes import ConfigurationError, Mistake, Notes
 from remit_server.config.settings import AgentSettings, Settings
@@ -73,6 +74,8 @@ def _settings(path: Path, source: Source, files: Files) -> Settings | None:
     forbidden = loading_cloud.forbidden(shapes["forbidden"], notes) if shapes["forbidden"] else ()
     policy = loading_policy.policy(shapes["policy"], files) if shapes["policy"] else None
     database = loading_serving.database(shapes["database"], files) if shapes["database"] else None
+    receivers = tables(source, "notifications", NotificationTable, notes)
+    notifications = loading_approvals.notifications(receivers, files)
     if notes.mistakes or aws is None or policy is None or database is None:
         return None
     ceilings_digest = _ceilings_digest(roles, forbidden)
@@ -96,6 +99,7 @@ def _settings(path: Path, source: Source, files: Files) -> Settings | None:
         events=events,
         approvals=loading_approvals.approvals(shapes["approvals"]),
         own_issuer=own_issuer,
+        notifications=notifications,
     )
 
 

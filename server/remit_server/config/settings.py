@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
 
-from remit_server.config.approval_settings import ApprovalSettings
+from remit_server.config.approval_settings import ApprovalSettings, NotificationSettings
 from remit_server.config.event_settings import EventSettings
 from remit_server.config.identity_settings import AgentSettings, Binding, ClaimProfile, IssuerSettings
 from remit_server.domain.entitlement import Role
@@ -149,5 +149,6 @@ class Settings:
     administrators: frozenset[str] = frozenset()
     events: EventSettings = field(default_factory=EventSettings)
     approvals: ApprovalSettings = field(default_factory=ApprovalSettings)
+    notifications: tuple[NotificationSettings, ...] = ()
     database_password_file: Path | None = None
     own_issuer: OwnIssuerSettings | None = None

@@ -5,7 +5,7 @@ What spans keys or needs the disk is checked afterwards. `docs/configuration.md`
 
 from typing import Final, Literal
 
-from remit_server.config.approval_shapes import ApprovalTable
+from remit_server.config.approval_shapes import ApprovalTable, NotificationTable
 from remit_server.config.event_shapes import EVENT_LISTS
 from remit_server.config.http_shapes import HttpListenerTable, OwnIssuerTable
 from remit_server.config.table_shape import Table
@@ -271,8 +271,11 @@ LISTS: Final[dict[str, type[Table]]] = {
     "agents": AgentTable,
     "roles": RoleTable,
     **EVENT_LISTS,
+    "notifications": NotificationTable,
 }
-OPTIONAL: Final = frozenset({"limits", "forbidden", "agents", "administrators", "approvals", *EVENT_LISTS})
+OPTIONAL: Final = frozenset(
+    {"limits", "forbidden", "agents", "administrators", "approvals", "notifications", *EVENT_LISTS}
+)
 SECRETS: Final = {
     "aws.secret_access_key": "aws.secret_access_key_file",
     "aws.session_token": "aws.session_token_file",

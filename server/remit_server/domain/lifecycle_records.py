@@ -220,6 +220,18 @@ class ReviewOutstanding(AuditRecord):
 
 
 @dataclass(frozen=True, slots=True)
+class NotificationGivenUp(AuditRecord):
+    """A receiver took no message about the record of this sequence for a day: it is not told of it any more."""
+
+    kind: ClassVar[str] = "notification_given_up"
+    receiver: str
+    notified: str
+    sequence_told_of: int
+    attempts: int
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
 class OperatorCalled(AuditRecord):
     """Somebody of the security side called, and what came of it."""
 

@@ -8,12 +8,14 @@ from typing import Any, TypeVar
 from sqlalchemy import Connection, bindparam, select, update
 from sqlalchemy.dialects.postgresql import insert  # its ON CONFLICT is also SQLite's; a test holds both to it
 
+from remit_server.adapters.database.approval_tables import notifications
 from remit_server.adapters.database.prepared import Prepared, run_text
 from remit_server.adapters.database.tables import audit_events, audit_head, audit_inputs, signals
 from remit_server.application.ports import Clock
 from remit_server.domain.audit import AuditRecord, ChainedEvent, bounded, chained
-from remit_server.domain.decision import DecisionInput
+from remit_server.domain.decision import DecisionInput, canonical_json
 from remit_server.domain.errors import RemitError
+from remit_server.domain.notification import told_of
 
 T = TypeVar("T")
 
@@ -26,6 +28,10 @@ _MOVE_HEAD = Prepared(
 )
 _ADD_EVENT = Prepared(insert(audit_events))
 _ADD_SIGNAL = Prepared(insert(signals))
+_ADD_NOTICE = Prepared(
+    insert(notifications),
+    columns=("receiver", "kind", "body", "create_time", "next_time", "attempts", "deliver_time"),
+)
 _ADD_INPUT = Prepared(insert(audit_inputs).on_conflict_do_nothing())
 
 
@@ -78,6 +84,7 @@ def write_batch(
         if heard := [_signal_row(row) for row, record in zip(rows, batch.records, strict=True) if record.signals]:
             _ADD_SIGNAL.run_each(connection, heard)
             _ring(connection, sequence + len(rows))
+        _tell(connection, rows, batch.records)
         moved = {"from_sequence": sequence, "to_sequence": sequence + len(rows), "to_hash": head}
         if _MOVE_HEAD.run(connection, moved) != 1:
             raise RuntimeError("the head of the audit chain moved under its lock")
@@ -100,6 +107,25 @@ def _event_row(event: ChainedEvent, record: AuditRecord) -> dict[str, Any]:
         "previous_hash": event.previous_hash,
         "event_hash": event.event_hash,
         "task_id": bounded(getattr(record, "task_id", "")),
+    }
+
+
+def _tell(connection: Connection, rows: list[dict[str, Any]], records: list[AuditRecord]) -> None:
+    """Puts what people are told of into the outbox."""
+    if told := [_notice_row(row, record) for row, record in zip(rows, records, strict=True) if told_of(record)]:
+        _ADD_NOTICE.run_each(connection, told)
+
+
+def _notice_row(event: dict[str, Any], record: AuditRecord) -> dict[str, Any]:
+    """Returns the row by which people are told of an event, once it is known who is (outbox.py)."""
+    return {
+        "receiver": "",
+        "kind": told_of(record),
+        "body": canonical_json({"sequence": event["sequence"], "record": record.body()}),
+        "create_time": event["time"],
+        "next_time": None,
+        "attempts": 0,
+        "deliver_time": None,
     }
 
 

@@ -1,0 +1,38 @@
+"""Wires what tells people: the outbox, and a sender for each receiver."""
+
+import asyncio
+import contextlib
+import secrets
+from contextlib import AsyncExitStack
+
+from remit_server.adapters.database.holding import DatabaseHolds
+from remit_server.adapters.database.outbox import DatabaseOutbox
+from remit_server.adapters.database.store import Store
+from remit_server.adapters.system_clock import SystemClock, system_entropy
+from remit_server.adapters.webhooks.sending import WebhookSender
+from remit_server.application.notifications.deliver import Deliver, Receiver
+from remit_server.config.approval_settings import NotificationSettings
+
+_RANDOM = secrets.SystemRandom()
+
+
+async def tell_people(
+    stack: AsyncExitStack, receivers: tuple[NotificationSettings, ...], store: Store, clock: SystemClock
+) -> None:
+    """Starts to deliver notifications, until the stack is left; without receivers what happened is just dropped."""
+    deliver = Deliver(
+        outbox=DatabaseOutbox(store),
+        receivers={one.name: Receiver(one.kinds, WebhookSender.of(one, clock)) for one in receivers},
+        hold=DatabaseHolds(store),
+        holder=system_entropy(16).hex(),
+        clock=clock,
+        jitter=_RANDOM.random,
+    )
+    task = asyncio.create_task(deliver())
+
+    async def stop() -> None:
+        task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await task
+
+    stack.push_async_callback(stop)
