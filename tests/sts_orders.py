@@ -31,13 +31,13 @@ READ_2026 = "arn:aws:s3:::reports/2026/*"
 END = f"{CLOCK.now() + timedelta(hours=6):%Y-%m-%dT%H:%M:%SZ}"
 
 
-def a_policy(resource: str = READ_2026) -> str:
-    """Returns a session policy that reads this resource, with its guards and its time guard, written by hand."""
+def a_policy(resource: str = READ_2026, action: str = "s3:GetObject") -> str:
+    """Returns a session policy for this action on this resource, with its guards and time guard, written by hand."""
     direct = {"BoolIfExists": {"aws:ViaAWSService": "false"}}
     statements = [
-        {"Effect": "Allow", "Action": "s3:GetObject", "Resource": resource},
-        {"Effect": "Deny", "NotAction": "s3:GetObject", "Resource": "*", "Condition": direct},
-        {"Effect": "Deny", "Action": "s3:GetObject", "NotResource": resource, "Condition": direct},
+        {"Effect": "Allow", "Action": action, "Resource": resource},
+        {"Effect": "Deny", "NotAction": action, "Resource": "*", "Condition": direct},
+        {"Effect": "Deny", "Action": action, "NotResource": resource, "Condition": direct},
         {
             "Effect": "Deny",
             "Action": "*",
