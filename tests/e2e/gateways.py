@@ -24,7 +24,7 @@ from remit_sandbox import tethered
 from remit_sandbox.certificates import KeyPair
 from remit_sandbox.sandbox import Sandbox
 
-_SERVING = re.compile(r'"serving on (?P<mtls>[0-9.:]+), (?P<bearer>[0-9.:]+) under')
+_SERVING = re.compile(r'"serving on (?P<mtls>[0-9.:]+), (?P<bearer>[0-9.:]+)(, [0-9.:]+ \(HTTP\))? under')
 START_SECONDS = 60.0
 PLENTY = {"requests_per_minute": 100_000, "previews_per_minute": 100_000}
 Q3 = remit.Capability("s3.read_prefix", bucket="reports", prefix="2026/q3/")
