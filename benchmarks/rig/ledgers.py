@@ -1,20 +1,17 @@
-"""Ledgers of a size: filled by plain inserts, as a gateway would have left them after so many grants."""
+"""Ledgers of a size: what is over is written by the database itself, what lives by plain inserts."""
 
-import asyncio
 import itertools
 from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any
 
-from sqlalchemy import Connection, insert
+from sqlalchemy import Connection, Table, insert, text
 
 from remit_server.adapters.database.engine import Database
-from remit_server.adapters.database.ledger import open_ledger
 from remit_server.adapters.database.prepared import Prepared
 from remit_server.adapters.database.rows import GRANT_COLUMNS, ISSUANCE_COLUMNS, TASK_COLUMNS
 from remit_server.adapters.database.tables import grants, issuances, requests, tasks
-from remit_server.adapters.system_clock import SystemClock
 from remit_server.domain.session_names import revision_part, subject_part
 
 ISSUER = "https://bench.example"
@@ -22,25 +19,91 @@ ACCOUNT = "111122223333"
 REVISION = "b" * 64
 ACTOR = "spiffe://bench.example/agent"
 AT_ONCE = 5_000
+PARTS = 100_000
 _POLICY = '{"Version":"2012-10-17","Statement":[]}'
 _ADD_TASK = Prepared(insert(tasks), columns=TASK_COLUMNS)
 _ADD_GRANT = Prepared(insert(grants), columns=GRANT_COLUMNS)
 _ADD_ISSUANCE = Prepared(insert(issuances), columns=ISSUANCE_COLUMNS)
 _ADD_REQUEST = Prepared(insert(requests))
+_NUMBERS = {
+    "sqlite": "WITH RECURSIVE n(i) AS (SELECT {first} UNION ALL SELECT i + 1 FROM n WHERE i < {last})",
+    "postgresql": "WITH n AS (SELECT generate_series({first}, {last}) AS i)",
+}
+_PAD = {"sqlite": "printf('%0{width}d', {what})", "postgresql": "lpad(({what})::text, {width}, '0')"}
+
+
+def fill_with_what_is_over(database: Database, count: int) -> None:
+    """Writes so many tasks, each with a grant that is over, its issuance and its request."""
+    for first in range(1, count + 1, PARTS):
+        database.write_now(partial(_over, first, min(first + PARTS - 1, count)))
+
+
+def _over(first: int, last: int, connection: Connection) -> None:
+    """Has the database write the rows of these numbers."""
+    dialect = connection.dialect.name
+    numbers = _NUMBERS[dialect].format(first=first, last=last)
+
+    def pad(what: str, width: int) -> str:
+        return _PAD[dialect].format(what=what, width=width)
+
+    day, second = pad("i % 28 + 1", 2), pad("i % 60", 2)
+    time = f"'2026-10-' || {day} || 'T12:{{}}:' || {second} || '.000000+00:00'"
+    start, end, key = time.format("00"), time.format("15"), pad("i", 26)
+    state = "CASE WHEN i % 10 = 0 THEN 'REVOKED' ELSE 'EXPIRED' END"
+    shared = {"subject_issuer": f"'{ISSUER}'", "subject_id": "'user-' || (i % 5000)", "actor_id": f"'{ACTOR}'"}
+    digests = {"session_policy_digest": f"'{'a' * 64}'", "policy_revision": f"'{REVISION}'"}
+    task = {"task_id": key, "purpose": "'bench'", "labels": "'{}'", "state": "'LIVE'", "grants_so_far": "1"}
+    grant = {
+        "grant_id": key,
+        "task_id": key,
+        "state": state,
+        "state_time": end,
+        "role_arn": f"'arn:aws:iam::{ACCOUNT}:role/remit-reports'",
+        "region": "'eu-central-1'",
+        "session_policy": f"'{_POLICY}'",
+        "entitlements": "'[]'",
+        "ceiling_digest": f"'{'c' * 64}'",
+        "source_identity": "'bench'",
+        "tags": "'[]'",
+        "issue_time": start,
+        "expire_time": end,
+        "unguarded": "'[]'",
+        "outlives_task": "false",
+        "account": f"'{ACCOUNT}'",
+    }
+    issuance = {"grant_id": key, "access_key_id": f"'ASIA' || {pad('i', 16)}", "issue_time": start, "expire_time": end}
+    request = {"actor_id": f"'{ACTOR}'", "request_id": key, "content_hash": "'1'", "grant_id": key, "write_time": start}
+    for table, columns in (
+        (tasks, {**shared, **task, "start_time": start, "end_time": end}),
+        (grants, {**shared, **digests, **grant}),
+        (issuances, {**digests, **issuance}),
+        (requests, request),
+    ):
+        _insert(connection, table, columns, numbers)
+
+
+def _insert(connection: Connection, table: Table, columns: dict[str, str], numbers: str) -> None:
+    """Inserts a row for each number."""
+    named, values = ", ".join(columns), ", ".join(columns.values())
+    if connection.dialect.name == "sqlite":
+        statement = f"INSERT INTO {table.name} ({named}) {numbers} SELECT {values} FROM n"  # noqa: S608 - no input
+    else:
+        statement = f"{numbers} INSERT INTO {table.name} ({named}) SELECT {values} FROM n"  # noqa: S608 - no input
+    connection.execute(text(statement.replace(":", r"\:")))
+
+
+def fill_with_what_lives(database: Database, count: int, subject: str = "alice", first: int = 1 << 30) -> None:
+    """Writes so many tasks of a subject, each with a grant that lives for a quarter of an hour from now on."""
+    now = datetime.now(UTC)
+    for numbers in _parts(range(first, first + count)):
+        database.write_now(partial(_live, numbers, subject, now))
 
 
 def base32(number: int) -> str:
     """Returns an id in the ledger's form, in the order of the numbers."""
     digits = "abcdefghijklmnopqrstuvwxyz234567"
-    text = "".join(digits[(number >> (5 * place)) & 31] for place in range(7, -1, -1))
-    return f"{'a' * 18}{text}"
-
-
-def fill(database: Database, *, over: int, live: int, subject: str = "alice", first: int = 0) -> None:
-    """Writes so many grants that are over and so many that live, a task each; the live ones are this subject's."""
-    now = datetime.now(UTC)
-    for numbers in _parts(range(first, first + over + live)):
-        database.write_now(partial(_write, numbers, first + over, subject, now))
+    written = "".join(digits[(number >> (5 * place)) & 31] for place in range(7, -1, -1))
+    return f"{'a' * 18}{written}"
 
 
 def _parts(numbers: Iterable[int]) -> Iterator[list[int]]:
@@ -49,20 +112,19 @@ def _parts(numbers: Iterable[int]) -> Iterator[list[int]]:
         yield part
 
 
-def _write(numbers: list[int], first_live: int, subject: str, now: datetime, connection: Connection) -> None:
+def _live(numbers: list[int], subject: str, now: datetime, connection: Connection) -> None:
     """Writes the rows of these grants."""
-    rows = [_rows(number, subject if number >= first_live else f"user-{number % 5_000}", now) for number in numbers]
+    rows = [_rows(number, subject, now) for number in numbers]
     for place, add in enumerate((_ADD_TASK, _ADD_GRANT, _ADD_ISSUANCE, _ADD_REQUEST)):
         add.run_each(connection, [row[place] for row in rows])
 
 
-def _rows(number: int, subject: str, now: datetime) -> tuple[dict[str, Any], ...]:
+def _rows(number: int, subject: str, start: datetime) -> tuple[dict[str, Any], ...]:
     """Returns the rows of a task, its grant, its issuance and its request."""
-    lives = not subject.startswith("user-")
-    start = now if lives else now - timedelta(days=30) + timedelta(seconds=number % 2_000_000)
     end = start + timedelta(minutes=15)
     who = {"subject_issuer": ISSUER, "subject_id": subject, "actor_id": ACTOR}
     key, part = base32(number), subject_part(ISSUER, subject)
+    digests = {"session_policy_digest": "a" * 64, "policy_revision": REVISION}
     task = {
         **who,
         "task_id": key,
@@ -73,14 +135,13 @@ def _rows(number: int, subject: str, now: datetime) -> tuple[dict[str, Any], ...
         "end_time": start + timedelta(hours=8),
         "grants_so_far": 1,
     }
-    digests = {"session_policy_digest": "a" * 64, "policy_revision": REVISION}
     grant = {
         **dict.fromkeys(GRANT_COLUMNS),
         **who,
         **digests,
         "grant_id": key,
         "task_id": key,
-        "state": "ISSUED" if lives else ("EXPIRED", "REVOKED")[number % 10 == 0],
+        "state": "ISSUED",
         "state_time": start,
         "role_arn": f"arn:aws:iam::{ACCOUNT}:role/remit-reports",
         "region": "eu-central-1",
@@ -101,14 +162,8 @@ def _rows(number: int, subject: str, now: datetime) -> tuple[dict[str, Any], ...
         "subject_part": part,
         "actor_part": "a" * 26,
     }
-    issuance = {
-        **digests,
-        "grant_id": key,
-        "access_key_id": f"ASIA{number:016d}",
-        "issue_time": start,
-        "expire_time": end,
-        "packed_policy_percent": 10,
-    }
+    times = {"issue_time": start, "expire_time": end}
+    issuance = {**digests, **times, "grant_id": key, "access_key_id": f"ASIA{number:016d}", "packed_policy_percent": 10}
     request = {
         "actor_id": ACTOR,
         "request_id": f"request-{number}",
@@ -118,10 +173,3 @@ def _rows(number: int, subject: str, now: datetime) -> tuple[dict[str, Any], ...
         "write_time": start,
     }
     return task, grant, issuance, request
-
-
-async def filled(url: str, *, over: int, live: int, subject: str = "alice", first: int = 0) -> None:
-    """Makes the ledger at the URL and fills it."""
-    async with open_ledger(url, SystemClock(), denying=True) as ledger:
-        database = ledger.store.database
-        await asyncio.to_thread(fill, database, over=over, live=live, subject=subject, first=first)
