@@ -72,7 +72,7 @@ burst = 1000
 max_in_flight = 1024
 
 [database]
-url = "sqlite:///{database}"
+url = "{database_url}"
 
 [limits]
 requests_per_minute = 100000
@@ -202,12 +202,13 @@ class Stage:
 
     @asynccontextmanager
     async def gateway(
-        self, *, entitlements: int = 10, workers: int = 1, core: int | None = None
+        self, *, entitlements: int = 10, workers: int = 1, core: int | None = None, database: str | None = None
     ) -> AsyncIterator[Gateway]:
-        """Serves by `remit-server serve` with a new ledger and a catalogue of so many entitlements."""
+        """Serves by `remit-server serve`, on a new ledger or the one named, with so many entitlements."""
         folder = private_folder(self.folder / f"gateway-{entitlements}-{workers}-{len(os.listdir(self.folder))}")  # noqa: PTH208 - a number
         address = f"{HOST}:{_free_port()}"
-        config = _configuration(self, folder, address, _bundle(folder, entitlements))
+        url = database or f"sqlite:///{folder / 'ledger.sqlite3'}"
+        config = _configuration(self, folder, address, _bundle(folder, entitlements), url)
         arguments = [tethered.__file__, "remit_server", "serve", "--config", str(config)]
         if workers > 1:
             arguments += ["--workers", str(workers)]
@@ -303,7 +304,7 @@ def _bundle(folder: Path, entitlements: int) -> Path:
     return bundle
 
 
-def _configuration(stage: Stage, folder: Path, address: str, bundle: Path) -> Path:
+def _configuration(stage: Stage, folder: Path, address: str, bundle: Path, database_url: str) -> Path:
     """Writes the gateway's configuration and returns its path."""
     roles = []
     for name in ROLES:
@@ -322,7 +323,7 @@ def _configuration(stage: Stage, folder: Path, address: str, bundle: Path) -> Pa
         sts=stage.sts_url,
         access_key_id=ACCESS_KEY_ID,
         secret=write_private(folder / "secret", SECRET_ACCESS_KEY.encode()),
-        database=folder / "ledger.sqlite3",
+        database_url=database_url,
     )
     return write_private(folder / "remit.toml", text.encode())
 
