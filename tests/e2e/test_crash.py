@@ -154,7 +154,7 @@ def crashes(sandbox: Sandbox, alice_token: str, tmp_path_factory: pytest.TempPat
         yield Crashes(folder / "ledger.sqlite3", rounds, relay.session_names)
 
 
-def bodies(ledger: Path, kind: str) -> list[dict[str, Any]]:
+def bodies(ledger: str | Path, kind: str) -> list[dict[str, Any]]:
     """Returns the records of a kind."""
     return [json.loads(event.body_text) for event in events(ledger, kind=kind)]
 
