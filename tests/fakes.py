@@ -17,8 +17,11 @@ from remit_server.adapters.aws.sts_protocol import assume_role_body
 from remit_server.adapters.database.approvals import DatabaseApprovals
 from remit_server.adapters.database.audit_log import AuditLog
 from remit_server.adapters.database.engine import open_for_reading
+from remit_server.adapters.database.leases import DatabaseLeases
 from remit_server.adapters.database.ledger import DatabaseLedger, open_ledger
 from remit_server.adapters.database.renewals import DatabaseRenewals
+from remit_server.adapters.database.signal_log import DatabaseSignals
+from remit_server.adapters.database.task_news import DatabaseTaskNews
 from remit_server.application.admission import Admission, Budget, Places, Rejections
 from remit_server.application.approvals.ask_approval import AskApproval, Pending
 from remit_server.application.ceilings import Ceilings
@@ -26,8 +29,11 @@ from remit_server.application.deliberation import Deliberation
 from remit_server.application.end_task import EndTask
 from remit_server.application.hearing import Hearing
 from remit_server.application.issue_credentials import IssueCredentials, Issued
+from remit_server.application.lifecycle.polling import Polling
 from remit_server.application.lifecycle.renew_credentials import RenewCredentials
 from remit_server.application.lifecycle.renewals import RenewRequest
+from remit_server.application.lifecycle.watch_task import WatchTask
+from remit_server.application.lifecycle.watching import Watching
 from remit_server.application.ports import Revision
 from remit_server.application.preview_credentials import PreviewCredentials
 from remit_server.application.requests import Ask, IssueRequest
@@ -47,6 +53,7 @@ from remit_server.iam import ActionPattern, Condition, Document, ResourcePattern
 ACCOUNT = "111122223333"
 REPORTS_ROLE = f"arn:aws:iam::{ACCOUNT}:role/remit-reports"
 DATA_ROLE = f"arn:aws:iam::{ACCOUNT}:role/remit-data"
+OFTEN = timedelta(seconds=0.02)  # what a gateway does a few times a second, and every other second
 NOON = datetime(2026, 11, 23, 12, 0, 0, tzinfo=UTC)
 
 
@@ -201,6 +208,7 @@ class World:
     preview: PreviewCredentials
     renew: RenewCredentials
     end: EndTask
+    watch: WatchTask
     approvals: DatabaseApprovals
     copilot: Actor = field(init=False)
 
@@ -292,7 +300,10 @@ async def world(
     async with open_ledger(database, clock) as ledger:
         rejections = Rejections(ledger, clock)
         deliberate = Deliberation(Ceilings.of(roles, (), "c" * 64))
-        hearing = Hearing(identity.verify, policy, ledger, deliberate, clock)
+        leases, news = DatabaseLeases(ledger.store), DatabaseTaskNews(ledger.store)
+        watching = Watching(Polling(DatabaseSignals(ledger.store), OFTEN), news, leases, clock, OFTEN)
+        watch = WatchTask(leases, news, watching, ledger, clock)
+        hearing = Hearing(identity.verify, policy, ledger, deliberate, clock, watching.called_for)
         methods = ("IssueCredentials", "PreviewCredentials", "EndTask", "RenewCredentials", "WatchTask")
         budgets = dict.fromkeys(methods, Budget(clock, per_minute))
         admit = Admission(identity.authenticate, rejections, ledger, budgets, Places(per_actor))
@@ -318,6 +329,7 @@ async def world(
             preview,
             renew,
             end,
+            watch,
             approvals,
         )
         deliberate.close()

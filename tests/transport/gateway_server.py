@@ -55,7 +55,9 @@ async def served(
     """Serves the world on a bearer listener on loopback."""
     authority = Authority.create(folder / "tls")
     pair = authority.issue_server(["localhost", "127.0.0.1"])
-    service = CredentialService(world.admit, world.admit_streams, world.issue, world.preview, world.renew, world.end)
+    service = CredentialService(
+        world.admit, world.admit_streams, world.issue, world.preview, world.renew, world.end, world.watch
+    )
     server = GrpcServer(
         [service.offered, *also],
         concurrent_calls=concurrent_calls,
@@ -68,7 +70,10 @@ async def served(
     roots = authority.bundle_path.read_bytes()
     await server.start()
     try:
-        async with grpc.aio.secure_channel(address, grpc.ssl_channel_credentials(roots)) as channel:
+        async with (
+            world.watch.watching.running(),
+            grpc.aio.secure_channel(address, grpc.ssl_channel_credentials(roots)) as channel,
+        ):
             yield Served(world, address, roots, channel, CredentialServiceStub(channel), server)
     finally:
         await server.stop(timedelta(seconds=1))

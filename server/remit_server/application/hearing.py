@@ -3,6 +3,7 @@
 A `Case` is what is known so far; each step returns a fuller one, so that a refusal is recorded with all known by then.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import TypeVar
@@ -91,6 +92,7 @@ class Hearing:
     ledger: Ledger
     deliberate: Deliberation
     clock: Clock
+    called_for: Callable[[TaskId], None] = lambda _: None  # a call for a task keeps its lease
 
     @property
     def ceilings(self) -> Ceilings:
@@ -114,6 +116,7 @@ class Hearing:
             raise Denied(Reason.NOT_FOUND, "no such task of this subject and actor: leave task_id empty to start one")
         if not task.is_live(case.time):
             raise Denied(Reason.GRANT_NOT_LIVE, "the task is over: leave task_id empty to start another")
+        self.called_for(task.task_id)
         return replace(case, task=task)
 
     def questioned(self, case: Case) -> Case:

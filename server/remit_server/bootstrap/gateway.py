@@ -34,16 +34,17 @@ from remit_server.application.deliberation import Deliberation
 from remit_server.application.end_task import EndTask
 from remit_server.application.hearing import Hearing
 from remit_server.application.issue_credentials import IssueCredentials
-from remit_server.application.lifecycle import renew_credentials
+from remit_server.application.lifecycle import renew_credentials, watch_task
 from remit_server.application.lifecycle.renew_credentials import RenewCredentials
 from remit_server.application.oversight.ports import WholePolicy
 from remit_server.application.ports import AssumeRole, Policy, Revision
 from remit_server.application.preview_credentials import PreviewCredentials
 from remit_server.application.sweep import Sweep
 from remit_server.bootstrap.events import hear_events
-from remit_server.bootstrap.oversight import Oversight, oversee
 from remit_server.bootstrap.notices import tell_people
+from remit_server.bootstrap.oversight import Oversight, oversee
 from remit_server.bootstrap.sts import follow_own_issuer, reach_sts
+from remit_server.bootstrap.tasks import sweep_of, watch_tasks
 from remit_server.config.settings import Settings
 from remit_server.domain.audit import GatewayStarted
 from remit_server.domain.errors import RemitError
@@ -124,7 +125,7 @@ async def running_gateway(
         oversight = Oversight(settings, clock, ledger, rejections, issuers, policy)
         overseen = await oversee(stack, oversight, oversight.doors())
         await tell_people(stack, settings.notifications, ledger.store, clock)
-        await _sweeping(stack, Sweep(ledger, rejections, clock, unsettled_for=clock.unsettled_for))
+        await _sweeping(stack, sweep_of(ledger, rejections, clock))
         server = GrpcServer(
             [service.offered, *overseen],
             concurrent_calls=settings.limits.concurrent_calls,
@@ -214,7 +215,10 @@ async def _service(
     stack.callback(deliberate.close)
     delegation = DelegationVerification(settings.agents, verifier)
     accepts = AcceptsWhileClockIsSteady(delegation.accepts_offline, clock)
-    hearing = Hearing(WhileClockIsSteady(delegation, clock), policy, ledger, deliberate, clock)
+    watch = await watch_tasks(stack, ledger, clock)
+    hearing = Hearing(
+        WhileClockIsSteady(delegation, clock), policy, ledger, deliberate, clock, watch.watching.called_for
+    )
     limits = settings.limits
     budgets = {
         issue_credentials.METHOD: Budget(clock, limits.requests_per_minute),
@@ -222,7 +226,7 @@ async def _service(
         end_task.METHOD: Budget(clock, limits.requests_per_minute),
         renew_credentials.METHOD: Budget(clock, limits.requests_per_minute),
         # All of an agent's streams are opened again at once after a restart, and it may try more than one process.
-        "WatchTask": Budget(clock, 4 * limits.streams_per_actor),
+        watch_task.METHOD: Budget(clock, 4 * limits.streams_per_actor),
     }
     authenticate = ActorAuthentication(settings.agents, spiffe, verifier)
     admit = Admission(authenticate, rejections, ledger, budgets, Places(limits.concurrent_calls_per_actor))
@@ -236,6 +240,7 @@ async def _service(
         preview=PreviewCredentials(hearing, ledger, clock),
         renew=RenewCredentials(hearing, ledger, renewals, accepts, sts, clock, ask, issue.to_the_end),
         end=EndTask(ledger, clock, clock.unsettled_for),
+        watch=watch,
     )
 
 

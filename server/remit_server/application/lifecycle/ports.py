@@ -1,15 +1,17 @@
 """What renewing, leases and watching need from outside, each as one small protocol."""
 
-from collections.abc import Sequence
+from collections.abc import AsyncGenerator, Collection, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Protocol
 
 from remit_server.application.ports import Presented
 from remit_server.domain.decision import DecisionInput
 from remit_server.domain.grant import Grant, Issuance
+from remit_server.domain.identity import Admitted
 from remit_server.domain.lifecycle_records import CredentialsRenewed, RenewalAuthorized, RenewalFailed
-from remit_server.domain.task import GrantId
+from remit_server.domain.task import GrantId, Task, TaskId
+from remit_server.domain.task_event import TaskEvent
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +86,51 @@ class AcceptsSubjects(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
+class Leased:
+    """A task that is watched, and its lease: how long it is, and when it runs out unless it is extended."""
+
+    task: Task
+    grace: timedelta | None
+    lease_until: datetime | None
+
+
+class Leases(Protocol):
+    """The leases of tasks. Each call is one transaction; each raises Outage when it could not be made durable."""
+
+    async def take(self, by: Admitted, task_id: TaskId, grace: timedelta | None, /) -> Leased:
+        """Gives the task a lease, or another one, and extends it; without `grace` the one it has, if it has one.
+
+        The lease of a task that is over is left alone. Raises Denied(NOT_FOUND) unless it is the actor's.
+        """
+        ...
+
+    async def extend(self, task_ids: Collection[TaskId], /) -> Mapping[TaskId, datetime]:
+        """Extends the leases of those that live and have one, and returns when each then runs out."""
+        ...
+
+    async def sweep(self, now: datetime, /) -> int:
+        """Ends the tasks whose lease has run out, each with its record, and returns how many.
+
+        Where no gateway had been serving for over 15 seconds it gives every lease its full grace again instead.
+        """
+        ...
+
+
+class TaskNews(Protocol):
+    """What happened to tasks, read from the records of it. Each raises Outage when it cannot be read."""
+
+    async def standing(self, task_id: TaskId, /) -> Sequence[TaskEvent]:
+        """Returns what somebody who did not watch has missed and must know: what was revoked or decided, the end."""
+        ...
+
+    async def told(
+        self, signals: Sequence["Signal"], watched: Collection[TaskId], /
+    ) -> Sequence[tuple[TaskId, TaskEvent]]:
+        """Returns what these signals tell of the tasks that are watched, in their order."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
 class Signal:
     """One record that every process hears of; `task_id` is empty where it is about more than one task."""
 
@@ -102,4 +149,15 @@ class Signals(Protocol):
 
     async def since(self, sequence: int, /) -> Sequence[Signal]:
         """Returns the signals after this one in their order, a bounded number at a time."""
+        ...
+
+
+class Follow(Protocol):
+    """Hears of everything that happens from now on, in whichever process."""
+
+    def __call__(self) -> AsyncGenerator[Sequence[Signal], None]:
+        """Yields the signals in their order, some at a time, soon after they are on record; goes on for ever.
+
+        What happens after the first of its turns has begun is not missed; an outage is waited for.
+        """
         ...

@@ -1,6 +1,7 @@
 """CredentialService: message to domain, call, domain to message. Decides nothing."""
 
 from collections.abc import AsyncGenerator
+from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,8 +13,9 @@ from remit_server.application import issue_credentials, preview_credentials
 from remit_server.application.admission import Admission
 from remit_server.application.end_task import EndTask
 from remit_server.application.issue_credentials import IssueCredentials
-from remit_server.application.lifecycle import renew_credentials
+from remit_server.application.lifecycle import renew_credentials, watch_task
 from remit_server.application.lifecycle.renew_credentials import RenewCredentials
+from remit_server.application.lifecycle.watch_task import WatchTask
 from remit_server.application.preview_credentials import PreviewCredentials
 from remit_server.domain.task import TaskId
 from remit_server.transport.grpc import mapping
@@ -34,6 +36,7 @@ class CredentialService(CredentialServiceServicer):
     preview: PreviewCredentials
     renew: RenewCredentials
     end: EndTask
+    watch: WatchTask
 
     @property
     def offered(self) -> Offered:
@@ -82,6 +85,10 @@ class CredentialService(CredentialServiceServicer):
         self, request: messages.WatchTaskRequest, context: Context
     ) -> AsyncGenerator[messages.WatchTaskResponse, None]:
         """Streams what happens to a task of the caller's."""
-        if request.task_id:
-            await context.abort(grpc.StatusCode.UNIMPLEMENTED, "not served yet")
-        yield messages.WatchTaskResponse()
+        del context
+        by = admitted_caller()
+        async with self.admit_streams.reading(by, watch_task.METHOD):
+            grace = mapping.disconnect_grace(request)
+        async with aclosing(self.watch(by, TaskId(request.task_id), grace)) as events:
+            async for event in events:
+                yield mapping.watch_response(event)

@@ -12,6 +12,7 @@ from remit_server.application.approvals.ask_approval import Pending
 from remit_server.application.issue_credentials import Issued
 from remit_server.application.lifecycle.renew_credentials import Renewed
 from remit_server.application.lifecycle.renewals import RenewRequest
+from remit_server.application.lifecycle.watch_task import LONGEST_GRACE, SHORTEST_GRACE
 from remit_server.application.ports import EndedTask
 from remit_server.application.preview_credentials import WouldIssue, WouldRefuse
 from remit_server.application.requests import Ask, IssueRequest
@@ -23,8 +24,9 @@ from remit_server.domain.permission import Permission
 from remit_server.domain.revocation import Effective, RevokeCause
 from remit_server.domain.secret import Secret
 from remit_server.domain.task import Capability, GrantId, TaskId, TaskIntent
+from remit_server.domain.task_event import TaskEvent, TaskEventKind
 from remit_server.iam import ActionPattern, Condition, ResourcePattern
-from remit_server.transport.grpc.approval_mapping import approval_message
+from remit_server.transport.grpc.approval_mapping import APPROVAL_STATES, approval_message
 from remit_server.transport.grpc.status import permission_message, refusal_message
 
 T = TypeVar("T")
@@ -49,6 +51,15 @@ _CAUSES = {
     RevokeCause.ROLLBACK: types_pb2.REVOKE_CAUSE_ROLLBACK,
     RevokeCause.ORPHANED: types_pb2.REVOKE_CAUSE_ORPHANED,
     RevokeCause.REVIEW: types_pb2.REVOKE_CAUSE_REVIEW,
+}
+_EVENT_KINDS = {
+    TaskEventKind.HEARTBEAT: service.TASK_EVENT_KIND_HEARTBEAT,
+    TaskEventKind.ISSUED: service.TASK_EVENT_KIND_ISSUED,
+    TaskEventKind.RENEWED: service.TASK_EVENT_KIND_RENEWED,
+    TaskEventKind.NARROWED: service.TASK_EVENT_KIND_NARROWED,
+    TaskEventKind.REVOKED: service.TASK_EVENT_KIND_REVOKED,
+    TaskEventKind.APPROVAL_DECIDED: service.TASK_EVENT_KIND_APPROVAL_DECIDED,
+    TaskEventKind.ENDED: service.TASK_EVENT_KIND_ENDED,
 }
 _EFFECTIVE = {
     Effective.OBSERVED: types_pb2.REVOCATION_EFFECTIVE_OBSERVED,
@@ -197,6 +208,36 @@ def preview_response(outcome: WouldIssue | WouldRefuse) -> service.PreviewCreden
                 reason=denied.reason.value, message=denied.message, refusal=refusal_message(denied)
             )
             return service.PreviewCredentialsResponse(would_refuse=would_refuse)
+
+
+def disconnect_grace(message: service.WatchTaskRequest) -> timedelta | None:
+    """Reads the lease that a task is to have; None leaves it as it is. Raises InvalidRequest."""
+    if not message.HasField("disconnect_grace"):
+        return None
+    wanted = message.disconnect_grace
+    shortest, longest = int(SHORTEST_GRACE.total_seconds()), int(LONGEST_GRACE.total_seconds())
+    if wanted.nanos or not shortest <= wanted.seconds <= longest:
+        raise InvalidRequest(
+            [FieldViolation("disconnect_grace", f"must be whole seconds between {shortest} and {longest}")]
+        )
+    return timedelta(seconds=wanted.seconds)
+
+
+def watch_response(event: TaskEvent) -> service.WatchTaskResponse:
+    """Writes one event of a task."""
+    message = service.WatchTaskResponse(
+        kind=_EVENT_KINDS[event.kind],
+        grants=event.grants,
+        approval=f"approvals/{event.approval_id}" if event.approval_id else "",
+    )
+    if event.approval_state is not None:
+        message.approval_state = APPROVAL_STATES[event.approval_state]
+    if event.cause is not None:
+        message.cause = _CAUSES[event.cause]
+    message.time.FromDatetime(event.time)
+    if event.lease_expire_time is not None:
+        message.lease_expire_time.FromDatetime(event.lease_expire_time)
+    return message
 
 
 def end_response(ended: EndedTask) -> service.EndTaskResponse:

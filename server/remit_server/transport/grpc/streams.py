@@ -73,7 +73,9 @@ class Streams:
                 return asked.result()
             raise _come_back("the gateway serves elsewhere: call again" if told.done() else "call again: time is over")
         finally:
-            if not asked.done():
+            if asked.done():
+                asked.cancelled() or asked.exception()  # seen, also where the caller has gone
+            else:
                 asked.cancel()
                 with suppress(asyncio.CancelledError):
                     await asked

@@ -1,0 +1,30 @@
+"""Wires what keeps and watches tasks: leases, their watchers, the renewals that nobody finished."""
+
+from contextlib import AsyncExitStack
+
+from remit_server.adapters.database.leases import DatabaseLeases
+from remit_server.adapters.database.ledger import DatabaseLedger
+from remit_server.adapters.database.renewals import DatabaseRenewals
+from remit_server.adapters.database.signal_log import DatabaseSignals
+from remit_server.adapters.database.task_news import DatabaseTaskNews
+from remit_server.adapters.system_clock import SystemClock
+from remit_server.application.admission import Rejections
+from remit_server.application.lifecycle.polling import Polling
+from remit_server.application.lifecycle.watch_task import WatchTask
+from remit_server.application.lifecycle.watching import Watching
+from remit_server.application.sweep import Sweep
+
+
+async def watch_tasks(stack: AsyncExitStack, ledger: DatabaseLedger, clock: SystemClock) -> WatchTask:
+    """Follows what happens to tasks, and keeps their leases, until the stack is left."""
+    leases, news = DatabaseLeases(ledger.store), DatabaseTaskNews(ledger.store)
+    watching = Watching(Polling(DatabaseSignals(ledger.store)), news, leases, clock)
+    await stack.enter_async_context(watching.running())
+    return WatchTask(leases, news, watching, ledger, clock)
+
+
+def sweep_of(ledger: DatabaseLedger, rejections: Rejections, clock: SystemClock) -> Sweep:
+    """Returns the housekeeping of one process."""
+    store = ledger.store
+    also = (DatabaseRenewals(store).sweep, DatabaseLeases(store).sweep, DatabaseSignals(store).prune)
+    return Sweep(ledger, rejections, clock, unsettled_for=clock.unsettled_for, also=also)
