@@ -276,26 +276,43 @@ async def test_over_tls_strangers_that_begin_no_handshake_make_room_too(
     assert gone == [True] * 8
 
 
-async def test_places_that_are_at_work_are_not_taken_away(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(connections.Connections.__init__, "__kwdefaults__", {"most": 2})
+@pytest.mark.parametrize("said", [get("/hello"), get("/echo", "POST", "Content-Length: 9\r\nExpect: 100-continue\r\n")])
+async def test_strangers_that_hold_places_idle_or_with_half_a_body_make_room_too(
+    monkeypatch: pytest.MonkeyPatch, said: str
+) -> None:
+    monkeypatch.setattr(connections.Connections.__init__, "__kwdefaults__", {"most": 4})
 
     async with serving() as port:
-        busy = [await asyncio.open_connection("127.0.0.1", port) for _ in range(2)]
-        for _, writer in busy:
-            writer.write(get("/echo", "POST", "Content-Length: 2\r\nExpect: 100-continue\r\n").encode())
-        for reader, _ in busy:
-            await reader.readuntil(b"\r\n\r\n")  # 100 Continue: it is at work
-        late, late_writer = await asyncio.open_connection("127.0.0.1", port)
-        late_is_gone = await hung_up(late)
-        late_writer.close()
-        answers = []
-        for reader, writer in busy:
-            writer.write(b"ok")
-            answers.append(await reader.readuntil(b"ok"))
+        strangers = []
+        for _ in range(12):
+            reader, writer = await asyncio.open_connection("127.0.0.1", port)
+            writer.write(said.encode())
+            await reader.readuntil(b"\r\n\r\n")  # its answer, or 100 Continue
+            strangers.append((reader, writer))
+        answer = await asked(port, get("/hello"))
+        gone = await asyncio.gather(*(hung_up(reader) for reader, _ in strangers[:8]))
+        for _, writer in strangers:
             writer.close()
 
-    assert late_is_gone
-    assert all(answer.startswith(b"HTTP/1.1 200") for answer in answers)
+    assert answer.status == 200
+    assert gone == [True] * 8
+
+
+async def test_who_is_at_work_stays_while_silent_ones_come_and_go(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(connections.Connections.__init__, "__kwdefaults__", {"most": 3})
+
+    async with serving() as port:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(get("/echo", "POST", "Content-Length: 2\r\nExpect: 100-continue\r\n").encode())
+        await reader.readuntil(b"\r\n\r\n")  # 100 Continue: it is at work
+        strangers = [await asyncio.open_connection("127.0.0.1", port) for _ in range(12)]
+        await asyncio.gather(*(hung_up(stranger) for stranger, _ in strangers[:8]))
+        writer.write(b"ok")
+        answer = await reader.readuntil(b"ok")
+        for one in (writer, *(stranger for _, stranger in strangers)):
+            one.close()
+
+    assert answer.startswith(b"HTTP/1.1 200")
 
 
 async def test_over_tls_who_does_not_finish_the_handshake_is_hung_up_on(authority: Authority, tmp_path: Path) -> None:

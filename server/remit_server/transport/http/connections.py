@@ -55,7 +55,7 @@ class _Handler(RequestHandler):
 
 
 class Connections(web.Server):
-    """Serves accepted connections. When there are too many, the one that is silent longest makes room."""
+    """Serves accepted connections. When there are too many, one makes room: who never said anything goes first."""
 
     def __init__(self, answer: Answer, patience: Patience, *, most: int = MOST_CONNECTIONS) -> None:
         super().__init__(
@@ -73,18 +73,17 @@ class Connections(web.Server):
         self._patience = patience
         self._most = most
         self._arriving: dict[asyncio.Task[None], None] = {}  # the eldest first
-        self._silent: dict[RequestHandler, asyncio.Transport] = {}  # likewise
-        self._deadlines: dict[RequestHandler, asyncio.TimerHandle] = {}
+        self._silent: dict[RequestHandler, None] = {}  # likewise: no whole header came yet
+        self._held: dict[RequestHandler, tuple[asyncio.Transport, asyncio.TimerHandle]] = {}  # by their last header
 
     def __call__(self) -> RequestHandler:
         """Returns the protocol of one more connection."""
         return _Handler(self, loop=asyncio.get_running_loop(), **self._kwargs)
 
     def accept(self, connection: socket.socket, tls: ssl.SSLContext | None) -> None:
-        """Begins to serve a connection, or closes it when all places are taken by ones that are at work."""
-        if len(self._arriving) + len(self._deadlines) >= self._most and not self._make_room():
-            connection.close()
-            return
+        """Begins to serve a connection."""
+        if len(self._arriving) + len(self._held) >= self._most:
+            self._make_room()
         arriving = asyncio.get_running_loop().create_task(self._begin(connection, tls))
         self._arriving[arriving] = None
         arriving.add_done_callback(self._arrived)
@@ -113,48 +112,50 @@ class Connections(web.Server):
         if not arriving.cancelled():
             arriving.exception()
 
-    def _make_room(self) -> bool:
-        """Hangs up on who is silent longest; says whether there was one."""
-        if self._silent:
-            eldest = next(iter(self._silent))
-            transport = self._silent.pop(eldest)
-            self._forget(eldest)
-            transport.abort()
-            return True
-        if self._arriving:
+    def _make_room(self) -> None:
+        """Hangs up on one: who is silent longest, or else begins TLS, or else whose last header is oldest.
+
+        So strangers who hold places, idle or with half a body, make room for each other before others do.
+        """
+        if self._arriving and not self._silent:
             arriving = next(iter(self._arriving))
             del self._arriving[arriving]
             arriving.cancel()
-            return True
-        return False
+            return
+        eldest = next(iter(self._silent or self._held))
+        transport, _ = self._held[eldest]
+        self._forget(eldest)
+        transport.abort()
 
     def connection_made(self, handler: RequestHandler, transport: asyncio.Transport) -> None:
         """Counts a connection, and has it hung up on unless a whole header comes soon."""
         super().connection_made(handler, transport)
-        self._silent[handler] = transport
-        self._deadlines[handler] = asyncio.get_running_loop().call_later(self._patience.silent, transport.abort)
+        self._silent[handler] = None
+        self._hold(handler, transport, self._patience.silent)
 
     def connection_lost(self, handler: RequestHandler, exc: BaseException | None = None) -> None:
         """Forgets a connection."""
-        self._silent.pop(handler, None)
         self._forget(handler)
         super().connection_lost(handler, exc)
 
+    def _hold(self, handler: RequestHandler, transport: asyncio.Transport, seconds: float) -> None:
+        """Counts a connection as heard last, for so many seconds at most."""
+        self._held[handler] = transport, asyncio.get_running_loop().call_later(seconds, transport.abort)
+
     def _forget(self, handler: RequestHandler) -> None:
-        """Takes the deadline from a connection."""
-        deadline = self._deadlines.pop(handler, None)
+        """Counts a connection no longer."""
+        self._silent.pop(handler, None)
+        _, deadline = self._held.pop(handler, (None, None))
         if deadline is not None:
             deadline.cancel()
 
     async def _heard_and_answered(self, request: web.Request) -> web.StreamResponse:
         """Answers; the connection lives until the answer is taken, or is idle, or the next request comes."""
         handler, transport = request.protocol, request.transport
-        self._silent.pop(handler, None)
-        if handler in self._deadlines and transport is not None:
+        if handler in self._held and transport is not None:
             self._forget(handler)
             # aiohttp ends an idle connection itself, sooner; this one is for who does not take an answer.
-            seconds = self._patience.request + self._patience.taken
-            self._deadlines[handler] = asyncio.get_running_loop().call_later(seconds, transport.abort)
+            self._hold(handler, transport, self._patience.request + self._patience.taken)
         return await self._answer(request)
 
     def _request(self, message: object, payload: object, protocol: object, writer: object, task: object) -> web.Request:
