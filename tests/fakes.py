@@ -17,10 +17,10 @@ from remit_server.adapters.aws.sts_protocol import assume_role_body
 from remit_server.adapters.database.approvals import DatabaseApprovals
 from remit_server.adapters.database.audit_log import AuditLog
 from remit_server.adapters.database.engine import open_for_reading
+from remit_server.adapters.database.following.follower import following
 from remit_server.adapters.database.leases import DatabaseLeases
 from remit_server.adapters.database.ledger import DatabaseLedger, open_ledger
 from remit_server.adapters.database.renewals import DatabaseRenewals
-from remit_server.adapters.database.signal_log import DatabaseSignals
 from remit_server.adapters.database.task_news import DatabaseTaskNews
 from remit_server.application.admission import Admission, Budget, Places, Rejections
 from remit_server.application.approvals.ask_approval import AskApproval, Pending
@@ -29,7 +29,6 @@ from remit_server.application.deliberation import Deliberation
 from remit_server.application.end_task import EndTask
 from remit_server.application.hearing import Hearing
 from remit_server.application.issue_credentials import IssueCredentials, Issued
-from remit_server.application.lifecycle.polling import Polling
 from remit_server.application.lifecycle.renew_credentials import RenewCredentials
 from remit_server.application.lifecycle.renewals import RenewRequest
 from remit_server.application.lifecycle.watch_task import WatchTask
@@ -297,11 +296,11 @@ async def world(
     policy = ScriptedPolicy(Allow(entitlements or (READ_REPORTS,)), capabilities or {})
     sts = ScriptedSts(clock)
     database = folder / "remit.sqlite3"
-    async with open_ledger(database, clock) as ledger:
+    async with open_ledger(database, clock) as ledger, following(ledger.store, database) as follow:
         rejections = Rejections(ledger, clock)
         deliberate = Deliberation(Ceilings.of(roles, (), "c" * 64))
         leases, news = DatabaseLeases(ledger.store), DatabaseTaskNews(ledger.store)
-        watching = Watching(Polling(DatabaseSignals(ledger.store), OFTEN), news, leases, clock, OFTEN)
+        watching = Watching(follow, news, leases, clock, OFTEN)
         watch = WatchTask(leases, news, watching, ledger, clock)
         hearing = Hearing(identity.verify, policy, ledger, deliberate, clock, watching.called_for)
         methods = ("IssueCredentials", "PreviewCredentials", "EndTask", "RenewCredentials", "WatchTask")

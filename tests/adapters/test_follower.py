@@ -1,9 +1,8 @@
 """What one process does, the others hear of: in order, once, and soon; what may have been missed is said."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable, Iterator
-from contextlib import asynccontextmanager
-from datetime import timedelta
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Sequence
+from contextlib import aclosing, asynccontextmanager
 
 import pytest
 from tests.databases import Place, asked, empty
@@ -11,21 +10,33 @@ from tests.fakes import NOON, FakeClock
 from tests.ledger_values import COPILOT, an_issuance, grant_id, issued_record, opening, refused_record, task_id
 from tests.real_postgresql import PostgresqlServer
 
-from remit_server.adapters.database.following.bells import bell_of
-from remit_server.adapters.database.following.follower import (
-    MOST_WAITING,
-    FellBehind,
-    Follower,
-    Subscription,
-    running_follower,
-)
-from remit_server.adapters.database.following.server_bell import ServerBell
-from remit_server.adapters.database.following.signals import AT_ONCE, DatabaseSignals
+from remit_server.adapters.database.following.follower import Following, following
+from remit_server.adapters.database.following.server_bell import RING_EVERY, ServerBell
 from remit_server.adapters.database.ledger import DatabaseLedger, open_ledger
-from remit_server.domain.errors import Denied
+from remit_server.adapters.database.signal_log import AT_ONCE, DatabaseSignals
+from remit_server.application.lifecycle.ports import Signal
+from remit_server.domain.errors import Denied, Outage
 
 PATIENCE = 30.0
-SENT = "INSERT INTO signals (sequence, kind, task_id, time) VALUES (?, ?, ?, '2026-11-23T12:00:00.000000+00:00')"
+TIME = "2026-11-23T12:00:00.000000+00:00"
+SENT = f"INSERT INTO signals (sequence, kind, task_id, time) VALUES (?, ?, ?, '{TIME}')"  # noqa: S608 - a time
+Signals = AsyncGenerator[Sequence[Signal], None]
+
+
+class Rung:
+    """A bell that rings when a test says so: what is tested is what is done then."""
+
+    def __init__(self) -> None:
+        self.ring = asyncio.Event()
+        self.is_listened_to = asyncio.Event()
+
+    async def rings(self) -> None:
+        self.is_listened_to.set()
+        await self.ring.wait()
+        self.ring.clear()
+
+    async def close(self) -> None:
+        """Has nothing."""
 
 
 @pytest.fixture
@@ -36,28 +47,42 @@ async def one(place: Place) -> AsyncIterator[DatabaseLedger]:
 
 
 @pytest.fixture
-async def other(one: DatabaseLedger, place: Place) -> AsyncIterator[Follower]:
-    """What another process follows."""
-    del one
-    async with open_ledger(place, FakeClock()) as opened, running_follower(opened.store, place) as follower:
-        yield follower
+async def signals(one: DatabaseLedger, place: Place) -> AsyncIterator[Signals]:
+    """What another process follows, from now on."""
+    async with (
+        open_ledger(place, FakeClock()) as other,
+        following(other.store, place) as follow,
+        aclosing(follow()) as found,
+    ):
+        await begun(one, found)
+        yield found
 
 
-async def heard(subscription: Subscription, count: int) -> list[tuple[str, str]]:
-    """Returns kind and task of the next so many signals."""
-    found: list[tuple[str, str]] = []
+async def begun(ledger: DatabaseLedger, found: Signals) -> None:
+    """Returns once the first turn has begun: what happens from then on is not missed."""
+    first = asyncio.ensure_future(anext(found))
+    number = 900
     async with asyncio.timeout(PATIENCE):
-        async for batch in subscription:
-            found += [(signal.kind, signal.task_id) for signal in batch]
-            if len(found) >= count:
-                return found
-    raise AssertionError
+        while not first.done():
+            number += 1
+            await write_story(ledger, number)
+            await asyncio.wait((first,), timeout=0.1)
+        await heard_until(found, number, first.result())
 
 
-def rows_of(tasks: Iterable[str], first: int) -> str:
-    """Returns signals about these tasks, numbered from the first, as SQL."""
-    time = "2026-11-23T12:00:00.000000+00:00"
-    return ", ".join(f"({number}, 'task_ended', '{task}', '{time}')" for number, task in enumerate(tasks, first))
+async def heard_until(found: Signals, number: int, batch: Sequence[Signal] = ()) -> None:
+    """Returns once the end of this task was heard of."""
+    while all((signal.kind, signal.task_id) != ("task_ended", task_id(number)) for signal in batch):
+        batch = await anext(found)
+
+
+async def heard(found: Signals, count: int) -> list[tuple[str, str]]:
+    """Returns kind and task of the next so many signals."""
+    told: list[tuple[str, str]] = []
+    async with asyncio.timeout(PATIENCE):
+        while len(told) < count:
+            told += [(signal.kind, signal.task_id) for signal in await anext(found)]
+    return told
 
 
 async def write_story(ledger: DatabaseLedger, *numbers: int) -> None:
@@ -68,132 +93,62 @@ async def write_story(ledger: DatabaseLedger, *numbers: int) -> None:
         await ledger.end_task(task_id(number), COPILOT, NOON)
 
 
-async def test_what_one_process_writes_another_hears_of_in_its_order(one: DatabaseLedger, other: Follower) -> None:
-    with other.following() as everything:
-        await write_story(one, 1, 2)
-
-        found = await heard(everything, 4)
-
-    assert found == [(kind, task_id(number)) for number in (1, 2) for kind in ("credentials_issued", "task_ended")]
+def story_of(*numbers: int) -> list[tuple[str, str]]:
+    return [(kind, task_id(number)) for number in numbers for kind in ("credentials_issued", "task_ended")]
 
 
-async def test_who_follows_a_task_hears_of_it_alone(one: DatabaseLedger, other: Follower) -> None:
-    with other.following(task_id(2)) as second:
-        await write_story(one, 1, 2)
+async def test_what_one_process_writes_another_hears_of_in_its_order(one: DatabaseLedger, signals: Signals) -> None:
+    await write_story(one, 1, 2)
 
-        found = await heard(second, 2)
-
-    assert found == [("credentials_issued", task_id(2)), ("task_ended", task_id(2))]
+    assert await heard(signals, 4) == story_of(1, 2)
 
 
-async def test_what_is_about_more_than_one_task_everybody_hears_of(place: Place, other: Follower) -> None:
-    with other.following(task_id(1)) as first, other.following(task_id(2)) as second:
-        asked(place, SENT, 1, "policy_activated", "")
-
-        found = await heard(first, 1) + await heard(second, 1)
-
-    assert found == [("policy_activated", "")] * 2
-
-
-async def test_what_was_before_is_not_told(one: DatabaseLedger, place: Place) -> None:
+async def test_what_was_before_is_not_told(one: DatabaseLedger) -> None:
     await write_story(one, 1)
 
-    async with running_follower(one.store, place) as follower:
-        with follower.following() as everything:
-            await write_story(one, 2)
-            found = await heard(everything, 2)
+    bell = Rung()
+    async with aclosing(Following(DatabaseSignals(one.store), bell)()) as found:
+        first = asyncio.ensure_future(anext(found))
+        await bell.is_listened_to.wait()
+        await write_story(one, 2)
+        bell.ring.set()
+        batch = await first
 
-    assert {task for _, task in found} == {task_id(2)}
+    assert {signal.task_id for signal in batch} == {task_id(2)}
 
 
-async def test_a_notification_that_was_lost_is_made_up_for(place: Place, other: Follower) -> None:
+async def test_a_notification_that_was_lost_is_made_up_for(place: Place, signals: Signals) -> None:
     """A row that nobody was notified of is found all the same, later."""
-    with other.following() as everything:
-        asked(place, SENT, 1, "task_ended", task_id(1))
+    asked(place, SENT, 1_000_000, "task_ended", task_id(1))
 
-        assert await heard(everything, 1) == [("task_ended", task_id(1))]
+    assert await heard(signals, 1) == [("task_ended", task_id(1))]
 
 
-async def test_more_than_one_page_comes_whole_and_once(place: Place, one: DatabaseLedger) -> None:
-    signals = DatabaseSignals(one.store)
-    follower = Follower(signals, bell_of(place))
-    rows = ", ".join(
-        f"({number}, 'task_ended', 't{number}', '2026-11-23T12:00:00.000000+00:00')"
-        for number in range(1, AT_ONCE + 11)
-    )
+async def test_more_than_one_page_comes_whole_and_once(place: Place, signals: Signals) -> None:
+    numbers = range(1_000_000, 1_000_000 + AT_ONCE + 10)
+    rows = ", ".join(f"({number}, 'task_ended', 't{number}', '{TIME}')" for number in numbers)
     asked(place, f"INSERT INTO signals (sequence, kind, task_id, time) VALUES {rows}")  # noqa: S608 - numbers
-    running = asyncio.create_task(follower.run())
 
-    with follower.following(f"t{AT_ONCE + 10}") as last:
-        found = await heard(last, 1)
+    found = await heard(signals, AT_ONCE + 10)
 
-    running.cancel()
-    await asyncio.gather(running, return_exceptions=True)
-    assert found == [("task_ended", f"t{AT_ONCE + 10}")]
-    assert await signals.latest() == AT_ONCE + 10
-
-
-async def test_who_does_not_take_signals_is_told_to_look_instead_and_holds_a_bounded_number(
-    place: Place, other: Follower
-) -> None:
-    with other.following() as everything, other.following(task_id(1)) as first:
-        for start in range(1, MOST_WAITING + 3, MOST_WAITING // 2):
-            rows = rows_of(["x"] * (MOST_WAITING // 2), start)
-            asked(place, f"INSERT INTO signals (sequence, kind, task_id, time) VALUES {rows}")  # noqa: S608 - numbers
-        asked(place, SENT, 10_000, "task_ended", task_id(1))
-        await heard(first, 1)  # and so all of them were told
-
-        with pytest.raises(FellBehind):
-            await heard(everything, 10_000)
-
-
-async def test_signals_are_forgotten_after_an_hour_and_no_record_with_them(place: Place, one: DatabaseLedger) -> None:
-    await write_story(one, 1)
-    (last,) = asked(place, "SELECT max(sequence) FROM signals")[0]
-    later = NOON + timedelta(hours=1)
-
-    await one.sweep(later - timedelta(seconds=1))
-    before = asked(place, "SELECT count(*) FROM signals WHERE sequence <= ?", last)
-    await one.sweep(later)
-
-    assert before == [(2,)]
-    assert asked(place, "SELECT count(*) FROM signals WHERE sequence <= ?", last) == [(0,)]
-    assert asked(place, "SELECT count(*) FROM audit_events WHERE sequence <= ?", last) == [(last,)]
-
-
-class Rung:
-    """A bell that rings when a test says so: what is tested is what is done then."""
-
-    def __init__(self) -> None:
-        self.ring = asyncio.Event()
-
-    async def rings(self) -> None:
-        await self.ring.wait()
-        self.ring.clear()
-
-    async def close(self) -> None:
-        """Has nothing."""
+    assert [task for _, task in found] == [f"t{number}" for number in numbers]
 
 
 async def test_a_follower_that_could_not_read_for_as_long_as_signals_are_kept_says_so(
     place: Place, one: DatabaseLedger
 ) -> None:
     clock, bell = FakeClock(), Rung()
-    follower = Follower(DatabaseSignals(one.store), bell, monotonic=clock.monotonic)
-    await follower.start()
-    running = asyncio.create_task(follower.run())
-    with follower.following(task_id(1)) as first:
+    async with aclosing(Following(DatabaseSignals(one.store), bell, clock.monotonic)()) as found:
+        first = asyncio.ensure_future(anext(found))
+        await bell.is_listened_to.wait()
         asked(place, SENT, 1, "task_ended", task_id(1))
         bell.ring.set()
-        assert await heard(first, 1) == [("task_ended", task_id(1))]
+        await first
         clock.advance(hours=1)
         bell.ring.set()
 
-        with pytest.raises(FellBehind):
-            await heard(first, 1)
-
-    running.cancel()
-    await asyncio.gather(running, return_exceptions=True)
+        with pytest.raises(Outage, match="look at what is so now"):
+            await anext(found)
 
 
 # PostgreSQL's notifications
@@ -206,18 +161,16 @@ def url(postgresql: PostgresqlServer, kept_database: str) -> Iterator[str]:
 
 
 @asynccontextmanager
-async def following_by_notification_alone(ledger: DatabaseLedger, url: str) -> AsyncIterator[Follower]:
+async def by_notification_alone(ledger: DatabaseLedger, url: str) -> AsyncIterator[Signals]:
     """Follows without looking by itself for an hour."""
     bell = ServerBell(url, None, ring_every=3600.0)
-    follower = Follower(DatabaseSignals(ledger.store), bell)
-    await follower.start()
-    running = asyncio.create_task(follower.run())
-    try:
-        yield follower
-    finally:
-        running.cancel()
-        await asyncio.gather(running, return_exceptions=True)
-        await bell.close()
+    async with aclosing(Following(DatabaseSignals(ledger.store), bell)()) as found:
+        first = asyncio.ensure_future(anext(found))
+        await until_it_listens(url)
+        await write_story(ledger, 900)
+        await heard_until(found, 900, await first)
+        yield found
+    await bell.close()
 
 
 LISTENERS = "SELECT pid FROM pg_stat_activity WHERE query = 'LISTEN remit_signals' AND datname = current_database()"
@@ -232,38 +185,33 @@ async def until_it_listens(url: str, but: int = 0) -> int:
 
 
 async def test_a_commit_is_told_by_its_notification(url: str) -> None:
-    async with open_ledger(url, FakeClock()) as ledger, following_by_notification_alone(ledger, url) as follower:
-        await until_it_listens(url)
-        with follower.following() as everything:
-            await write_story(ledger, 1)
+    async with open_ledger(url, FakeClock()) as ledger, by_notification_alone(ledger, url) as found:
+        await write_story(ledger, 1)
 
-            found = await heard(everything, 2)
+        told = await heard(found, 2)
 
-    assert [kind for kind, _ in found] == ["credentials_issued", "task_ended"]
+    assert told == story_of(1)
+    assert RING_EVERY <= 2
 
 
 async def test_a_listener_that_was_lost_listens_again_and_misses_nothing(url: str) -> None:
-    async with open_ledger(url, FakeClock()) as ledger, following_by_notification_alone(ledger, url) as follower:
+    async with open_ledger(url, FakeClock()) as ledger, by_notification_alone(ledger, url) as found:
         lost = await until_it_listens(url)
-        with follower.following() as everything:
-            asked(url, "SELECT pg_terminate_backend(?)", lost)
-            await write_story(ledger, 1)
-            found = await heard(everything, 2)
-            await until_it_listens(url, but=lost)
-            await write_story(ledger, 2)
-            found += await heard(everything, 2)
+        asked(url, "SELECT pg_terminate_backend(?)", lost)
+        await write_story(ledger, 1)
+        told = await heard(found, 2)
+        waiting = asyncio.ensure_future(heard(found, 2))
+        await until_it_listens(url, but=lost)
+        await write_story(ledger, 2)
+        told += await waiting
 
-    assert [task for _, task in found] == [task_id(number) for number in (1, 1, 2, 2)]
+    assert told == story_of(1, 2)
 
 
-async def test_what_was_rolled_back_is_told_to_nobody(url: str) -> None:
-    async with open_ledger(url, FakeClock()) as ledger, following_by_notification_alone(ledger, url) as follower:
-        await until_it_listens(url)
-        with follower.following() as everything:
-            with pytest.raises(Denied):
-                await ledger.issue(grant_id(1), an_issuance(), issued_record())
-            await write_story(ledger, 2)
+async def test_what_was_not_done_is_told_to_nobody(url: str) -> None:
+    async with open_ledger(url, FakeClock()) as ledger, by_notification_alone(ledger, url) as found:
+        with pytest.raises(Denied):
+            await ledger.issue(grant_id(1), an_issuance(), issued_record())
+        await write_story(ledger, 2)
 
-            found = await heard(everything, 2)
-
-    assert {task for _, task in found} == {task_id(2)}
+        assert await heard(found, 2) == story_of(2)

@@ -215,7 +215,7 @@ async def _service(
     stack.callback(deliberate.close)
     delegation = DelegationVerification(settings.agents, verifier)
     accepts = AcceptsWhileClockIsSteady(delegation.accepts_offline, clock)
-    watch = await watch_tasks(stack, ledger, clock)
+    watch = await watch_tasks(stack, settings, ledger, clock)
     hearing = Hearing(
         WhileClockIsSteady(delegation, clock), policy, ledger, deliberate, clock, watch.watching.called_for
     )

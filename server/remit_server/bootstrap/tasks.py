@@ -2,6 +2,7 @@
 
 from contextlib import AsyncExitStack
 
+from remit_server.adapters.database.following.follower import following
 from remit_server.adapters.database.leases import DatabaseLeases
 from remit_server.adapters.database.ledger import DatabaseLedger
 from remit_server.adapters.database.renewals import DatabaseRenewals
@@ -9,16 +10,21 @@ from remit_server.adapters.database.signal_log import DatabaseSignals
 from remit_server.adapters.database.task_news import DatabaseTaskNews
 from remit_server.adapters.system_clock import SystemClock
 from remit_server.application.admission import Rejections
-from remit_server.application.lifecycle.polling import Polling
 from remit_server.application.lifecycle.watch_task import WatchTask
 from remit_server.application.lifecycle.watching import Watching
 from remit_server.application.sweep import Sweep
+from remit_server.config.settings import Settings
 
 
-async def watch_tasks(stack: AsyncExitStack, ledger: DatabaseLedger, clock: SystemClock) -> WatchTask:
+async def watch_tasks(
+    stack: AsyncExitStack, settings: Settings, ledger: DatabaseLedger, clock: SystemClock
+) -> WatchTask:
     """Follows what happens to tasks, and keeps their leases, until the stack is left."""
     leases, news = DatabaseLeases(ledger.store), DatabaseTaskNews(ledger.store)
-    watching = Watching(Polling(DatabaseSignals(ledger.store)), news, leases, clock)
+    follow = await stack.enter_async_context(
+        following(ledger.store, settings.database_url, password_file=settings.database_password_file)
+    )
+    watching = Watching(follow, news, leases, clock)
     await stack.enter_async_context(watching.running())
     return WatchTask(leases, news, watching, ledger, clock)
 

@@ -10,7 +10,6 @@ from remit_server.adapters.database.approving import lapse
 from remit_server.adapters.database.batch import Batch
 from remit_server.adapters.database.denies import take_for_effective
 from remit_server.adapters.database.endings import withheld
-from remit_server.adapters.database.following.signals import forget_signals
 from remit_server.adapters.database.heard_events import forget
 from remit_server.adapters.database.operations import moves
 from remit_server.adapters.database.tables import grants
@@ -49,7 +48,6 @@ def sweep(batch: Batch, now: datetime, *, denying: bool) -> int:
         batch.gets_on()
     effective = take_for_effective(batch, now)
     forget(batch, now)
-    forget_signals(batch, now)
     past = _swept(batch, _SWEEP_PAST, {"now": now, "at_most": SWEPT_AT_ONCE - len(orphans)})
     batch.append(*(GrantExpired(one["task_id"], one["grant_id"], one["expire_time"]) for one in past))
     return len(orphans) + effective + len(past) + lapse(batch, now)
