@@ -22,7 +22,7 @@ from xml.sax.saxutils import escape
 
 from tests.sts_log import LOG
 
-_DIRECT = {"BoolIfExists": {"aws:ViaAWSService": "false"}}
+_DIRECT = {"aws:ViaAWSService": "false"}
 _EMPTY_USER = b"<AssumedRoleUser><Arn></Arn><AssumeRoleId></AssumeRoleId></AssumedRoleUser>"
 _PATIENCE = 30.0
 
@@ -32,8 +32,10 @@ def as_minio_takes_it(policy: str) -> str:
     document = json.loads(policy)
     denies = [statement for statement in document["Statement"] if statement["Effect"] == "Deny"]
     for deny in denies:
-        if deny.get("Condition") == _DIRECT:
-            del deny["Condition"]
+        if deny.get("Condition", {}).get("BoolIfExists") == _DIRECT:
+            del deny["Condition"]["BoolIfExists"]
+            if not deny["Condition"]:
+                del deny["Condition"]
         if deny.get("Action") == "*":
             deny["Action"] = "s3:*"
         if "NotAction" in deny:

@@ -205,3 +205,11 @@ def test_the_check_says_by_which_subject_each_role_is_opened_and_that_no_aws_key
     assert "https://remit.acme.example:8445, signing with key " in result.stdout
     assert "127.0.0.1:8445 (HTTP, loopback)" in result.stdout
     assert "issuer.url has a port" in result.stderr
+
+
+def test_the_check_says_when_the_documents_must_be_published_by_hand(issuer: ConfigurationFolder) -> None:
+    result = CliRunner().invoke(app, ["check", "--config", str(issuer.write(WEB_ROLES + ISSUER))])
+
+    assert result.exit_code == 0
+    assert "remit-server issuer export" in result.stderr
+    assert "has a port" not in result.stderr

@@ -57,8 +57,11 @@ def _print_advice(settings: "Settings") -> None:
     """Prints the actions of ceilings and floor that AWS's own reference does not have; they may be newer than it."""
     from remit_server.adapters.policy.aws_advice import unknown_action
 
-    if settings.own_issuer is not None and urlsplit(settings.own_issuer.url).port is not None:
-        complain("advice: issuer.url has a port. AWS's OIDC providers have none: serve the documents on 443.")
+    if settings.own_issuer is not None:
+        if urlsplit(settings.own_issuer.url).port is not None:
+            complain("advice: issuer.url has a port. AWS's OIDC providers have none: serve the documents on 443.")
+        if settings.http is None:
+            complain("advice: [issuer] without [listen.http]: publish its documents by `remit-server issuer export`.")
     places = [
         (f"the ceiling of {role.arn}", action)
         for role in settings.roles

@@ -66,7 +66,7 @@ class SigningKey:
     async def sign(self, content: bytes, /) -> bytes:
         """Returns the signature in the form of JWS (RFC 7518 3.3, 3.4)."""
         algorithm = jwt.get_algorithm_by_name(self.algorithm)
-        if isinstance(self._key, RSAPrivateKey):  # a millisecond, for which Python's lock is let go
+        if isinstance(self._key, RSAPrivateKey):  # half a millisecond, for which Python's lock is let go
             signature: bytes = await asyncio.to_thread(algorithm.sign, content, self._key)
             return signature
         return algorithm.sign(content, self._key)
