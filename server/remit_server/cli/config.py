@@ -137,6 +137,7 @@ def _rows(settings: "Settings") -> list[tuple[str, str]]:
     rows += [
         ("policy", f"{settings.policy.bundle}, decided by {_engine(settings)}"),
         ("AWS", f"{settings.aws.endpoint_url or f'STS of {settings.aws.region}'}, {_signed_with(settings)}"),
+        ("revokes", _revoking(settings)),
         ("ledger", settings.database_url),
         ("digest", settings.digest),
         ("ceilings", settings.ceilings_digest),
@@ -184,6 +185,17 @@ def _engine(settings: "Settings") -> str:
     if opa is None:
         return "the embedded engine"
     return f"OPA at {opa.url}, which pulls the bundle from {opa.bundle_address}"
+
+
+def _revoking(settings: "Settings") -> str:
+    """Returns how sessions that are out come to their end."""
+    table = settings.revocation
+    if table is None:
+        return "sessions end by their time guards; AWS is told nothing ([revocation] is absent)"
+    accounts = len({role.account for role in settings.roles})
+    how = "observed by canaries" if table.canary else "assumed"
+    bound = int(table.propagation_bound.total_seconds())
+    return f"{table.policy_prefix}-1 to -4 in {accounts} AWS accounts, by {table.role_name}; {how} within {bound} s"
 
 
 def _use(item: "IssuerSettings") -> str:

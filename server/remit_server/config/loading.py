@@ -14,6 +14,7 @@ from remit_server.config import (
     loading_issuer,
     loading_operators,
     loading_policy,
+    loading_revocation,
     loading_serving,
 )
 from remit_server.config.approval_shapes import NotificationTable
@@ -72,6 +73,7 @@ def _settings(path: Path, source: Source, files: Files) -> Settings | None:
     roles = loading_cloud.roles(known_roles, region, files)
     own_issuer = loading_issuer.own_issuer(source, known_roles, files)
     forbidden = loading_cloud.forbidden(shapes["forbidden"], notes) if shapes["forbidden"] else ()
+    revocation = loading_revocation.revocation(source, notes)
     policy = loading_policy.policy(shapes["policy"], files) if shapes["policy"] else None
     database = loading_serving.database(shapes["database"], files) if shapes["database"] else None
     receivers = tables(source, "notifications", NotificationTable, notes)
@@ -100,6 +102,7 @@ def _settings(path: Path, source: Source, files: Files) -> Settings | None:
         approvals=loading_approvals.approvals(shapes["approvals"]),
         own_issuer=own_issuer,
         notifications=notifications,
+        revocation=revocation,
     )
 
 

@@ -29,7 +29,7 @@ def aws(item: AwsTable, source: Source, files: Files) -> AwsSettings | None:
     before = len(files.notes.mistakes)
     _check_region("aws.region", item.region, files.notes)
     if item.endpoint_url is not None:
-        _check_endpoint(item.endpoint_url, files.notes)
+        check_endpoint(item.endpoint_url, files.notes)
     ca_file = files.authorities("aws.ca_file", item.ca_file) if item.ca_file is not None else None
     secret = _secret("aws.secret_access_key", item.secret_access_key_file, source, files)
     token = _secret("aws.session_token", item.session_token_file, source, files)
@@ -169,9 +169,10 @@ def _check_region(place: str, region: str, notes: Notes) -> bool:
     return True
 
 
-def _check_endpoint(url: str, notes: Notes) -> None:
+def check_endpoint(
+    url: str, notes: Notes, place: str = "aws.endpoint_url", why: str = "session tokens come back over this connection"
+) -> None:
     """Notes an endpoint that is not https (http is for loopback), or more than a host and a port."""
-    place, why = "aws.endpoint_url", "session tokens come back over this connection"
     try:
         parts = urlsplit(url)
         host, _ = parts.hostname or "", parts.port

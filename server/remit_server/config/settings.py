@@ -7,6 +7,7 @@ from pathlib import Path
 from remit_server.config.approval_settings import ApprovalSettings, NotificationSettings
 from remit_server.config.event_settings import EventSettings
 from remit_server.config.identity_settings import AgentSettings, Binding, ClaimProfile, IssuerSettings
+from remit_server.config.revocation_settings import RevocationSettings
 from remit_server.domain.entitlement import Role
 from remit_server.domain.secret import Secret
 from remit_server.iam import ActionPattern
@@ -24,6 +25,7 @@ __all__ = [
     "OpaSettings",
     "OwnIssuerSettings",
     "PolicySettings",
+    "RevocationSettings",
     "Settings",
 ]
 
@@ -152,3 +154,4 @@ class Settings:
     notifications: tuple[NotificationSettings, ...] = ()
     database_password_file: Path | None = None
     own_issuer: OwnIssuerSettings | None = None
+    revocation: RevocationSettings | None = None

@@ -8,6 +8,7 @@ from typing import Final, Literal
 from remit_server.config.approval_shapes import ApprovalTable, NotificationTable
 from remit_server.config.event_shapes import EVENT_LISTS
 from remit_server.config.http_shapes import HttpListenerTable, OwnIssuerTable
+from remit_server.config.revocation_shapes import RevocationTable
 from remit_server.config.table_shape import Table
 from remit_server.config.table_shape import key as _key
 
@@ -265,6 +266,7 @@ TABLES: Final[dict[str, type[Table]]] = {
     "forbidden": ForbiddenTable,
     "administrators": AdministratorTable,
     "approvals": ApprovalTable,
+    "revocation": RevocationTable,
 }
 LISTS: Final[dict[str, type[Table]]] = {
     "issuers": IssuerTable,
@@ -274,7 +276,7 @@ LISTS: Final[dict[str, type[Table]]] = {
     "notifications": NotificationTable,
 }
 OPTIONAL: Final = frozenset(
-    {"limits", "forbidden", "agents", "administrators", "approvals", "notifications", *EVENT_LISTS}
+    {"limits", "forbidden", "agents", "administrators", "approvals", "notifications", "revocation", *EVENT_LISTS}
 )
 SECRETS: Final = {
     "aws.secret_access_key": "aws.secret_access_key_file",
