@@ -49,6 +49,23 @@ _HARMLESS = "sts:getcalleridentity"
 _SESSION_NAME = re.compile(r"[a-z2-7]{26,64}")
 _SOURCE_IDENTITY = re.compile(r"(?=.{2,64}$)[a-z0-9-]{1,20}\.[A-Za-z0-9@_.=-]+")
 _TAGS = {"remit:grant": r"[^.]+\.[^.]+\.[^.]+", "remit:by": r"[^.]+\.[^.]+"}
+_ARN_OF_A_REVOCATION_POLICY = r'"arn:aws:iam::[0-9]{12}:policy/[a-z-]+-revocations-[1-4]"'
+_OWN = {
+    "REMIT.revoker": (
+        r"arn:aws:iam::[0-9]{12}:role/[a-z-]+-revoker",
+        r"\{\}",
+        (
+            r'\{"Statement":\[\{"Action":\["iam:CreatePolicyVersion","iam:DeletePolicyVersion","iam:GetPolicy",'
+            r'"iam:GetPolicyVersion","iam:ListPolicyVersions"\],"Effect":"Allow","Resource":\['
+            rf'{_ARN_OF_A_REVOCATION_POLICY}(?:,{_ARN_OF_A_REVOCATION_POLICY}){{3}}\]\}}\],"Version":"2012-10-17"\}}'
+        ),
+    ),
+    "REMIT.canary": (
+        r"arn:aws:iam::[0-9]{12}:role/[A-Za-z0-9-]+",
+        r'\{"remit:by": "canary\.canary", "remit:grant": "canary\.canary\.[a-z2-7]{26}"\}',
+        r'\{"Version":"2012-10-17","Statement":\[\{"Effect":"Allow","Action":"ec2:DescribeRegions","Resource":"\*"\}\]\}',
+    ),
+}
 _TIME_GUARD = re.compile(r'"aws:CurrentTime":\[?"[^"]*"')
 _TIME = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}Z")
 
@@ -61,6 +78,9 @@ def reprove(request: LoggedRequest) -> None:
     """Raises NotProved unless the request is one that this gateway may send; a deliberate one is left out."""
     if request.deliberate:
         return
+    if request.source_identity in _OWN:
+        _check_own(request)
+        return
     _check_names(request)
     if not request.policy:
         raise NotProved("it carried no session policy: STS would have handed out the whole role")
@@ -71,6 +91,17 @@ def reprove(request: LoggedRequest) -> None:
     timeless = _TIME_GUARD.sub('"aws:CurrentTime":"2030-01-01T00:00:00Z"', request.policy)
     if (fault := _fault(timeless, request.ceiling, request.reopened)) is not None:
         raise NotProved(fault)
+
+
+def _check_own(request: LoggedRequest) -> None:
+    """Checks a session that the gateway opens for itself: its policy is the one of its purpose, to the letter."""
+    role, tags, policy = _OWN[request.source_identity]
+    if re.fullmatch(role, request.role_arn) is None:
+        raise NotProved(f"a session of the gateway's own, of another role: {request.role_arn}")
+    if re.fullmatch(tags, json.dumps(dict(request.tags), sort_keys=True)) is None:
+        raise NotProved("a session of the gateway's own, with other tags")
+    if re.fullmatch(policy, request.policy) is None:
+        raise NotProved(f"a session of the gateway's own that may do something else: {request.policy}")
 
 
 def _check_names(request: LoggedRequest) -> None:

@@ -54,6 +54,10 @@ endpoint_url = {endpoint_url}
 access_key_id = {access_key_id}
 secret_access_key_file = {secret_file}
 
+[revocation]
+iam_endpoint_url = {aws_url}
+ec2_endpoint_url = {aws_url}
+
 [database]
 url = {database}
 """
@@ -78,6 +82,7 @@ def write_configuration(
     server: KeyPair,
     issuer: LocalIssuer,
     sts_url: str,
+    aws_url: str,
     account: SampleAccount,
     mtls: str,
     bearer: str,
@@ -106,6 +111,7 @@ def write_configuration(
         bundle=_quoted(sample_policies()),
         region=_quoted(account.region),
         endpoint_url=_quoted(sts_url),
+        aws_url=_quoted(aws_url),
         access_key_id=_quoted(account.gateway_keys.access_key_id),
         secret_file=_quoted(secret),
         database=_quoted(f"sqlite:///{folder / 'remit.sqlite3'}"),

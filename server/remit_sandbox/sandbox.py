@@ -65,6 +65,7 @@ async def running_sandbox(
             server=server,
             issuer=issuer,
             sts_url=before_sts(aws.endpoint_url),
+            aws_url=aws.endpoint_url,
             account=account,
         )
         starting = _Starting(folder / "gateway.log", authority.bundle_path, agents["copilot"], configured)

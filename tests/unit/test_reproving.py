@@ -17,6 +17,10 @@ from tests.sts_log import LoggedRequest
 from tests.sts_orders import CEILING, READ_2026, a_policy
 from tests.wildcard_walk import walk
 
+from remit_server.adapters.aws.canary import probe_policy
+from remit_server.adapters.aws.revoker import RevocationNames, revoker_policy
+from remit_server.iam import Document
+
 pytest_plugins = "pytester"
 ROOT = Path(__file__).resolve().parents[2]
 GOOD = LoggedRequest(
@@ -231,3 +235,46 @@ def test_the_log_keeps_no_secret_of_a_request() -> None:
 
     assert not {field for field in kept if "secret" in field or "token" in field or "external" in field}
     assert READ_2026 in GOOD.policy
+
+
+# --- sessions that the gateway opens for itself ---
+
+POLICY_ARNS = RevocationNames().policy_arns("aws", "111122223333")
+REVOKER = replace(
+    GOOD,
+    role_arn="arn:aws:iam::111122223333:role/remit-revoker",
+    session_name="remit-revoker",
+    source_identity="REMIT.revoker",
+    tags={},
+    policy=Document.parse(revoker_policy(POLICY_ARNS)).text,
+)
+CANARY = replace(
+    GOOD,
+    session_name="remit-canary",
+    source_identity="REMIT.canary",
+    tags={"remit:grant": f"canary.canary.{'a' * 26}", "remit:by": "canary.canary"},
+    policy=probe_policy(),
+)
+
+
+@pytest.mark.parametrize("request_", [REVOKER, CANARY], ids=["revoker", "canary"])
+def test_the_gateways_own_sessions_are_proved(request_: LoggedRequest) -> None:
+    reprove(request_)
+
+
+@pytest.mark.parametrize(
+    "request_",
+    [
+        replace(REVOKER, role_arn=GOOD.role_arn),
+        replace(REVOKER, tags={"remit:grant": "a.b.c"}),
+        replace(REVOKER, policy=REVOKER.policy.replace("iam:GetPolicyVersion", "iam:*")),
+        replace(REVOKER, policy=REVOKER.policy.replace("remit-revocations-1", "*")),
+        replace(REVOKER, policy=""),
+        replace(CANARY, policy=CANARY.policy.replace("ec2:DescribeRegions", "ec2:*")),
+        replace(CANARY, policy=GOOD.policy),
+        replace(CANARY, tags=GOOD.tags),
+    ],
+)
+def test_nothing_else_passes_for_one_of_them(request_: LoggedRequest) -> None:
+    with pytest.raises(NotProved):
+        reprove(request_)
