@@ -13,6 +13,7 @@ from importlib.metadata import version
 from aiohttp import web
 
 from remit_server.adapters.database.approvals import DatabaseApprovals
+from remit_server.adapters.database.denies import DatabaseDenies
 from remit_server.adapters.database.ledger import DatabaseLedger, open_ledger
 from remit_server.adapters.database.renewals import DatabaseRenewals
 from remit_server.adapters.identity.authentication import ActorAuthentication
@@ -43,6 +44,7 @@ from remit_server.application.sweep import Sweep
 from remit_server.bootstrap.events import hear_events
 from remit_server.bootstrap.notices import tell_people
 from remit_server.bootstrap.oversight import Oversight, oversee
+from remit_server.bootstrap.revocation import write_revocations
 from remit_server.bootstrap.sts import follow_own_issuer, reach_sts
 from remit_server.bootstrap.tasks import sweep_of, watch_tasks
 from remit_server.config.settings import Settings
@@ -112,6 +114,7 @@ async def running_gateway(
         issuer = await follow_own_issuer(stack, settings.own_issuer)
         sts = reach_sts(stack, settings, clock, issuer)
         issuers = _issuers(stack, settings, clock)
+        await write_revocations(stack, settings, DatabaseDenies(ledger.store), clock, sts)
         service = await _service(
             stack,
             settings,

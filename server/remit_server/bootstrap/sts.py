@@ -9,6 +9,7 @@ from remit_server.adapters.aws.web_identity import ByRole, WebIdentitySts
 from remit_server.adapters.issuer.signing_keys import SigningKeys
 from remit_server.adapters.system_clock import SystemClock, system_entropy
 from remit_server.application.ports import AssumeRole
+from remit_server.bootstrap.revocation import session_roles
 from remit_server.config.settings import OwnIssuerSettings, Settings
 
 
@@ -26,8 +27,9 @@ def reach_sts(stack: AsyncExitStack, settings: Settings, clock: SystemClock, iss
     """Returns what asks AWS for sessions: of each role in the way that its configuration names, on one budget."""
     calls = StsCalls(settings.aws, clock=clock)
     stack.push_async_callback(calls.close)
-    signed = AwsSts(settings.aws, settings.roles, clock=clock, calls=calls)
+    roles = session_roles(settings)
+    signed = AwsSts(settings.aws, roles, clock=clock, calls=calls)
     if issuer is None:
         return signed
-    presented = WebIdentitySts(settings.roles, issuer, clock=clock, entropy=system_entropy, calls=calls)
+    presented = WebIdentitySts(roles, issuer, clock=clock, entropy=system_entropy, calls=calls)
     return ByRole(signed, presented)
