@@ -27,7 +27,7 @@ def document(*statements: Json) -> Json:
     return {"Version": "2012-10-17", "Statement": list(statements)}
 
 
-def role_trust(gateway: str, external_id: str | None = None) -> Json:
+def role_trust(gateway: object, external_id: object = None) -> Json:
     """Returns who may open sessions of a Remit role: the gateway, never without both tags and a source identity.
 
     By the tags its sessions can be denied, by the source identity CloudTrail says whose they were; other tags could say
@@ -42,7 +42,7 @@ def role_trust(gateway: str, external_id: str | None = None) -> Json:
     return document(_trust(gateway, SESSION_ACTIONS, condition))
 
 
-def revoker_trust(gateway: str) -> Json:
+def revoker_trust(gateway: object) -> Json:
     """Returns who may open sessions of `remit-revoker`: the gateway, as such."""
     return document(_trust(gateway, REVOKER_ACTIONS, {"StringEquals": {SOURCE_KEY: REVOKER_SOURCE}}))
 
@@ -64,5 +64,5 @@ def gateway_rights(role_arns: Sequence[str], revoker_arns: Sequence[str]) -> Jso
     return document(*([sessions] if role_arns else []), *([revokers] if revoker_arns else []))
 
 
-def _trust(gateway: str, actions: Sequence[str], condition: Json) -> Json:
+def _trust(gateway: object, actions: Sequence[str], condition: Json) -> Json:
     return {"Effect": "Allow", "Principal": {"AWS": gateway}, "Action": list(actions), "Condition": condition}

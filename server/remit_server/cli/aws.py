@@ -1,0 +1,87 @@
+"""`remit-server aws`: writes what the AWS accounts of a configuration must hold, and checks what they do hold."""
+
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from remit_server.cli.output import CANNOT_START, WRONG, complain
+
+if TYPE_CHECKING:  # the rest is imported by the command that needs it, so that `--help` answers at once
+    from remit_server.config.settings import Settings
+
+app = typer.Typer(name="aws", help="Set up and check AWS accounts.", no_args_is_help=True)
+
+ConfigFile = Annotated[
+    Path, typer.Option("--config", "-c", envvar="REMIT_CONFIG", help="The configuration file, such as remit.toml.")
+]
+
+
+class Format(StrEnum):
+    """What a plan is written for."""
+
+    TERRAFORM = "terraform"
+    CLOUDFORMATION = "cloudformation"
+
+
+@app.callback()
+def aws() -> None:
+    """Set up and check the AWS accounts of a configuration."""
+
+
+@app.command("plan")
+def plan(
+    config: ConfigFile,
+    output: Annotated[
+        Format, typer.Option("--format", "-f", help="What to write it for.", case_sensitive=False)
+    ] = Format.TERRAFORM,
+    out: Annotated[
+        Path | None, typer.Option("--out", "-o", help="The folder to write to; absent: standard output.")
+    ] = None,
+) -> None:
+    """Writes the set-up of every account and role: trust, revocation policies, remit-revoker, the gateway's rights.
+
+    Nothing is changed at AWS, and nothing is asked of it.
+    """
+    from remit_server.adapters.aws.setup.cloudformation import templates
+    from remit_server.adapters.aws.setup.plan import plan_of
+    from remit_server.adapters.aws.setup.terraform import modules
+    from remit_server.bootstrap.revocation import names_of
+
+    settings = _settings(config)
+    made = plan_of(settings.roles, names_of(settings))
+    files = modules(made) if output is Format.TERRAFORM else templates(made)
+    if settings.revocation is None:
+        complain("note: [revocation] is absent from the configuration: without it the gateway writes no denies")
+    for account in made.accounts:
+        for role in account.roles:
+            if role.ceiling is None:
+                complain(f"note: the ceiling of {role.name} is too long for an inline policy: its own stay as they are")
+    _write(files, out)
+
+
+def _settings(config: Path) -> "Settings":
+    """Returns the configuration, or tells its mistakes and ends with 1."""
+    from remit_server.config.loading import ConfigurationError, load
+
+    try:
+        return load(config)
+    except ConfigurationError as error:
+        complain(str(error))
+        raise typer.Exit(WRONG) from error
+
+
+def _write(files: dict[str, str], out: Path | None) -> None:
+    """Writes the files below the folder, or all of them to standard output, each below a line with its path."""
+    for path, text in files.items():
+        if out is None:
+            typer.echo(f"# ==> {path} <==\n{text}")
+            continue
+        try:
+            (out / path).parent.mkdir(parents=True, exist_ok=True)
+            (out / path).write_text(text, encoding="utf-8")
+        except OSError as error:
+            complain(f"{out / path} cannot be written: {error.strerror}. Name a folder that may be written to.")
+            raise typer.Exit(CANNOT_START) from error
+        typer.echo(str(out / path))
