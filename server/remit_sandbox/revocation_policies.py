@@ -9,7 +9,7 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
-from remit_server.adapters.aws.revoker import RevocationNames
+from remit_server.adapters.aws.revoking.revoker import RevocationNames
 from remit_server.adapters.aws.setup.policies import canary_rights, document, revoker_rights
 from remit_server.application.revocation.texts import policy_text
 

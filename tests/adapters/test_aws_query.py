@@ -10,7 +10,7 @@ import pytest
 import pytest_asyncio
 from aiohttp import web
 
-from remit_server.adapters.aws.query import MAX_ANSWER_BYTES, CallFailed, QueryCalls, Service, ec2_of, iam_of
+from remit_server.adapters.aws.revoking.query import MAX_ANSWER_BYTES, CallFailed, QueryCalls, Service, ec2_of, iam_of
 from remit_server.adapters.aws.sigv4 import AwsKeys
 from remit_server.adapters.system_clock import SystemClock
 from remit_server.domain.secret import Secret

@@ -12,7 +12,7 @@ import pytest
 from tests.configuration_folder import TEXT, ConfigurationFolder
 from typer.testing import CliRunner
 
-from remit_server.adapters.aws.revoker import RevocationNames
+from remit_server.adapters.aws.revoking.revoker import RevocationNames
 from remit_server.adapters.aws.setup.cloudformation import templates
 from remit_server.adapters.aws.setup.plan import plan_of
 from remit_server.adapters.aws.setup.terraform import modules

@@ -17,10 +17,10 @@ from tests.revocation_world import part
 from remit_sandbox.aws_client import AwsKeys
 from remit_sandbox.local_aws import LocalAws
 from remit_sandbox.sample_account import SampleAccount, role_policies
-from remit_server.adapters.aws.canary import AwsCanary
-from remit_server.adapters.aws.query import QueryCalls
-from remit_server.adapters.aws.revocation import IamRevocationPolicies
-from remit_server.adapters.aws.revoker import RevocationNames, RevokerKeys, account_places
+from remit_server.adapters.aws.revoking.canary import AwsCanary
+from remit_server.adapters.aws.revoking.iam_policies import IamRevocationPolicies
+from remit_server.adapters.aws.revoking.query import QueryCalls
+from remit_server.adapters.aws.revoking.revoker import RevocationNames, RevokerKeys, account_places
 from remit_server.adapters.aws.sts import AwsSts
 from remit_server.adapters.system_clock import SystemClock, system_entropy
 from remit_server.application.revocation.account_writer import AccountWriter, Parts

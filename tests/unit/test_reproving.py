@@ -17,8 +17,8 @@ from tests.sts_log import LoggedRequest
 from tests.sts_orders import CEILING, READ_2026, a_policy
 from tests.wildcard_walk import walk
 
-from remit_server.adapters.aws.canary import probe_policy
-from remit_server.adapters.aws.revoker import RevocationNames, revoker_policy
+from remit_server.adapters.aws.revoking.canary import probe_policy
+from remit_server.adapters.aws.revoking.revoker import RevocationNames, revoker_policy
 from remit_server.iam import Document
 
 pytest_plugins = "pytester"

@@ -6,10 +6,10 @@ import random
 from collections.abc import Callable
 from contextlib import AsyncExitStack
 
-from remit_server.adapters.aws.canary import AwsCanary
-from remit_server.adapters.aws.query import QueryCalls
-from remit_server.adapters.aws.revocation import IamRevocationPolicies
-from remit_server.adapters.aws.revoker import RevocationNames, RevokerKeys, account_places
+from remit_server.adapters.aws.revoking.canary import AwsCanary
+from remit_server.adapters.aws.revoking.iam_policies import IamRevocationPolicies
+from remit_server.adapters.aws.revoking.query import QueryCalls
+from remit_server.adapters.aws.revoking.revoker import RevocationNames, RevokerKeys, account_places
 from remit_server.adapters.system_clock import SystemClock, system_entropy
 from remit_server.application.ports import AssumeRole
 from remit_server.application.revocation.account_writer import Parts

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Final
 
-from remit_server.adapters.aws.canary import MOST_CANDIDATES
-from remit_server.adapters.aws.revoker import AccountPlace
+from remit_server.adapters.aws.revoking.canary import MOST_CANDIDATES
+from remit_server.adapters.aws.revoking.revoker import AccountPlace
 from remit_server.adapters.aws.setup.findings import Finding, Findings
 from remit_server.adapters.aws.setup.live import CannotSee, LiveAccount, LivePrincipal
 from remit_server.adapters.aws.setup.plan import CANARY_POLICY

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from remit_server.adapters.aws.revoker import AccountPlace, RevocationNames, account_places
+from remit_server.adapters.aws.revoking.revoker import AccountPlace, RevocationNames, account_places
 from remit_server.adapters.aws.setup.policies import (
     Json,
     canary_rights,

@@ -3,10 +3,10 @@
 from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
-from remit_server.adapters.aws.canary import PROBE_ACTION
-from remit_server.adapters.aws.canary import SOURCE_IDENTITY as CANARY_SOURCE
-from remit_server.adapters.aws.revoker import POLICY_ACTIONS
-from remit_server.adapters.aws.revoker import SOURCE_IDENTITY as REVOKER_SOURCE
+from remit_server.adapters.aws.revoking.canary import PROBE_ACTION
+from remit_server.adapters.aws.revoking.canary import SOURCE_IDENTITY as CANARY_SOURCE
+from remit_server.adapters.aws.revoking.revoker import POLICY_ACTIONS
+from remit_server.adapters.aws.revoking.revoker import SOURCE_IDENTITY as REVOKER_SOURCE
 from remit_server.domain.revocation import DenyTag
 
 Json = dict[str, Any]

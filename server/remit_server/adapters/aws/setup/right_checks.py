@@ -3,8 +3,8 @@
 from collections.abc import Iterable, Sequence
 from typing import Final
 
-from remit_server.adapters.aws.canary import PROBE_ACTION
-from remit_server.adapters.aws.revoker import POLICY_ACTIONS
+from remit_server.adapters.aws.revoking.canary import PROBE_ACTION
+from remit_server.adapters.aws.revoking.revoker import POLICY_ACTIONS
 from remit_server.adapters.aws.setup.findings import Findings
 from remit_server.adapters.aws.setup.live import (
     LivePolicy,

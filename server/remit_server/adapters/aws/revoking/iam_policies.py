@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from typing import Final
 from urllib.parse import unquote
 
-from remit_server.adapters.aws.query import Answer, CallFailed, QueryCalls, iam_of
-from remit_server.adapters.aws.revoker import AccountPlace, RevokerKeys
+from remit_server.adapters.aws.revoking.query import Answer, CallFailed, QueryCalls, iam_of
+from remit_server.adapters.aws.revoking.revoker import AccountPlace, RevokerKeys
 from remit_server.application.revocation.ports import NotWritten
 
 MOST_VERSIONS: Final = 5

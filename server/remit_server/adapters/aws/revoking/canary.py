@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
-from remit_server.adapters.aws.query import CallFailed, QueryCalls, ec2_of
+from remit_server.adapters.aws.revoking.query import CallFailed, QueryCalls, ec2_of
 from remit_server.adapters.aws.sigv4 import AwsKeys
 from remit_server.application.ports import AssumeRole, Clock
 from remit_server.application.revocation.ports import CanarySession

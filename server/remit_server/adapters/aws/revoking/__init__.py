@@ -1,0 +1,1 @@
+"""Revocation at AWS: IAM's query protocol, the policies, the role that writes them, and canaries."""
