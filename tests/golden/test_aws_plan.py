@@ -17,7 +17,7 @@ from remit_server.adapters.aws.setup.cloudformation import templates
 from remit_server.adapters.aws.setup.plan import plan_of
 from remit_server.adapters.aws.setup.terraform import modules
 from remit_server.cli.aws import app
-from remit_server.domain.entitlement import Role
+from remit_server.domain.entitlement import AssumedBy, Role
 from remit_server.domain.secret import Secret
 from remit_server.iam import Document
 
@@ -50,7 +50,15 @@ ROLES = (
         timedelta(hours=12),
     ),
 )
-PLAN = plan_of(ROLES, RevocationNames())
+BY_TOKEN = Role(
+    "arn:aws:iam::777788889999:role/remit-tokens",
+    "eu-central-1",
+    Document.parse('{"Version":"2012-10-17","Statement":{"Effect":"Allow","Action":"sqs:SendMessage","Resource":"*"}}'),
+    timedelta(hours=1),
+    assumed_by=AssumedBy.WEB_IDENTITY,
+)
+ISSUER = "https://remit.acme.example/of/agents"
+PLAN = plan_of([*ROLES, BY_TOKEN], RevocationNames(), ISSUER)
 FILES = {**modules(PLAN), **templates(PLAN)}
 
 
@@ -69,7 +77,7 @@ def test_there_is_no_other_golden_file() -> None:
 
 
 def test_the_same_configuration_gives_the_same_text_in_whatever_order_its_accounts_stand() -> None:
-    again = plan_of([ROLES[2], *ROLES[:2]], RevocationNames())
+    again = plan_of([BY_TOKEN, ROLES[2], *ROLES[:2]], RevocationNames(), ISSUER)
 
     assert {**modules(again), **templates(again)} == FILES
 
@@ -120,6 +128,7 @@ PROPERTIES = {
         "ManagedPolicyArns",
         "Policies",
     },
+    "AWS::IAM::OIDCProvider": {"Url", "ClientIdList"},
     "AWS::IAM::ManagedPolicy": {"ManagedPolicyName", "PolicyDocument"},
 }
 
@@ -158,10 +167,25 @@ def test_every_policy_is_within_awss_limits(path: str) -> None:
         properties = resource["Properties"]
         if "PolicyDocument" in properties:
             assert len(json.dumps(properties["PolicyDocument"], separators=(",", ":"))) <= 6_144
-        else:
+        elif "RoleName" in properties:
             assert len(json.dumps(properties["AssumeRolePolicyDocument"], separators=(",", ":"))) <= 2_048
             assert 3_600 <= properties["MaxSessionDuration"] <= 43_200
             assert len(properties.get("ManagedPolicyArns", [])) <= 10
+
+
+def test_a_role_that_is_opened_by_tokens_pins_them_to_itself() -> None:
+    resources = json.loads(FILES["777788889999/remit.template.json"])["Resources"]
+
+    [trust] = resources["RoleRemitTokens"]["Properties"]["AssumeRolePolicyDocument"]["Statement"]
+    assert trust["Principal"] == {"Federated": {"Ref": "RemitIssuer"}}
+    assert trust["Condition"]["StringEquals"] == {
+        "remit.acme.example/of/agents:aud": "sts.amazonaws.com",
+        "remit.acme.example/of/agents:sub": "remit:role/777788889999/remit-tokens",
+    }
+
+
+def test_the_gateways_own_rights_name_no_role_that_is_opened_by_tokens() -> None:
+    assert "777788889999" not in FILES["gateway/remit-gateway.tf"]
 
 
 # --- the command ---

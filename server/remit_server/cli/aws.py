@@ -1,5 +1,6 @@
 """`remit-server aws`: writes what the AWS accounts of a configuration must hold, and checks what they do hold."""
 
+import json
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -9,6 +10,7 @@ import typer
 from remit_server.cli.output import CANNOT_START, WRONG, complain
 
 if TYPE_CHECKING:  # the rest is imported by the command that needs it, so that `--help` answers at once
+    from remit_server.adapters.aws.setup.findings import Finding
     from remit_server.config.settings import Settings
 
 app = typer.Typer(name="aws", help="Set up and check AWS accounts.", no_args_is_help=True)
@@ -50,7 +52,8 @@ def plan(
     from remit_server.bootstrap.revocation import names_of
 
     settings = _settings(config)
-    made = plan_of(settings.roles, names_of(settings))
+    issuer = settings.own_issuer
+    made = plan_of(settings.roles, names_of(settings), None if issuer is None else issuer.url)
     files = modules(made) if output is Format.TERRAFORM else templates(made)
     if settings.revocation is None:
         complain("note: [revocation] is absent from the configuration: without it the gateway writes no denies")
@@ -59,6 +62,58 @@ def plan(
             if role.ceiling is None:
                 complain(f"note: the ceiling of {role.name} is too long for an inline policy: its own stay as they are")
     _write(files, out)
+
+
+@app.command("doctor")
+def doctor(
+    config: ConfigFile,
+    *,
+    profile: Annotated[
+        list[str] | None,
+        typer.Option("--profile", "-p", help="An AWS profile that may read IAM; once for each account."),
+    ] = None,
+    gateway: Annotated[
+        str | None, typer.Option("--gateway", help="The ARN of the gateway's own role or user, where it is not found.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the findings as JSON.")] = False,
+) -> None:
+    """Compares the live accounts with the configuration: what is missing, what is wrong, what is too wide.
+
+    It only reads. Without --profile it looks with the gateway's own credentials. Ends with 1 when there is a fault.
+    """
+    from remit_server.adapters.aws.setup.connecting import Connecting, NotConnected
+    from remit_server.adapters.aws.setup.doctor import examine
+    from remit_server.adapters.aws.setup.findings import Weight
+    from remit_server.bootstrap.revocation import names_of
+
+    settings = _settings(config)
+    connecting = Connecting(settings, names_of(settings))
+    try:
+        accounts = connecting.accounts(profile or [])
+        examined = connecting.examined(accounts, has_profiles=bool(profile), gateway=gateway)
+    except NotConnected as failed:
+        complain(str(failed))
+        raise typer.Exit(CANNOT_START) from failed
+    findings = examine(examined, accounts)
+    _tell(findings, as_json=as_json, revocation=settings.revocation is not None)
+    if any(finding.weight is Weight.FAULT for finding in findings):
+        raise typer.Exit(WRONG)
+
+
+def _tell(findings: "list[Finding]", *, as_json: bool, revocation: bool) -> None:
+    """Prints the findings, faults first."""
+    from remit_server.adapters.aws.setup.findings import Weight, as_json_values
+
+    ordered = sorted(findings, key=lambda finding: finding.weight is Weight.NOTE)
+    if as_json:
+        typer.echo(json.dumps(as_json_values(ordered), indent=2))
+        return
+    for finding in ordered:
+        typer.echo(str(finding))
+    if not revocation:
+        typer.echo("note: [revocation] is absent from the configuration: what it needs was not looked at")
+    faults = sum(finding.weight is Weight.FAULT for finding in findings)
+    typer.echo(f"{faults} faults, {len(findings) - faults} notes")
 
 
 def _settings(config: Path) -> "Settings":

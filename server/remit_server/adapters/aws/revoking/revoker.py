@@ -59,7 +59,7 @@ class AccountPlace:
 
 
 def account_places(roles: Iterable[Role], names: RevocationNames) -> dict[str, AccountPlace]:
-    """Returns the account of each role; the region is that of its first role."""
+    """Returns the account of each role; its first role says in which region and how remit-revoker is assumed."""
     places: dict[str, AccountPlace] = {}
     for role in roles:
         partition, account = role_arn_of(role.arn).partition, role.account
@@ -70,6 +70,7 @@ def account_places(roles: Iterable[Role], names: RevocationNames) -> dict[str, A
                 region=role.region,
                 ceiling=Document.parse(revoker_policy(arns)),
                 max_session=timedelta(hours=1),
+                assumed_by=role.assumed_by,
             )
             places[account] = AccountPlace(partition, account, role.region, arns, revoker)
     return places

@@ -6,6 +6,7 @@ from typing import Any
 from remit_server.adapters.aws.setup.plan import (
     CANARY_POLICY,
     GATEWAY_POLICY,
+    PROVIDER,
     AccountPlan,
     Given,
     Plan,
@@ -13,6 +14,8 @@ from remit_server.adapters.aws.setup.plan import (
     replaced,
     titled,
 )
+from remit_server.adapters.aws.setup.policies import Json
+from remit_server.adapters.aws.web_identity_token import AUDIENCE
 
 _Resources = dict[str, Any]
 
@@ -20,15 +23,21 @@ _Resources = dict[str, Any]
 def templates(plan: Plan) -> dict[str, str]:
     """Returns each file's text by its path."""
     files = {f"{account.account}/remit.template.json": _text(_account(account)) for account in plan.accounts}
-    return {**files, "gateway/remit-gateway.template.json": _text(_gateway(plan))}
+    if plan.gateway is not None:
+        files["gateway/remit-gateway.template.json"] = _text(_gateway(plan.gateway))
+    return files
 
 
 def _account(account: AccountPlan) -> dict[str, Any]:
     references: dict[Given, Any] = {given: {"Ref": titled(given.name)} for given in account.given}
+    references[PROVIDER] = {"Ref": "RemitIssuer"}
     policies = [titled(name) for name in account.policy_names]
     resources: _Resources = {
         policy: _managed(name, account.nothing) for policy, name in zip(policies, account.policy_names, strict=True)
     }
+    if account.issuer_url is not None:
+        provider = {"Url": account.issuer_url, "ClientIdList": [AUDIENCE]}
+        resources["RemitIssuer"] = {"Type": "AWS::IAM::OIDCProvider", "Properties": provider}
     resources["RemitCanary"] = _managed(CANARY_POLICY, account.canary)
     for number, role in enumerate(account.roles):
         attached = [*policies, *(["RemitCanary"] if number == 0 else [])]
@@ -48,16 +57,16 @@ def _account(account: AccountPlan) -> dict[str, Any]:
             f"Remit in account {account.account}: its roles, the policies by which their sessions are revoked, and the "
             "role that writes those. The gateway changes the text of the revocation policies: leave it alone."
         ),
-        "Parameters": {titled(given.name): _parameter(given) for given in account.given},
+        **({"Parameters": {titled(given.name): _parameter(given) for given in account.given}} if account.given else {}),
         "Resources": resources,
     }
 
 
-def _gateway(plan: Plan) -> dict[str, Any]:
+def _gateway(rights: Json) -> dict[str, Any]:
     return {
         "AWSTemplateFormatVersion": "2010-09-09",
         "Description": "What Remit's gateway itself may do at AWS: attach it to its role or user, and nothing else.",
-        "Resources": {"RemitGateway": _managed(GATEWAY_POLICY, plan.gateway)},
+        "Resources": {"RemitGateway": _managed(GATEWAY_POLICY, rights)},
         "Outputs": {"PolicyArn": {"Value": {"Ref": "RemitGateway"}}},
     }
 

@@ -21,6 +21,7 @@ from remit_server.adapters.aws.setup.right_checks import (
     is_canary_policy,
 )
 from remit_server.adapters.aws.setup.trust_checks import PLAN, Trusted, check_trust, revoker_trusted
+from remit_server.adapters.aws.web_identity_token import AUDIENCE
 from remit_server.domain.entitlement import Role
 
 _NOT_SEEN: Final = "what cannot be seen cannot be called right"
@@ -68,8 +69,25 @@ def _examine_account(examined: Examined, place: AccountPlace, account: LiveAccou
             if examined.revocation:
                 check_attached(live, place.policy_arns, findings)
         yield from findings
+    yield from _provider(examined, place, account)
     if examined.revocation:
         yield from _examine_revocation(examined, place, account, lives)
+
+
+def _provider(examined: Examined, place: AccountPlace, account: LiveAccount) -> Iterator[Finding]:
+    """Notes an OIDC provider of the gateway's own issuer that is missing, or not for AWS."""
+    hosts = {host for arn, (_, host) in examined.web_identity.items() if arn.split(":")[4] == place.account}
+    for host in sorted(hosts):
+        findings = Findings(f"arn:{place.partition}:iam::{place.account}:oidc-provider/{host}")
+        try:
+            audiences = account.provider(findings.place)
+        except CannotSee as unseen:
+            _not_seen(findings, unseen)
+            audiences = (AUDIENCE,)
+        if audiences is None or AUDIENCE not in audiences:
+            what = "it does not exist" if audiences is None else f"{AUDIENCE} is not among its audiences"
+            findings.fault("issuer-missing", what, why="AWS takes no token of the gateway's", mend=PLAN)
+        yield from findings
 
 
 def _examine_role(examined: Examined, role: Role, live: LivePrincipal, findings: Findings) -> None:

@@ -46,6 +46,6 @@ class Findings:
         return iter(self.found)
 
 
-def as_json(findings: list[Finding]) -> list[dict[str, str]]:
+def as_json_values(findings: list[Finding]) -> list[dict[str, str]]:
     """Returns the findings for `--json`."""
     return [{key: str(value) for key, value in asdict(finding).items()} for finding in findings]

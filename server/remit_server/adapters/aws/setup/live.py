@@ -94,6 +94,11 @@ class LiveAccount:
             self._policies[arn] = self._read_policy(arn)
         return self._policies[arn]
 
+    def provider(self, arn: str) -> tuple[str, ...] | None:
+        """Returns the audiences of an OIDC provider; None when there is none. Raises CannotSee."""
+        found = self._asked("get_open_id_connect_provider", OpenIDConnectProviderArn=arn)
+        return None if found is None else tuple(map(str, found.get("ClientIDList", [])))
+
     def _read_policy(self, arn: str) -> LivePolicy | None:
         found = self._asked("get_policy", PolicyArn=arn)
         if found is None:

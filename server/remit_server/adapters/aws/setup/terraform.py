@@ -9,6 +9,7 @@ from typing import Any, Final
 from remit_server.adapters.aws.setup.plan import (
     CANARY_POLICY,
     GATEWAY_POLICY,
+    PROVIDER,
     AccountPlan,
     Given,
     Plan,
@@ -16,6 +17,8 @@ from remit_server.adapters.aws.setup.plan import (
     identifier,
     replaced,
 )
+from remit_server.adapters.aws.setup.policies import Json
+from remit_server.adapters.aws.web_identity_token import AUDIENCE
 
 _HEADER: Final = """\
 terraform {
@@ -41,11 +44,14 @@ class Code:
 def modules(plan: Plan) -> dict[str, str]:
     """Returns each file's text by its path."""
     files = {f"{account.account}/remit.tf": "\n".join(_account(account)) for account in plan.accounts}
-    return {**files, "gateway/remit-gateway.tf": "\n".join(_gateway(plan))}
+    if plan.gateway is not None:
+        files["gateway/remit-gateway.tf"] = "\n".join(_gateway(plan.gateway))
+    return files
 
 
 def _account(account: AccountPlan) -> Iterator[str]:
     references: dict[Given, Any] = {given: Code(f"var.{given.name}") for given in account.given}
+    references[PROVIDER] = Code("aws_iam_openid_connect_provider.remit.arn")
     yield (
         f"# Remit in AWS account {account.account}: its roles, the policies by which their sessions are revoked, and\n"
         "# the role that writes those. Written by `remit-server aws plan`; docs/revocation.md tells how it is used.\n"
@@ -55,6 +61,9 @@ def _account(account: AccountPlan) -> Iterator[str]:
     for given in account.given:
         secret = {"sensitive": True} if given.secret else {}
         yield _block("variable", [given.name], {"type": Code("string"), "description": given.what, **secret})
+    if account.issuer_url is not None:
+        provider = {"url": account.issuer_url, "client_id_list": [AUDIENCE]}
+        yield _block("resource", ["aws_iam_openid_connect_provider", "remit"], provider)
     yield from _policies(account)
     for number, role in enumerate(account.roles):
         yield from _role(role, references, is_first=number == 0)
@@ -120,13 +129,13 @@ def _revoker(account: AccountPlan, references: dict[Given, Any]) -> Iterator[str
     yield _block("resource", ["aws_iam_role_policy", "remit_revoker"], rights)
 
 
-def _gateway(plan: Plan) -> Iterator[str]:
+def _gateway(rights: Json) -> Iterator[str]:
     yield (
         "# What Remit's gateway itself may do at AWS: attach it to its role or user, and nothing else.\n"
         "# Written by `remit-server aws plan`.\n"
     )
     yield _HEADER
-    policy = {"name": GATEWAY_POLICY, "policy": plan.gateway}
+    policy = {"name": GATEWAY_POLICY, "policy": rights}
     yield _block("resource", ["aws_iam_policy", "remit_gateway"], policy)
     yield 'output "policy_arn" {\n  value = aws_iam_policy.remit_gateway.arn\n}\n'
 
