@@ -114,7 +114,7 @@ async def running_gateway(
         issuer = await follow_own_issuer(stack, settings.own_issuer)
         sts = reach_sts(stack, settings, clock, issuer)
         issuers = _issuers(stack, settings, clock)
-        await write_revocations(stack, settings, DatabaseDenies(ledger.store), clock, sts)
+        wake = await write_revocations(stack, settings, DatabaseDenies(ledger.store), clock, sts)
         service = await _service(
             stack,
             settings,
@@ -126,7 +126,7 @@ async def running_gateway(
             issuers=issuers,
         )
         oversight = Oversight(settings, clock, ledger, rejections, issuers, policy)
-        overseen = await oversee(stack, oversight, oversight.doors())
+        overseen = await oversee(stack, oversight, oversight.doors(), wake=wake)
         await tell_people(stack, settings.notifications, ledger.store, clock)
         await _sweeping(stack, sweep_of(ledger, rejections, clock))
         server = GrpcServer(
