@@ -409,3 +409,26 @@ def test_the_loop_that_gateways_run_on_serves_it_just_as_well(authority: Authori
         return [answer.status for answer in (*plain, over_tls)]
 
     assert uvloop.run(answers()) == [200, 404, 200]
+
+
+def test_g6_connections_that_end_in_the_middle_of_their_handshake_leave_nothing_behind(
+    authority: Authority, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    listener = listener_of(authority, tmp_path)
+
+    async def answers() -> int:
+        async with serving(listener) as port:
+            for said in (
+                b"",
+                b"\x16\x03\x01",
+                b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03",
+                b"GET / HTTP/1.1\r\n\r\n",
+            ):
+                for _ in range(50):
+                    _, writer = await asyncio.open_connection("127.0.0.1", port)
+                    writer.write(said)
+                    writer.transport.abort()
+            return (await asked(port, get("/hello"), authority.trust())).status
+
+    assert uvloop.run(answers()) == 200
+    assert caplog.text == ""
