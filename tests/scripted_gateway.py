@@ -98,8 +98,9 @@ class ScriptedGateway(CredentialServiceServicer):
     previews: list[messages.PreviewCredentialsRequest] = field(default_factory=list)
     ends: list[str] = field(default_factory=list)
     renewals: list[messages.RenewCredentialsRequest] = field(default_factory=list)
+    watched: threading.Event = field(default_factory=threading.Event)
     watches: list[messages.WatchTaskRequest] = field(default_factory=list)
-    streams: deque[Stream] = field(default_factory=deque)
+    streams: deque[Answer] = field(default_factory=deque)
     authorizations: list[list[str]] = field(default_factory=list)
     peers: list[str] = field(default_factory=list)
     mtls: str = ""
@@ -126,9 +127,13 @@ class ScriptedGateway(CredentialServiceServicer):
         return _answer(self.renew_answers, context, default=renewed(len(self.issues) + len(self.renewals)))
 
     def WatchTask(self, request: messages.WatchTaskRequest, context: Any) -> Iterator[Any]:  # noqa: N802
-        self._note(context)
         self.watches.append(request)
-        yield from (self.streams.popleft() if self.streams else Stream())(context)
+        self.watched.set()
+        planned = self.streams.popleft() if self.streams else Stream()
+        if isinstance(planned, Stream):
+            yield from planned(context)
+        else:
+            yield _answer(deque([planned]), context, default=None)
 
     def connect(self, **options: Any) -> remit.Gateway:
         """Returns a client: an agent by certificate, or by bearer token when one is given."""

@@ -16,6 +16,7 @@ from botocore.config import Config
 from botocore.credentials import RefreshableCredentials
 from tests.scripted_gateway import (
     CANARIES,
+    GRANT,
     REPORTS,
     SECRET_KEY,
     SUBJECT_TOKEN,
@@ -23,6 +24,7 @@ from tests.scripted_gateway import (
     Held,
     ScriptedGateway,
     issued,
+    renewed,
     scripted_gateway,
 )
 
@@ -96,7 +98,7 @@ def test_twenty_uses_in_a_row_are_one_fetch(lifetime: int, begin: Begin, server:
         used = {key_of(session) for _ in range(20)} | {task.credentials().access_key_id for _ in range(20)}
 
     assert used == {FIRST}
-    assert len(server.issues) == 1
+    assert (len(server.issues), len(server.renewals)) == (1, 0)
 
 
 def test_twenty_uses_of_a_twenty_second_task_are_one_fetch(begin: Begin, server: ScriptedGateway) -> None:
@@ -107,7 +109,7 @@ def test_twenty_uses_of_a_twenty_second_task_are_one_fetch(begin: Begin, server:
         signed_by = {sign() for _ in range(20)}
 
     assert signed_by == {FIRST}
-    assert len(server.issues) == 1
+    assert (len(server.issues), len(server.renewals)) == (1, 0)
 
 
 @pytest.mark.parametrize(
@@ -123,7 +125,7 @@ def test_credentials_are_renewed_two_minutes_or_a_third_of_their_life_before_the
         used = [key_of(session) for _ in range(3)]
 
     assert used == [FIRST if fetches == 1 else SECOND] * 3
-    assert len(server.issues) == fetches
+    assert len(server.issues) + len(server.renewals) == fetches
 
 
 @pytest.mark.parametrize(("lifetime", "windows"), [(900, (120, 60)), (60, (20, 10)), (3600, (120, 60))])
@@ -140,17 +142,49 @@ def test_botocore_is_told_when_to_ask(
     assert (told["_advisory_refresh_timeout"], told["_mandatory_refresh_timeout"]) == windows
 
 
-def test_a_renewal_is_a_new_request_in_the_same_task(begin: Begin, server: ScriptedGateway) -> None:
+def test_a_renewal_asks_for_the_same_grant_again_with_the_users_token(begin: Begin, server: ScriptedGateway) -> None:
     server.issue_answers.append(issued(1, left=seconds(-1)))
 
     with begin() as task:
-        first, renewed = task.grant.expire_time, task.credentials()
+        first, renewed_key = task.grant.expire_time, task.credentials()
 
-    assert [request.task_id for request in server.issues] == ["", TASK_ID]
-    assert server.issues[0].request_id != server.issues[1].request_id
-    assert server.issues[0].intent == server.issues[1].intent
-    assert renewed.access_key_id == SECOND
-    assert task.grant.expire_time == renewed.expire_time > first
+    (request,) = server.renewals
+    assert (request.name, request.subject_token, request.narrow) == (GRANT, SUBJECT_TOKEN, False)
+    assert not request.HasField("requested_duration")
+    assert len(server.issues) == 1
+    assert renewed_key.access_key_id == SECOND
+    assert task.grant.expire_time == renewed_key.expire_time > first
+
+
+@pytest.mark.parametrize("gone", ["refused", "raises"])
+def test_where_agreed_on_a_grant_is_renewed_without_the_user(gone: str, server: ScriptedGateway) -> None:
+    first = issued(1, left=seconds(-1))
+    first.grant.offline_renewal = True
+    server.issue_answers.append(first)
+    tokens = iter([SUBJECT_TOKEN])
+
+    def token() -> str:
+        if (known := next(tokens, None)) is None and gone == "raises":
+            raise LookupError("signed out")
+        return known or "over"
+
+    if gone == "refused":
+        server.renew_answers.append(Denied(Reason.SUBJECT_TOKEN_REJECTED, "it is over"))
+    with server.connect() as gateway, gateway.task("q3", subject_token=token, allow=REPORTS) as task:
+        credentials = task.credentials()
+
+    assert credentials.access_key_id.startswith("ASIAREMIT")
+    assert [request.subject_token for request in server.renewals] == ["over", ""][-len(server.renewals) :]
+
+
+def test_elsewhere_the_user_has_to_be_there(begin: Begin, server: ScriptedGateway) -> None:
+    server.issue_answers.append(issued(1, left=seconds(-1)))
+    server.renew_answers.append(Denied(Reason.SUBJECT_TOKEN_REJECTED, "it is over"))
+
+    with begin() as task, pytest.raises(remit.Unauthenticated):
+        task.credentials()
+
+    assert len(server.renewals) == 1
 
 
 async def test_an_event_loops_credentials_are_renewed_too(begin: Begin, server: ScriptedGateway) -> None:
@@ -161,11 +195,12 @@ async def test_an_event_loops_credentials_are_renewed_too(begin: Begin, server: 
         used = await asyncio.to_thread(key_of, task.boto3_session())
 
     assert (keys, used) == ({SECOND}, SECOND)
-    assert len(server.issues) == 2
+    assert (len(server.issues), len(server.renewals)) == (1, 1)
 
 
 def test_threads_and_sessions_of_a_task_share_one_renewal(begin: Begin, server: ScriptedGateway) -> None:
-    server.issue_answers += [issued(1, left=seconds(-1)), issued(2)]
+    server.issue_answers.append(issued(1, left=seconds(-1)))
+    server.renew_answers.append(renewed(2))
     together = threading.Barrier(8)
 
     def use(task: remit.Task) -> str:
@@ -176,21 +211,22 @@ def test_threads_and_sessions_of_a_task_share_one_renewal(begin: Begin, server: 
         used = set(threads.map(use, [task] * 8))
 
     assert used == {SECOND}
-    assert len(server.issues) == 2
+    assert (len(server.issues), len(server.renewals)) == (1, 1)
 
 
 def test_while_one_thread_renews_in_good_time_the_others_go_on(begin: Begin, server: ScriptedGateway) -> None:
-    slow = Held(issued(2))
-    server.issue_answers += [issued(1, left=seconds(100)), slow]
+    slow = Held(renewed(2))
+    server.issue_answers.append(issued(1, left=seconds(100)))
+    server.renew_answers.append(slow)
 
     with begin() as task, ThreadPoolExecutor(1) as threads:
         renewing = threads.submit(task.credentials)
         assert slow.arrived.wait(timeout=30)
         meanwhile = task.credentials()
         slow.release.set()
-        renewed = renewing.result(timeout=30)
+        second = renewing.result(timeout=30)
 
-    assert (meanwhile.access_key_id, renewed.access_key_id) == (FIRST, SECOND)
+    assert (meanwhile.access_key_id, second.access_key_id) == (FIRST, SECOND)
 
 
 def test_a_task_of_a_certain_duration_ends_and_is_not_renewed(begin: Begin, server: ScriptedGateway) -> None:
@@ -202,7 +238,7 @@ def test_a_task_of_a_certain_duration_ends_and_is_not_renewed(begin: Begin, serv
         with pytest.raises(remit.TaskOver, match="its time is over"):
             task.boto3_session()
 
-    assert len(server.issues) == 1
+    assert (len(server.issues), len(server.renewals)) == (1, 0)
 
 
 def test_a_session_says_when_the_time_of_its_task_is_over() -> None:
@@ -222,13 +258,14 @@ def test_a_session_says_when_the_time_of_its_task_is_over() -> None:
 def test_credentials_that_work_outlast_an_outage(
     begin: Begin, server: ScriptedGateway, caplog: pytest.LogCaptureFixture
 ) -> None:
-    server.issue_answers += [issued(1, left=seconds(30)), Outage(Reason.INTERNAL, "internal error")]
+    server.issue_answers.append(issued(1, left=seconds(30)))
+    server.renew_answers.append(Outage(Reason.INTERNAL, "internal error"))
 
     with begin() as task:
         keys = [task.credentials().access_key_id for _ in range(20)]
 
     assert keys == [FIRST] * 20
-    assert len(server.issues) == 2
+    assert (len(server.issues), len(server.renewals)) == (1, 1)
     (record,) = [record for record in caplog.records if record.name == "remit"]
     assert "were not renewed (INTERNAL)" in record.getMessage()
 
@@ -254,7 +291,8 @@ def test_a_token_function_that_fails_does_not_take_credentials_away_that_work(
 
 def test_a_refused_renewal_is_raised_once_the_credentials_have_ended(begin: Begin, server: ScriptedGateway) -> None:
     no = Denied(Reason.POLICY_DENIED, "alice left the team", Refusal(remedy=Remedy.GIVE_UP))
-    server.issue_answers += [issued(1, left=seconds(-1)), no]
+    server.issue_answers.append(issued(1, left=seconds(-1)))
+    server.renew_answers.append(no)
 
     with begin() as task, pytest.raises(remit.Refused, match="alice left the team"):
         task.credentials()
@@ -262,7 +300,8 @@ def test_a_refused_renewal_is_raised_once_the_credentials_have_ended(begin: Begi
 
 @pytest.mark.parametrize("reason", [Reason.GRANT_NOT_LIVE, Reason.NOT_FOUND])
 def test_a_task_that_the_gateway_ended_is_over_at_once(reason: Reason, begin: Begin, server: ScriptedGateway) -> None:
-    server.issue_answers += [issued(1, left=seconds(100)), Denied(reason, "the task is over")]
+    server.issue_answers.append(issued(1, left=seconds(100)))
+    server.renew_answers.append(Denied(reason, "the task is over"))
 
     with begin() as task:
         with pytest.raises(remit.RemitError, match="the task is over"):
@@ -270,16 +309,17 @@ def test_a_task_that_the_gateway_ended_is_over_at_once(reason: Reason, begin: Be
         with pytest.raises(remit.TaskOver):
             task.credentials()
 
-    assert len(server.issues) == 2
+    assert (len(server.issues), len(server.renewals)) == (1, 1)
 
 
 def test_a_clock_that_is_ahead_is_told_and_does_not_make_a_storm(begin: Begin, server: ScriptedGateway) -> None:
-    server.issue_answers += [issued(1, left=seconds(-1)), issued(2, left=seconds(-1))]
+    server.issue_answers.append(issued(1, left=seconds(-1)))
+    server.renew_answers.append(renewed(2, left=seconds(-1)))
 
     with begin() as task, pytest.raises(remit.Unavailable, match="clock of this machine is ahead"):
         task.credentials()
 
-    assert len(server.issues) == 2
+    assert (len(server.issues), len(server.renewals)) == (1, 1)
 
 
 def test_a_session_uses_no_credentials_but_the_tasks(begin: Begin) -> None:
@@ -318,8 +358,9 @@ def test_keys_are_dropped_from_memory_when_the_task_is_over(begin: Begin) -> Non
 
 
 def test_a_renewal_that_comes_after_the_end_is_dropped(begin: Begin, server: ScriptedGateway) -> None:
-    slow = Held(issued(2))
-    server.issue_answers += [issued(1, left=seconds(-1)), slow]
+    slow = Held(renewed(2))
+    server.issue_answers.append(issued(1, left=seconds(-1)))
+    server.renew_answers.append(slow)
 
     with ThreadPoolExecutor(1) as threads:
         with begin() as task:

@@ -136,12 +136,12 @@ def test_a_subject_token_may_be_a_function_that_is_asked_for_a_fresh_one(
     gateway: remit.Gateway, server: ScriptedGateway
 ) -> None:
     tokens = iter(["first", "second\n"])
-    server.issue_answers += [issued(1, left=timedelta(seconds=90)), issued(2)]
+    server.issue_answers.append(issued(1, left=timedelta(seconds=90)))
 
     with begin(gateway, subject_token=lambda: next(tokens)) as task:
         task.credentials()
 
-    assert [request.subject_token for request in server.issues] == ["first", "second"]
+    assert [server.issues[0].subject_token, server.renewals[0].subject_token] == ["first", "second"]
 
 
 def test_a_failing_block_ends_its_task_and_keeps_its_own_exception(

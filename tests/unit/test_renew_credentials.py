@@ -400,7 +400,7 @@ async def test_a_renewal_stays_on_the_role_of_its_grant(gateway: World) -> None:
 
     refused = await refusal(gateway, first.grant)
 
-    assert refused.reason in {Reason.GRANT_NOT_LIVE, Reason.CEILING_EXCEEDED}
+    assert refused.reason in {Reason.POLICY_DENIED, Reason.CEILING_EXCEEDED}
     assert len(gateway.sts.orders) == 1
 
 

@@ -7,6 +7,7 @@ from datetime import timedelta
 from remit.intent import Capability, Permission
 from remit.secret import Token
 
+SHORTEST_LEASE, LONGEST_LEASE = timedelta(seconds=30), timedelta(days=1)
 Allow = Permission | Capability | Iterable[Permission | Capability]
 
 
@@ -22,6 +23,7 @@ class Ask:
     narrow: bool
     labels: Mapping[str, str]
     task_id: str | None
+    lease: timedelta | None = None
 
 
 def ask(
@@ -33,6 +35,7 @@ def ask(
     narrow: bool,
     labels: Mapping[str, str] | None,
     task_id: str | None,
+    lease: timedelta | float | None = None,
 ) -> Ask:
     """Reads what the caller wrote; raises TypeError where it is of another kind, IAM JSON for `allow` among them."""
     if not all(isinstance(text, str) for text in (purpose, *(labels or {}).keys(), *(labels or {}).values())):
@@ -49,4 +52,15 @@ def ask(
         narrow=narrow,
         labels=dict(labels or {}),
         task_id=task_id,
+        lease=_lease(lease, task_id),
     )
+
+
+def _lease(lease: timedelta | float | None, task_id: str | None) -> timedelta | None:
+    """Reads a lease; one that joins a task leaves that task's as it is. Raises ValueError for one out of bounds."""
+    if lease is None or task_id is not None:
+        return None
+    wanted = timedelta(seconds=lease) if isinstance(lease, (int, float)) else lease
+    if not SHORTEST_LEASE <= wanted <= LONGEST_LEASE or wanted.microseconds:
+        raise ValueError("lease must be whole seconds between 30 seconds and a day, or None for none")
+    return wanted

@@ -4,8 +4,9 @@ import asyncio
 import random
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import suppress
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any, TypeVar
 from uuid import uuid4
 
@@ -14,8 +15,8 @@ import grpc
 from remit import mapping
 from remit.ask import Ask
 from remit.channel import TlsChannel
-from remit.errors import RemitError, TaskOver, Unavailable
-from remit.grant import Issued, Preview, TaskEnd
+from remit.errors import InvalidRequest, RemitError, TaskOver, Unavailable
+from remit.grant import Grant, Issued, Preview, TaskEnd, TaskEvent
 from remit.secret import Secret, Token
 from remit.status import failure_of
 from remit.v1 import credential_service_pb2 as service
@@ -39,7 +40,7 @@ _random = random.SystemRandom()
 
 
 class Calls:
-    """The three calls, each for threads and for event loops.
+    """The calls, each for threads and for event loops, but for those that a thread of their own makes.
 
     One channel serves both: gRPC's futures tell an event loop when they are done, so an asyncio caller needs no channel
     of its own, which would be bound to one loop. A call and its repeats share one request_id and one deadline; the
@@ -65,6 +66,31 @@ class Calls:
         request = mapping.issue_request(ask, token=token, request_id=request_id, task_id=task_id)
         return mapping.issued(await self._call_async(_issue, request, request_id), request_id)
 
+    def renew(self, ask: Ask, grant: Grant) -> Issued:
+        """Asks for new credentials of a grant; raises RemitError.
+
+        Where the grant may be renewed without the user it is, once the user's token is no good any more.
+        """
+        try:
+            return self._renewed(ask, grant, ask.subject_token.read())
+        except Exception as error:
+            if not grant.offline_renewal or (isinstance(error, RemitError) and not _is_of_the_token(error)):
+                raise
+        return self._renewed(ask, grant, Secret(""))
+
+    def watch(self, task_id: str, lease: timedelta | None, opened: Callable[[Any], None]) -> Iterator[TaskEvent]:
+        """Yields what happens to a task; raises RemitError when the stream breaks. `opened` gets what can cancel it."""
+        metadata = self._metadata(self._read_bearer())
+        call = self.channel.stub().WatchTask(mapping.watch_request(task_id, lease), metadata=metadata.reveal())
+        opened(call)
+        try:
+            for message in call:
+                yield mapping.task_event(message)
+        except grpc.RpcError:
+            raise failure_of(call, target=self.channel.target, request_id=None) from None
+        finally:
+            call.cancel()
+
     def preview(self, ask: Ask) -> Preview:
         """Asks what would be issued; raises RemitError."""
         request = mapping.preview_request(ask, token=ask.subject_token.read())
@@ -84,6 +110,11 @@ class Calls:
         """Ends a task; raises RemitError."""
         request = Secret(service.EndTaskRequest(task_id=task_id))
         return mapping.task_end((await self._call_async(_end, request)).reveal())
+
+    def _renewed(self, ask: Ask, grant: Grant, token: Secret[str]) -> Issued:
+        """Asks once for new credentials of a grant with this token."""
+        request = mapping.renew_request(grant, token=token, narrow=ask.narrow)
+        return mapping.issued(self._call(_renew, request), None)
 
     def _call(self, method: "Method[Q, R]", request: Secret[Q], request_id: str | None = None) -> Secret[R]:
         """Calls, and repeats while nobody was there or the gateway was full; blocks this thread."""
@@ -176,6 +207,11 @@ def _most_attempts(failure: RemitError) -> int:
     return MOST_ATTEMPTS_WHEN_TOLD
 
 
+def _is_of_the_token(error: RemitError) -> bool:
+    """Says whether the user's token was the reason."""
+    return error.reason == "SUBJECT_TOKEN_REJECTED" or isinstance(error, InvalidRequest)
+
+
 def _says_less(call: grpc.Call, failure: RemitError) -> bool:
     """Says whether a repeat's failure only follows from the one before it, which then is the one to tell.
 
@@ -211,6 +247,12 @@ def _issue(
     stub: CredentialServiceStub,
 ) -> "grpc.UnaryUnaryMultiCallable[service.IssueCredentialsRequest, service.IssueCredentialsResponse]":
     return stub.IssueCredentials
+
+
+def _renew(
+    stub: CredentialServiceStub,
+) -> "grpc.UnaryUnaryMultiCallable[service.RenewCredentialsRequest, service.RenewCredentialsResponse]":
+    return stub.RenewCredentials
 
 
 def _preview(

@@ -19,6 +19,10 @@ _OPTIONS = (
     ("grpc.service_config_disable_resolution", 1),
     ("grpc.initial_reconnect_backoff_ms", 100),
     ("grpc.max_reconnect_backoff_ms", 5_000),
+    # A gateway, or a way to it, that is gone without a word is noticed while a task is watched. Not oftener: gateways
+    # take more than one ping in 20 seconds for an attack.
+    ("grpc.keepalive_time_ms", 25_000),
+    ("grpc.keepalive_timeout_ms", 10_000),
 )
 
 
@@ -106,6 +110,11 @@ class TlsChannel:
                 raise RuntimeError("this gateway is closed: keep it open for as long as its tasks run")
             self._follow()
             return self._stub
+
+    @property
+    def is_closed(self) -> bool:
+        """Says whether it was closed."""
+        return self._closed
 
     def close(self) -> None:
         """Ends the connection; calls that are running fail."""

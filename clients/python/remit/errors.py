@@ -188,10 +188,17 @@ class NotFound(RemitError):  # noqa: N818 - named for what it says
 
 
 class TaskOver(RemitError):  # noqa: N818 - named for what it says
-    """The task, or the time it asked for, is over: it gives no credentials any more, another one may."""
+    """The task, or the time it asked for, is over: it gives no credentials any more, another one may.
+
+    `cause` says why the gateway revoked or ended it (`LEASE_LOST`, `SECURITY_EVENT`); None where it did not.
+    """
 
     __module__ = "remit"
     _remedy_unless_said = Remedy.GIVE_UP  # as gateways say: no way of asking brings this task back
+
+    def __init__(self, message: str, *, cause: str | None = None, **told: Any) -> None:
+        super().__init__(message, **told)
+        self.cause = cause
 
     def _advice(self) -> str:
         return "start another task"

@@ -13,6 +13,7 @@ from remit.secret import Token, TokenSource
 from remit.task import TaskBlock
 
 DEFAULT_TIMEOUT = 30.0
+DEFAULT_LEASE = 60.0
 
 
 class Gateway:
@@ -72,6 +73,7 @@ class Gateway:
         narrow: bool = False,
         labels: Mapping[str, str] | None = None,
         task_id: str | None = None,
+        lease: timedelta | float | None = DEFAULT_LEASE,
     ) -> TaskBlock:
         """Returns a task to be entered by `with` or `async with`, which is when the gateway is asked.
 
@@ -87,6 +89,8 @@ class Gateway:
         seconds) asks for credentials of that life, which then end; without it they are renewed while the task lasts.
         `narrow` takes the largest part that may be had instead of a refusal. `labels` are for policies to read.
         `task_id` asks for more within a task that is already running; whoever started it ends it.
+        `lease` (seconds, 30 to a day) is how long the task goes on once nobody is there any more: when this process is
+        killed or cut off, the gateway ends the task and revokes its credentials. None: only its own end does.
 
         Entering raises Refused, InvalidRequest, Unauthenticated, NotFound, TaskOver, RateLimited, Unavailable or
         GatewayFailure, all RemitError.
@@ -101,6 +105,7 @@ class Gateway:
                 narrow=narrow,
                 labels=labels,
                 task_id=task_id,
+                lease=lease,
             ),
         )
 

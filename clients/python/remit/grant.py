@@ -24,6 +24,36 @@ class GrantState(StrEnum):
     """A state that this version of the client does not know."""
 
 
+class TaskEventKind(StrEnum):
+    """What happened to a task (the proto's `TaskEventKind`)."""
+
+    HEARTBEAT = "HEARTBEAT"
+    ISSUED = "ISSUED"
+    RENEWED = "RENEWED"
+    NARROWED = "NARROWED"
+    REVOKED = "REVOKED"
+    APPROVAL_DECIDED = "APPROVAL_DECIDED"
+    ENDED = "ENDED"
+    UNKNOWN = "UNKNOWN"
+    """A kind that this version of the client does not know."""
+
+
+@dataclass(frozen=True, slots=True)
+class TaskEvent:
+    """One event of a task. `grants` are names; none with a revoke or an end means all of the task's.
+
+    `cause` says why with a revoke or an end, as the proto's `RevokeCause` does (`LEASE_LOST`).
+    """
+
+    kind: TaskEventKind
+    time: datetime | None
+    grants: tuple[str, ...]
+    approval: str | None
+    approval_state: str | None
+    cause: str | None
+    lease_expire_time: datetime | None
+
+
 @dataclass(frozen=True, slots=True)
 class Subject:
     """The user whom the agent works for, as their OIDC issuer names them."""
@@ -77,6 +107,7 @@ class Grant:
     revoke_time: datetime | None
     unguarded: tuple[str, ...]
     outlives_task: bool
+    offline_renewal: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,8 @@
 """Values to messages and back: the edge at which protobuf stops."""
 
 from collections.abc import Iterable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
+from typing import Any
 
 from google.protobuf.message import Message
 
@@ -17,6 +18,8 @@ from remit.grant import (
     Preview,
     Subject,
     TaskEnd,
+    TaskEvent,
+    TaskEventKind,
     WouldIssue,
     WouldRefuse,
 )
@@ -25,6 +28,11 @@ from remit.secret import Secret
 from remit.v1 import credential_service_pb2 as service
 from remit.v1 import types_pb2
 
+_EVENT_KINDS = {
+    value: TaskEventKind(name.removeprefix("TASK_EVENT_KIND_"))
+    for name, value in service.TaskEventKind.items()
+    if value
+}
 _REMEDIES: dict[int, Remedy] = {
     types_pb2.REMEDY_NARROW: Remedy.NARROW,
     types_pb2.REMEDY_ASK_APPROVAL: Remedy.ASK_APPROVAL,
@@ -59,6 +67,39 @@ def issue_request(
         message.reveal().requested_duration.FromTimedelta(ask.duration)
     message.reveal().subject_token = token.reveal()
     return message
+
+
+def renew_request(grant: Grant, *, token: Secret[str], narrow: bool) -> Secret[service.RenewCredentialsRequest]:
+    """Writes a request for new credentials of a grant; an empty token says that the user is not there."""
+    message = Secret(service.RenewCredentialsRequest(name=grant.name, narrow=narrow))
+    message.reveal().subject_token = token.reveal()
+    return message
+
+
+def watch_request(task_id: str, lease: timedelta | None) -> service.WatchTaskRequest:
+    """Writes a request to watch a task; without a lease the one it has is left as it is."""
+    message = service.WatchTaskRequest(task_id=task_id)
+    if lease is not None:
+        message.disconnect_grace.FromTimedelta(lease)
+    return message
+
+
+def task_event(message: service.WatchTaskResponse) -> TaskEvent:
+    """Reads one event of a task."""
+    return TaskEvent(
+        kind=_EVENT_KINDS.get(message.kind, TaskEventKind.UNKNOWN),
+        time=_time(message, "time"),
+        grants=tuple(message.grants),
+        approval=message.approval or None,
+        approval_state=_name_of(types_pb2.ApprovalState, message.approval_state, "APPROVAL_STATE_"),
+        cause=_name_of(types_pb2.RevokeCause, message.cause, "REVOKE_CAUSE_"),
+        lease_expire_time=_time(message, "lease_expire_time"),
+    )
+
+
+def _name_of(enum: Any, value: int, prefix: str) -> str | None:
+    """Returns the name of a value without what all names begin with; None for none, and for an unknown one."""
+    return enum.Name(value).removeprefix(prefix) if value and value in enum.values() else None
 
 
 def preview_request(ask: Ask, *, token: Secret[str]) -> Secret[service.PreviewCredentialsRequest]:
@@ -97,8 +138,11 @@ def _permission_message(permission: Permission) -> types_pb2.Permission:
     )
 
 
-def issued(response: Secret[service.IssueCredentialsResponse], request_id: str) -> Issued:
-    """Reads what was issued; raises GatewayFailure for an answer that is not whole."""
+def issued(
+    response: Secret[service.IssueCredentialsResponse] | Secret[service.RenewCredentialsResponse],
+    request_id: str | None,
+) -> Issued:
+    """Reads what was issued or renewed; raises GatewayFailure for an answer that is not whole."""
     grant = _grant(response.reveal().grant, request_id)
     given = Secret(response.reveal().credentials)
     if not (given.reveal().access_key_id and given.reveal().secret_access_key and given.reveal().session_token):
@@ -175,7 +219,7 @@ def permissions(messages: Iterable[types_pb2.Permission]) -> tuple[Permission, .
     )
 
 
-def _grant(message: types_pb2.Grant, request_id: str) -> Grant:
+def _grant(message: types_pb2.Grant, request_id: str | None) -> Grant:
     """Reads a grant; raises GatewayFailure when it belongs to no task."""
     if not message.task_id:
         raise _not_understood("a grant of no task", request_id)
@@ -198,6 +242,7 @@ def _grant(message: types_pb2.Grant, request_id: str) -> Grant:
         revoke_time=_time(message, "revoke_time"),
         unguarded=tuple(message.unguarded),
         outlives_task=message.outlives_task,
+        offline_renewal=message.offline_renewal,
     )
 
 

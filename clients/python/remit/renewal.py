@@ -49,7 +49,12 @@ class Keyring:
     """
 
     def __init__(
-        self, task: str, first: Issued, renew: Callable[[], Issued] | None, *, now: Callable[[], datetime] = utc_now
+        self,
+        task: str,
+        first: Issued,
+        renew: Callable[[Grant], Issued] | None,
+        *,
+        now: Callable[[], datetime] = utc_now,
     ) -> None:
         self.now = now
         self._task = task
@@ -58,6 +63,7 @@ class Keyring:
         self._renewing = threading.Lock()
         self._holders: WeakSet[Holder] = WeakSet()
         self._over: str | None = None
+        self._cause: str | None = None
         self._take(first)
 
     @property
@@ -105,9 +111,10 @@ class Keyring:
             if self._over is not None:
                 holder.forget()
 
-    def close(self, why: str) -> None:
-        """Forgets the keys: from here on there are only TaskOver errors."""
+    def close(self, why: str, *, cause: str | None = None) -> None:
+        """Forgets the keys: from here on there are only TaskOver errors, which say why."""
         with self._state:
+            self._cause = self._cause if self._over else cause
             self._forget(why)
 
     def _renewed(self) -> Credentials:
@@ -115,7 +122,7 @@ class Keyring:
         if self._renew is None:
             raise self._task_over()
         try:
-            issued = self._renew()
+            issued = self._renew(self._grant)
         except (TaskOver, NotFound):
             self.close("the gateway says that it is over")
             raise
@@ -178,4 +185,5 @@ class Keyring:
 
     def _task_over(self) -> TaskOver:
         """Returns the error for asking too late."""
-        return TaskOver(f"task {self._task} gives no credentials any more: {self._over}", reason="GRANT_NOT_LIVE")
+        told = f"task {self._task} gives no credentials any more: {self._over}"
+        return TaskOver(told, reason="GRANT_NOT_LIVE", cause=self._cause)

@@ -1,6 +1,7 @@
 """A task as a block: entering it issues credentials, leaving it ends the task."""
 
 import logging
+import os
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
@@ -8,6 +9,7 @@ from remit.ask import Ask
 from remit.errors import RemitError
 from remit.grant import Credentials, Grant, Issued, TaskEnd
 from remit.renewal import Keyring
+from remit.watch import Watch
 
 if TYPE_CHECKING:
     import boto3
@@ -26,9 +28,12 @@ class _Task:
         self.id = first.grant.task_id
         self._calls = calls
         # A certain duration was asked for on purpose: such credentials end, they are not renewed behind its back.
-        renew = None if ask.duration is not None else lambda: calls.issue(ask, self.id)
+        renew = None if ask.duration is not None else (lambda grant: calls.renew(ask, grant))
         self._keyring = Keyring(self.id, first, renew)
         self._end: TaskEnd | None = None
+        self._process = os.getpid()
+        self._watch = Watch(calls, self._keyring, self.id, ask.lease)
+        self._watch.start()
 
     @property
     def grant(self) -> Grant:
@@ -55,6 +60,12 @@ class _Task:
     def forget(self, why: str) -> None:
         """Forgets the keys without ending the task."""
         self._keyring.close(why)
+        self._watch.stop()
+
+    @property
+    def is_of_this_process(self) -> bool:
+        """Says whether the task was begun here, and not in the process that this one was forked off."""
+        return self._process == os.getpid()
 
     def __repr__(self) -> str:
         state = "over" if self._keyring.is_over else f"until {self.grant.expire_time.isoformat()}"
@@ -70,7 +81,7 @@ class Task(_Task):
 
     def end(self) -> TaskEnd:
         """Ends the task now; again, it gives the same answer. Raises RemitError; the keys are forgotten in any case."""
-        self._keyring.close("it was ended")
+        self.forget("it was ended")
         if self._end is None:
             self._end = self._calls.end(self.id)
         return self._end
@@ -89,7 +100,7 @@ class AsyncTask(_Task):
 
     async def end(self) -> TaskEnd:
         """Ends the task now; again, it gives the same answer. Raises RemitError; the keys are forgotten in any case."""
-        self._keyring.close("it was ended")
+        self.forget("it was ended")
         if self._end is None:
             self._end = await self._calls.end_async(self.id)
         return self._end
@@ -172,7 +183,7 @@ class TaskBlock:
 
     def _only_joined(self, task: _Task) -> bool:
         """Forgets the keys of a task that somebody else started, and says whether it is one."""
-        if self._ask.task_id is None:
+        if self._ask.task_id is None and task.is_of_this_process:
             return False
         task.forget("its block was left")
         return True

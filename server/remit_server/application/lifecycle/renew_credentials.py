@@ -111,7 +111,7 @@ class RenewCredentials:
         grant = known(case.renews)
         if plan.role.arn != grant.role_arn:
             message = "the active policy gives this on another role than the grant's: ask for a new grant"
-            raise Denied(Reason.GRANT_NOT_LIVE, message)
+            raise Denied(Reason.POLICY_DENIED, message)  # not GRANT_NOT_LIVE: what it gave before lives on
         if not case.ask.unverified_subject_token and not plan.offline_renewal:
             raise needs_the_user("the active policy does not renew this without the user any more")
         texts = (grant.session_policy, plan.session_policy)
