@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from sqlalchemy import delete
 from tests.approval_world import LEA, approving
-from tests.fakes import DATA_ROLE, NOON, READ_REPORTS, World, entitlement, permission, world
+from tests.fakes import ACCOUNT, NOON, READ_REPORTS, ROLES, World, entitlement, permission, role, world
 
 from remit_server.adapters.database.renewals import DatabaseRenewals
 from remit_server.adapters.database.revocations import DatabaseRevocations
@@ -394,14 +394,17 @@ async def test_a_policy_that_allows_more_now_gives_no_more_than_was_asked_for(ga
     assert "arn:aws:s3:::reports/2026/q3/*" in renewed.grant.session_policy
 
 
-async def test_a_renewal_stays_on_the_role_of_its_grant(gateway: World) -> None:
-    first = await issued(gateway)
-    allow(gateway, replace(MORE, role_arn=DATA_ROLE))
+async def test_a_renewal_stays_on_the_role_of_its_grant(tmp_path: Path) -> None:
+    another = f"arn:aws:iam::{ACCOUNT}:role/remit-archive"
+    archive = role(another, actions=["s3:*"], resources=["arn:aws:s3:::reports/*"])
+    async with world(tmp_path, roles=(*ROLES, archive)) as gateway:
+        first = await issued(gateway)
+        allow(gateway, replace(MORE, role_arn=another))
 
-    refused = await refusal(gateway, first.grant)
+        refused = await refusal(gateway, first.grant)
 
-    assert refused.reason in {Reason.POLICY_DENIED, Reason.CEILING_EXCEEDED}
-    assert len(gateway.sts.orders) == 1
+    assert (refused.reason, len(gateway.sts.orders)) == (Reason.POLICY_DENIED, 1)
+    assert "another role" in refused.message
 
 
 # Under an approval
