@@ -60,7 +60,7 @@ def as_parameters(form: Mapping[str, str], claims: Mapping[str, Any]) -> dict[st
     """Returns the form with what the token claims, as AssumeRole would have it; raises Refused for claims of no use."""
     if any(name.startswith(NO_PART) for name in form):
         raise Refused(400, "ValidationError", "a parameter that AssumeRoleWithWebIdentity does not have")
-    tags = claims.get(TAGS, {})
+    tags = claims.get(TAGS, {"principal_tags": {}})
     principal, transitive = tags.get("principal_tags"), tags.get("transitive_tag_keys", [])
     if set(tags) - {"principal_tags", "transitive_tag_keys"} or not isinstance(principal, dict):
         raise _invalid("the tags claim has another form")

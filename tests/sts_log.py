@@ -64,7 +64,7 @@ def with_claims(form: Mapping[str, str]) -> Mapping[str, str]:
     try:
         payload = token.split(".")[1]
         claims = json.loads(base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))
-        tags = claims["https://aws.amazon.com/tags"]["principal_tags"]
+        tags = claims.get("https://aws.amazon.com/tags", {"principal_tags": {}})["principal_tags"]
         found = {"SourceIdentity": claims["https://aws.amazon.com/source_identity"]}
         for number, (key, (value,)) in enumerate(tags.items(), start=1):
             found |= {f"Tags.member.{number}.Key": key, f"Tags.member.{number}.Value": value}

@@ -27,6 +27,7 @@ from tests.web_identity_world import KEY_SET, URL, IssuerFolder, a_fake_role, a_
 
 from remit_server.adapters.aws.sts import AwsSts
 from remit_server.adapters.aws.web_identity import ByRole
+from remit_server.adapters.aws.web_identity_token import token_for
 from remit_server.domain.credentials import SessionOrder, StsSession
 from remit_server.domain.errors import Denied, Outage, Reason, Remedy
 
@@ -89,6 +90,16 @@ async def test_each_order_has_a_token_of_its_own_and_each_retry_the_same_bytes(t
 
     first, second, third, other = (request.body for request in call.sts.requests)
     assert first == second == third != other
+
+
+async def test_the_token_of_a_session_without_tags_has_no_claim_about_them(tmp_path: Path) -> None:
+    order = an_order(a_web_role(), tags=())
+    signer = IssuerFolder.create(tmp_path).keys().active
+
+    token = await token_for(order, issuer=URL, signer=signer, now=CLOCK.now(), token_id="one")
+
+    claims = token_in({"WebIdentityToken": token.reveal()})
+    assert claims.keys() == {"iss", "sub", "aud", "iat", "exp", "jti", "https://aws.amazon.com/source_identity"}
 
 
 async def test_a_session_may_last_as_long_as_its_role_allows_beyond_the_hour_of_chaining(tmp_path: Path) -> None:

@@ -47,9 +47,11 @@ async def token_for(order: SessionOrder, *, issuer: str, signer: Signer, now: da
         "iat": issued,
         "exp": issued + int(LIFETIME.total_seconds()),
         "jti": token_id,
-        TAGS_CLAIM: {"principal_tags": {key: [value] for key, value in order.tags}, "transitive_tag_keys": []},
         SOURCE_IDENTITY_CLAIM: order.source_identity,
     }
+    if order.tags:  # a role that is opened without tags need not allow sts:TagSession
+        tags = {key: [value] for key, value in order.tags}
+        claims[TAGS_CLAIM] = {"principal_tags": tags, "transitive_tag_keys": []}
     header = {"alg": signer.algorithm, "kid": signer.key_id, "typ": "JWT"}
     signed = f"{_part(header)}.{_part(claims)}"
     token = f"{signed}.{_base64url(await signer.sign(signed.encode('ascii')))}"
