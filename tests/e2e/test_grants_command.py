@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from tests.e2e.gateways import Q3, client
-from tests.e2e.watched_grants import first_grant_of
+from tests.e2e.watched_grants import first_grant_of, first_records
 from typer.testing import CliRunner, Result
 
 import remit
@@ -140,6 +140,12 @@ def test_grants_are_watched(sandbox: Sandbox, alice_token: str) -> None:
         watching.join(0.2)
 
     assert seen[0] in names
+
+
+def test_records_are_followed_from_the_first_on(sandbox: Sandbox, task: remit.Task) -> None:
+    assert task.grant.name
+
+    assert first_records(sandbox, sandbox.issuer.operator_token("bob"), 4) == [1, 2, 3, 4]
 
 
 def test_the_staff_sees_its_own_and_nothing_else(sandbox: Sandbox, task: remit.Task, tmp_path: Path) -> None:

@@ -6,6 +6,9 @@ from typing import Annotated
 import typer
 
 from remit_server.cli import audit, aws, config, database, events, grants, issuer, policy
+from remit_server.cli.audit_explain import explain
+from remit_server.cli.audit_export import export
+from remit_server.cli.audit_watch import watch
 from remit_server.cli.serve import serve
 
 
@@ -35,7 +38,10 @@ def _remit_server(
 
 app.add_typer(config.app, name="config", help="Check a configuration.")
 app.add_typer(policy.app, name="policy", help="Check and test a policy bundle.")
-app.add_typer(audit.app, name="audit", help="Read and verify the audit trail.")
+audit.app.command("explain")(explain)
+audit.app.command("export")(export)
+audit.app.command("watch")(watch)
+app.add_typer(audit.app, name="audit", help="Read, verify, explain and export the audit trail.")
 app.add_typer(grants.app, name="grants", help="See what agents hold, and end it.")
 app.add_typer(aws.app, name="aws", help="Write and check the set-up of AWS accounts.")
 app.add_typer(events.app, name="events", help="Set up and verify streams of security events.")

@@ -86,13 +86,16 @@ def events(
     kind: str | None = None,
     newest_first: bool = False,
     limit: int | None = None,
+    after: int | None = None,
 ) -> Iterator[ChainedEvent]:
     """Gives the records of a database, or of a copy of one, as `AuditLog.events` does, without writing to it.
+
+    With `after` they begin behind that place in the chain.
 
     Raises DatabaseRefused when it is not there or not a ledger.
     """
     database = open_for_reading(url, password_file=password_file)
-    pages = _Pages(task_id, kind, newest_first=newest_first, limit=limit)
+    pages = _Pages(task_id, kind, newest_first=newest_first, limit=limit, after=after)
     try:
         while not pages.done:
             yield from database.read_now(pages.following)
@@ -133,7 +136,9 @@ def verify_with_inputs(
 class _Pages:
     """Walks the records of a task and a kind, one page at a time."""
 
-    def __init__(self, task_id: str | None, kind: str | None, *, newest_first: bool, limit: int | None) -> None:
+    def __init__(
+        self, task_id: str | None, kind: str | None, *, newest_first: bool, limit: int | None, after: int | None = None
+    ) -> None:
         query = _EVENTS
         if task_id is not None:
             query = query.where(audit_events.c.task_id == task_id)
@@ -142,7 +147,7 @@ class _Pages:
         self._query = query.order_by(_sequence.desc() if newest_first else _sequence)
         self._newest_first = newest_first
         self._left = limit
-        self._last: int | None = None
+        self._last = after
         self.done = limit == 0
 
     def following(self, connection: Connection) -> list[ChainedEvent]:
