@@ -1,6 +1,7 @@
 """The keys of the gateway's own issuer: read strictly, published whole, followed through rotations, never printed."""
 
 import asyncio
+import base64
 import json
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -126,6 +127,14 @@ def encrypted() -> bytes:
     return ec_key().private_bytes(Encoding.PEM, PrivateFormat.PKCS8, BestAvailableEncryption(b"words"))
 
 
+def of_an_unknown_kind(old: str, new: str) -> bytes:
+    """Returns a P-256 key whose DER has one object identifier replaced."""
+    der = ec_key().private_bytes(Encoding.DER, PrivateFormat.PKCS8, NoEncryption())
+    assert bytes.fromhex(old) in der
+    spoiled = base64.encodebytes(der.replace(bytes.fromhex(old), bytes.fromhex(new)))
+    return b"-----BEGIN PRIVATE KEY-----\n" + spoiled + b"-----END PRIVATE KEY-----\n"
+
+
 def edwards() -> bytes:
     return ed25519.Ed25519PrivateKey.generate().private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
 
@@ -138,6 +147,8 @@ def edwards() -> bytes:
         (lambda: pem(ec_key())[:-40], "no unencrypted private key"),
         (encrypted, "no unencrypted private key"),
         (edwards, "neither RSA nor P-256"),
+        (lambda: of_an_unknown_kind("2a8648ce3d030107", "2a8648ce3d030177"), "no unencrypted private key"),
+        (lambda: of_an_unknown_kind("2a8648ce3d0201", "2a8648ce3d0277"), "no unencrypted private key"),
         (lambda: pem(ec_key("P-384")), "another curve"),
         (lambda: pem(ec_key("secp256k1")), "another curve"),
         (lambda: pem(rsa_key(1024)), "2048 to 4096 bits"),

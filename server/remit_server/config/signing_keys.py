@@ -5,6 +5,7 @@ import stat
 from pathlib import Path
 from typing import Final
 
+from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, EllipticCurvePrivateKey, EllipticCurvePublicKey
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey, RSAPublicKey
 from cryptography.hazmat.primitives.serialization import load_pem_private_key, load_pem_public_key
@@ -29,7 +30,7 @@ def private_key_in(path: Path) -> PrivateKey:
     content = _content(path)
     try:
         key = load_pem_private_key(content, password=None)
-    except (ValueError, TypeError):  # TypeError for an encrypted one; the texts say nothing more
+    except (ValueError, TypeError, UnsupportedAlgorithm):  # TypeError for an encrypted one; the texts say nothing more
         raise UnfitKey("holds no unencrypted private key in PEM") from None
     if not isinstance(key, PrivateKey):
         raise UnfitKey("holds a key that is neither RSA nor P-256")
@@ -47,7 +48,7 @@ def public_key_in(path: Path) -> PublicKey:
         return private_key_in(path).public_key()
     try:
         key = load_pem_public_key(content)
-    except ValueError:
+    except (ValueError, UnsupportedAlgorithm):
         raise UnfitKey("holds no key in PEM") from None
     if not isinstance(key, PublicKey):
         raise UnfitKey("holds a key that is neither RSA nor P-256")

@@ -67,7 +67,7 @@ class SigningKeys:
             await asyncio.sleep(look_every.total_seconds())
             try:
                 found = await asyncio.to_thread(self._changed)
-            except (OSError, ValueError) as wrong:
+            except Exception as wrong:  # noqa: BLE001 - whatever it is, what there was goes on, and so does the watch
                 if str(wrong) != told:
                     told = str(wrong)
                     _log.warning("the keys of [issuer] have changed and cannot be used yet: %s", told)

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import jwt
+from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, EllipticCurvePrivateKey
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_pem_private_key
@@ -34,7 +35,7 @@ class BundleSigner:
         """
         try:
             key: Any = load_pem_private_key(path.read_bytes(), password=None)
-        except (OSError, ValueError, TypeError):
+        except (OSError, ValueError, TypeError, UnsupportedAlgorithm):
             key = None
         if isinstance(key, RSAPrivateKey) and key.key_size >= _LEAST_BITS:
             algorithm = "RS256"

@@ -29,7 +29,7 @@ class FollowedCertificate:
             await asyncio.sleep(look_every.total_seconds())
             try:
                 fresh = await asyncio.to_thread(self._changed)
-            except OSError as error:  # half done, so far: the next look may find it whole
+            except Exception as error:  # noqa: BLE001 - half done, so far: the next look may find it whole
                 if str(error) != told:  # once, and not at every look
                     told = str(error)
                     _log.warning("the certificate of the HTTP listener has changed and cannot be used yet: %s", told)
