@@ -132,9 +132,8 @@ class Bench:
                     run = await self.stage.load("issue", gateway, self.windows, callers=16 * workers)
                 rates = f"{max(run.rates):.0f}; {statistics.median(run.rates):.0f}"
                 late = percentile(run.latencies, 99) * 1000
-                print(
-                    f"| {name}, {workers} worker{'s' * (workers > 1)} | {rates} | {min(run.cpu_per_answer):.2f} | {late:.0f} |"
-                )
+                cpu = f"{min(run.cpu_per_answer):.2f}"
+                print(f"| {name}, {workers} worker{'s' * (workers > 1)} | {rates} | {cpu} | {late:.0f} |")
 
     async def _starts(self) -> None:
         """Starts a gateway on an empty ledger and on a large one."""
