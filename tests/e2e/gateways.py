@@ -24,7 +24,7 @@ from remit_sandbox import tethered
 from remit_sandbox.certificates import KeyPair
 from remit_sandbox.sandbox import Sandbox
 
-_SERVING = re.compile(r'"serving on (?P<mtls>[0-9.:]+), (?P<bearer>[0-9.:]+)(, [0-9.:]+ \(HTTP\))? under')
+_SERVING = re.compile(r'"serving on (?P<mtls>[0-9.:]+), (?P<bearer>[0-9.:]+)(?:, (?P<http>[0-9.:]+) \(HTTP\))? under')
 START_SECONDS = 60.0
 PLENTY = {"requests_per_minute": 100_000, "previews_per_minute": 100_000}
 Q3 = remit.Capability("s3.read_prefix", bucket="reports", prefix="2026/q3/")
@@ -46,12 +46,13 @@ def changed(sandbox: Sandbox, values: Mapping[str, str], more: Mapping[str, Mapp
 
 @dataclass
 class OwnGateway:
-    """A gateway process; `mtls` and `bearer` are its addresses once it serves."""
+    """A gateway process; `mtls`, `bearer` and, where it has one, `http` are its addresses once it serves."""
 
     process: subprocess.Popen[str]
     log_path: Path
     mtls: str = ""
     bearer: str = ""
+    http: str = ""
     _said: threading.Event = field(default_factory=threading.Event)
 
     def wait_until_serving(self) -> None:
@@ -77,7 +78,7 @@ class OwnGateway:
                 log.write(line)
                 log.flush()
                 if (found := _SERVING.search(line)) is not None:
-                    self.mtls, self.bearer = found["mtls"], found["bearer"]
+                    self.mtls, self.bearer, self.http = found["mtls"], found["bearer"], found["http"] or ""
                     self._said.set()
         self._said.set()
 

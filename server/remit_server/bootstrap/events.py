@@ -33,6 +33,7 @@ from remit_server.config.event_settings import (
     UserName,
 )
 from remit_server.domain.errors import RemitError
+from remit_server.domain.security_event import SecurityEvent
 from remit_server.domain.session_names import source_id_of
 from remit_server.transport.http.security_events import PushedStream, PushedWebhook, SecurityEventReceiver
 
@@ -54,14 +55,28 @@ class _Hearing:
 
 
 async def hear_events(
-    stack: AsyncExitStack, settings: EventSettings, ledger: DatabaseLedger, clock: SystemClock
+    stack: AsyncExitStack,
+    settings: EventSettings,
+    ledger: DatabaseLedger,
+    clock: SystemClock,
+    *,
+    wake: Callable[[], None] = lambda: None,
 ) -> Sequence[web.RouteDef]:
-    """Starts to fetch and to ask, until the stack is left, and returns the routes of what is pushed."""
+    """Starts to fetch and to ask, until the stack is left, and returns the routes of what is pushed.
+
+    `wake` tells whoever writes to AWS that there is something to be told.
+    """
     if settings == EventSettings():
         return ()
     events = DatabaseSecurityEvents(ledger.store)
     counts = EventCounts(ledger.record, clock)
-    obey = ObeyEvent(events.revoke_for_event, events.record_once, events.seen, events.subjects_named)
+
+    async def revoke(event: SecurityEvent, /) -> bool:
+        is_new = await events.revoke_for_event(event)
+        wake()
+        return is_new
+
+    obey = ObeyEvent(revoke, events.record_once, events.seen, events.subjects_named)
     hearing = _Hearing(clock, events, DatabaseHolds(ledger.store), counts, obey, system_entropy(16).hex())
     _run(stack, _counting(counts), after=lambda: _written(counts))
     streams = {one.alias: (one, _receive(stack, one, hearing)) for one in settings.transmitters}

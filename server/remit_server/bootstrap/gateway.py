@@ -108,7 +108,12 @@ async def running_gateway(
     async with AsyncExitStack() as stack:
         policy = await _policy(stack, settings, bundle, seat)
         ledger = await stack.enter_async_context(
-            open_ledger(settings.database_url, clock, password_file=settings.database_password_file)
+            open_ledger(
+                settings.database_url,
+                clock,
+                password_file=settings.database_password_file,
+                denying=settings.revocation is not None,
+            )
         )
         rejections = Rejections(ledger, clock)
         issuer = await follow_own_issuer(stack, settings.own_issuer)
@@ -142,7 +147,7 @@ async def running_gateway(
         await ledger.record(_started(settings, policy.active, seat))
         await server.start()
         routes = [
-            *await hear_events(stack, settings.events, ledger, clock),
+            *await hear_events(stack, settings.events, ledger, clock, wake=wake),
             *([] if issuer is None else well_known_routes(issuer)),
         ]
         yield Gateway(addresses, policy.active.digest, await _http(stack, settings, routes))
