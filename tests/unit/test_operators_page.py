@@ -17,9 +17,13 @@ from remit_server.domain.administration import AdminAllow, Visible
 from remit_server.domain.grant_filter.terms import FIELDS
 
 PAGE = (DEPLOY.parent / "docs/operators.md").read_text("utf-8")
-TOML = [
-    block for block in re.findall(r"^```toml\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL) if "[[issuers]]" in block
-]
+
+
+def blocks(language: str) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)
+
+
+TOML = [block for block in blocks("toml") if "[[issuers]]" in block]
 
 
 @pytest.fixture(scope="module")
