@@ -56,6 +56,10 @@ MALFORMED = {
     "a repeated key deep inside": json.dumps(YES).replace(
         '"kind": "standard"', '"kind": "standard", "kind": "standard"'
     ),
+    "break-glass that nobody reviews": with_entitlement(kind="break_glass"),
+    "break-glass that the subject reviews": with_entitlement(
+        kind="break_glass", approval={"groups": ["a"], "by": "subject", "min_approvers": 1, "valid_seconds": 600}
+    ),
     "NaN": with_entitlement(max_task_seconds=math.nan),
     "an infinity": with_entitlement(max_task_seconds=math.inf),
     "a number out of range": json.dumps(YES).replace("28800", "1e999"),

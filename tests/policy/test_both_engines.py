@@ -91,9 +91,10 @@ def entry(role: str, actors: list[str], **more: Any) -> dict[str, Any]:
     return {**usual, "role_arn": role, "actors": actors, **more}
 
 
+REVIEWERS = {"groups": ["leads"], "by": "others", "min_approvers": 1, "valid_seconds": 600}
 ENTITLEMENTS = {
     "any-agent": entry(REPORTS, [f"{AGENTS}/*"]),
-    "one-agent": entry(DATA, [f"{AGENTS}/copilot"], kind="break_glass"),
+    "one-agent": entry(DATA, [f"{AGENTS}/copilot"], kind="break_glass", approval=REVIEWERS),
     "a-choice": entry(REPORTS, [f"{AGENTS}/{{copilot,another}}", f"{AGENTS}/[c]o"]),
     "by-token": entry(REPORTS, ["sandbox:*"], issuers=[LOGIN, "https://elsewhere.test"]),
     "of-an-issuer": entry(DATA, [f"{AGENTS}/*"], issuers=["https://elsewhere.test"]),

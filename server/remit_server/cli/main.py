@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from remit_server.cli import audit, aws, config, database, events, grants, issuer, policy
+from remit_server.cli import approvals, audit, aws, config, database, events, grants, issuer, policy
 from remit_server.cli.audit_explain import explain
 from remit_server.cli.audit_export import export
 from remit_server.cli.audit_watch import watch
@@ -44,6 +44,7 @@ audit.app.command("watch")(watch)
 app.add_typer(audit.app, name="audit", help="Read, verify, explain and export the audit trail.")
 app.add_typer(grants.app, name="grants", help="See what agents hold, and end it.")
 app.add_typer(aws.app, name="aws", help="Write and check the set-up of AWS accounts.")
+app.add_typer(approvals.app, name="approvals", help="See what people are asked, and decide it.")
 app.add_typer(events.app, name="events", help="Set up and verify streams of security events.")
 app.add_typer(database.app, name="database", help="Migrate the database, and grant a role what a gateway needs.")
 app.add_typer(issuer.app, name="issuer", help="Keys and documents of the gateway's own issuer.")

@@ -48,22 +48,33 @@ def read_catalogue(
 
 
 def catalogue_advice(tree: Mapping[str, Any], lines: Mapping[str, tuple[str, Lines]]) -> list[Finding]:
-    """Returns what nothing forbids in a sound catalogue, but its author hardly meant: agents that cannot be.
+    """Returns what nothing forbids in a sound catalogue, but its author hardly meant.
+
+    Agents that cannot be, and break-glass that every task gets.
 
     Takes what `read_catalogue` takes.
     """
     catalog = tree.get("remit", {}).get("catalog", {})
     entries = catalog.get("entitlements", {}).get("entitlements", {})
-    return [
+    agents = [
         Finding(*_place(where, _ENTITLEMENTS, lines), f"{spelled(where)}: {_NO_AGENT}", _AGENTS)
         for name, entry in entries.items()
         for place, pattern in enumerate(entry["actors"])
         if ":" not in pattern
         for where in [("entitlements", name, "actors", place)]
     ]
+    at_once = [
+        Finding(*_place(where, _ENTITLEMENTS, lines), f"{spelled(where)}: {_ANY_TASK}", _EMERGENCY)
+        for name, entry in entries.items()
+        if entry.get("kind") == "break_glass" and not entry.get("task_labels")
+        for where in [("entitlements", name, "kind")]
+    ]
+    return agents + at_once
 
 
 _NO_AGENT: Final = "an agent's name in policies is its SPIFFE ID or <issuer alias>:<subject>, and this is neither"
+_ANY_TASK: Final = "break_glass is issued at once to every task, since no label says that there is an emergency"
+_EMERGENCY: Final = "Give it task_labels that only an emergency has, such as {emergency: declared}"
 _AGENTS: Final = "Write spiffe://<trust domain>/<path> or <issuer alias>:<subject>, not the id under [[agents]]"
 
 

@@ -43,14 +43,18 @@ _VPC: Final = re.compile(r"vpc-[0-9a-f]{8,17}")
 def entitlement(value: Any, where: Where) -> Entitlement:
     """Returns the entitlement; raises Malformed unless every member is there, known, and of its type."""
     raw = members(value, where, required=DECIDED)
+    kind = EntitlementKind(_one_of(raw["kind"], (*where, "kind"), [kind.value for kind in EntitlementKind]))
+    approval = _approval(raw["approval"], (*where, "approval"))
+    if kind is EntitlementKind.BREAK_GLASS and (approval is None or approval.by is not ApprovedBy.OTHERS):
+        raise Malformed((*where, "approval"), "must name the groups that review a break-glass, by others")
     return Entitlement(
         entitlement_id=text(raw["id"], (*where, "id"), ENTITLEMENT_ID, "an id of a-z, 0-9, '.', '_' and '-'"),
         role_arn=text(raw["role_arn"], (*where, "role_arn"), ROLE_ARN, "the ARN of an IAM role"),
         permissions=permissions(raw["permissions"], (*where, "permissions")),
         max_credential=_seconds(raw, "max_credential_seconds", where, LONGEST_CREDENTIAL_SECONDS),
         max_task=_seconds(raw, "max_task_seconds", where, LONGEST_TASK_SECONDS),
-        kind=EntitlementKind(_one_of(raw["kind"], (*where, "kind"), [kind.value for kind in EntitlementKind])),
-        approval=_approval(raw["approval"], (*where, "approval")),
+        kind=kind,
+        approval=approval,
         bind=_bind(raw["bind"], (*where, "bind")),
         offline_renewal=flag(raw["offline_renewal"], (*where, "offline_renewal")),
     )

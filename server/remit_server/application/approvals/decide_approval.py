@@ -1,5 +1,6 @@
 """Takes one person's yes or no about exactly what they were shown."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from remit_server.application.approvals.eligibility import check_may_decide, groups_asked, known_as
@@ -7,7 +8,7 @@ from remit_server.application.approvals.on_record import on_record
 from remit_server.application.approvals.ports import Approvals
 from remit_server.application.approvals.show_approvals import ShowApprovals
 from remit_server.application.ports import Clock
-from remit_server.domain.approval import Approval, Vote
+from remit_server.domain.approval import Approval, ApprovalKind, ApprovalState, Vote
 from remit_server.domain.operator import Operator
 
 METHOD = "DecideApproval"
@@ -25,11 +26,15 @@ class Decision:
 
 @dataclass(frozen=True, slots=True)
 class DecideApproval:
-    """Lets people decide, each of them once, and only those whom the entitlement names."""
+    """Lets people decide, each of them once, and only those whom the entitlement names.
+
+    `wake` tells the writer of this process that AWS has something to be told.
+    """
 
     approvals: Approvals
     show: ShowApprovals
     clock: Clock
+    wake: Callable[[], None] = lambda: None
 
     async def __call__(self, operator: Operator, decision: Decision) -> Approval:
         """Returns the approval as it stands after that.
@@ -54,4 +59,7 @@ class DecideApproval:
             groups=groups_asked(operator, approval),
             handles=known_as(operator),
         )
-        return (await self.approvals.decide(decision.approval_id, decision.digest, vote)).at(now)
+        after = (await self.approvals.decide(decision.approval_id, decision.digest, vote)).at(now)
+        if after.kind is ApprovalKind.REVIEW and after.state is ApprovalState.REFUSED:
+            self.wake()
+        return after

@@ -102,7 +102,7 @@ def remove_block(client: OperatorClient, name: str, why: str) -> Timestamp:
 def watch_grants(client: OperatorClient, filter_: str) -> Iterator[types_pb2.Grant]:
     """Yields grants as they change, over as many streams as it takes."""
     request = service.WatchGrantsRequest(filter=filter_)
-    for answer in _streamed(lambda: client.stream(client.grants.WatchGrants, request)):
+    for answer in streamed(lambda: client.stream(client.grants.WatchGrants, request)):
         yield answer.grant
 
 
@@ -113,12 +113,12 @@ def watch_events(client: OperatorClient, from_sequence: int) -> Iterator[audit.A
     def opened() -> Iterator[audit.WatchEventsResponse]:
         return client.stream(client.audit.WatchEvents, audit.WatchEventsRequest(from_sequence=following))
 
-    for answer in _streamed(opened):
+    for answer in streamed(opened):
         following = answer.event.sequence + 1
         yield answer.event
 
 
-def _streamed(opened: Callable[[], Iterator[M]]) -> Iterator[M]:
+def streamed(opened: Callable[[], Iterator[M]]) -> Iterator[M]:
     """Yields from stream after stream, as the gateway ends each after a while; raises CallFailed when none goes on."""
     in_vain = 0
     while True:
