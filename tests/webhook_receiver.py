@@ -6,6 +6,7 @@ import hmac
 import json
 import re
 import ssl
+import threading
 import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
@@ -44,6 +45,11 @@ class WebhookReceiver:
     refused: int = 0
     checks: bool = True
     told: asyncio.Event = field(default_factory=asyncio.Event)
+    _heard: threading.Event = field(default_factory=threading.Event)
+
+    def is_told(self, seconds: float) -> bool:
+        """Says whether something was taken within so long; for threads beside the receiver's own."""
+        return self._heard.wait(seconds)
 
     @property
     def bodies(self) -> Iterator[dict[str, Any]]:
@@ -74,6 +80,7 @@ class WebhookReceiver:
             return web.Response(status=401)
         self.taken.append((dict(request.headers), body))
         self.told.set()
+        self._heard.set()
         return web.Response(text="ok")
 
 
