@@ -11,7 +11,7 @@ from datetime import timedelta
 
 import pytest
 from tests.databases import connected
-from tests.fakes import FakeClock
+from tests.fakes import NOON, FakeClock
 from tests.ledger_values import (
     COPILOT,
     an_authorization,
@@ -33,7 +33,7 @@ from remit_server.adapters.database.engine.patience import NoAnswer, PatientConn
 from remit_server.adapters.database.ledger import DatabaseLedger, open_ledger
 from remit_server.adapters.database.migrations import upgrade
 from remit_server.config.postgresql import postgresql_address
-from remit_server.domain.audit import ChainIntact
+from remit_server.domain.audit import ChainIntact, GrantExpired
 from remit_server.domain.errors import Outage, Reason
 
 PATIENCE = 60.0  # of these tests
@@ -134,6 +134,21 @@ async def test_a_server_that_was_restarted_meanwhile_is_no_outage_at_all(
     assert await ledger.remembered(COPILOT.actor_id, "request-1") is not None
     await ledger.authorize(opening(2))
     assert kinds(url) == ["task_started", "grant_authorized"] * 2
+
+
+async def test_a_text_that_postgresql_cannot_hold_takes_nobody_with_it(ledger: DatabaseLedger, url: str) -> None:
+    unwritable = GrantExpired("task\0", grant_id(1), NOON)  # no token or message that is let in has such a text
+
+    outcomes = await asyncio.gather(
+        ledger.record(refused_record("before")),
+        ledger.record(unwritable),
+        ledger.record(refused_record("after")),
+        return_exceptions=True,
+    )
+
+    assert [type(outcome) for outcome in outcomes] == [type(None), Outage, type(None)]
+    assert kinds(url) == ["request_refused", "request_refused"]
+    assert isinstance(verify(url), ChainIntact)
 
 
 # What is lost while it commits

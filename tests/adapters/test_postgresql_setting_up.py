@@ -2,10 +2,12 @@
 
 import re
 from collections.abc import Iterator
+from datetime import timedelta
 from pathlib import Path
 
 import psycopg
 import pytest
+from sqlalchemy import Connection
 from tests.fakes import NOON, FakeClock
 from tests.ledger_values import (
     COPILOT,
@@ -25,10 +27,11 @@ from typer.testing import CliRunner
 from remit_sandbox.certificates import Authority
 from remit_server.adapters.database import approval_tables, revocation_tables, tables
 from remit_server.adapters.database.audit_log import verify_with_inputs
-from remit_server.adapters.database.engine import DatabaseRefused, open_database
+from remit_server.adapters.database.engine import START_PATIENCE, DatabaseRefused, open_database, open_for_reading
 from remit_server.adapters.database.ledger import open_ledger
 from remit_server.adapters.database.migrations import upgrade
 from remit_server.adapters.database.privileges import NEEDED, NUMBERED, statements
+from remit_server.cli import audit
 from remit_server.cli.database import app
 from remit_server.domain.audit import ChainIntact
 from remit_server.domain.errors import Denied, Reason
@@ -113,6 +116,50 @@ def test_a_gateway_holds_few_connections(postgresql: PostgresqlServer, name: str
 
     database.close_now()
     assert sessions == 2
+
+
+def setting(connection: Connection) -> str:
+    return str(connection.exec_driver_sql("SHOW statement_timeout").scalar_one())
+
+
+def test_a_statement_is_ended_by_the_server_unless_a_migration_makes_it(
+    postgresql: PostgresqlServer, name: str
+) -> None:
+    database = open_database(postgresql.url(name))
+    reading = open_for_reading(postgresql.url(name))
+    bounded = open_for_reading(postgresql.url(name), longest=timedelta(seconds=3))
+
+    found = [
+        database.write_now(setting),
+        database.read_now(setting),
+        database.write_now(setting, START_PATIENCE),
+        database.write_now(setting),
+        reading.read_now(setting),
+        bounded.read_now(setting),
+    ]
+
+    for opened in (database, reading, bounded):
+        opened.close_now()
+    assert found == ["4s", "4s", "0", "4s", "0", "3s"]
+
+
+async def test_the_audit_trail_is_read_with_the_password_of_a_file_or_of_libpq(
+    postgresql: PostgresqlServer, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with open_ledger(postgresql.url(name), FakeClock()) as ledger:
+        await ledger.record(refused_record())
+    verify = ["verify", "--database", postgresql.url_over_tls(name)]
+    password = postgresql.password_file.read_text()
+
+    without = CliRunner().invoke(audit.app, verify)
+    by_file = CliRunner().invoke(audit.app, [*verify, "--password-file", str(postgresql.password_file)])
+    monkeypatch.setenv("PGPASSWORD", password)
+    by_environment = CliRunner().invoke(audit.app, verify)
+
+    assert [one.exit_code for one in (without, by_file, by_environment)] == [2, 0, 0]
+    assert "no password supplied" in without.stderr
+    assert "intact: 1 records" in by_environment.stdout
+    assert all(password not in one.output for one in (without, by_file, by_environment))
 
 
 # What it must be

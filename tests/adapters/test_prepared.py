@@ -14,7 +14,7 @@ from remit_server.adapters.database.engine import Database, open_database
 from remit_server.adapters.database.migrations import migrate
 from remit_server.adapters.database.prepared import Prepared
 from remit_server.adapters.database.rows import GRANT_COLUMNS, ISSUANCE_COLUMNS, TASK_COLUMNS, grant_row, task_row
-from remit_server.adapters.database.tables import grants, issuances, tasks
+from remit_server.adapters.database.tables import grants, issuances, signals, tasks
 
 ADD_TASK = Prepared(insert(tasks).on_conflict_do_nothing().returning(tasks.c.task_id), columns=TASK_COLUMNS)
 ADD_GRANT = Prepared(insert(grants), columns=GRANT_COLUMNS)
@@ -114,6 +114,35 @@ def test_the_database_numbers_what_names_no_number(database: Database) -> None:
 
     numbers = database.read_now(lambda connection: Prepared(select(issuances.c.number)).all(connection, {}))
     assert numbers == [{"number": 1}, {"number": 2}]
+
+
+ODD = ["", "\\N", "\\.", "a\tb", "a\nb", "a\r\nb", "a\\b", "\u00fc\u2014\U0001f600", "'; --", '"', "NULL", " "]
+
+
+def test_rows_that_are_copied_are_those_that_are_inserted(database: Database) -> None:
+    rows = [
+        {"sequence": number, "kind": text, "task_id": text[::-1], "time": NOON} for number, text in enumerate(ODD, 1)
+    ]
+    plainly = Prepared(insert(signals))
+    copied = Prepared(insert(signals), copied=True)
+    read = Prepared(select(signals).order_by(signals.c.sequence))
+
+    database.write_now(lambda connection: plainly.run_each(connection, rows[::2]))
+    database.write_now(lambda connection: copied.run_each(connection, rows[1::2]))
+
+    assert database.read_now(lambda connection: read.all(connection, {})) == rows
+
+
+def test_a_copied_row_that_is_there_already_is_the_error_that_sqlalchemy_raises(database: Database) -> None:
+    row = {"sequence": 1, "kind": "a", "task_id": "secret", "time": NOON}
+    copied = Prepared(insert(signals), copied=True)
+    database.write_now(lambda connection: copied.run_each(connection, [row]))
+
+    with pytest.raises(IntegrityError) as raised:
+        database.write_now(lambda connection: copied.run_each(connection, [row]))
+
+    assert "secret" not in str(raised.value)
+    assert len(database.read_now(lambda connection: Prepared(select(signals)).all(connection, {}))) == 1
 
 
 def test_one_read_sees_one_state_of_the_database(database: Database) -> None:

@@ -26,8 +26,8 @@ _MOVE_HEAD = Prepared(
     .where(audit_head.c.id == 1, audit_head.c.sequence == bindparam("from_sequence"))
     .values(sequence=bindparam("to_sequence"), hash=bindparam("to_hash"))
 )
-_ADD_EVENT = Prepared(insert(audit_events))
-_ADD_SIGNAL = Prepared(insert(signals))
+_ADD_EVENT = Prepared(insert(audit_events), copied=True)
+_ADD_SIGNAL = Prepared(insert(signals), copied=True)
 _ADD_NOTICE = Prepared(
     insert(notifications),
     columns=("receiver", "kind", "body", "create_time", "next_time", "attempts", "deliver_time"),

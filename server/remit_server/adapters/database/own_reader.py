@@ -45,7 +45,7 @@ class OwnReader:
 @asynccontextmanager
 async def own_reader(url: str | Path, *, password_file: Path | None = None) -> AsyncIterator[OwnReader]:
     """Opens the ledger for reading and closes it at the end of the block; raises DatabaseRefused."""
-    database = open_for_reading(url, password_file=password_file)
+    database = open_for_reading(url, password_file=password_file, longest=PATIENCE)
     try:
         yield OwnReader(database)
     finally:

@@ -25,6 +25,7 @@ class _Compiled:
     text: str
     parameters: tuple[Callable[[Row], Any], ...]
     columns: tuple[tuple[str, _Convert | None], ...]
+    copy: str = ""
 
     def bound(self, values: Row) -> tuple[Any, ...]:
         """Returns the parameters in the order of the text; raises KeyError for a value that is missing."""
@@ -39,11 +40,17 @@ class _Compiled:
 
 
 class Prepared:
-    """One statement, for any number of connections. An INSERT names every column it is given, and only those."""
+    """One statement, for any number of connections. An INSERT names every column it is given, and only those.
 
-    def __init__(self, statement: Select[Any] | Insert | Update, *, columns: Iterable[str] = ()) -> None:
+    A plain INSERT may be `copied`: PostgreSQL takes many rows by COPY faster than by as many statements.
+    """
+
+    def __init__(
+        self, statement: Select[Any] | Insert | Update, *, columns: Iterable[str] = (), copied: bool = False
+    ) -> None:
         self.statement = statement
         self.columns = list(columns) or None
+        self._copied = copied
         self._compiled: dict[str, _Compiled] = {}
 
     def all(self, connection: Connection, values: Row) -> list[Row]:
@@ -68,8 +75,14 @@ class Prepared:
     def run_each(self, connection: Connection, rows: Iterable[Row]) -> None:
         """Runs the statement once for each of the rows."""
         compiled = self._for(connection.dialect)
+        bound = [compiled.bound(row) for row in rows]
         with _cursor(connection) as cursor:
-            cursor.executemany(compiled.text, [compiled.bound(row) for row in rows])
+            if not compiled.copy:
+                cursor.executemany(compiled.text, bound)
+                return
+            with cursor.copy(compiled.copy) as copy:
+                for row in bound:
+                    copy.write_row(row)
 
     def _for(self, dialect: Dialect) -> _Compiled:
         """Returns the statement as this database takes it."""
@@ -84,7 +97,15 @@ class Prepared:
         compiled: Any = statement.compile(dialect=dialect, column_keys=self.columns)
         parameters = [_parameter(name, compiled.binds[name], dialect) for name in compiled.positiontup]
         columns = [(str(one.key), _from_driver(one.type, dialect)) for one in statement.exported_columns]
-        return _Compiled(str(compiled), tuple(parameters), tuple(columns))
+        return _Compiled(str(compiled), tuple(parameters), tuple(columns), self._copy(dialect, compiled.positiontup))
+
+    def _copy(self, dialect: Dialect, names: Sequence[str]) -> str:
+        """Returns the COPY of an INSERT that may be copied, where there is one."""
+        if not self._copied or dialect.name != "postgresql":
+            return ""
+        quote = dialect.identifier_preparer.quote
+        statement: Any = self.statement
+        return f"COPY {quote(statement.table.name)} ({', '.join(map(quote, names))}) FROM STDIN"
 
 
 def _parameter(name: str, bind: Any, dialect: Dialect) -> Callable[[Row], Any]:

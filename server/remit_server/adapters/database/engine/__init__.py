@@ -42,13 +42,16 @@ def open_database(url: str | Path, *, password_file: Path | None = None, patienc
     return open_postgresql(str(url), password_file=password_file, patience=patience)
 
 
-def open_for_reading(url: str | Path, *, password_file: Path | None = None) -> Database:
+def open_for_reading(
+    url: str | Path, *, password_file: Path | None = None, longest: timedelta | None = None
+) -> Database:
     """Opens a database, or a copy of one, without ever writing to it; text of any bytes can be read.
 
-    Raises DatabaseRefused when there is none.
+    `longest` is how long one statement may take where the database is a server, which ends it then. Raises
+    DatabaseRefused when there is none.
     """
     if not is_postgresql(str(url)):
         return open_sqlite_for_reading(url)
     from remit_server.adapters.database.engine.postgresql import open_postgresql_for_reading  # noqa: PLC0415
 
-    return open_postgresql_for_reading(str(url), password_file=password_file)
+    return open_postgresql_for_reading(str(url), password_file=password_file, longest=longest)

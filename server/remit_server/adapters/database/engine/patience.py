@@ -19,7 +19,9 @@ T = TypeVar("T")
 LOCK: Final = int.from_bytes(b"remit", "big")  # the advisory lock of those who write to a ledger, in each database
 _EVENTS: Final = {Wait.R: select.POLLIN, Wait.W: select.POLLOUT, Wait.RW: select.POLLIN | select.POLLOUT}
 _INTERVAL: Final = 0.1  # seconds between two looks at who holds the database
-_BEGIN: Final = "BEGIN ISOLATION LEVEL READ COMMITTED; SET LOCAL lock_timeout = {}; SELECT pg_advisory_xact_lock({})"
+LIMIT: Final = 5.0  # seconds that the server may say nothing while it is at a statement
+_BEGIN: Final = "BEGIN ISOLATION LEVEL READ COMMITTED; SET LOCAL lock_timeout = {}; {}SELECT pg_advisory_xact_lock({})"
+_UNHURRIED: Final = "SET LOCAL statement_timeout = 0; "
 # Whose transaction it is, and what it is at: either changes where somebody gets on.
 _HOLDER: Final = f"""
 SELECT lock.virtualtransaction, activity.state_change
@@ -104,15 +106,20 @@ class ServerTurns:
             self.since = None
 
     def begins(self, raw: PatientConnection, seconds: float) -> None:
-        """Has the connection look who has the lock while it waits for it."""
+        """Has the connection look who has the lock while it waits for it.
+
+        Where more patience is asked for than usual nobody waits for an answer: its statements may take their time.
+        """
         raw.look = _Watch(self, seconds)
+        raw.limit = None if seconds > self._patience else LIMIT
 
     def begin(self, connection: Connection) -> None:
         """Begins a transaction in its turn; raises TurnNotGot, and DBAPIError after the longest wait that there is."""
         raw: Any = connection.connection.driver_connection
         longest = max(LONGEST, raw.look.patience)
         try:
-            run_text(connection, _BEGIN.format(int(longest * 1000), LOCK))
+            unhurried = _UNHURRIED if raw.limit is None else ""
+            run_text(connection, _BEGIN.format(int(longest * 1000), unhurried, LOCK))
         finally:
             raw.look = None
 

@@ -15,13 +15,12 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import QueuePool
 
 from remit_server.adapters.database.engine.database import PATIENCE, READERS, Database, DatabaseRefused
-from remit_server.adapters.database.engine.patience import PatientConnection, ServerTurns
+from remit_server.adapters.database.engine.patience import LIMIT, PatientConnection, ServerTurns
 from remit_server.adapters.database.prepared import run_text
 from remit_server.config.postgresql import AddressRefused, PostgresqlAddress, postgresql_address
 
 OLDEST: Final = 150_000  # as the server tells its version: 15.0
 MAX_PASSWORD: Final = 16_384
-_LIMIT: Final = 5.0  # seconds that the server may say nothing while it is at a statement
 _READ: Final = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
 _SESSION: Final = {
     "client_connection_check_interval": "1s",  # a transaction whose gateway is gone waits for no lock
@@ -43,7 +42,7 @@ def open_postgresql(url: str, *, password_file: Path | None, patience: timedelta
     Raises DatabaseRefused when it cannot be reached or would not keep what is written.
     """
     address = _address(url)
-    dial = _dialler(address, password_file, {**_SESSION, **_STATEMENTS}, _LIMIT)
+    dial = _dialler(address, password_file, {**_SESSION, **_STATEMENTS}, LIMIT)
     # Beyond the readers one connection more, with which a writer that waits looks who holds it up.
     reader = _engine(dial, size=READERS, overflow=1, patience=patience)
     event.listen(reader, "begin", lambda connection: run_text(connection, _READ))
@@ -55,13 +54,15 @@ def open_postgresql(url: str, *, password_file: Path | None, patience: timedelta
     return database
 
 
-def open_postgresql_for_reading(url: str, *, password_file: Path | None = None) -> Database:
-    """Opens a database without ever writing to it, for statements that may take their time.
+def open_postgresql_for_reading(url: str, *, password_file: Path | None, longest: timedelta | None) -> Database:
+    """Opens a database without ever writing to it, for statements that may take so long.
 
     Without a file libpq finds the password: PGPASSWORD, PGPASSFILE, ~/.pgpass.
     """
     address = _address(url)
-    reader = _engine(_dialler(address, password_file, {}, None), size=1, overflow=0, patience=PATIENCE)
+    session = {} if longest is None else {"statement_timeout": f"{int(longest.total_seconds() * 1000)}ms"}
+    limit = None if longest is None else longest.total_seconds() + 1
+    reader = _engine(_dialler(address, password_file, session, limit), size=1, overflow=0, patience=PATIENCE)
     event.listen(reader, "begin", lambda connection: run_text(connection, _READ))
     database = Database(reader)
     _check(database, address, lambda _: None)
