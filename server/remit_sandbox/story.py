@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from botocore.config import Config
+from botocore.exceptions import ClientError
 
 import remit
 from remit_sandbox.aws_client import AwsKeys
@@ -22,6 +23,7 @@ from remit_server.adapters.database.engine import open_for_reading
 from remit_server.domain.audit import ChainBroken, ChainedEvent, ChainIntact
 
 SHORT_TASK_SECONDS = 20
+DENIED_WITHIN_SECONDS = 60
 Q3 = remit.Capability("s3.read_prefix", bucket="reports", prefix="2026/q3/")
 LIST_Q3 = remit.Capability("s3.list_prefix", bucket="reports", prefix="2026/q3/")
 OFFERED = ("arn:aws:s3:::reports/2026/*", "arn:aws:s3:::reports/drafts/*")
@@ -201,21 +203,31 @@ class Story:
             )
 
     def _ended(self, copilot: remit.Gateway) -> None:
-        """A task that is over gets nothing more."""
+        """A task that is over takes its credentials with it, and those of no other task."""
         stage = self.stage
-        stage.chapter("6. The task is over", "Leaving the `with` block has ended it.")
-        token = self._token("alice", "copilot")
-        with copilot.task("a last look", subject_token=token, allow=Q3) as task:
-            task_id = task.id
-        ended = task.end()
-        with stage.step("the answer says until when the credentials that are out still work") as outcome:
-            expect(ended.credentials_until is not None, "it does not say")
-            outcome.append(f"{ended.credentials_until:%H:%M:%S} UTC, by their time guard")
-        stage.remit_refuses(
-            "new credentials for that task",
-            lambda: copilot.task("again", subject_token=token, allow=Q3, task_id=task_id).__enter__(),
-            "GRANT_NOT_LIVE",
+        stage.chapter(
+            "6. One of two tasks is over",
+            "Both hold keys for a quarter of an hour. Leaving a `with` block ends its task, and AWS is told.",
         )
+        token = self._token("alice", "copilot")
+        with copilot.task("a second pair of eyes", subject_token=token, allow=Q3) as other:
+            with copilot.task("a last look", subject_token=token, allow=Q3) as task:
+                task_id, thief, other_s3 = task.id, self._stolen(task.credentials()), self._client(other, "s3")
+                with stage.step("both read, and a thief has copied the keys of the second one"):
+                    _read(thief)
+                    _read(other_s3)
+            ended = time.monotonic()
+            with stage.step("the second one is over: AWS refuses the thief, long before the keys would end") as outcome:
+                took = _seconds_until_refused(thief, since=ended)
+                expect(took is not None, f"after {DENIED_WITHIN_SECONDS} s AWS still does what the thief asks")
+                outcome.append(f"{took:.1f} s after the end")
+            with stage.step("the first one reads on, with its own keys"):
+                _read(other_s3)
+            stage.remit_refuses(
+                "new credentials for the task that is over",
+                lambda: copilot.task("again", subject_token=token, allow=Q3, task_id=task_id).__enter__(),
+                "GRANT_NOT_LIVE",
+            )
 
     def _the_trail(self) -> None:
         """Everything is on record, and a changed record is found."""
@@ -238,6 +250,23 @@ def _allowed(session_policy: str) -> tuple[str, ...]:
     """Returns the resources that a session policy's Allows name."""
     allows = [item["Resource"] for item in json.loads(session_policy)["Statement"] if item["Effect"] == "Allow"]
     return tuple(name for item in allows for name in ([item] if isinstance(item, str) else item))
+
+
+def _read(s3: Any) -> None:
+    """Reads the summary of the third quarter; raises ClientError when AWS refuses."""
+    s3.get_object(Bucket="reports", Key="2026/q3/summary.md")["Body"].read()
+
+
+def _seconds_until_refused(s3: Any, *, since: float) -> float | None:
+    """Returns how long after `since` AWS refuses what it did before; None when it does not."""
+    while (took := time.monotonic() - since) < DENIED_WITHIN_SECONDS:
+        try:
+            _read(s3)
+        except ClientError as refused:
+            expect(refused.response["Error"]["Code"] == "AccessDenied", f"AWS says {refused}")
+            return took
+        time.sleep(0.05)
+    return None
 
 
 async def _events(database: Path) -> list[ChainedEvent]:

@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import logging
 import sys
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
 from datetime import timedelta
@@ -130,6 +130,7 @@ async def running_gateway(
             rejections=rejections,
             sts=sts,
             issuers=issuers,
+            wake=wake,
         )
         oversight = Oversight(settings, clock, ledger, rejections, issuers, policy)
         doors = oversight.doors()
@@ -217,6 +218,7 @@ async def _service(
     rejections: Rejections,
     sts: AssumeRole,
     issuers: Sequence[TrustedIssuer],
+    wake: Callable[[], None],
 ) -> CredentialService:
     """Wires the use cases to what they need."""
     verifier = OidcVerifier(issuers, clock)
@@ -226,7 +228,7 @@ async def _service(
     stack.callback(deliberate.close)
     delegation = DelegationVerification(settings.agents, verifier)
     accepts = AcceptsWhileClockIsSteady(delegation.accepts_offline, clock)
-    watch = await watch_tasks(stack, settings, ledger, clock)
+    watch = await watch_tasks(stack, settings, ledger, clock, wake=wake)
     hearing = Hearing(
         WhileClockIsSteady(delegation, clock), policy, ledger, deliberate, clock, watch.watching.called_for
     )

@@ -1,6 +1,9 @@
 """Wires what keeps and watches tasks: leases, their watchers, the renewals that nobody finished."""
 
+from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from typing import Final
 
 from remit_server.adapters.database.following.follower import following
 from remit_server.adapters.database.leases import DatabaseLeases
@@ -10,21 +13,46 @@ from remit_server.adapters.database.signal_log import DatabaseSignals
 from remit_server.adapters.database.task_news import DatabaseTaskNews
 from remit_server.adapters.system_clock import SystemClock
 from remit_server.application.admission import Rejections
+from remit_server.application.lifecycle.ports import Follow, Signal
 from remit_server.application.lifecycle.watch_task import WatchTask
 from remit_server.application.lifecycle.watching import Watching
 from remit_server.application.sweep import Sweep
 from remit_server.config.settings import Settings
+from remit_server.domain.audit import TaskEnded
+from remit_server.domain.lifecycle_records import GrantsRevoked
+
+_REVOKING: Final = frozenset({GrantsRevoked.kind, TaskEnded.kind})
+
+
+@dataclass(frozen=True, slots=True)
+class _Waking:
+    """Follows signals, and wakes the writer of revocations for what may give it work, whichever process did it."""
+
+    follow: Follow
+    wake: Callable[[], None]
+
+    async def __call__(self) -> AsyncGenerator[Sequence[Signal], None]:
+        """Yields the signals as they are followed."""
+        async for signals in self.follow():
+            if any(signal.kind in _REVOKING for signal in signals):
+                self.wake()
+            yield signals
 
 
 async def watch_tasks(
-    stack: AsyncExitStack, settings: Settings, ledger: DatabaseLedger, clock: SystemClock
+    stack: AsyncExitStack,
+    settings: Settings,
+    ledger: DatabaseLedger,
+    clock: SystemClock,
+    *,
+    wake: Callable[[], None],
 ) -> WatchTask:
-    """Follows what happens to tasks, and keeps their leases, until the stack is left."""
+    """Follows what happens to tasks, and keeps their leases, until the stack is left; `wake` is the writer's."""
     leases, news = DatabaseLeases(ledger.store), DatabaseTaskNews(ledger.store)
     follow = await stack.enter_async_context(
         following(ledger.store, settings.database_url, password_file=settings.database_password_file)
     )
-    watching = Watching(follow, news, leases, clock)
+    watching = Watching(_Waking(follow, wake), news, leases, clock)
     await stack.enter_async_context(watching.running())
     return WatchTask(leases, news, watching, ledger, clock)
 
