@@ -159,9 +159,9 @@ class _Watch:
         now = time.monotonic()
         self._spent += min(now - self._looked, 2 * _INTERVAL)
         self._looked = now
-        seen = self._turns.holder()
-        if seen is not None and seen != self._seen:
-            self._seen, self._spent = seen, 0.0
+        before, self._seen = self._seen, self._turns.holder() or self._seen
+        if before is not None and before != self._seen:
+            self._spent = 0.0
             self._turns.gets_on()
         elif self._spent >= self.patience:
             raise TurnNotGot("another process holds the database and does not get on")
