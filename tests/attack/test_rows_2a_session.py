@@ -4,7 +4,7 @@
 |---|---|---|
 | A6, A7 | the whole use case | on an account that enforces: `tests/integration/test_rows_2a_on_ministack.py` |
 | A9 | | approvals: `test_rows_2a_approvals.py` |
-| A10 | lifetimes at issuing | not yet: renewal (part 3) |
+| A10 | lifetimes at issuing | renewal: `tests/unit/test_renew_credentials.py`, `tests/property/test_renewal_laws.py` |
 """
 
 import asyncio

@@ -18,7 +18,7 @@ STEPS = st.lists(
 
 @settings(max_examples=25, deadline=None)
 @given(longest_task=st.integers(60, 3000), longest_credential=st.integers(60, 3600), steps=STEPS)
-def test_no_renewal_outlives_the_task_its_entitlement_or_its_role(
+def test_a10_no_renewal_outlives_the_task_its_entitlement_or_its_role(
     longest_task: int, longest_credential: int, steps: list[tuple[int, int | None, bool]]
 ) -> None:
     asyncio.run(_renew_again_and_again(longest_task, longest_credential, steps))
