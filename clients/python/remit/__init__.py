@@ -13,6 +13,7 @@ What is named here is the API; the modules below may change.
 
 from remit._version import __version__
 from remit.errors import (
+    ApprovalPending,
     FailedPermission,
     FieldViolation,
     GatewayFailure,
@@ -43,6 +44,7 @@ from remit.intent import Capability, Condition, Permission
 from remit.task import AsyncTask, Task, TaskBlock
 
 __all__ = [
+    "ApprovalPending",
     "AsyncTask",
     "Capability",
     "Condition",

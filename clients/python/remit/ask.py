@@ -13,7 +13,10 @@ Allow = Permission | Capability | Iterable[Permission | Capability]
 
 @dataclass(frozen=True, slots=True)
 class Ask:
-    """One wish for credentials. `duration` None asks for the gateway's default and for renewal while the task lasts."""
+    """One wish for credentials. `duration` None asks for the gateway's default and for renewal while the task lasts.
+
+    `approval_timeout` is how long people are waited for, None not at all. `request_id` comes back to an earlier wish.
+    """
 
     purpose: str
     subject_token: Token
@@ -24,6 +27,8 @@ class Ask:
     labels: Mapping[str, str]
     task_id: str | None
     lease: timedelta | None = None
+    approval_timeout: timedelta | None = None
+    request_id: str | None = None
 
 
 def ask(
@@ -36,6 +41,8 @@ def ask(
     labels: Mapping[str, str] | None,
     task_id: str | None,
     lease: timedelta | float | None = None,
+    approval_timeout: timedelta | float | None = None,
+    request_id: str | None = None,
 ) -> Ask:
     """Reads what the caller wrote; raises TypeError where it is of another kind, IAM JSON for `allow` among them."""
     if not all(isinstance(text, str) for text in (purpose, *(labels or {}).keys(), *(labels or {}).values())):
@@ -48,12 +55,19 @@ def ask(
         subject_token=subject_token,
         permissions=tuple(item for item in items if isinstance(item, Permission)),
         capabilities=tuple(item for item in items if isinstance(item, Capability)),
-        duration=timedelta(seconds=duration) if isinstance(duration, (int, float)) else duration,
+        duration=_seconds(duration),
         narrow=narrow,
         labels=dict(labels or {}),
         task_id=task_id,
         lease=_lease(lease, task_id),
+        approval_timeout=_seconds(approval_timeout),
+        request_id=request_id,
     )
+
+
+def _seconds(time: timedelta | float | None) -> timedelta | None:
+    """Reads a time that may be given in seconds."""
+    return timedelta(seconds=time) if isinstance(time, (int, float)) else time
 
 
 def _lease(lease: timedelta | float | None, task_id: str | None) -> timedelta | None:

@@ -5,7 +5,7 @@ import random
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, TypeVar
 from uuid import uuid4
@@ -15,12 +15,13 @@ import grpc
 from remit import mapping
 from remit.ask import Ask
 from remit.channel import TlsChannel
-from remit.errors import InvalidRequest, RemitError, TaskOver, Unavailable
+from remit.errors import ApprovalPending, InvalidRequest, RemitError, TaskOver, Unavailable
 from remit.grant import Grant, Issued, Preview, TaskEnd, TaskEvent
 from remit.secret import Secret, Token
 from remit.status import failure_of
 from remit.v1 import credential_service_pb2 as service
 from remit.v1.credential_service_pb2_grpc import CredentialServiceStub
+from remit.waiting import Patience
 
 Q = TypeVar("Q")
 R = TypeVar("R")
@@ -37,6 +38,7 @@ MOST_ATTEMPTS_AT_STS = 2  # unless the gateway says when to come back
 NOBODY_THERE = grpc.StatusCode.UNAVAILABLE.name
 FIRST_DELAY = 0.1  # seconds; doubled each time, and shortened by up to a half at random
 _random = random.SystemRandom()
+_leaving: set[Any] = set()
 
 
 class Calls:
@@ -53,18 +55,47 @@ class Calls:
         self._timeout = timeout
 
     def issue(self, ask: Ask, task_id: str | None) -> Issued:
-        """Asks for credentials; raises RemitError."""
-        request_id = str(uuid4())
-        token = ask.subject_token.read()
-        request = mapping.issue_request(ask, token=token, request_id=request_id, task_id=task_id)
-        return mapping.issued(self._call(_issue, request, request_id), request_id)
+        """Asks for credentials, and again while people are waited for; raises RemitError."""
+        request_id, patience = ask.request_id or str(uuid4()), Patience(ask.approval_timeout)
+        with self._waiting(task_id) as waiting:
+            while True:
+                token = ask.subject_token.read()
+                request = mapping.issue_request(ask, token=token, request_id=request_id, task_id=task_id)
+                try:
+                    return mapping.issued(self._call(_issue, request, request_id), request_id)
+                except ApprovalPending as pending:
+                    waiting.append(pending)
+                time.sleep(patience.pause(waiting[-1]))
 
     async def issue_async(self, ask: Ask, task_id: str | None) -> Issued:
-        """Asks for credentials; raises RemitError."""
-        request_id = str(uuid4())
-        token = await _read(ask.subject_token)
-        request = mapping.issue_request(ask, token=token, request_id=request_id, task_id=task_id)
-        return mapping.issued(await self._call_async(_issue, request, request_id), request_id)
+        """Asks for credentials, and again while people are waited for; raises RemitError."""
+        request_id, patience = ask.request_id or str(uuid4()), Patience(ask.approval_timeout)
+        with self._waiting(task_id) as waiting:
+            while True:
+                token = await _read(ask.subject_token)
+                request = mapping.issue_request(ask, token=token, request_id=request_id, task_id=task_id)
+                try:
+                    return mapping.issued(await self._call_async(_issue, request, request_id), request_id)
+                except ApprovalPending as pending:
+                    waiting.append(pending)
+                await asyncio.sleep(patience.pause(waiting[-1]))
+
+    @contextmanager
+    def _waiting(self, task_id: str | None) -> Iterator[list[ApprovalPending]]:
+        """Tells the gateway that a task is over when waiting for people is interrupted: nobody comes back for it."""
+        waiting: list[ApprovalPending] = []
+        try:
+            yield waiting
+        except RemitError:
+            raise
+        except BaseException:
+            if waiting and task_id is None:
+                with suppress(Exception):  # else it lapses
+                    request = Secret(service.EndTaskRequest(task_id=waiting[-1].task_id))
+                    call = self._start(_end, request, self._timeout, self._metadata(self._read_bearer()))
+                    _leaving.add(call)  # gRPC cancels a call that nobody holds
+                    call.add_done_callback(_leaving.discard)
+            raise
 
     def renew(self, ask: Ask, grant: Grant) -> Issued:
         """Asks for new credentials of a grant; raises RemitError.

@@ -5,7 +5,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any
 
@@ -165,6 +165,45 @@ class Refused(RemitError):  # noqa: N818 - named for what it says
         if self.split:
             return f"ask in {len(self.split)} requests, one with each part of error.split"
         return super()._advice()
+
+
+class ApprovalPending(RemitError):  # noqa: N818 - named for what it says
+    """People have to approve this first; no credentials were given yet.
+
+    `approval` is the name that they decide about, `digest` what they are shown; `groups` may say yes (`min_approvers`
+    of them), and with `by_subject` the user confirms in person. Nobody decides after `lapse_time`. Come back with the
+    same arguments and `request_id=error.request_id`, or wait with `approval="wait"`.
+    """
+
+    __module__ = "remit"
+    _remedy_unless_said = Remedy.ASK_APPROVAL
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        approval: str = "",
+        task_id: str = "",
+        digest: str = "",
+        groups: tuple[str, ...] = (),
+        min_approvers: int = 1,
+        by_subject: bool = False,
+        lapse_time: datetime | None = None,
+        **told: Any,
+    ) -> None:
+        super().__init__(message, **told)
+        self.approval = approval
+        self.task_id = task_id
+        self.digest = digest
+        self.groups = groups
+        self.min_approvers = min_approvers
+        self.by_subject = by_subject
+        self.lapse_time = lapse_time
+
+    def _advice(self) -> str:
+        who = [f"{self.min_approvers} of {' or '.join(self.groups)}"] if self.groups else []
+        who += ["the user in person"] if self.by_subject else []
+        return f"{' and '.join(who)} must approve {self.approval}; then ask again with request_id={self.request_id!r}"
 
 
 class Unauthenticated(RemitError):  # noqa: N818 - named for what it says

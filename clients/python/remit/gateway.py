@@ -5,7 +5,7 @@ from datetime import timedelta
 from os import PathLike
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Literal, Self
 
 from remit.ask import Allow, ask
 from remit.grant import Preview
@@ -13,6 +13,7 @@ from remit.secret import Token, TokenSource
 from remit.task import TaskBlock
 
 DEFAULT_TIMEOUT = 30.0
+DEFAULT_APPROVAL_TIMEOUT = 900.0
 DEFAULT_LEASE = 60.0
 
 
@@ -74,6 +75,9 @@ class Gateway:
         labels: Mapping[str, str] | None = None,
         task_id: str | None = None,
         lease: timedelta | float | None = DEFAULT_LEASE,
+        approval: Literal["raise", "wait"] = "raise",
+        approval_timeout: timedelta | float = DEFAULT_APPROVAL_TIMEOUT,
+        request_id: str | None = None,
     ) -> TaskBlock:
         """Returns a task to be entered by `with` or `async with`, which is when the gateway is asked.
 
@@ -92,9 +96,16 @@ class Gateway:
         `lease` (seconds, 30 to a day) is how long the task goes on once nobody is there any more: when this process is
         killed or cut off, the gateway ends the task and revokes its credentials. None: only its own end does.
 
-        Entering raises Refused, InvalidRequest, Unauthenticated, NotFound, TaskOver, RateLimited, Unavailable or
-        GatewayFailure, all RemitError.
+        Where people have to approve, entering raises ApprovalPending; with `approval="wait"` it waits for them, for
+        `approval_timeout` (seconds) at most, and the gateway is asked every few seconds: give `subject_token` as a
+        function if that may outlive one token. `request_id` (that of an ApprovalPending) collects, with otherwise the
+        same arguments, what was approved meanwhile.
+
+        Entering raises ApprovalPending, Refused, InvalidRequest, Unauthenticated, NotFound, TaskOver, RateLimited,
+        Unavailable or GatewayFailure, all RemitError.
         """
+        if approval not in {"raise", "wait"}:
+            raise ValueError('approval must be "raise" or "wait"')
         return TaskBlock(
             self._calls,
             ask(
@@ -106,6 +117,8 @@ class Gateway:
                 labels=labels,
                 task_id=task_id,
                 lease=lease,
+                approval_timeout=approval_timeout if approval == "wait" else None,
+                request_id=request_id,
             ),
         )
 

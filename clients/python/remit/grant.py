@@ -87,6 +87,7 @@ class Grant:
 
     `expire_time` is an aware UTC time from which on AWS refuses the credentials. `session_policy` is the JSON that STS
     was given. `unguarded` names conditions that could not be guarded against resource policies which name the session.
+    `approval` names what people said yes to, or review: with `break_glass` it was issued before they were asked.
     """
 
     name: str
@@ -108,6 +109,8 @@ class Grant:
     unguarded: tuple[str, ...]
     outlives_task: bool
     offline_renewal: bool = False
+    approval: str | None = None
+    break_glass: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,7 +153,10 @@ class TaskEnd:
 
 @dataclass(frozen=True, slots=True)
 class WouldIssue:
-    """A preview's yes: the session policy that would be given to STS, and what it would rest on."""
+    """A preview's yes: the session policy that would be given to STS, and what it would rest on.
+
+    `needs_approval` says that people would be asked first.
+    """
 
     session_policy: str
     session_policy_digest: str
@@ -159,6 +165,7 @@ class WouldIssue:
     entitlements: tuple[str, ...]
     policy_revision: str
     expire_time: datetime
+    needs_approval: bool = False
 
 
 @dataclass(frozen=True, slots=True)

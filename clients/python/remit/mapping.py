@@ -27,6 +27,7 @@ from remit.intent import Condition, Permission
 from remit.secret import Secret
 from remit.v1 import credential_service_pb2 as service
 from remit.v1 import types_pb2
+from remit.waiting import pending
 
 _EVENT_KINDS = {
     value: TaskEventKind(name.removeprefix("TASK_EVENT_KIND_"))
@@ -142,8 +143,13 @@ def issued(
     response: Secret[service.IssueCredentialsResponse] | Secret[service.RenewCredentialsResponse],
     request_id: str | None,
 ) -> Issued:
-    """Reads what was issued or renewed; raises GatewayFailure for an answer that is not whole."""
+    """Reads what was issued or renewed.
+
+    Raises ApprovalPending when people have to approve it first, GatewayFailure for an answer that is not whole.
+    """
     grant = _grant(response.reveal().grant, request_id)
+    if grant.state is GrantState.PENDING_APPROVAL:
+        raise pending(response.reveal(), grant.task_id, request_id)
     given = Secret(response.reveal().credentials)
     if not (given.reveal().access_key_id and given.reveal().secret_access_key and given.reveal().session_token):
         raise _not_understood("credentials that are not whole", request_id)
@@ -171,6 +177,7 @@ def preview(response: service.PreviewCredentialsResponse) -> Preview:
                 entitlements=tuple(yes.entitlements),
                 policy_revision=yes.policy_revision,
                 expire_time=_needed_time(yes, "expire_time", None),
+                needs_approval=yes.needs_approval,
             )
         case "would_refuse":
             no = response.would_refuse
@@ -243,6 +250,8 @@ def _grant(message: types_pb2.Grant, request_id: str | None) -> Grant:
         unguarded=tuple(message.unguarded),
         outlives_task=message.outlives_task,
         offline_renewal=message.offline_renewal,
+        approval=message.approval or None,
+        break_glass=message.break_glass,
     )
 
 

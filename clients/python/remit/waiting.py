@@ -1,0 +1,52 @@
+"""Waiting for people who approve: what is waited for, how long, and how often it is asked meanwhile."""
+
+import random
+import time
+from contextlib import suppress
+from datetime import UTC, datetime, timedelta
+
+from remit.errors import ApprovalPending
+from remit.v1 import credential_service_pb2 as service
+from remit.v1 import types_pb2
+
+FIRST_PAUSE, LONGEST_PAUSE = 1.0, 10.0  # seconds
+_random = random.SystemRandom()
+
+
+class Patience:
+    """Counts the time of one wait; without `timeout` there is none, and the first pending approval is raised."""
+
+    def __init__(self, timeout: timedelta | None) -> None:
+        self._until = None if timeout is None else time.monotonic() + timeout.total_seconds()
+        self._pause = FIRST_PAUSE
+
+    def pause(self, pending: ApprovalPending) -> float:
+        """Returns the seconds until it is asked again; raises the pending approval once the time is over."""
+        left = 0.0 if self._until is None else self._until - time.monotonic()
+        if left <= 0:
+            raise pending
+        pause, self._pause = self._pause, min(self._pause * 1.5, LONGEST_PAUSE)
+        return min(pause * _random.uniform(0.75, 1.0), left)
+
+
+def pending(
+    message: service.IssueCredentialsResponse | service.RenewCredentialsResponse, task_id: str, request_id: str | None
+) -> ApprovalPending:
+    """Reads what is waited for."""
+    waits = message.approval if isinstance(message, service.IssueCredentialsResponse) else types_pb2.Approval()
+    lapse_time: datetime | None = None
+    if waits.HasField("lapse_time"):
+        with suppress(ValueError, OverflowError):
+            lapse_time = waits.lapse_time.ToDatetime(tzinfo=UTC)
+    return ApprovalPending(
+        "people have to approve this before credentials are issued",
+        reason="APPROVAL_PENDING",
+        request_id=request_id,
+        approval=waits.name,
+        task_id=task_id,
+        digest=waits.digest,
+        groups=tuple(waits.groups),
+        min_approvers=waits.min_approvers,
+        by_subject=waits.by_subject,
+        lapse_time=lapse_time,
+    )
