@@ -22,6 +22,7 @@ from tests.e2e.gateways import Q3, OwnGateway, client, issue_request, own_gatewa
 from tests.e2e.sts_relay import StsRelay, sts_relay
 
 import remit
+from remit.v1 import credential_service_pb2 as messages
 from remit.v1 import types_pb2
 from remit_sandbox.sandbox import Sandbox
 
@@ -85,6 +86,26 @@ def issued_and_used(journey: Journey, gateway: remit.Gateway) -> None:
         journey.shown += [text for thing in shown for text in (repr(thing), str(thing))]
     block = gateway.task("summarise Q3", subject_token=journey.token(), allow=Q3)
     journey.shown += [repr(block), repr(gateway.preview("look", subject_token=journey.token(), allow=Q3))]
+
+
+def renewed(journey: Journey, gateway: remit.Gateway) -> None:
+    """A grant is renewed, and not renewed, and its task is watched."""
+    pair = journey.sandbox.agents["copilot"]
+    block = gateway.task("summarise Q3", subject_token=journey.token(), allow=Q3)
+    with block as task, raw_stub(journey.sandbox, journey.own.mtls, pair) as stub:
+        journey.secret(task.credentials().secret_access_key)
+        journey.secret(task.credentials().session_token)
+        ask = partial(messages.RenewCredentialsRequest, name=task.grant.name)
+        given = stub.RenewCredentials(ask(subject_token=journey.token()), timeout=30).credentials
+        journey.secret(given.secret_access_key)
+        journey.secret(given.session_token)
+        bad = f"{journey.token()[:-12]}{'A' * 12}"
+        for token in ("", journey.secret(CANARY), journey.secret(bad), journey.token(client_id="crawler")):
+            journey.fails(partial(stub.RenewCredentials, ask(subject_token=token), timeout=30))
+        stream = stub.WatchTask(messages.WatchTaskRequest(task_id=task.id), timeout=30)
+        journey.shown.append(repr(next(stream)))
+        stream.cancel()
+        journey.fails(lambda: next(stub.WatchTask(messages.WatchTaskRequest(task_id="a" * 26), timeout=30)))
 
 
 def refused(journey: Journey, gateway: remit.Gateway) -> None:
@@ -156,6 +177,7 @@ def journey(sandbox: Sandbox, tmp_path_factory: pytest.TempPathFactory) -> Itera
     ):
         journey = Journey(sandbox, own, relay, shown=handler.lines)
         issued_and_used(journey, gateway)
+        renewed(journey, gateway)
         refused(journey, gateway)
         rejected(journey)
         misplaced(journey)
@@ -195,7 +217,15 @@ def files_below(folder: Path) -> dict[str, bytes]:
 
 def test_every_path_was_gone_through(journey: Journey) -> None:
     expected = {"CEILING_EXCEEDED", "POLICY_DENIED", "NEVER_ISSUABLE", "TOKEN_NOT_BOUND", "SUBJECT_TOKEN_REJECTED"}
-    expected |= {"ACTOR_REJECTED", "INVALID_REQUEST", "INVALID_ARGUMENT", "STS_UNAVAILABLE", "UNAVAILABLE"}
+    expected |= {
+        "NOT_FOUND",
+        "UNAUTHENTICATED",
+        "ACTOR_REJECTED",
+        "INVALID_REQUEST",
+        "INVALID_ARGUMENT",
+        "STS_UNAVAILABLE",
+        "UNAVAILABLE",
+    }
 
     assert expected <= set(journey.reasons)
     assert len(journey.secrets) > 15
