@@ -86,6 +86,8 @@ class ConfigurationFolder:
             "opa-token",
             "opa-bundle-token",
             "bundle-signing.key",
+            "checkpoints.key",
+            "checkpoints-token",
         ):
             (folder / "secrets" / name).write_text(f"value-of-{name}\n")
             (folder / "secrets" / name).chmod(0o600)

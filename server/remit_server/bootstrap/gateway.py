@@ -42,6 +42,7 @@ from remit_server.application.ports import AssumeRole, Policy, Revision
 from remit_server.application.preview_credentials import PreviewCredentials
 from remit_server.application.sweep import Sweep
 from remit_server.bootstrap.approvals import let_people_decide
+from remit_server.bootstrap.checkpoints import keep_checkpoints
 from remit_server.bootstrap.events import hear_events
 from remit_server.bootstrap.notices import tell_people
 from remit_server.bootstrap.oversight import Oversight, oversee
@@ -136,6 +137,7 @@ async def running_gateway(
         doors = oversight.doors()
         overseen = await oversee(stack, oversight, doors, wake=wake)
         overseen = [*overseen, let_people_decide(oversight, doors, wake=wake)]
+        await keep_checkpoints(stack, settings.checkpoints, ledger.store, clock)
         await tell_people(stack, settings.notifications, ledger.store, clock)
         await _sweeping(stack, sweep_of(ledger, rejections, clock))
         server = GrpcServer(

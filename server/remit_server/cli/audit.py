@@ -62,8 +62,20 @@ def list_events(
 
 
 @app.command("verify")
-def verify_chain(database: Database, as_json: AsJson = False, password_file: PasswordFile = None) -> None:
+def verify_chain(
+    database: Database,
+    as_json: AsJson = False,
+    password_file: PasswordFile = None,
+    checkpoints: Annotated[
+        Path | None, typer.Option("--checkpoints", help="A file of checkpoints that was kept elsewhere.")
+    ] = None,
+    public_key: Annotated[
+        Path | None, typer.Option("--public-key", help="The key (PEM) that the checkpoints are signed with.")
+    ] = None,
+) -> None:
     """Verifies every audit record; ends with 1, and names the first bad one, when the chain is broken.
+
+    With --checkpoints and --public-key also a chain that was computed anew is found out, up to the last checkpoint.
 
     The chain covers the audit records, and by its digest each input of a decision that is kept beside them. Inputs may
     be erased: how many are kept is told. It does not cover the working tables (tasks, grants): what is changed there
@@ -75,7 +87,8 @@ def verify_chain(database: Database, as_json: AsJson = False, password_file: Pas
     from remit_server.domain.audit import ChainBroken
 
     try:
-        verdict, inputs = verify_with_inputs(database, password_file=password_file)
+        known = _checkpoints(checkpoints, public_key)
+        verdict, inputs = verify_with_inputs(database, password_file=password_file, checkpoints=known)
     except DatabaseRefused as error:
         raise _failure(str(error)) from error
     if isinstance(verdict, ChainBroken):
@@ -88,11 +101,31 @@ def verify_chain(database: Database, as_json: AsJson = False, password_file: Pas
         typer.echo(json.dumps({"intact": True, "count": verdict.count, "head": verdict.head, "inputs": kept}))
     else:
         typer.echo(f"The chain is intact: {verdict.count} records, head {verdict.head}.")
+        if known:
+            typer.echo(f"It has the records that {len(known)} checkpoints name, up to record {max(known)}.")
         if inputs and inputs.named:
             typer.echo(_kept(inputs))
         typer.echo(
             "It covers the audit records, not the working tables (tasks, grants): they may differ from it unseen."
         )
+
+
+def _checkpoints(file: Path | None, public_key: Path | None) -> dict[int, str]:
+    """Returns the hashes that checkpoints name, by place; ends the command for one that is not signed by the key."""
+    from remit_server.adapters.checkpoints.signing import checkpoints_in, public_key_of
+
+    if file is None and public_key is None:
+        return {}
+    if file is None or public_key is None:
+        raise _failure("--checkpoints and --public-key belong together: unsigned lines prove nothing.")
+    try:
+        with file.open(encoding="utf-8") as lines:
+            found = checkpoints_in(lines, public_key_of(public_key))
+    except (OSError, ValueError) as error:
+        raise _failure(f"{file} cannot be relied on: {error}.") from error
+    if not found:
+        raise _failure(f"{file} holds no checkpoint.")
+    return {checkpoint.count: checkpoint.head for checkpoint in found}
 
 
 def _kept(inputs: "InputsKept") -> str:

@@ -18,6 +18,7 @@ from remit_server.config import (
     loading_serving,
 )
 from remit_server.config.approval_shapes import NotificationTable
+from remit_server.config.checkpoint_settings import checkpoints
 from remit_server.config.files import Files
 from remit_server.config.mistakes import ConfigurationError, Mistake, Notes
 from remit_server.config.settings import AgentSettings, Settings
@@ -28,7 +29,7 @@ from remit_server.iam import ActionPattern, floor
 
 __all__ = ["ConfigurationError", "Mistake", "load"]
 
-_SINGLE = ("policy", "aws", "database", "limits", "forbidden", "administrators", "approvals")
+_SINGLE = ("policy", "aws", "database", "limits", "forbidden", "administrators", "approvals", "checkpoints")
 
 
 def load(path: Path, environment: Mapping[str, str] = os.environ) -> Settings:
@@ -66,6 +67,7 @@ def _settings(path: Path, source: Source, files: Files) -> Settings | None:
         administrators = loading_operators.administrators(
             shapes["administrators"], known_issuers, known_agents, listen.mtls, notes
         )
+    kept = checkpoints(shapes["checkpoints"], files) if shapes["checkpoints"] else None
     has_http = listen is None or listen.http is not None
     events = loading_events.events(source, known_issuers, files, has_http=has_http)
     aws = loading_cloud.aws(shapes["aws"], source, files) if shapes["aws"] else None
@@ -103,6 +105,7 @@ def _settings(path: Path, source: Source, files: Files) -> Settings | None:
         own_issuer=own_issuer,
         notifications=notifications,
         revocation=revocation,
+        checkpoints=kept,
     )
 
 

@@ -5,6 +5,7 @@ from datetime import timedelta
 from pathlib import Path
 
 from remit_server.config.approval_settings import ApprovalSettings, NotificationSettings
+from remit_server.config.checkpoint_settings import CheckpointSettings
 from remit_server.config.event_settings import EventSettings
 from remit_server.config.identity_settings import AgentSettings, Binding, ClaimProfile, IssuerSettings
 from remit_server.config.revocation_settings import RevocationSettings
@@ -155,3 +156,4 @@ class Settings:
     database_password_file: Path | None = None
     own_issuer: OwnIssuerSettings | None = None
     revocation: RevocationSettings | None = None
+    checkpoints: CheckpointSettings | None = None

@@ -6,6 +6,7 @@ What spans keys or needs the disk is checked afterwards. `docs/configuration.md`
 from typing import Final, Literal
 
 from remit_server.config.approval_shapes import ApprovalTable, NotificationTable
+from remit_server.config.checkpoint_settings import CheckpointTable
 from remit_server.config.event_shapes import EVENT_LISTS
 from remit_server.config.http_shapes import HttpListenerTable, OwnIssuerTable
 from remit_server.config.revocation_shapes import RevocationTable
@@ -267,6 +268,7 @@ TABLES: Final[dict[str, type[Table]]] = {
     "administrators": AdministratorTable,
     "approvals": ApprovalTable,
     "revocation": RevocationTable,
+    "checkpoints": CheckpointTable,
 }
 LISTS: Final[dict[str, type[Table]]] = {
     "issuers": IssuerTable,
@@ -276,7 +278,8 @@ LISTS: Final[dict[str, type[Table]]] = {
     "notifications": NotificationTable,
 }
 OPTIONAL: Final = frozenset(
-    {"limits", "forbidden", "agents", "administrators", "approvals", "notifications", "revocation", *EVENT_LISTS}
+    {"limits", "forbidden", "agents", "administrators", "approvals", "notifications", "revocation", "checkpoints"}
+    | EVENT_LISTS.keys()
 )
 SECRETS: Final = {
     "aws.secret_access_key": "aws.secret_access_key_file",

@@ -3,15 +3,17 @@
 import hashlib
 import json
 import sqlite3
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from sqlalchemy import Connection, Row, Select, Text, func, select, type_coerce
 from sqlalchemy.exc import DBAPIError
 
+from remit_server.adapters.database.checkpointed import wrong_by_checkpoints
 from remit_server.adapters.database.engine import Database, DatabaseRefused, open_for_reading
 from remit_server.adapters.database.json_text import input_digest
 from remit_server.adapters.database.tables import audit_events, audit_head, audit_inputs, utc_time
@@ -118,15 +120,16 @@ def verify(url: str | Path, *, password_file: Path | None = None) -> ChainIntact
 
 
 def verify_with_inputs(
-    url: str | Path, *, password_file: Path | None = None
+    url: str | Path, *, password_file: Path | None = None, checkpoints: Mapping[int, str] | None = None
 ) -> tuple[ChainIntact | ChainBroken, InputsKept | None]:
     """Verifies as `verify` does, and counts the inputs at the same point in time; None when the chain is broken.
 
+    `checkpoints` are hashes of records, by their place, that were kept elsewhere: the chain must have these very ones.
     Raises DatabaseRefused when it is not there or not a ledger.
     """
     database = open_for_reading(url, password_file=password_file)
     try:
-        return database.read_now(_verify_and_count)
+        return database.read_now(partial(_verify_and_count, checkpoints or {}))
     except DBAPIError as error:
         raise _not_a_ledger(error) from error
     finally:
@@ -182,8 +185,10 @@ def _verify(connection: Connection) -> ChainIntact | ChainBroken:
     return (_wrong_input(connection) or verdict) if isinstance(verdict, ChainIntact) else verdict
 
 
-def _verify_and_count(connection: Connection) -> tuple[ChainIntact | ChainBroken, InputsKept | None]:
-    verdict = _verify(connection)
+def _verify_and_count(
+    checkpoints: Mapping[int, str], connection: Connection
+) -> tuple[ChainIntact | ChainBroken, InputsKept | None]:
+    verdict = wrong_by_checkpoints(checkpoints, connection) or _verify(connection)
     if isinstance(verdict, ChainBroken):
         return verdict, None
     digest = input_digest(audit_events.c.body).label("digest")

@@ -61,19 +61,19 @@ class DatabaseGrants:
 
     async def grant(self, grant_id: str, /) -> Grant | None:
         """Returns the grant, or None; whether the caller sees it must still be checked."""
-        found = await self.reads.read(partial(_read, select(grants).where(grants.c.grant_id == grant_id)))
+        found = await self.reads.read(partial(read_grants, select(grants).where(grants.c.grant_id == grant_id)))
         return found[0] if found else None
 
     async def of_task(self, task_id: str, at_most: int, /) -> Sequence[Grant]:
         """Returns the grants of a task, newest first, at most so many."""
         query = select(grants).where(grants.c.task_id == task_id).order_by(*_NEWEST_FIRST).limit(at_most)
-        return await self.reads.read(partial(_read, query))
+        return await self.reads.read(partial(read_grants, query))
 
     async def page(
         self, wanted: Filter | None, visibility: Visibility, /, *, at_most: int, after: Place | None = None
     ) -> Sequence[Grant]:
         """Returns the newest grants that are wanted and visible; `after` is the place of the last one seen."""
-        return await self.reads.read(partial(_read, page_query(wanted, visibility, at_most=at_most, after=after)))
+        return await self.reads.read(partial(read_grants, page_query(wanted, visibility, at_most=at_most, after=after)))
 
     async def changes(self, after: int, until: int, /) -> tuple[int, Sequence[Change]]:
         """Returns the grants that records after one place in the chain tell of, as they stand now, and up to where."""
@@ -170,7 +170,7 @@ def _in_scope(scope: Scope) -> Condition:
     return and_(true(), *(column.in_(sorted(values)) for column, values in named if values))
 
 
-def _read(query: Select[Any], connection: Connection) -> list[Grant]:
+def read_grants(query: Select[Any], connection: Connection) -> list[Grant]:
     """Returns the grants of a query with their issuances, which are read at once for all of them."""
     rows: list[Row] = [dict(row) for row in connection.execute(query).mappings()]
     issued: defaultdict[str, list[Row]] = defaultdict(list)
@@ -195,7 +195,8 @@ def _changes(after: int, until: int, connection: Connection) -> tuple[int, Seque
     for start in range(0, len(names), READ_AT_ONCE):
         part = names[start : start + READ_AT_ONCE]
         found |= {
-            grant.grant_id: grant for grant in _read(select(grants).where(grants.c.grant_id.in_(part)), connection)
+            grant.grant_id: grant
+            for grant in read_grants(select(grants).where(grants.c.grant_id.in_(part)), connection)
         }
     return reached, [Change(found[name], sequence) for name, sequence in told.items() if name in found]
 

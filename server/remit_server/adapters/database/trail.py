@@ -83,6 +83,12 @@ def _head(connection: Connection) -> int:
     return int(connection.execute(_HEAD).scalar_one())
 
 
+def tip_of(connection: Connection) -> tuple[int, str]:
+    """Returns how many records there are, and the hash of the last."""
+    row = connection.execute(select(audit_head.c.sequence, audit_head.c.hash).where(audit_head.c.id == 1)).one()
+    return int(row[0]), str(row[1])
+
+
 def events_of(query: Select[Any], connection: Connection) -> list[ChainedEvent]:
     """Returns the events of a query that selects what an event is made of."""
     return [ChainedEvent(*row) for row in connection.execute(query)]
