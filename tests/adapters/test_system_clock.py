@@ -12,7 +12,7 @@ from tests.fakes import world
 from tests.identity_world import identity_world, refusal
 from tests.token_forge import NOON, user_token
 
-from remit_server.adapters.identity.steady_clock import WhileClockIsSteady
+from remit_server.adapters.identity.steady_clock import AcceptsWhileClockIsSteady, WhileClockIsSteady
 from remit_server.adapters.system_clock import SETTLING, SystemClock
 from remit_server.application.admission import Rejections
 from remit_server.application.end_task import EndTask
@@ -226,3 +226,17 @@ async def test_t3_no_grant_is_called_over_by_a_stepped_clock(times: TwoTimes) ->
 
     assert unswept == []
     assert swept[0] == NOON + timedelta(hours=1) + SETTLING
+
+
+def test_t3_nobody_is_acted_for_in_their_absence_while_the_clock_has_not_settled(times: TwoTimes) -> None:
+    accepts = AcceptsWhileClockIsSteady(lambda _: True, times.clock)
+    times.clock.now()
+    before = accepts("https://idp.example")
+    times.wall += 3600
+    times.clock.now()
+
+    with pytest.raises(Outage) as refused:
+        accepts("https://idp.example")
+
+    assert before
+    assert refused.value.retry_after is not None

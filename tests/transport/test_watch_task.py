@@ -1,8 +1,9 @@
 """Watching a task over real gRPC: what is told, to whom, and what keeps its lease."""
 
 import asyncio
-from collections.abc import AsyncIterator
-from datetime import UTC, timedelta
+from collections.abc import AsyncIterator, Collection, Mapping
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +26,9 @@ from remit_server.adapters.database.leases import DatabaseLeases
 from remit_server.adapters.database.revocations import DatabaseRevocations
 from remit_server.application.lifecycle.mailbox import MOST_UNREAD, Mailbox
 from remit_server.application.revocation.revoke_grants import RevokeGrants
+from remit_server.domain.errors import Outage, Reason
 from remit_server.domain.revocation import RevokeCause, Target, TargetKind
+from remit_server.domain.task import TaskId
 from remit_server.domain.task_event import TaskEvent
 from remit_server.domain.task_event import TaskEventKind as Kind
 
@@ -36,6 +39,13 @@ GRACE = Duration(seconds=60)
 async def gateway(tmp_path: Path) -> AsyncIterator[Served]:
     async with world(tmp_path) as made, served(made, tmp_path) as running:
         yield running
+
+
+class Unwritable(DatabaseLeases):
+    """Leases in a ledger that can be read and not written: a real one cannot be so for one kind of write alone."""
+
+    async def extend(self, task_ids: Collection[TaskId], /) -> Mapping[TaskId, datetime]:
+        raise Outage(Reason.LEDGER_UNAVAILABLE, f"not now, for {len(task_ids)} tasks")
 
 
 class Watcher:
@@ -189,6 +199,34 @@ async def test_a_task_whose_time_is_over_has_ended(gateway: Served) -> None:
 
     assert kind(await watcher.happening("ISSUED")) == "ENDED"
     assert await watcher.is_over()
+
+
+async def test_whoever_comes_back_after_the_time_of_a_task_is_told_at_once_that_it_ended(gateway: Served) -> None:
+    grant = await issued(gateway)
+    gateway.world.clock.advance(hours=8)
+
+    watcher = Watcher(gateway, grant.task_id, disconnect_grace=GRACE)
+    events = [await watcher.next(), await watcher.next()]
+
+    assert [kind(event) for event in events] == ["HEARTBEAT", "ENDED"]
+    assert not events[0].HasField("lease_expire_time")
+    assert await watcher.is_over()
+
+
+async def test_whoever_watches_where_leases_cannot_be_extended_is_told_to_ask_elsewhere(tmp_path: Path) -> None:
+    async with world(tmp_path) as made:
+        broken = Unwritable(made.ledger.store)
+        made.watch = replace(made.watch, watching=replace(made.watch.watching, leases=broken))
+        async with served(made, tmp_path) as gateway:
+            grant = await issued(gateway)
+            watcher = Watcher(gateway, grant.task_id, disconnect_grace=GRACE)
+            await watcher.next()
+
+            made.clock.advance(seconds=41)  # two heartbeats were due
+            with pytest.raises(grpc.aio.AioRpcError) as raised:
+                await watcher.happening("ISSUED")
+
+    assert failure_of(raised.value).info.reason == "STREAM_ENDED"
 
 
 async def test_whoever_comes_back_is_told_what_was_revoked_meanwhile(gateway: Served) -> None:

@@ -45,6 +45,10 @@ class Mailbox:
         """Says whether it is time for the next heartbeat."""
         return now >= self._beat_at
 
+    def is_overdue(self, now: float) -> bool:
+        """Says whether one heartbeat was missed: its lease could not be extended here."""
+        return now >= self._beat_at + self._every
+
     def beat(self, now: float, time: datetime, lease_until: datetime | None) -> None:
         """Puts a heartbeat in, or the end of a task whose time is over."""
         self._beat_at = now + self._every

@@ -40,6 +40,9 @@ class WatchTask:
                 yield missed
                 if missed.kind is TaskEventKind.ENDED:
                     return
+            if (now := self.clock.now()) >= leased.task.end_time:
+                yield TaskEvent(TaskEventKind.ENDED, now)
+                return
             async for event in box.events():
                 yield event
                 if event.kind is TaskEventKind.ENDED:

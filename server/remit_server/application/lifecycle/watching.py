@@ -68,15 +68,26 @@ class Watching:
                     await task
 
     async def turn(self) -> None:
-        """Extends what is watched and due, or was called for, in one transaction, and lets the watchers know."""
+        """Extends what is watched and due, or was called for, in one transaction, and lets the watchers know.
+
+        Raises Outage when that cannot be written; whoever should have heard by then is told to come back.
+        """
         now, called_for = self.clock.monotonic(), set(self._called_for)
         due = [box for box in self._every_box() if box.is_due(now)]
         wanted = called_for | {box.task.task_id for box in due}
-        if wanted:
+        if not wanted:
+            return
+        try:
             until = await self.leases.extend(wanted)
-            self._called_for -= called_for
+        except Outage:
+            # Another process may reach the ledger where this one does not: its watchers had better ask there.
             for box in due:
-                box.beat(now, self.clock.now(), until.get(box.task.task_id))
+                if box.is_overdue(now):
+                    box.lose()
+            raise
+        self._called_for -= called_for
+        for box in due:
+            box.beat(now, self.clock.now(), until.get(box.task.task_id))
 
     async def _keep(self) -> None:
         while True:
