@@ -8,6 +8,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.markup import escape
 
+from remit_sandbox.issuer import OPERATORS
 from remit_sandbox.private_files import write_private
 from remit_sandbox.sandbox import Sandbox
 
@@ -61,6 +62,23 @@ def token_command(sandbox: Sandbox) -> str:
     )
 
 
+def operator_commands(sandbox: Sandbox, python: str) -> list[str]:
+    """Returns the lines by which bob, of the security team, sees what agents hold for alice, and ends it."""
+    token = (
+        f"export REMIT_OPERATOR_TOKEN=$(curl -sSf --cacert {_quoted(sandbox.authority.bundle_path)} "
+        f"-u sandbox:{sandbox.issuer.password} -H 'Accept: text/plain' -d user=bob -d client_id={OPERATORS} "
+        f"{sandbox.issuer.url}/token)"
+    )
+    connection = f"--gateway {sandbox.bearer} --ca-file {_quoted(sandbox.authority.bundle_path)}"
+    grants = f"{python} -m remit_server grants"
+    whose = f"--user alice --issuer {sandbox.issuer.url}"
+    return [
+        token,
+        f"{grants} list {connection}",
+        f"{grants} revoke {connection} {whose} --why 'trying it out' --yes",
+    ]
+
+
 def buf_curl_command(sandbox: Sandbox) -> str:
     """Returns the line that previews the same request by `buf curl`."""
     pair = sandbox.agents["copilot"]
@@ -95,6 +113,7 @@ def print_guide(console: Console, sandbox: Sandbox) -> None:
         ),
         ("3. what would be issued, by buf curl", [buf_curl_command(sandbox)]),
         ("4. what happened", [f"{audit} list {database}", f"{audit} verify {database}"]),
+        ("5. what agents hold, and ending it, as bob of the security team", operator_commands(sandbox, python)),
     )
     console.rule("[bold]The sandbox is running", align="left")
     for label, text in (

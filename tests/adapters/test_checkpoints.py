@@ -17,6 +17,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from tests.databases import Place
 from tests.fakes import NOON, FakeClock
 from tests.ledger_values import told_story
+from tests.webhook_receiver import webhook_receiver
 from typer.testing import CliRunner, Result
 
 from remit_server.adapters.checkpoints.keeping import CheckpointFile, EveryPlace, keeper_of
@@ -37,6 +38,7 @@ from remit_server.cli.main import app
 from remit_server.config.checkpoint_settings import CheckpointSettings
 from remit_server.domain.audit import GENESIS, ChainedEvent, GatewayStarted, chained
 from remit_server.domain.checkpoint import Checkpoint
+from remit_server.domain.secret import Secret
 
 KEY = Ed25519PrivateKey.generate()
 POINT = Checkpoint(7, "ab" * 32, NOON)
@@ -149,6 +151,24 @@ async def test_a_place_that_takes_nothing_says_so(tmp_path: Path, keys: tuple[Pa
     for one in (keep, full):
         with pytest.raises(Undelivered, match="cannot be written"):
             await one(POINT)
+
+
+async def test_a_receiver_by_https_is_given_each_line_and_the_token(tmp_path: Path, keys: tuple[Path, Path]) -> None:
+    async with webhook_receiver(tmp_path) as receiver:
+        receiver.checks = False
+        url = f"https://127.0.0.1:{receiver.port}/told"
+        settings = CheckpointSettings(keys[0], url=url, token=Secret("t0k3n"), ca_file=receiver.authority.bundle_path)
+        keep = keeper_of(settings)
+
+        await keep(POINT)
+        for status in (307, 404, 500):
+            receiver.answers = [status]
+            with pytest.raises(Undelivered, match=f"HTTP status {status}"):
+                await keep(POINT)
+
+        ((headers, body),) = receiver.taken
+        assert headers["Authorization"] == "Bearer t0k3n"
+        assert read(body.decode()) == [POINT]
 
 
 async def test_nobody_there_is_told(keys: tuple[Path, Path]) -> None:

@@ -127,6 +127,16 @@ def test_the_audit_lines_list_and_verify_what_happened(guide: Guide) -> None:
     assert "The chain is intact" in done.stdout
 
 
+def test_the_security_team_sees_and_ends_what_agents_hold(guide: Guide) -> None:
+    task = guide.pasted(*guide.lines(1), *guide.lines(2)[:1])
+    ended = guide.pasted(*guide.lines(5))
+
+    assert task.returncode == 0, task.stderr
+    assert ended.returncode == 0, ended.stderr
+    assert "ISSUED" in ended.stdout
+    assert "no new credentials from then on" in ended.stdout
+
+
 def test_interrupting_it_ends_everything(guide: Guide) -> None:
     guide.program.interrupt()
     ended: Ended = guide.program.ended()
