@@ -215,7 +215,7 @@ def ended() -> messages.EndTaskResponse:
     """Returns the answer to ending a task."""
     now = datetime.now(UTC)
     until = _stamp(now + timedelta(seconds=900))
-    return messages.EndTaskResponse(end_time=_stamp(now), grants=[GRANT], credentials_until=until)
+    return messages.EndTaskResponse(end_time=_stamp(now), grants=[GRANT], credentials_until=until, denying=True)
 
 
 def _stamp(time: datetime) -> Timestamp:

@@ -217,6 +217,8 @@ class Story:
                     _read(thief)
                     _read(other_s3)
             ended = time.monotonic()
+            with stage.step("the answer says that AWS is being told, and until when the keys work at the longest"):
+                expect(task.end().denying, "it says that they run into their time guard")
             with stage.step("the second one is over: AWS refuses the thief, long before the keys would end") as outcome:
                 took = _seconds_until_refused(thief, since=ended)
                 expect(took is not None, f"after {DENIED_WITHIN_SECONDS} s AWS still does what the thief asks")

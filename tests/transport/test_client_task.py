@@ -288,6 +288,7 @@ def test_a_task_can_be_ended_early_and_says_until_when_credentials_work(
     assert first == second
     assert first.grants == (GRANT,)
     assert first.credentials_until == answer.credentials_until.ToDatetime(tzinfo=UTC)
+    assert first.denying
     assert server.ends == [TASK_ID]
 
 

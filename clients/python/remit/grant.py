@@ -143,12 +143,14 @@ class Issued:
 class TaskEnd:
     """What ending a task did: `grants` get no new credentials.
 
-    What is out works until `credentials_until` at the longest; None when nothing is out.
+    What is out works until `credentials_until` at the longest; None when nothing is out. `denying` says that AWS is
+    being told to refuse it before that, which takes it seconds; without it the credentials run into their time guard.
     """
 
     end_time: datetime
     grants: tuple[str, ...]
     credentials_until: datetime | None
+    denying: bool = False
 
 
 @dataclass(frozen=True, slots=True)

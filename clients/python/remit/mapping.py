@@ -199,6 +199,7 @@ def task_end(response: service.EndTaskResponse) -> TaskEnd:
         end_time=_needed_time(response, "end_time", None),
         grants=tuple(response.grants),
         credentials_until=_time(response, "credentials_until"),
+        denying=response.denying,
     )
 
 
