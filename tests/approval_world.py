@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.databases import Place
 from tests.fakes import NOON, READ_REPORTS, World, entitlement, given, permission, world
 
 from remit_server.application.approvals.ask_approval import Pending
@@ -96,9 +97,12 @@ class Approving:
 
 
 @asynccontextmanager
-async def approving(folder: Path, *entitlements: Entitlement, **more: Any) -> AsyncIterator[Approving]:
-    """Builds it; leads approve reading reports unless other entitlements are given."""
-    async with world(folder, *(entitlements or (ASKING,)), **more) as gateway:
+async def approving(place: Place, *entitlements: Entitlement, **more: Any) -> AsyncIterator[Approving]:
+    """Builds it, in a folder or on a database; leads approve reading reports unless other entitlements are given."""
+    is_folder = isinstance(place, Path) and place.is_dir()
+    where: dict[str, Any] = {} if is_folder else {"place": place}
+    folder = place if isinstance(place, Path) else Path()
+    async with world(folder, *(entitlements or (ASKING,)), **where, **more) as gateway:
         everything: set[str] = set()
 
         async def may_see_all(operator: Operator, rpc: str) -> bool:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl
 
+from tests.databases import Place
 from tests.sts_log import LOG, Ceiling
 
 from remit_server.adapters.aws.sts_protocol import assume_role_body
@@ -195,7 +196,7 @@ class World:
     """A gateway's use cases on a real ledger; identity, policy, STS and time are fakes."""
 
     ledger: DatabaseLedger
-    database: Path
+    database: Any
     clock: FakeClock
     identity: FakeIdentity
     policy: ScriptedPolicy
@@ -288,14 +289,18 @@ async def world(
     per_minute: int = 1000,
     per_actor: int = 128,
     clock: FakeClock | None = None,
+    place: Place | None = None,
 ) -> AsyncIterator[World]:
-    """Builds a world whose policy allows these entitlements, reading reports when none are given."""
+    """Builds a world whose policy allows these entitlements, reading reports when none are given.
+
+    Its ledger is at the place, or in a file in the folder.
+    """
     clock, identity = clock or FakeClock(), FakeIdentity()
     for known in roles:
         LOG.configure(known.arn, Ceiling(known.ceiling.text, tuple(str(action) for action in known.reopened)))
     policy = ScriptedPolicy(Allow(entitlements or (READ_REPORTS,)), capabilities or {})
     sts = ScriptedSts(clock)
-    database = folder / "remit.sqlite3"
+    database = folder / "remit.sqlite3" if place is None else place
     async with open_ledger(database, clock) as ledger, following(ledger.store, database) as follow:
         rejections = Rejections(ledger, clock)
         deliberate = Deliberation(Ceilings.of(roles, (), "c" * 64))

@@ -11,7 +11,8 @@ from typing import Any
 
 import pytest
 from tests.approval_world import BREAK_GLASS, LEA, LEO, Approving, approving
-from tests.ledger_values import asked as look
+from tests.databases import Place
+from tests.databases import asked as look
 from tests.webhook_receiver import SECRET, WebhookReceiver, is_signed, webhook_receiver
 
 from remit_server.adapters.database.holding import DatabaseHolds
@@ -63,13 +64,13 @@ class Telling:
 
 
 @asynccontextmanager
-async def telling(folder: Path, *entitlements: Any) -> AsyncIterator[Telling]:
-    async with approving(folder, *entitlements) as people, webhook_receiver(folder) as receiver:
+async def telling(place: Place, folder: Path, *entitlements: Any) -> AsyncIterator[Telling]:
+    async with approving(place, *entitlements) as people, webhook_receiver(folder) as receiver:
         yield Telling(people, receiver)
 
 
-async def test_who_approves_is_told_what_is_asked_with_a_signature(tmp_path: Path) -> None:
-    async with telling(tmp_path) as told:
+async def test_who_approves_is_told_what_is_asked_with_a_signature(place: Place, tmp_path: Path) -> None:
+    async with telling(place, tmp_path) as told:
         pending = await told.people.asked()
 
         await told.deliver().turn()
@@ -85,8 +86,8 @@ async def test_who_approves_is_told_what_is_asked_with_a_signature(tmp_path: Pat
         assert set(message["record"]["who"]) == {"subject_issuer", "subject_id", "actor_id"}
 
 
-async def test_each_event_is_told_once_in_its_order(tmp_path: Path) -> None:
-    async with telling(tmp_path) as told:
+async def test_each_event_is_told_once_in_its_order(place: Place, tmp_path: Path) -> None:
+    async with telling(place, tmp_path) as told:
         request = told.people.gateway.request()
         await told.people.says(LEA, (await told.people.asked(request)).approval)
         await told.people.collected(request)
@@ -105,8 +106,10 @@ async def test_each_event_is_told_once_in_its_order(tmp_path: Path) -> None:
         ]
 
 
-async def test_break_glass_its_outstanding_review_and_what_the_review_revokes_are_told(tmp_path: Path) -> None:
-    async with telling(tmp_path, BREAK_GLASS) as told:
+async def test_break_glass_its_outstanding_review_and_what_the_review_revokes_are_told(
+    place: Place, tmp_path: Path
+) -> None:
+    async with telling(place, tmp_path, BREAK_GLASS) as told:
         issued = await told.people.collected(told.people.gateway.request())
         told.people.gateway.clock.advance(days=1)
         await told.people.gateway.ledger.sweep(told.people.gateway.clock.now())
@@ -123,8 +126,8 @@ async def test_break_glass_its_outstanding_review_and_what_the_review_revokes_ar
         ]
 
 
-async def test_an_explicit_revoke_is_told_and_the_end_of_a_task_is_not(tmp_path: Path) -> None:
-    async with telling(tmp_path) as told:
+async def test_an_explicit_revoke_is_told_and_the_end_of_a_task_is_not(place: Place, tmp_path: Path) -> None:
+    async with telling(place, tmp_path) as told:
         target = Target(TargetKind.SUBJECT, "alice", "https://idp.example")
         order = RevokeOrder("c" * 26, target, RevokeCause.REQUESTED, "corp:sam", "lost laptop")
         await DatabaseRevocations(told.people.gateway.ledger.store).revoke(order)
@@ -137,8 +140,8 @@ async def test_an_explicit_revoke_is_told_and_the_end_of_a_task_is_not(tmp_path:
         assert (message["record"]["target_key"], message["record"]["why"]) == ("alice", "lost laptop")
 
 
-async def test_a_receiver_hears_of_its_kinds_and_each_receiver_for_itself(tmp_path: Path) -> None:
-    async with telling(tmp_path) as told:
+async def test_a_receiver_hears_of_its_kinds_and_each_receiver_for_itself(place: Place, tmp_path: Path) -> None:
+    async with telling(place, tmp_path) as told:
         approval = (await told.people.asked()).approval
         await told.people.says(LEA, approval)
 
@@ -151,8 +154,8 @@ async def test_a_receiver_hears_of_its_kinds_and_each_receiver_for_itself(tmp_pa
         ]
 
 
-async def test_what_nobody_wants_to_hear_of_is_not_kept(tmp_path: Path) -> None:
-    async with telling(tmp_path) as told:
+async def test_what_nobody_wants_to_hear_of_is_not_kept(place: Place, tmp_path: Path) -> None:
+    async with telling(place, tmp_path) as told:
         await told.people.asked()
         deliver = replace(told.deliver(), receivers={})
 
@@ -162,8 +165,8 @@ async def test_what_nobody_wants_to_hear_of_is_not_kept(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("status", [500, 503, 429, 404, 307])
-async def test_what_was_not_taken_is_tried_again_later_each_time(tmp_path: Path, status: int) -> None:
-    async with telling(tmp_path) as told:
+async def test_what_was_not_taken_is_tried_again_later_each_time(place: Place, tmp_path: Path, status: int) -> None:
+    async with telling(place, tmp_path) as told:
         told.receiver.answers = [status] * 2
         await told.people.asked()
         pauses = []
@@ -181,8 +184,8 @@ async def test_what_was_not_taken_is_tried_again_later_each_time(tmp_path: Path,
         assert (told.receiver.refused, len(told.receiver.taken)) == (2, 1)
 
 
-async def test_after_a_day_it_is_given_up_and_on_record(tmp_path: Path) -> None:
-    async with telling(tmp_path) as told:
+async def test_after_a_day_it_is_given_up_and_on_record(place: Place, tmp_path: Path) -> None:
+    async with telling(place, tmp_path) as told:
         told.receiver.answers = [500] * 100
         await told.people.asked()
         for _ in range(60):
@@ -195,8 +198,8 @@ async def test_after_a_day_it_is_given_up_and_on_record(tmp_path: Path) -> None:
         assert told.receiver.refused < 60
 
 
-async def test_one_that_is_down_is_asked_once_a_turn_and_holds_up_nobody_else(tmp_path: Path) -> None:
-    async with telling(tmp_path) as told:
+async def test_one_that_is_down_is_asked_once_a_turn_and_holds_up_nobody_else(place: Place, tmp_path: Path) -> None:
+    async with telling(place, tmp_path) as told:
         for _ in range(3):
             await told.people.asked()
         dead = {"name": "dead", "url": Secret("https://127.0.0.1:1/told")}
@@ -208,8 +211,8 @@ async def test_one_that_is_down_is_asked_once_a_turn_and_holds_up_nobody_else(tm
         assert look(told.people.gateway.database, query) == [(1,)]
 
 
-async def test_a_message_that_is_refused_for_itself_does_not_hold_up_the_next(tmp_path: Path) -> None:
-    async with telling(tmp_path) as told:
+async def test_a_message_that_is_refused_for_itself_does_not_hold_up_the_next(place: Place, tmp_path: Path) -> None:
+    async with telling(place, tmp_path) as told:
         told.receiver.answers = [400]
         await told.people.asked()
         await told.people.asked()
@@ -219,8 +222,8 @@ async def test_a_message_that_is_refused_for_itself_does_not_hold_up_the_next(tm
         assert (told.receiver.refused, len(told.receiver.taken)) == (1, 1)
 
 
-async def test_what_happened_before_a_crash_is_told_after_it(tmp_path: Path) -> None:
-    async with telling(tmp_path) as told:
+async def test_what_happened_before_a_crash_is_told_after_it(place: Place, tmp_path: Path) -> None:
+    async with telling(place, tmp_path) as told:
         await told.people.asked()
         database, clock = told.people.gateway.database, told.people.gateway.clock
         before = told.deliver()
@@ -234,8 +237,10 @@ async def test_what_happened_before_a_crash_is_told_after_it(tmp_path: Path) -> 
         assert [one["kind"] for one in told.receiver.bodies] == ["approval_asked"]
 
 
-async def test_a_message_whose_taking_was_not_noted_is_told_again_under_the_same_id(tmp_path: Path) -> None:
-    async with telling(tmp_path) as told:
+async def test_a_message_whose_taking_was_not_noted_is_told_again_under_the_same_id(
+    place: Place, tmp_path: Path
+) -> None:
+    async with telling(place, tmp_path) as told:
         await told.people.asked()
 
         class Forgetful(DatabaseOutbox):
@@ -253,8 +258,8 @@ async def test_a_message_whose_taking_was_not_noted_is_told_again_under_the_same
         assert first["id"] == second["id"]
 
 
-async def test_only_the_process_that_holds_the_work_delivers(tmp_path: Path) -> None:
-    async with telling(tmp_path) as told:
+async def test_only_the_process_that_holds_the_work_delivers(place: Place, tmp_path: Path) -> None:
+    async with telling(place, tmp_path) as told:
         await told.people.asked()
         hold = DatabaseHolds(told.people.gateway.ledger.store)
 
@@ -264,8 +269,8 @@ async def test_only_the_process_that_holds_the_work_delivers(tmp_path: Path) -> 
         assert (first, second) == (True, False)
 
 
-async def test_it_runs_until_it_is_cancelled_also_through_outages(tmp_path: Path) -> None:
-    async with telling(tmp_path) as told:
+async def test_it_runs_until_it_is_cancelled_also_through_outages(place: Place, tmp_path: Path) -> None:
+    async with telling(place, tmp_path) as told:
         await told.people.asked()
         failures = [ConnectionError(), None]
         holds = DatabaseHolds(told.people.gateway.ledger.store)
@@ -282,8 +287,8 @@ async def test_it_runs_until_it_is_cancelled_also_through_outages(tmp_path: Path
         assert len(told.receiver.taken) == 1
 
 
-async def test_what_was_told_is_forgotten_after_a_week(tmp_path: Path) -> None:
-    async with telling(tmp_path) as told:
+async def test_what_was_told_is_forgotten_after_a_week(place: Place, tmp_path: Path) -> None:
+    async with telling(place, tmp_path) as told:
         await told.people.asked()
         await told.deliver().turn()
         told.people.gateway.clock.advance(days=8)
@@ -308,9 +313,9 @@ async def test_what_was_told_is_forgotten_after_a_week(tmp_path: Path) -> None:
     ids=["as it was sent", "of another secret", "of another body", "late", "of the future"],
 )
 async def test_a_forged_or_late_signature_is_not_taken(
-    tmp_path: Path, seconds: int, secret: str, changed: bytes, *, taken: bool
+    place: Place, tmp_path: Path, seconds: int, secret: str, changed: bytes, *, taken: bool
 ) -> None:
-    async with telling(tmp_path) as told:
+    async with telling(place, tmp_path) as told:
         await told.people.asked()
         await told.deliver().turn()
         ((headers, body),) = told.receiver.taken

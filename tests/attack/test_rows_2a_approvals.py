@@ -7,13 +7,13 @@ import asyncio
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
-from pathlib import Path
 from typing import Any
 
 import pytest
 from tests.approval_world import ASKING, LEA, LEO, approving, person, request_id
+from tests.databases import Place
+from tests.databases import asked as look
 from tests.fakes import DATA_ROLE, READ_REPORTS, REPORTS_ROLE, permission, role
-from tests.ledger_values import asked as look
 
 from remit_server.adapters.database.revocations import DatabaseRevocations
 from remit_server.application.issue_credentials import Issued
@@ -72,9 +72,9 @@ def test_a9_another_value_of_any_field_is_another_digest(field: str, other: obje
     ids=["permissions", "purpose", "labels", "duration", "narrow", "task", "user"],
 )
 async def test_a9_a_request_that_was_approved_is_not_collected_as_another(
-    tmp_path: Path, change: Callable[[Any], Any]
+    place: Place, change: Callable[[Any], Any]
 ) -> None:
-    async with approving(tmp_path) as people:
+    async with approving(place) as people:
         people.gateway.user("bob", people.gateway.copilot)
         request = people.gateway.request()
         await people.says(LEA, (await people.asked(request)).approval)
@@ -94,8 +94,8 @@ async def test_a9_a_request_that_was_approved_is_not_collected_as_another(
     ],
     ids=["another role", "another bind", "another duration"],
 )
-async def test_a9_what_a_changed_policy_would_issue_is_not_what_was_approved(tmp_path: Path, rule: Any) -> None:
-    async with approving(tmp_path, roles=TWO_ROLES) as people:
+async def test_a9_what_a_changed_policy_would_issue_is_not_what_was_approved(place: Place, rule: Any) -> None:
+    async with approving(place, roles=TWO_ROLES) as people:
         request = people.gateway.request()
         pending = await people.asked(request)
         await people.says(LEA, pending.approval)
@@ -110,8 +110,8 @@ async def test_a9_what_a_changed_policy_would_issue_is_not_what_was_approved(tmp
         assert (await people.not_taken(LEO, pending.approval)).reason is Reason.APPROVAL_CHANGED
 
 
-async def test_a9_a_narrowed_request_is_approved_for_what_it_was_narrowed_to(tmp_path: Path) -> None:
-    async with approving(tmp_path) as people:
+async def test_a9_a_narrowed_request_is_approved_for_what_it_was_narrowed_to(place: Place) -> None:
+    async with approving(place) as people:
         request = people.gateway.request(permission("s3:GetObject", "arn:aws:s3:::reports/*"), narrow=True)
         await people.says(LEA, (await people.asked(request)).approval)
         people.policy(replace(ASKING, permissions=(permission("s3:GetObject", "arn:aws:s3:::reports/*"),)))
@@ -119,8 +119,8 @@ async def test_a9_a_narrowed_request_is_approved_for_what_it_was_narrowed_to(tmp
         assert (await people.refused(request)).reason is Reason.APPROVAL_CHANGED
 
 
-async def test_a9_of_many_who_collect_at_once_each_gets_the_one_grant_or_nothing(tmp_path: Path) -> None:
-    async with approving(tmp_path) as people:
+async def test_a9_of_many_who_collect_at_once_each_gets_the_one_grant_or_nothing(place: Place) -> None:
+    async with approving(place) as people:
         request = people.gateway.request()
         pending = await people.asked(request)
         others = [people.gateway.request(task_id=pending.grant.task_id) for _ in range(4)]
@@ -142,8 +142,8 @@ async def test_a9_of_many_who_collect_at_once_each_gets_the_one_grant_or_nothing
         assert look(people.gateway.database, "SELECT state FROM approvals") == [("USED",)]
 
 
-async def test_a9_a_used_approval_is_good_for_no_other_request(tmp_path: Path) -> None:
-    async with approving(tmp_path) as people:
+async def test_a9_a_used_approval_is_good_for_no_other_request(place: Place) -> None:
+    async with approving(place) as people:
         request = people.gateway.request()
         pending = await people.asked(request)
         await people.says(LEA, pending.approval)
@@ -156,8 +156,8 @@ async def test_a9_a_used_approval_is_good_for_no_other_request(tmp_path: Path) -
         assert again.approval.digest == pending.approval.digest
 
 
-async def test_a9_an_approval_that_nobody_collected_is_not_found_by_an_equal_request(tmp_path: Path) -> None:
-    async with approving(tmp_path) as people:
+async def test_a9_an_approval_that_nobody_collected_is_not_found_by_an_equal_request(place: Place) -> None:
+    async with approving(place) as people:
         pending = await people.asked()
         await people.says(LEA, pending.approval)
 
@@ -166,8 +166,8 @@ async def test_a9_an_approval_that_nobody_collected_is_not_found_by_an_equal_req
         assert again.approval.state is ApprovalState.PENDING
 
 
-async def test_a9_a_yes_about_one_task_is_no_yes_about_the_same_in_another(tmp_path: Path) -> None:
-    async with approving(tmp_path) as people:
+async def test_a9_a_yes_about_one_task_is_no_yes_about_the_same_in_another(place: Place) -> None:
+    async with approving(place) as people:
         first, second = await people.asked(), await people.asked()
 
         error = await people.not_taken(LEA, second.approval, digest=first.approval.digest)
@@ -175,8 +175,8 @@ async def test_a9_a_yes_about_one_task_is_no_yes_about_the_same_in_another(tmp_p
         assert error.reason is Reason.APPROVAL_CHANGED
 
 
-async def test_a9_another_agent_that_knows_the_request_id_asks_for_itself(tmp_path: Path) -> None:
-    async with approving(tmp_path) as people:
+async def test_a9_another_agent_that_knows_the_request_id_asks_for_itself(place: Place) -> None:
+    async with approving(place) as people:
         people.gateway.user("alice", people.gateway.agent("other"))
         name = request_id()
         pending = await people.asked(people.gateway.request(request_id=name))
@@ -189,8 +189,8 @@ async def test_a9_another_agent_that_knows_the_request_id_asks_for_itself(tmp_pa
 
 
 @pytest.mark.parametrize("held", [None, "another", "its own"])
-async def test_a9_the_ledger_itself_authorizes_nothing_that_waits(tmp_path: Path, held: str | None) -> None:
-    async with approving(tmp_path, ASKING) as people:
+async def test_a9_the_ledger_itself_authorizes_nothing_that_waits(place: Place, held: str | None) -> None:
+    async with approving(place, ASKING) as people:
         request = people.gateway.request()
         pending, other = await people.asked(request), await people.asked()
         await people.says(LEA, other.approval)
@@ -233,8 +233,8 @@ async def _hash_of(people: Any, request: Any) -> str:
     return str(kept.content_hash)
 
 
-async def test_a9_a_revoked_user_collects_nothing(tmp_path: Path) -> None:
-    async with approving(tmp_path) as people:
+async def test_a9_a_revoked_user_collects_nothing(place: Place) -> None:
+    async with approving(place) as people:
         request = people.gateway.request()
         pending = await people.asked(request)
         await people.says(LEA, pending.approval)
@@ -249,9 +249,9 @@ async def test_a9_a_revoked_user_collects_nothing(tmp_path: Path) -> None:
         assert look(people.gateway.database, "SELECT state FROM approvals") == [("LAPSED",)]
 
 
-async def test_a9_a_person_counts_once_by_whatever_account(tmp_path: Path) -> None:
+async def test_a9_a_person_counts_once_by_whatever_account(place: Place) -> None:
     two = replace(ASKING, approval=replace(ASKING.approval, min_approvers=2))  # type: ignore[type-var] # it has one
-    async with approving(tmp_path, two) as people:
+    async with approving(place, two) as people:
         approval = (await people.asked()).approval
         await people.says(LEA, approval)
         accounts = [
@@ -265,8 +265,8 @@ async def test_a9_a_person_counts_once_by_whatever_account(tmp_path: Path) -> No
         assert [error.reason for error in errors] == [Reason.APPROVAL_DECIDED] * 3
 
 
-async def test_a9_an_agents_own_identity_never_approves(tmp_path: Path) -> None:
-    async with approving(tmp_path) as people:
+async def test_a9_an_agents_own_identity_never_approves(place: Place) -> None:
+    async with approving(place) as people:
         approval = (await people.asked()).approval
         people.everything.add("bot")
 

@@ -3,12 +3,12 @@
 import json
 from dataclasses import replace
 from datetime import timedelta
-from pathlib import Path
 
 import pytest
 from tests.approval_world import ASKING, BREAK_GLASS, IN_PERSON, LEA, LEADS, LEO, WRITE_DRAFTS, approving
+from tests.databases import Place
+from tests.databases import asked as look
 from tests.fakes import NOON, READ_ORDERS, READ_REPORTS, ROLES, permission
-from tests.ledger_values import asked as look
 
 from remit_server.application.preview_credentials import WouldIssue
 from remit_server.domain.approval import ApprovalKind, ApprovalState
@@ -21,8 +21,8 @@ LISTING = permission("s3:ListBucket", "arn:aws:s3:::reports")
 DRAFTS = permission("s3:PutObject", "arn:aws:s3:::reports/drafts/*")
 
 
-async def test_nothing_is_issued_before_people_said_yes(tmp_path: Path) -> None:
-    async with approving(tmp_path) as people:
+async def test_nothing_is_issued_before_people_said_yes(place: Place) -> None:
+    async with approving(place) as people:
         pending = await people.asked()
 
         assert pending.grant.state is GrantState.PENDING_APPROVAL
@@ -32,8 +32,8 @@ async def test_nothing_is_issued_before_people_said_yes(tmp_path: Path) -> None:
         assert await people.gateway.trail() == ["task_started", "approval_asked"]
 
 
-async def test_people_are_shown_the_session_policy_but_for_its_end(tmp_path: Path) -> None:
-    async with approving(tmp_path) as people:
+async def test_people_are_shown_the_session_policy_but_for_its_end(place: Place) -> None:
+    async with approving(place) as people:
         pending = await people.asked()
 
         shown = json.loads(pending.approval.session_policy)["Statement"]
@@ -43,8 +43,8 @@ async def test_people_are_shown_the_session_policy_but_for_its_end(tmp_path: Pat
         assert [one for one in whole if one in shown] == shown
 
 
-async def test_a_repeat_of_what_waits_waits(tmp_path: Path) -> None:
-    async with approving(tmp_path) as people:
+async def test_a_repeat_of_what_waits_waits(place: Place) -> None:
+    async with approving(place) as people:
         request = people.gateway.request()
         first = await people.asked(request)
 
@@ -55,8 +55,8 @@ async def test_a_repeat_of_what_waits_waits(tmp_path: Path) -> None:
         assert await people.gateway.trail() == ["task_started", "approval_asked"]
 
 
-async def test_what_was_approved_is_collected_under_the_same_grant_by_the_same_request(tmp_path: Path) -> None:
-    async with approving(tmp_path) as people:
+async def test_what_was_approved_is_collected_under_the_same_grant_by_the_same_request(place: Place) -> None:
+    async with approving(place) as people:
         request = people.gateway.request()
         pending = await people.asked(request)
         await people.says(LEA, pending.approval)
@@ -79,8 +79,8 @@ async def test_what_was_approved_is_collected_under_the_same_grant_by_the_same_r
         ]
 
 
-async def test_a_repeat_after_collecting_gives_new_credentials_of_the_grant(tmp_path: Path) -> None:
-    async with approving(tmp_path) as people:
+async def test_a_repeat_after_collecting_gives_new_credentials_of_the_grant(place: Place) -> None:
+    async with approving(place) as people:
         request = people.gateway.request()
         await people.says(LEA, (await people.asked(request)).approval)
         first = await people.collected(request)
@@ -91,8 +91,8 @@ async def test_a_repeat_after_collecting_gives_new_credentials_of_the_grant(tmp_
         assert again.grant.expire_time == first.grant.expire_time
 
 
-async def test_a_grant_counts_for_its_task_when_it_is_authorized_not_while_it_waits(tmp_path: Path) -> None:
-    async with approving(tmp_path) as people:
+async def test_a_grant_counts_for_its_task_when_it_is_authorized_not_while_it_waits(place: Place) -> None:
+    async with approving(place) as people:
         request = people.gateway.request()
         pending = await people.asked(request)
         waiting = await people.gateway.ledger.task(pending.grant.task_id)
@@ -106,8 +106,8 @@ async def test_a_grant_counts_for_its_task_when_it_is_authorized_not_while_it_wa
         assert (waiting.grants_so_far, after.grants_so_far) == (0, 1)
 
 
-async def test_a_refusal_is_told_to_who_collects(tmp_path: Path) -> None:
-    async with approving(tmp_path) as people:
+async def test_a_refusal_is_told_to_who_collects(place: Place) -> None:
+    async with approving(place) as people:
         request = people.gateway.request()
         pending = await people.asked(request)
 
@@ -120,8 +120,8 @@ async def test_a_refusal_is_told_to_who_collects(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("swept", [False, True])
-async def test_what_nobody_decides_in_time_lapses_swept_or_not(tmp_path: Path, *, swept: bool) -> None:
-    async with approving(tmp_path) as people:
+async def test_what_nobody_decides_in_time_lapses_swept_or_not(place: Place, *, swept: bool) -> None:
+    async with approving(place) as people:
         request = people.gateway.request()
         pending = await people.asked(request)
         people.gateway.clock.advance(hours=1)
@@ -138,8 +138,8 @@ async def test_what_nobody_decides_in_time_lapses_swept_or_not(tmp_path: Path, *
         assert look(people.gateway.database, query) == [states]
 
 
-async def test_what_nobody_collects_in_time_lapses(tmp_path: Path) -> None:
-    async with approving(tmp_path) as people:
+async def test_what_nobody_collects_in_time_lapses(place: Place) -> None:
+    async with approving(place) as people:
         request = people.gateway.request()
         await people.says(LEA, (await people.asked(request)).approval)
         people.gateway.clock.advance(minutes=10)
@@ -150,8 +150,8 @@ async def test_what_nobody_collects_in_time_lapses(tmp_path: Path) -> None:
         assert (await people.gateway.trail())[-2:] == ["approval_closed", "request_refused"]
 
 
-async def test_an_approval_that_ends_sooner_than_a_credential_can_is_not_collected(tmp_path: Path) -> None:
-    async with approving(tmp_path) as people:
+async def test_an_approval_that_ends_sooner_than_a_credential_can_is_not_collected(place: Place) -> None:
+    async with approving(place) as people:
         request = people.gateway.request()
         await people.says(LEA, (await people.asked(request)).approval)
         people.gateway.clock.advance(minutes=9, seconds=50)
@@ -160,8 +160,8 @@ async def test_an_approval_that_ends_sooner_than_a_credential_can_is_not_collect
         assert people.gateway.sts.orders == []
 
 
-async def test_equal_requests_of_a_task_are_asked_once_and_issued_once(tmp_path: Path) -> None:
-    async with approving(tmp_path) as people:
+async def test_equal_requests_of_a_task_are_asked_once_and_issued_once(place: Place) -> None:
+    async with approving(place) as people:
         first = people.gateway.request()
         pending = await people.asked(first)
         second = people.gateway.request(task_id=pending.grant.task_id)
@@ -178,8 +178,8 @@ async def test_equal_requests_of_a_task_are_asked_once_and_issued_once(tmp_path:
         assert look(people.gateway.database, "SELECT count(*) FROM approvals") == [(1,)]
 
 
-async def test_an_approval_says_what_it_adds_to_what_the_task_has(tmp_path: Path) -> None:
-    async with approving(tmp_path, READ_REPORTS, WRITE_DRAFTS) as people:
+async def test_an_approval_says_what_it_adds_to_what_the_task_has(place: Place) -> None:
+    async with approving(place, READ_REPORTS, WRITE_DRAFTS) as people:
         reading = permission("s3:GetObject", "arn:aws:s3:::reports/2026/q3/*")
         has = await people.collected(people.gateway.request(reading))
         task = has.grant.task_id
@@ -189,11 +189,11 @@ async def test_an_approval_says_what_it_adds_to_what_the_task_has(tmp_path: Path
         assert [[str(action) for action in one.actions] for one in pending.approval.adds] == [["s3:PutObject"]]
 
 
-async def test_every_entitlements_approvers_are_asked_and_the_shortest_time_counts(tmp_path: Path) -> None:
+async def test_every_entitlements_approvers_are_asked_and_the_shortest_time_counts(place: Place) -> None:
     drafts = replace(
         WRITE_DRAFTS, approval=ApprovalRule(("editors", "leads"), min_approvers=2, valid=timedelta(minutes=3))
     )
-    async with approving(tmp_path, ASKING, drafts) as people:
+    async with approving(place, ASKING, drafts) as people:
         pending = await people.asked(people.gateway.request(LISTING, DRAFTS))
 
         need = pending.approval.need
@@ -204,9 +204,9 @@ async def test_every_entitlements_approvers_are_asked_and_the_shortest_time_coun
         assert (need.min_approvers, need.valid) == (2, timedelta(minutes=3))
 
 
-async def test_where_one_asks_others_and_one_the_subject_both_are_needed(tmp_path: Path) -> None:
+async def test_where_one_asks_others_and_one_the_subject_both_are_needed(place: Place) -> None:
     in_person = replace(WRITE_DRAFTS, approval=ApprovalRule((), by=ApprovedBy.SUBJECT))
-    async with approving(tmp_path, ASKING, in_person) as people:
+    async with approving(place, ASKING, in_person) as people:
         pending = await people.asked(people.gateway.request(LISTING, DRAFTS))
 
         after = await people.says(LEA, pending.approval)
@@ -215,8 +215,8 @@ async def test_where_one_asks_others_and_one_the_subject_both_are_needed(tmp_pat
         assert after.state is ApprovalState.PENDING
 
 
-async def test_a_rule_that_now_asks_for_more_voids_what_was_said(tmp_path: Path) -> None:
-    async with approving(tmp_path) as people:
+async def test_a_rule_that_now_asks_for_more_voids_what_was_said(place: Place) -> None:
+    async with approving(place) as people:
         request = people.gateway.request()
         pending = await people.asked(request)
         await people.says(LEA, pending.approval)
@@ -231,8 +231,8 @@ async def test_a_rule_that_now_asks_for_more_voids_what_was_said(tmp_path: Path)
         assert people.gateway.sts.orders == []
 
 
-async def test_a_rule_that_asks_for_nothing_any_more_still_takes_the_yes(tmp_path: Path) -> None:
-    async with approving(tmp_path) as people:
+async def test_a_rule_that_asks_for_nothing_any_more_still_takes_the_yes(place: Place) -> None:
+    async with approving(place) as people:
         request = people.gateway.request()
         await people.says(LEA, (await people.asked(request)).approval)
         people.policy(READ_REPORTS)
@@ -242,8 +242,8 @@ async def test_a_rule_that_asks_for_nothing_any_more_still_takes_the_yes(tmp_pat
         assert issued.grant.expire_time == NOON + timedelta(minutes=10)
 
 
-async def test_a_policy_that_says_no_meanwhile_is_obeyed(tmp_path: Path) -> None:
-    async with approving(tmp_path) as people:
+async def test_a_policy_that_says_no_meanwhile_is_obeyed(place: Place) -> None:
+    async with approving(place) as people:
         request = people.gateway.request()
         await people.says(LEA, (await people.asked(request)).approval)
         people.policy(READ_ORDERS)
@@ -251,8 +251,8 @@ async def test_a_policy_that_says_no_meanwhile_is_obeyed(tmp_path: Path) -> None
         assert (await people.refused(request)).reason is Reason.CEILING_EXCEEDED
 
 
-async def test_an_outage_after_a_yes_leaves_the_grant_to_be_tried_again(tmp_path: Path) -> None:
-    async with approving(tmp_path) as people:
+async def test_an_outage_after_a_yes_leaves_the_grant_to_be_tried_again(place: Place) -> None:
+    async with approving(place) as people:
         request = people.gateway.request()
         pending = await people.asked(request)
         await people.says(LEA, pending.approval)
@@ -266,8 +266,8 @@ async def test_an_outage_after_a_yes_leaves_the_grant_to_be_tried_again(tmp_path
         assert issued.grant.grant_id == pending.grant.grant_id
 
 
-async def test_ending_the_task_closes_what_it_waits_for(tmp_path: Path) -> None:
-    async with approving(tmp_path) as people:
+async def test_ending_the_task_closes_what_it_waits_for(place: Place) -> None:
+    async with approving(place) as people:
         request = people.gateway.request()
         pending = await people.asked(request)
         await people.gateway.end(people.gateway.admitted(), pending.grant.task_id)
@@ -279,8 +279,8 @@ async def test_ending_the_task_closes_what_it_waits_for(tmp_path: Path) -> None:
         assert "approval_closed" in await people.gateway.trail()
 
 
-async def test_a_preview_says_that_people_are_asked_and_asks_nobody(tmp_path: Path) -> None:
-    async with approving(tmp_path) as people:
+async def test_a_preview_says_that_people_are_asked_and_asks_nobody(place: Place) -> None:
+    async with approving(place) as people:
         outcome = await people.gateway.preview(people.gateway.ask())
 
         assert isinstance(outcome, WouldIssue)
@@ -288,8 +288,8 @@ async def test_a_preview_says_that_people_are_asked_and_asks_nobody(tmp_path: Pa
         assert look(people.gateway.database, "SELECT count(*) FROM approvals") == [(0,)]
 
 
-async def test_who_is_asked_very_often_is_asked_no_more(tmp_path: Path) -> None:
-    async with approving(tmp_path) as people:
+async def test_who_is_asked_very_often_is_asked_no_more(place: Place) -> None:
+    async with approving(place) as people:
         for _ in range(20):
             await people.asked()
 
@@ -299,8 +299,8 @@ async def test_who_is_asked_very_often_is_asked_no_more(tmp_path: Path) -> None:
         assert look(people.gateway.database, "SELECT count(*) FROM approvals") == [(20,)]
 
 
-async def test_break_glass_issues_at_once_and_opens_a_review(tmp_path: Path) -> None:
-    async with approving(tmp_path, BREAK_GLASS) as people:
+async def test_break_glass_issues_at_once_and_opens_a_review(place: Place) -> None:
+    async with approving(place, BREAK_GLASS) as people:
         issued = await people.collected(people.gateway.request())
 
         review = await people.gateway.approvals.approval(str(issued.grant.approval_id))
@@ -315,17 +315,17 @@ async def test_break_glass_issues_at_once_and_opens_a_review(tmp_path: Path) -> 
         ]
 
 
-async def test_break_glass_never_passes_the_ceilings(tmp_path: Path) -> None:
+async def test_break_glass_never_passes_the_ceilings(place: Place) -> None:
     wide = replace(BREAK_GLASS, permissions=(permission("dynamodb:*", "*"),))
-    async with approving(tmp_path, wide, roles=ROLES) as people:
+    async with approving(place, wide, roles=ROLES) as people:
         error = await people.refused(people.gateway.request(permission("dynamodb:GetItem", "*")))
 
         assert error.reason is Reason.CEILING_EXCEEDED
 
 
-async def test_a_free_entitlement_is_taken_before_break_glass_and_that_before_waiting(tmp_path: Path) -> None:
+async def test_a_free_entitlement_is_taken_before_break_glass_and_that_before_waiting(place: Place) -> None:
     glass = replace(BREAK_GLASS, entitlement_id="glass")
-    async with approving(tmp_path, ASKING, glass) as people:
+    async with approving(place, ASKING, glass) as people:
         skipped = await people.collected(people.gateway.request())
         people.policy(ASKING, glass, replace(READ_REPORTS, entitlement_id="free"))
 
@@ -335,16 +335,16 @@ async def test_a_free_entitlement_is_taken_before_break_glass_and_that_before_wa
         assert (free.grant.entitlements, free.grant.break_glass) == (("free",), False)
 
 
-async def test_break_glass_waits_where_people_are_waited_for_anyway(tmp_path: Path) -> None:
-    async with approving(tmp_path, BREAK_GLASS, WRITE_DRAFTS) as people:
+async def test_break_glass_waits_where_people_are_waited_for_anyway(place: Place) -> None:
+    async with approving(place, BREAK_GLASS, WRITE_DRAFTS) as people:
         pending = await people.asked(people.gateway.request(LISTING, DRAFTS))
 
         assert pending.approval.kind is ApprovalKind.BEFORE
         assert pending.approval.need.groups == ("editors", "leads")
 
 
-async def test_a_yes_in_review_closes_it(tmp_path: Path) -> None:
-    async with approving(tmp_path, BREAK_GLASS) as people:
+async def test_a_yes_in_review_closes_it(place: Place) -> None:
+    async with approving(place, BREAK_GLASS) as people:
         issued = await people.collected(people.gateway.request())
         review = await people.show.one(LEO, str(issued.grant.approval_id))
 
@@ -354,8 +354,8 @@ async def test_a_yes_in_review_closes_it(tmp_path: Path) -> None:
         assert look(people.gateway.database, "SELECT state FROM grants") == [("ISSUED",)]
 
 
-async def test_a_no_in_review_revokes_the_grant(tmp_path: Path) -> None:
-    async with approving(tmp_path, BREAK_GLASS) as people:
+async def test_a_no_in_review_revokes_the_grant(place: Place) -> None:
+    async with approving(place, BREAK_GLASS) as people:
         request = people.gateway.request()
         issued = await people.collected(request)
         review = await people.show.one(LEO, str(issued.grant.approval_id))
@@ -369,8 +369,8 @@ async def test_a_no_in_review_revokes_the_grant(tmp_path: Path) -> None:
         assert (await people.gateway.trail())[-3:] == ["approval_decided", "grants_revoked", "request_refused"]
 
 
-async def test_a_review_that_nobody_does_is_told_of_each_day_and_never_lapses(tmp_path: Path) -> None:
-    async with approving(tmp_path, BREAK_GLASS) as people:
+async def test_a_review_that_nobody_does_is_told_of_each_day_and_never_lapses(place: Place) -> None:
+    async with approving(place, BREAK_GLASS) as people:
         issued = await people.collected(people.gateway.request())
         for _ in range(3):
             people.gateway.clock.advance(days=1)
@@ -383,8 +383,8 @@ async def test_a_review_that_nobody_does_is_told_of_each_day_and_never_lapses(tm
         assert (await people.gateway.trail()).count("review_outstanding") == 3
 
 
-async def test_a_break_glass_grant_that_is_tried_again_has_one_review(tmp_path: Path) -> None:
-    async with approving(tmp_path, BREAK_GLASS) as people:
+async def test_a_break_glass_grant_that_is_tried_again_has_one_review(place: Place) -> None:
+    async with approving(place, BREAK_GLASS) as people:
         request = people.gateway.request()
         people.gateway.sts.failure = Outage(Reason.STS_UNAVAILABLE, "no answer")
         await people.refused(request)
@@ -395,8 +395,8 @@ async def test_a_break_glass_grant_that_is_tried_again_has_one_review(tmp_path: 
         assert look(people.gateway.database, "SELECT approval_id FROM approvals") == [(issued.grant.approval_id,)]
 
 
-async def test_a_grant_tried_without_people_cannot_be_tried_again_past_a_rule_that_asks_them(tmp_path: Path) -> None:
-    async with approving(tmp_path, READ_REPORTS) as people:
+async def test_a_grant_tried_without_people_cannot_be_tried_again_past_a_rule_that_asks_them(place: Place) -> None:
+    async with approving(place, READ_REPORTS) as people:
         request = people.gateway.request()
         people.gateway.sts.failure = Outage(Reason.STS_UNAVAILABLE, "no answer")
         await people.refused(request)
@@ -408,8 +408,8 @@ async def test_a_grant_tried_without_people_cannot_be_tried_again_past_a_rule_th
         assert (error.reason, error.remedy) == (Reason.APPROVAL_CHANGED, Remedy.ASK_APPROVAL)
 
 
-async def test_one_who_confirms_in_person_is_not_asked_by_a_group(tmp_path: Path) -> None:
-    async with approving(tmp_path, IN_PERSON) as people:
+async def test_one_who_confirms_in_person_is_not_asked_by_a_group(place: Place) -> None:
+    async with approving(place, IN_PERSON) as people:
         pending = await people.asked()
 
         assert pending.approval.need.groups == ()

@@ -15,7 +15,7 @@ from remit_server.application.ports import Clock
 from remit_server.domain.audit import AuditRecord, ChainedEvent, bounded, chained
 from remit_server.domain.decision import DecisionInput, canonical_json
 from remit_server.domain.errors import RemitError
-from remit_server.domain.notification import told_of
+from remit_server.domain.notification import NotificationKind, told_of
 
 T = TypeVar("T")
 
@@ -112,15 +112,16 @@ def _event_row(event: ChainedEvent, record: AuditRecord) -> dict[str, Any]:
 
 def _tell(connection: Connection, rows: list[dict[str, Any]], records: list[AuditRecord]) -> None:
     """Puts what people are told of into the outbox."""
-    if told := [_notice_row(row, record) for row, record in zip(rows, records, strict=True) if told_of(record)]:
+    found = [(row, record, told_of(record)) for row, record in zip(rows, records, strict=True)]
+    if told := [_notice_row(row, record, kind) for row, record, kind in found if kind is not None]:
         _ADD_NOTICE.run_each(connection, told)
 
 
-def _notice_row(event: dict[str, Any], record: AuditRecord) -> dict[str, Any]:
+def _notice_row(event: dict[str, Any], record: AuditRecord, kind: NotificationKind) -> dict[str, Any]:
     """Returns the row by which people are told of an event, once it is known who is (outbox.py)."""
     return {
         "receiver": "",
-        "kind": told_of(record),
+        "kind": kind.value,
         "body": canonical_json({"sequence": event["sequence"], "record": record.body()}),
         "create_time": event["time"],
         "next_time": None,
