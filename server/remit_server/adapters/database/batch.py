@@ -124,7 +124,7 @@ def _notice_row(event: dict[str, Any], record: AuditRecord, kind: NotificationKi
         "kind": kind.value,
         "body": canonical_json({"sequence": event["sequence"], "record": record.body()}),
         "create_time": event["time"],
-        "next_time": None,
+        "next_time": event["time"],
         "attempts": 0,
         "deliver_time": None,
     }

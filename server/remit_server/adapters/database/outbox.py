@@ -25,10 +25,11 @@ FORGOTTEN_AT_ONCE: Final = 500
 
 _UNADDRESSED: Final = Prepared(
     select(notifications)
-    .where(notifications.c.receiver == NOBODY)
+    .where(notifications.c.receiver == NOBODY, notifications.c.next_time.is_not(None))
     .order_by(notifications.c.number)
     .limit(ADDRESSED_AT_ONCE)
 )
+_WORK: Final = Prepared(select(notifications.c.number).where(notifications.c.next_time <= bindparam("now")).limit(1))
 _ADD: Final = Prepared(
     insert(notifications),
     columns=("receiver", "kind", "body", "create_time", "next_time", "attempts", "deliver_time"),
@@ -56,13 +57,15 @@ class DatabaseOutbox:
     def __init__(self, store: Store) -> None:
         self._store = store
 
+    async def has_work(self, now: datetime, /) -> bool:
+        """Says whether something happened that is not addressed yet, or a message is due; writes nothing."""
+        return await self._store.read(lambda connection: _WORK.first(connection, {"now": now}) is not None)
+
     async def address(self, receivers: Mapping[str, frozenset[NotificationKind]], /) -> int:
         """Turns what happened into a message to each receiver that wants to hear of its kind; returns how many events.
 
-        Where nothing happened nothing is written.
+        What nobody wants to hear of is dropped.
         """
-        if not await self._store.read(lambda connection: _UNADDRESSED.first(connection, {})):
-            return 0
         return await self._store.commit(lambda batch: address(batch, receivers))
 
     async def due(self, receiver: str, now: datetime, at_most: int, /) -> tuple[Notification, ...]:

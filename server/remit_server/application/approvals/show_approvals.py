@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncGenerator
 from dataclasses import dataclass
 from datetime import timedelta
+from itertools import count
 from typing import Final
 
 from remit_server.application.approvals.eligibility import may_see
@@ -17,6 +18,7 @@ from remit_server.domain.operator import Operator
 READ_AT_ONCE: Final = 100
 MOST_READ: Final = 2000  # of a page: the rest is on the next one, however few the caller may see
 LOOK_EVERY: Final = timedelta(seconds=1)
+ASK_POLICY_EVERY: Final = 30  # looks
 MOST_WATCHED: Final = 500
 
 
@@ -75,10 +77,12 @@ class ShowApprovals:
     async def watched(self, operator: Operator) -> AsyncGenerator[Approval]:
         """Yields what waits for a decision, then every approval that is asked for or decided, for as long as wanted."""
         async with on_record(self.approvals, operator, "WatchApprovals", "waiting"):
-            await self._sees_all(operator, "WatchApprovals")
+            sees_all = await self._sees_all(operator, "WatchApprovals")
         known: dict[str, tuple[ApprovalState, int]] = {}
-        while True:
-            for approval in await self._latest(operator, known):
+        for turn in count():
+            if turn % ASK_POLICY_EVERY == 0:
+                sees_all = await self._sees_all(operator, "WatchApprovals")
+            for approval in await self._latest(operator, known, sees_all=sees_all):
                 standing = (approval.state, len(approval.votes))
                 if known.get(approval.approval_id) != standing:
                     known[approval.approval_id] = standing
@@ -86,9 +90,10 @@ class ShowApprovals:
             known = {key: value for key, value in known.items() if value[0] is ApprovalState.PENDING}
             await asyncio.sleep(self.look_every.total_seconds())
 
-    async def _latest(self, operator: Operator, known: dict[str, tuple[ApprovalState, int]]) -> list[Approval]:
+    async def _latest(
+        self, operator: Operator, known: dict[str, tuple[ApprovalState, int]], *, sees_all: bool
+    ) -> list[Approval]:
         """Returns what waits now, oldest first, and what was waiting a moment ago as it stands."""
-        sees_all = await self._sees_all(operator, "WatchApprovals")
         page = await self._page(operator, sees_all=sees_all, waiting=True, after=None, at_most=MOST_WATCHED)
         waiting = {approval.approval_id for approval in page.approvals}
         gone = [await self.approvals.approval(one) for one in known if one not in waiting]

@@ -51,7 +51,7 @@ class Deliver:
         """Runs until it is cancelled; an outage is logged and tried again at the next turn."""
         while True:
             try:
-                if await self.hold(NAME, self.holder, HELD_SECONDS):
+                if await self.outbox.has_work(self.clock.now()) and await self.hold(NAME, self.holder, HELD_SECONDS):
                     await self.turn()
             except Exception:  # noqa: BLE001 - whatever it is: nobody else tells anybody
                 _log.exception("notifications could not be delivered; trying again")
@@ -61,7 +61,10 @@ class Deliver:
         """Delivers what is due, to all receivers side by side."""
         await self.outbox.address({name: receiver.kinds for name, receiver in self.receivers.items()})
         until = self.clock.monotonic() + TURN.total_seconds()
-        await asyncio.gather(*(self._tell(name, receiver, until) for name, receiver in self.receivers.items()))
+        telling = [self._tell(name, receiver, until) for name, receiver in self.receivers.items()]
+        failures = await asyncio.gather(*telling, return_exceptions=True)  # all of them end before the next turn
+        for failure in filter(None, failures):
+            raise failure
         await self.outbox.forget(frozenset(self.receivers), self.clock.now() - KEPT)
 
     async def _tell(self, name: str, receiver: Receiver, until: float) -> None:

@@ -28,6 +28,10 @@ class Send(Protocol):
 class Outbox(Protocol):
     """The messages, as the ledger keeps them; each call is one transaction and raises Outage when it fails."""
 
+    async def has_work(self, now: datetime, /) -> bool:
+        """Says whether something happened that is not addressed yet, or a message is due; writes nothing."""
+        ...
+
     async def address(self, receivers: Mapping[str, frozenset[NotificationKind]], /) -> int:
         """Turns what happened into a message to each receiver that wants to hear of its kind; returns how many events.
 
