@@ -23,6 +23,7 @@ _OPTIONS = (
     # take more than one ping in 20 seconds for an attack.
     ("grpc.keepalive_time_ms", 25_000),
     ("grpc.keepalive_timeout_ms", 10_000),
+    ("grpc.http2.ping_timeout_ms", 10_000),
 )
 
 

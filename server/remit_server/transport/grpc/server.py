@@ -203,5 +203,6 @@ def _options(places: int) -> Sequence[tuple[str, int]]:
         # So long after a caller has gone without a word its streams end, and its tasks' leases begin to run.
         ("grpc.keepalive_time_ms", 15_000),
         ("grpc.keepalive_timeout_ms", 10_000),
+        ("grpc.http2.ping_timeout_ms", 10_000),  # a minute unless said: that is how long a silent ping counts as alive
         ("grpc.so_reuseport", 1),
     ]
