@@ -171,6 +171,27 @@ def test_a_task_that_is_ended_at_one_replica_is_over_at_the_other(
     assert {states[one_id] for one_id in ids} <= {"REVOKING", "REVOKED"}
 
 
+def test_who_watches_a_task_at_one_replica_hears_what_happens_at_the_other(
+    sandbox: Sandbox, replicas: Replicas, alice_token: str
+) -> None:
+    copilot = sandbox.agents["copilot"]
+    with (
+        raw_stub(sandbox, replicas.one.mtls, copilot) as one,
+        raw_stub(sandbox, replicas.other.mtls, copilot) as other,
+    ):
+        task_id = one.IssueCredentials(issue_request(alice_token), timeout=SECONDS).grant.name.split("/")[1]
+        events = one.WatchTask(messages.WatchTaskRequest(task_id=task_id), timeout=SECONDS)
+        first = next(events)
+
+        again = other.IssueCredentials(issue_request(alice_token, task_id=task_id), timeout=SECONDS)
+        other.EndTask(messages.EndTaskRequest(task_id=task_id), timeout=SECONDS)
+        told = [event for event in events if event.kind != messages.TASK_EVENT_KIND_HEARTBEAT]
+
+    assert first.kind == messages.TASK_EVENT_KIND_HEARTBEAT
+    assert (told[0].kind, list(told[0].grants)) == (messages.TASK_EVENT_KIND_ISSUED, [again.grant.name])
+    assert told[-1].kind == messages.TASK_EVENT_KIND_ENDED
+
+
 def test_a_repeat_at_the_other_replica_is_given_the_same_grant(
     sandbox: Sandbox, replicas: Replicas, alice_token: str
 ) -> None:

@@ -1,5 +1,6 @@
 """The `Ledger` port on one database: every write by group commit, every read of what is committed."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import datetime
@@ -11,14 +12,13 @@ from sqlalchemy.exc import DBAPIError
 
 from remit_server.adapters.database import endings, operations, sweeping
 from remit_server.adapters.database.engine import (
-    START_PATIENCE,
     Database,
     DatabaseRefused,
     OutcomeUnknown,
     open_database,
 )
 from remit_server.adapters.database.group_commit import GroupCommit
-from remit_server.adapters.database.migrations import migrate
+from remit_server.adapters.database.migrations import bring_up_to_date
 from remit_server.adapters.database.prepared import Prepared
 from remit_server.adapters.database.presented import refusal_of_presented
 from remit_server.adapters.database.rows import grant_of, refusal_of, task_of
@@ -162,9 +162,9 @@ async def open_ledger(
 
 
 async def _prepare(database: Database) -> None:
-    """Creates or migrates the tables; at a start others that write are waited for longer than a caller would."""
+    """Creates or migrates the tables, off the event loop."""
     try:
-        await database.write(migrate, patience=START_PATIENCE)
+        await asyncio.to_thread(bring_up_to_date, database)
     except (OSError, DBAPIError, OutcomeUnknown) as error:
         why = error.orig if isinstance(error, DBAPIError) else error
         raise DatabaseRefused(f"the ledger cannot be written: {why}") from error

@@ -35,6 +35,7 @@ _AUDIT: Final = ("audit_events", "audit_inputs", "audit_head")
 def statements(role: str, *, only_audit: bool = False) -> Iterator[str]:
     """Yields the statements that give a role what a gateway needs, or what reading the audit trail does."""
     quoted = '"' + role.replace('"', '""') + '"'
+    yield f"GRANT USAGE ON SCHEMA public TO {quoted};"
     for table, privileges in NEEDED.items():
         if not only_audit:
             yield f"GRANT {privileges} ON {table} TO {quoted};"
