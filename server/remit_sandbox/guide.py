@@ -38,12 +38,31 @@ print(f"export AWS_SECRET_ACCESS_KEY={{credentials.secret_access_key}}")
 print(f"export AWS_SESSION_TOKEN={{credentials.session_token}}")
 print("export AWS_ENDPOINT_URL={endpoint} AWS_REGION={region} AWS_DEFAULT_REGION={region}")
 '''
+_PUBLISHING = '''"""Asks to publish a report for alice, which has to be approved; comes back by the request id."""
+
+import sys
+
+import remit
+
+gateway = remit.Gateway({address!r}, ca_file={ca!r}, certificate_file={certificate!r}, key_file={key!r})
+report = remit.Permission(["s3:PutObject"], ["arn:aws:s3:::reports/2026/q3/published.md"])
+came_back = sys.argv[2] if len(sys.argv) > 2 else None
+try:
+    with gateway.task("publish Q3", subject_token=sys.argv[1], allow=[report], request_id=came_back) as task:
+        s3 = task.boto3_session().client("s3", endpoint_url={endpoint!r})
+        s3.put_object(Bucket="reports", Key="2026/q3/published.md", Body=b"# Q3, as published")
+        print("published, as approved by", task.grant.approval)
+except remit.ApprovalPending as pending:
+    print(pending.approval, pending.digest, pending.request_id)
+except remit.RemitError as error:
+    sys.exit(str(error))
+'''
 
 
-def write_script(sandbox: Sandbox) -> Path:
-    """Writes the small script that the guide uses and returns its path."""
+def write_script(sandbox: Sandbox, name: str = "credentials.py", script: str = _SCRIPT) -> Path:
+    """Writes a small script that the guide uses and returns its path."""
     pair = sandbox.agents["copilot"]
-    text = _SCRIPT.format(
+    text = script.format(
         address=sandbox.mtls,
         ca=str(sandbox.authority.bundle_path),
         certificate=str(pair.certificate_path),
@@ -51,7 +70,7 @@ def write_script(sandbox: Sandbox) -> Path:
         endpoint=sandbox.aws.endpoint_url,
         region=sandbox.aws.region,
     )
-    return write_private(sandbox.folder / "credentials.py", text.encode())
+    return write_private(sandbox.folder / name, text.encode())
 
 
 def token_command(sandbox: Sandbox) -> str:
@@ -62,18 +81,36 @@ def token_command(sandbox: Sandbox) -> str:
     )
 
 
-def operator_commands(sandbox: Sandbox, python: str) -> list[str]:
-    """Returns the lines by which bob, of the security team, sees what agents hold for alice, and ends it."""
-    token = (
+def operator_token_command(sandbox: Sandbox) -> str:
+    """Returns the line that signs bob, of the security team, in to the gateway's security side."""
+    return (
         f"export REMIT_OPERATOR_TOKEN=$(curl -sSf --cacert {_quoted(sandbox.authority.bundle_path)} "
         f"-u sandbox:{sandbox.issuer.password} -H 'Accept: text/plain' -d user=bob -d client_id={OPERATORS} "
         f"{sandbox.issuer.url}/token)"
     )
+
+
+def approval_commands(sandbox: Sandbox, python: str) -> list[str]:
+    """Returns the lines by which an agent asks to publish, bob approves exactly that, and the agent does it."""
+    script = _quoted(write_script(sandbox, "publish.py", _PUBLISHING))
+    approvals = f"{python} -m remit_server approvals"
+    connection = f"--gateway {sandbox.bearer} --ca-file {_quoted(sandbox.authority.bundle_path)}"
+    return [
+        f'set -- $({python} {script} "$TOKEN")   # what waits, its digest, and how to come back for it',
+        operator_token_command(sandbox),
+        f'{approvals} show "$1" {connection}',
+        f'{approvals} approve "$1" --digest "$2" --comment \'trying it out\' {connection}',
+        f'{python} {script} "$TOKEN" "$3"',
+    ]
+
+
+def operator_commands(sandbox: Sandbox, python: str) -> list[str]:
+    """Returns the lines by which bob, of the security team, sees what agents hold for alice, and ends it."""
     connection = f"--gateway {sandbox.bearer} --ca-file {_quoted(sandbox.authority.bundle_path)}"
     grants = f"{python} -m remit_server grants"
     whose = f"--user alice --issuer {sandbox.issuer.url}"
     return [
-        token,
+        operator_token_command(sandbox),
         f"{grants} list {connection}",
         f"{grants} revoke {connection} {whose} --why 'trying it out' --yes",
     ]
@@ -114,6 +151,7 @@ def print_guide(console: Console, sandbox: Sandbox) -> None:
         ("3. what would be issued, by buf curl", [buf_curl_command(sandbox)]),
         ("4. what happened", [f"{audit} list {database}", f"{audit} verify {database}"]),
         ("5. what agents hold, and ending it, as bob of the security team", operator_commands(sandbox, python)),
+        ("6. what a person has to approve, as alice's copilot and as bob", approval_commands(sandbox, python)),
     )
     console.rule("[bold]The sandbox is running", align="left")
     for label, text in (

@@ -336,6 +336,29 @@ def test_an_actor_that_is_no_agent_s_name_is_advised_against_and_taken(tmp_path:
     assert advice.line >= 5
 
 
+@pytest.mark.parametrize("labels", ["", "    task_labels: {emergency: declared}\n"])
+def test_break_glass_for_every_task_is_advised_against(tmp_path: Path, labels: str) -> None:
+    reviewed = "    approval: {groups: [leads], by: others, min_approvers: 1, valid_seconds: 600}\n"
+    text = catalogue().replace("    actors:", f"{labels}{reviewed}    kind: break_glass\n    actors:")
+    written(tmp_path, {**RULES, "remit/catalog/entitlements/data.yaml": text})
+
+    reading = examine(tmp_path)
+
+    assert reading.faults == ()
+    assert ["break_glass is issued at once" in advice.problem for advice in reading.advice] == (
+        [] if labels else [True]
+    )
+
+
+def test_break_glass_that_nobody_reviews_is_a_fault(tmp_path: Path) -> None:
+    text = catalogue().replace("    actors:", "    kind: break_glass\n    actors:")
+    written(tmp_path, {**RULES, "remit/catalog/entitlements/data.yaml": text})
+
+    (fault,) = examine(tmp_path).faults
+
+    assert "must name the groups that review a break-glass" in fault.problem
+
+
 def test_an_entitlement_that_no_group_reaches_is_told(tmp_path: Path) -> None:
     more = catalogue().replace("  reader:", "  other:", 1)
     written(tmp_path, {**RULES, "remit/catalog/entitlements/data.yaml": more})

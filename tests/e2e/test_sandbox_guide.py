@@ -127,6 +127,15 @@ def test_the_audit_lines_list_and_verify_what_happened(guide: Guide) -> None:
     assert "The chain is intact" in done.stdout
 
 
+def test_an_agent_does_what_bob_has_approved(guide: Guide) -> None:
+    done = guide.pasted(*guide.lines(1), *guide.lines(6))
+
+    assert done.returncode == 0, done.stderr
+    assert "s3:PutObject" in done.stdout
+    assert "is APPROVED." in done.stdout
+    assert "published, as approved by approvals/" in done.stdout
+
+
 def test_the_security_team_sees_and_ends_what_agents_hold(guide: Guide) -> None:
     task = guide.pasted(*guide.lines(1), *guide.lines(2)[:1])
     ended = guide.pasted(*guide.lines(5))

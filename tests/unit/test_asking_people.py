@@ -10,12 +10,13 @@ from tests.databases import Place
 from tests.databases import asked as look
 from tests.fakes import NOON, READ_ORDERS, READ_REPORTS, ROLES, permission
 
+from remit_server.adapters.database.revocations import DatabaseRevocations
 from remit_server.application.preview_credentials import WouldIssue
 from remit_server.domain.approval import ApprovalKind, ApprovalState
 from remit_server.domain.entitlement import ApprovalRule, ApprovedBy
 from remit_server.domain.errors import Outage, Reason, Remedy
 from remit_server.domain.grant import GrantState
-from remit_server.domain.revocation import RevokeCause
+from remit_server.domain.revocation import RevokeCause, RevokeOrder, Target, TargetKind
 
 LISTING = permission("s3:ListBucket", "arn:aws:s3:::reports")
 DRAFTS = permission("s3:PutObject", "arn:aws:s3:::reports/drafts/*")
@@ -277,6 +278,46 @@ async def test_ending_the_task_closes_what_it_waits_for(place: Place) -> None:
 
         assert (collecting.reason, deciding.reason) == (Reason.APPROVAL_LAPSED, Reason.APPROVAL_LAPSED)
         assert "approval_closed" in await people.gateway.trail()
+
+
+@pytest.mark.parametrize("kind", list(TargetKind))
+async def test_a_revoke_closes_what_waits_of_its_target(place: Place, kind: TargetKind) -> None:
+    async with approving(place) as people:
+        pending = await people.asked()
+        grant = pending.grant
+        keys = {
+            TargetKind.GRANT: Target(kind, grant.grant_id),
+            TargetKind.TASK: Target(kind, grant.task_id),
+            TargetKind.SUBJECT: Target(kind, "alice", "https://idp.example"),
+            TargetKind.ACTOR: Target(kind, "corp:copilot"),
+            TargetKind.REVISION: Target(kind, grant.policy_revision),
+        }
+        order = RevokeOrder("c" * 26, keys[kind], RevokeCause.REQUESTED, "corp:sam", "lost laptop")
+
+        await DatabaseRevocations(people.gateway.ledger.store).revoke(order)
+
+        states = look(people.gateway.database, "SELECT approvals.state, grants.state FROM approvals, grants")
+        assert states == [("LAPSED", "LAPSED")]
+        assert (await people.not_taken(LEA, pending.approval)).reason is Reason.APPROVAL_LAPSED
+
+
+async def test_a_revoke_of_one_grant_leaves_what_another_waits_for(place: Place) -> None:
+    async with approving(place) as people:
+        pending = await people.asked()
+        other = people.gateway.request(task_id=pending.grant.task_id)
+        await people.asked(other)
+        order = RevokeOrder(
+            "c" * 26,
+            Target(TargetKind.GRANT, pending.grant.grant_id),
+            RevokeCause.REQUESTED,
+            "corp:sam",
+            "not this one",
+        )
+        await DatabaseRevocations(people.gateway.ledger.store).revoke(order)
+
+        await people.says(LEA, pending.approval)
+
+        assert (await people.collected(other)).grant.state is GrantState.ISSUED
 
 
 async def test_a_preview_says_that_people_are_asked_and_asks_nobody(place: Place) -> None:
