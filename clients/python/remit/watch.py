@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 FIRST_PAUSE = 0.2  # seconds; doubled with each failure in a row, and shortened by up to a half at random
 LONGEST_PAUSE = 10.0
+COME_BACK_WITHIN = 2.0  # when a gateway says so, which it does to all of its watchers at once
 SAID_TO_COME_BACK = "STREAM_ENDED"
 NOT_KNOWN_THERE = "UNIMPLEMENTED"
 TOLD_AFTER = 4  # failures in a row
@@ -120,6 +121,8 @@ class Watch:
 
     def _pause(self, error: Exception | None) -> float:
         """Returns the seconds until the stream is opened again."""
+        if not self._failures:
+            return _random.uniform(FIRST_PAUSE / 2, COME_BACK_WITHIN)
         longest = LONGEST_PAUSE if self._lease is None else min(LONGEST_PAUSE, self._lease.total_seconds() / 4)
         pause = min(FIRST_PAUSE * float(2 ** min(self._failures, 16)), longest)
         asked = error.retry_after if isinstance(error, Unavailable) else None
