@@ -26,6 +26,7 @@ from remit_server.application.oversight.see_grants import SeeGrants
 from remit_server.application.revocation.revoke_grants import RevokeGrants
 from remit_server.transport.grpc.audit_service import AuditService
 from remit_server.transport.grpc.grant_service import GrantService
+from remit_server.transport.grpc.streams import STREAM_AGE
 
 if TYPE_CHECKING:
     from remit.v1.audit_service_pb2_grpc import AuditServiceAsyncStub
@@ -49,7 +50,11 @@ class Overseen:
 
 @asynccontextmanager
 async def overseen(
-    folder: Path, *, look_every: timedelta = timedelta(milliseconds=50), administrators: frozenset[str] = frozenset()
+    folder: Path,
+    *,
+    look_every: timedelta = timedelta(milliseconds=50),
+    administrators: frozenset[str] = frozenset(),
+    stream_age: timedelta = STREAM_AGE,
 ) -> AsyncIterator[Overseen]:
     """Serves a world with operators on a bearer listener on loopback."""
     async with operator_world(folder) as world, own_reader(world.inner.database) as reads:
@@ -64,7 +69,7 @@ async def overseen(
             OperatorRevokes(authorize, shelf, RevokeGrants(revocations, secrets.token_bytes), revocations),
         )
         audit = AuditService(world.admission("AuditService"), see_audit)
-        async with served(world.inner, folder, also=[grants.offered, audit.offered]) as running:
+        async with served(world.inner, folder, also=[grants.offered, audit.offered], stream_age=stream_age) as running:
             yield Overseen(
                 world,
                 running.address,

@@ -4,7 +4,7 @@ import asyncio
 import json
 from collections.abc import AsyncIterator, Awaitable
 from datetime import timedelta
-from itertools import pairwise
+from itertools import islice, pairwise
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,9 @@ from remit_server.application.oversight.ports import Place
 from remit_server.domain.audit import ChainIntact
 from remit_server.domain.errors import Reason
 from remit_server.domain.grant import Grant
+from remit_server.domain.secret import Secret
+from remit_server.transport.grpc.operator_calls import watch_events
+from remit_server.transport.grpc.operator_client import CallFailed, Connection, OperatorClient
 
 NAMED = types_pb2.Subject(issuer=ISSUER, id="alice")
 
@@ -366,6 +369,41 @@ async def test_events_are_watched_from_a_place_on_without_a_gap(house: Overseen)
 
     assert [event.sequence for event in seen] == list(range(2, 8))
     assert all(later.previous_hash == earlier.event_hash for earlier, later in pairwise(seen))
+
+
+async def test_the_commands_open_a_stream_that_ended_again_where_it_was(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("remit_server.transport.grpc.operator_calls.PAUSE", 0.01)
+    async with overseen(tmp_path, stream_age=timedelta(milliseconds=300)) as house:
+        house.world.operator("olga", SEES_ALL)
+
+        def followed() -> list[int]:
+            connection = Connection(house.address, house.ca_file, token=lambda: Secret("ops-olga"))
+            with OperatorClient(connection) as client:
+                return [event.sequence for event in islice(watch_events(client, 1), 12)]
+
+        following = asyncio.create_task(asyncio.to_thread(followed))
+        while not following.done():
+            await issued(house)
+            await asyncio.sleep(0.2)
+
+        assert await following == list(range(1, 13))
+        opened = [call for call in await calls(house) if call[1] == "WatchEvents"]
+        assert len(opened) > 1
+
+
+async def test_a_stream_that_is_refused_is_not_opened_again(house: Overseen) -> None:
+    def followed() -> None:
+        connection = Connection(house.address, house.ca_file, token=lambda: Secret("ops-eve"))
+        with OperatorClient(connection) as client:
+            next(watch_events(client, 1))
+
+    with pytest.raises(CallFailed) as failed:
+        await asyncio.to_thread(followed)
+
+    assert (failed.value.reason, failed.value.is_no, failed.value.is_over) == ("NOT_AUTHORIZED", True, False)
+    assert len(await calls(house)) == 1
 
 
 async def test_events_are_listed_by_task_and_kind_page_by_page(house: Overseen) -> None:

@@ -129,6 +129,7 @@ def _rows(settings: "Settings") -> list[tuple[str, str]]:
     rows += [
         ("agent", f"{item.agent}: {item.spiffe_id or f'{item.subject} of {item.issuer}'}") for item in settings.agents
     ]
+    rows += [("admin", name) for name in sorted(settings.administrators)]
     rows += [
         ("role", f"{item.arn} in {item.region}, up to {int(item.max_session.total_seconds())} s{_way(item)}")
         for item in settings.roles
@@ -200,5 +201,10 @@ def _revoking(settings: "Settings") -> str:
 
 def _use(item: "IssuerSettings") -> str:
     """Returns what an issuer's tokens are taken for."""
-    uses = {"subjects": "users", "actors": "agents", "carries_actor": "both in one"}
+    uses = {
+        "subjects": "users",
+        "actors": "agents",
+        "carries_actor": "both in one",
+        "operator_audience": "operators",
+    }
     return " and ".join(word for name, word in uses.items() if getattr(item, name))

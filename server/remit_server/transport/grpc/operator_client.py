@@ -22,6 +22,8 @@ Q = TypeVar("Q", bound=Message)
 R = TypeVar("R", bound=Message)
 D = TypeVar("D", bound=Message)
 TIMEOUT: Final = timedelta(seconds=30)
+# How the end of a connection or of a stream's time is told, by the gateway or by gRPC itself.
+_ENDINGS: Final = frozenset({"STREAM_ENDED", "UNAVAILABLE", "INTERNAL", "UNKNOWN", "CANCELLED"})
 MAX_ANSWER: Final = 32 * 1024 * 1024  # a page of 500 grants with their policies
 _OPTIONS: Final = (
     ("grpc.max_metadata_size", 24 * 1024),
@@ -71,7 +73,7 @@ class CallFailed(Exception):  # noqa: N818 - named for what it says
     @property
     def is_over(self) -> bool:
         """Says whether the connection ended, rather than anybody saying no."""
-        return not self.is_no and self.reason in {"UNAVAILABLE", "INTERNAL", "UNKNOWN", "CANCELLED"}
+        return not self.is_no and self.reason in _ENDINGS
 
 
 class OperatorClient:
