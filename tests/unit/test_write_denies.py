@@ -334,6 +334,30 @@ async def test_a_revoke_wakes_the_loop(stage: Stage) -> None:
         await until(lambda: stage.aws.refuses(session(1)))
 
 
+async def test_what_another_process_recorded_is_seen_without_being_woken(stage: Stage) -> None:
+    stage.outbox.want(deny(1, [session(1)]))
+    async with running(stage):
+        await until(lambda: stage.aws.refuses(session(1)))
+
+        stage.outbox.want(deny(2, [session(2)]))
+
+        await until(lambda: stage.aws.refuses(session(2)))
+
+
+async def test_while_nothing_changes_the_outbox_is_read_and_nothing_else_is_done(stage: Stage) -> None:
+    stage.outbox.want(deny(1, [session(1)]))
+    writer = stage.writer()
+    await writer()
+    await writer()
+    await settled(writer)
+    log, calls = list(stage.aws.log), list(stage.outbox.calls)
+
+    for _ in range(5):
+        await writer()
+
+    assert (stage.aws.log, stage.outbox.calls) == (log, calls)
+
+
 async def test_a_failure_is_tried_again_until_it_is_written(stage: Stage, caplog: pytest.LogCaptureFixture) -> None:
     stage.outbox.want(deny(1, [session(1)]))
     failures = iter([NotWritten("AWS is limiting this account's calls to IAM"), RuntimeError("unforeseen")])

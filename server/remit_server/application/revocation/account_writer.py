@@ -18,6 +18,7 @@ from remit_server.application.revocation.waves import waves
 from remit_server.domain.revocation import SessionDeny
 
 LEASE_SECONDS: Final = 30.0
+EXTEND_WITH_SECONDS: Final = 20.0  # of the lease: a turn that begins with less extends it
 BEGIN_WITH_SECONDS: Final = 15.0  # of the lease: no call to IAM begins with less
 CALL_SECONDS: Final = 10.0  # a call to IAM ends within them, and so before the lease does
 READ_AGAIN_SECONDS: Final = 300.0
@@ -48,11 +49,13 @@ class AccountWriter:
 
     account: str
     parts: Parts
+    thought: float = 0.0  # seconds that the last turn took to read and render
     _known: list[str] | None = None
     _held_until: float = float("-inf")
     _read_at: float = float("-inf")
     _written_at: float = float("-inf")
     _unwatched: bool = False  # a write was begun that no canary vouches for
+    _done: Sequence[SessionDeny] | None = None
     _told: set[int] = field(default_factory=set)
     _homeless: set[int] = field(default_factory=set)
 
@@ -62,12 +65,18 @@ class AccountWriter:
         Raises NotWritten, LeaseLost, or what the ledger raises; then another turn mends whatever this one left.
         """
         await self.parts.pause(max(0.0, GAP_SECONDS - self._since(self._written_at)))
-        if not await self._hold():
+        if self._left() <= EXTEND_WITH_SECONDS and not await self._hold():
             return
-        now = self.parts.clock.now()
+        now, began = self.parts.clock.now(), self.parts.clock.monotonic()
         wanted = await self.parts.outbox.wanted(self.account, now)
+        self.thought = self._since(began)
+        is_fresh = self._known is not None and self._since(self._read_at) < READ_AGAIN_SECONDS
+        if is_fresh and wanted == self._done:
+            return
+        self._done = None
         rendered = await self._rendered(wanted, now)
-        if self._known is None or self._since(self._read_at) >= READ_AGAIN_SECONDS:
+        self.thought = self._since(began)
+        if not is_fresh:
             await self._read()
         changed = self._changed(rendered)
         watched = await self._write(rendered, changed) if changed else None
@@ -75,6 +84,13 @@ class AccountWriter:
         if self._pages() == rendered.pages and (changed or not wanted):
             await self.parts.outbox.dropped(self.account, self.parts.holder, now)
         await self._tidy(changed)
+        if self._pages() == rendered.pages and not rendered.left_out:
+            self._done = wanted  # until this changes there is nothing to do
+
+    @property
+    def holds(self) -> bool:
+        """Whether this process writes the account's policies now."""
+        return self._left() > 0
 
     async def _hold(self) -> bool:
         """Takes or extends the lease; what is known of AWS counts only while nobody else can have written."""
@@ -92,7 +108,7 @@ class AccountWriter:
 
         NOTE: it ends before the lease does. A writer that were late would put an old text over a newer one.
         """
-        if self._held_until - self.parts.clock.monotonic() <= BEGIN_WITH_SECONDS and not await self._hold():
+        if self._left() <= BEGIN_WITH_SECONDS and not await self._hold():
             raise LeaseLost(self.account)
         return min(self.parts.clock.monotonic() + CALL_SECONDS, self._held_until)
 
@@ -193,6 +209,10 @@ class AccountWriter:
         for place in changed:
             deadline = await self._deadline()
             await self.parts.policies.tidy(self.account, place, deadline=deadline)
+
+    def _left(self) -> float:
+        """Returns the seconds that are left of the lease."""
+        return self._held_until - self.parts.clock.monotonic()
 
     def _since(self, moment: float) -> float:
         return self.parts.clock.monotonic() - moment

@@ -10,6 +10,8 @@ from remit_server.application.revocation.account_writer import AccountWriter, Pa
 from remit_server.application.revocation.ports import LeaseLost, NotWritten
 
 EVERY_SECONDS: Final = 2.0
+HOLDER_EVERY_SECONDS: Final = 0.5  # a revoke that another process recorded wakes nobody here
+REST: Final = 10.0  # times as long as reading and rendering took: a long outbox does not keep a core busy
 _FIRST_PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS = 0.5, 15.0
 
 _log = logging.getLogger(__name__)
@@ -30,8 +32,8 @@ class _Turn:
 class WriteDenies:
     """Tells AWS what the outbox wants denied, until it is cancelled.
 
-    `wake` is set by whoever recorded a revoke; without it the outbox is looked at every two seconds. What fails is
-    tried again until it is written. `jitter` gives 0 to 1.
+    `wake` is set by whoever recorded a revoke; without it the outbox is looked at every two seconds, by whoever holds
+    the lease of an account every half second. What fails is tried again until it is written. `jitter` gives 0 to 1.
     """
 
     parts: Parts
@@ -53,9 +55,11 @@ class WriteDenies:
             await self.parts.canaries.close()
 
     async def _woken(self) -> None:
-        """Waits for a revoke, or for two seconds."""
+        """Waits for a revoke, or a moment: a shorter one for whoever writes an account's policies."""
+        holding = [turn.writer.thought for turn in self._turns.values() if turn.writer.holds]
+        seconds = max(HOLDER_EVERY_SECONDS, REST * max(holding)) if holding else EVERY_SECONDS
         try:
-            async with asyncio.timeout(EVERY_SECONDS):
+            async with asyncio.timeout(min(seconds, _LONGEST_PAUSE_SECONDS)):
                 await self.wake.wait()
         except TimeoutError:
             return
