@@ -25,6 +25,8 @@ READ_AGAIN_SECONDS: Final = 300.0
 GAP_SECONDS: Final = 1.0  # between two versions of a policy
 DROP_SECONDS: Final = 60.0  # between two writes that only take lines away
 
+_NEVER: Final = float("-inf")
+
 _log = logging.getLogger(__name__)
 
 
@@ -43,6 +45,15 @@ class Parts:
     pause: Callable[[float], Awaitable[None]] = asyncio.sleep
 
 
+@dataclass(frozen=True, slots=True)
+class _Due:
+    """What is wanted at a time, and the texts for it."""
+
+    now: datetime
+    wanted: Sequence[SessionDeny]
+    rendered: Rendered
+
+
 @dataclass(slots=True)
 class AccountWriter:
     """One account: what AWS has of it, as far as is known, and what the outbox was told."""
@@ -51,9 +62,10 @@ class AccountWriter:
     parts: Parts
     thought: float = 0.0  # seconds that the last turn took to read and render
     _known: list[str] | None = None
-    _held_until: float = float("-inf")
-    _read_at: float = float("-inf")
-    _written_at: float = float("-inf")
+    _held_until: float = _NEVER
+    _read_at: float = _NEVER
+    _written_at: dict[int, float] = field(default_factory=dict)
+    _untidy: set[int] = field(default_factory=set)
     _unwatched: bool = False  # a write was begun that no canary vouches for
     _done: Sequence[SessionDeny] | None = None
     _told: set[int] = field(default_factory=set)
@@ -64,28 +76,44 @@ class AccountWriter:
 
         Raises NotWritten, LeaseLost, or what the ledger raises; then another turn mends whatever this one left.
         """
-        await self.parts.pause(max(0.0, GAP_SECONDS - self._since(self._written_at)))
-        if self._left() <= EXTEND_WITH_SECONDS and not await self._hold():
+        due = await self._due()
+        if due is None:
             return
-        now, began = self.parts.clock.now(), self.parts.clock.monotonic()
-        wanted = await self.parts.outbox.wanted(self.account, now)
-        self.thought = self._since(began)
-        is_fresh = self._known is not None and self._since(self._read_at) < READ_AGAIN_SECONDS
-        if is_fresh and wanted == self._done:
+        changed = self._changed(due.rendered)
+        watched = await self._write(due.rendered, changed) if changed else None
+        await self._tell(due.rendered, due.wanted, watched)
+        if self._pages() != due.rendered.pages:
             return
-        self._done = None
-        rendered = await self._rendered(wanted, now)
-        self.thought = self._since(began)
-        if not is_fresh:
-            await self._read()
-        changed = self._changed(rendered)
-        watched = await self._write(rendered, changed) if changed else None
-        await self._tell(rendered, wanted, watched)
-        if self._pages() == rendered.pages and (changed or not wanted):
-            await self.parts.outbox.dropped(self.account, self.parts.holder, now)
-        await self._tidy(changed)
-        if self._pages() == rendered.pages and not rendered.left_out:
-            self._done = wanted  # until this changes there is nothing to do
+        if changed or not due.wanted:
+            await self.parts.outbox.dropped(self.account, self.parts.holder, due.now)
+        if not due.rendered.left_out:
+            self._done = due.wanted  # until this changes there is nothing to do
+
+    async def _due(self) -> "_Due | None":
+        """Returns what is to be written now; None when that is nothing, or another process writes.
+
+        While a policy that changes was written less than a second ago, it waits, and looks anew: what is revoked
+        meanwhile goes into the same version.
+        """
+        while True:
+            if self._left() <= EXTEND_WITH_SECONDS and not await self._hold():
+                return None
+            now, began = self.parts.clock.now(), self.parts.clock.monotonic()
+            wanted = await self.parts.outbox.wanted(self.account, now)
+            self.thought = self._since(began)
+            is_fresh = self._known is not None and self._since(self._read_at) < READ_AGAIN_SECONDS
+            if is_fresh and wanted == self._done:
+                await self._tidy()
+                return None
+            self._done = None
+            rendered = await self._rendered(wanted, now)
+            self.thought = self._since(began)
+            if not is_fresh:
+                await self._read()
+            gaps = [GAP_SECONDS - self._since(self._written_at.get(place, _NEVER)) for place in self._changed(rendered)]
+            if max(gaps, default=0.0) <= 0:
+                return _Due(now, wanted, rendered)
+            await self.parts.pause(max(gaps))
 
     @property
     def holds(self) -> bool:
@@ -100,7 +128,7 @@ class AccountWriter:
             self._known = None
             self._told.clear()
             self._homeless.clear()
-        self._held_until = began + LEASE_SECONDS if held else float("-inf")
+        self._held_until = began + LEASE_SECONDS if held else _NEVER
         return held
 
     async def _deadline(self) -> float:
@@ -143,7 +171,7 @@ class AccountWriter:
         """
         present = self._pages()
         changed = [place for place, page in enumerate(rendered.pages) if page != present[place]]
-        recent = self._since(self._written_at) < DROP_SECONDS
+        recent = self._since(max(self._written_at.values(), default=_NEVER)) < DROP_SECONDS
         return [] if recent and _takes_away_only(present, rendered, changed) else changed
 
     async def _write(self, rendered: Rendered, changed: Sequence[int]) -> Watched | None:
@@ -171,7 +199,8 @@ class AccountWriter:
     async def _write_wave(self, final: Rendered, places: Sequence[int]) -> None:
         """Writes policies side by side."""
         deadline = await self._deadline()
-        self._written_at = self.parts.clock.monotonic()
+        self._written_at.update(dict.fromkeys(places, self.parts.clock.monotonic()))
+        self._untidy.update(places)
         outcomes = await asyncio.gather(
             *(self.parts.policies.write(self.account, at, final.texts[at], deadline=deadline) for at in places),
             return_exceptions=True,
@@ -204,11 +233,12 @@ class AccountWriter:
             await outbox.no_room(self.account, holder, new)
         self._homeless = set(homeless)
 
-    async def _tidy(self, changed: Sequence[int]) -> None:
-        """Deletes old versions, so that the next write need not."""
-        for place in changed:
+    async def _tidy(self) -> None:
+        """Deletes old versions while there is nothing else to do, so that the next write need not."""
+        while self._untidy:
             deadline = await self._deadline()
-            await self.parts.policies.tidy(self.account, place, deadline=deadline)
+            await self.parts.policies.tidy(self.account, min(self._untidy), deadline=deadline)
+            self._untidy.remove(min(self._untidy))
 
     def _left(self) -> float:
         """Returns the seconds that are left of the lease."""

@@ -10,7 +10,6 @@ from remit_server.adapters.aws.revoking.query import Answer, CallFailed, QueryCa
 from remit_server.adapters.aws.revoking.revoker import AccountPlace, RevokerKeys
 from remit_server.application.revocation.ports import NotWritten
 
-MOST_VERSIONS: Final = 5
 KEPT_VERSIONS: Final = 3  # the one in force and two before it, for whoever looks into what was
 _STALE_KEYS: Final = frozenset({"ExpiredToken", "ExpiredTokenException", "InvalidClientTokenId", "InvalidToken"})
 _WORDS: Final = {
@@ -64,7 +63,7 @@ class IamRevocationPolicies:
         except CallFailed as failed:
             if failed.code != "LimitExceeded":
                 raise _not_written(arn, failed) from failed
-            await self._delete_oldest(account, arn, MOST_VERSIONS - 1, deadline)
+            await self._delete_oldest(account, arn, KEPT_VERSIONS - 1, deadline)
             await self._told(account, "CreatePolicyVersion", arn, parameters, deadline)
 
     async def tidy(self, account: str, place: int, /, *, deadline: float) -> None:
