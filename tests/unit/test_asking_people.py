@@ -340,6 +340,19 @@ async def test_who_is_asked_very_often_is_asked_no_more(place: Place) -> None:
         assert look(people.gateway.database, "SELECT count(*) FROM approvals") == [(20,)]
 
 
+async def test_asking_and_giving_up_again_and_again_does_not_ask_people_again_and_again(place: Place) -> None:
+    async with approving(place) as people:
+        for _ in range(60):
+            pending = await people.asked()
+            await people.gateway.end(people.gateway.admitted(), pending.grant.task_id)
+
+        error = await people.refused(people.gateway.request())
+        people.gateway.clock.advance(hours=1)
+
+        assert error.reason is Reason.RATE_LIMITED
+        assert (await people.asked()).approval.state is ApprovalState.PENDING
+
+
 async def test_break_glass_issues_at_once_and_opens_a_review(place: Place) -> None:
     async with approving(place, BREAK_GLASS) as people:
         issued = await people.collected(people.gateway.request())

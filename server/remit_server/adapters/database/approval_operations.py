@@ -22,6 +22,8 @@ from remit_server.domain.lifecycle_records import ApprovalAsked, ApprovalDecided
 from remit_server.domain.revocation import RevokeCause, RevokeOrder, Target, TargetKind
 
 MOST_WAITING: Final = 20  # for the people of one subject and actor: who is asked too often says yes to anything
+MOST_AN_HOUR: Final = 60  # however many of them were given up meanwhile
+_HOUR: Final = timedelta(hours=1)
 _RETRY_AFTER: Final = timedelta(minutes=1)
 
 _APPROVAL = Prepared(select(approvals).where(approvals.c.approval_id == bindparam("approval_id")))
@@ -38,13 +40,14 @@ _EQUAL = select(approvals.c.approval_id).where(
     _is_before,
     *_waits,
 )
-_COUNT = select(func.count()).where(
+_is_theirs = (
     approvals.c.subject_id == bindparam("subject_id"),
     approvals.c.subject_issuer == bindparam("subject_issuer"),
     approvals.c.actor_id == bindparam("actor_id"),
     _is_before,
-    *_waits,
 )
+_COUNT = select(func.count()).where(*_is_theirs, *_waits)
+_COUNT_LATELY = select(func.count()).where(*_is_theirs, approvals.c.create_time > bindparam("since"))
 _REVIEWED = select(grants.c.grant_id).where(grants.c.approval_id == bindparam("approval_id"))
 _ADD_VOTE = insert(approval_votes).on_conflict_do_nothing().returning(approval_votes.c.approval_id)
 _DECIDE = (
@@ -65,7 +68,10 @@ def ask(batch: Batch, authorization: Authorization, approval: Approval, record: 
     """Writes a grant that waits, with its task; and what it waits for, unless the task waits for an equal one."""
     equal = _equal(batch, approval)
     if equal is None and _is_over_asked(batch, approval):
-        message = f"{MOST_WAITING} approvals wait for this user and agent: they have to be decided first"
+        message = (
+            f"{MOST_WAITING} approvals wait for this user and agent, or {MOST_AN_HOUR} were asked within an hour: "
+            "people have to decide them first"
+        )
         return Outage(Reason.RATE_LIMITED, message, retry_after=_RETRY_AFTER)
     kept = equal or approval
     grant = replace(authorization.grant, approval_id=kept.approval_id)
@@ -87,15 +93,16 @@ def _equal(batch: Batch, approval: Approval) -> Approval | None:
 
 
 def _is_over_asked(batch: Batch, approval: Approval) -> bool:
-    """Says whether as much waits for this subject and actor as may."""
+    """Says whether as much waits for this subject and actor as may, or was asked within the last hour."""
     these = {
         "subject_id": approval.subject_id,
         "subject_issuer": approval.subject_issuer,
         "actor_id": approval.actor_id,
         "now": batch.now,
     }
-    count: int = batch.connection.execute(_COUNT, these).scalar_one()
-    return count >= MOST_WAITING
+    waiting: int = batch.connection.execute(_COUNT, these).scalar_one()
+    lately: int = batch.connection.execute(_COUNT_LATELY, {**these, "since": batch.now - _HOUR}).scalar_one()
+    return waiting >= MOST_WAITING or lately >= MOST_AN_HOUR
 
 
 def decide(batch: Batch, approval_id: str, digest: str, vote: Vote, *, denying: bool) -> Approval | RemitError:
