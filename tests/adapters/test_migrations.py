@@ -1,5 +1,7 @@
 import sqlite3
 import stat
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
@@ -14,7 +16,7 @@ from alembic.autogenerate import compare_metadata
 from alembic.config import Config
 from alembic.migration import MigrationContext
 from sqlalchemy import Connection, Inspector, create_engine, inspect
-from tests.databases import Place, connected, run_script
+from tests.databases import Place, connected, held, run_script
 from tests.fakes import NOON, FakeClock
 from tests.ledger_values import (
     COPILOT,
@@ -138,6 +140,40 @@ def test_gateways_that_start_at_once_migrate_once(empty_place: Place) -> None:
         list(threads.map(upgrade, [empty_place] * 4))
 
     assert asked(empty_place, "SELECT id, sequence, hash FROM audit_head") == [(1, 0, "0" * 64)]
+
+
+LOADS_BEFORE_ITS_TURN = """
+import sys, threading, time
+from remit_server.adapters.database.engine import open_database
+from remit_server.adapters.database.migrations import bring_up_to_date
+
+database = open_database(sys.argv[1])
+print("opened", flush=True)
+sys.stdin.readline()
+starting = threading.Thread(target=bring_up_to_date, args=(database,))
+starting.start()
+while "alembic.command" not in sys.modules and starting.is_alive():
+    time.sleep(0.01)
+print("loaded" if starting.is_alive() else "too late", flush=True)
+starting.join()
+database.close_now()
+"""
+
+
+def test_a_start_holds_nobody_up_while_it_loads_what_migrates(empty_place: Place) -> None:
+    upgrade(empty_place)
+    program = [sys.executable, "-c", LOADS_BEFORE_ITS_TURN, str(empty_place)]
+    with subprocess.Popen(program, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:  # noqa: S603
+        assert process.stdin is not None
+        assert process.stdout is not None
+        opened_it = process.stdout.readline().strip()
+        with held(empty_place):
+            process.stdin.write("\n")
+            process.stdin.flush()
+            said = process.stdout.readline().strip()
+        code = process.wait(60)
+
+    assert (opened_it, said, code) == ("opened", "loaded", 0)
 
 
 async def test_a_ledger_of_the_first_version_goes_on_with_what_is_in_it(empty_place: Place) -> None:
