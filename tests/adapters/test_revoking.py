@@ -75,11 +75,12 @@ def tagged(number: int = 1, task: int | None = None, **changes: Any) -> Any:
 
 
 async def issue(ledger: DatabaseLedger, number: int = 1, **changes: Any) -> None:
-    """Issues the grant of this number in a task of its own."""
+    """Issues the grant of this number in a task of its own; its session was opened a minute ago."""
     grant = tagged(number, **changes)
     owner = {"subject_id": grant.subject_id, "actor_id": grant.actor_id}
     await ledger.authorize(an_authorization(f"request-{number}", grant=grant, new_task=a_task(number, **owner)))
-    issuance = replace(an_issuance(number), policy_revision=grant.policy_revision)
+    opened = NOON - timedelta(minutes=1)
+    issuance = replace(an_issuance(number), policy_revision=grant.policy_revision, issue_time=opened)
     await ledger.issue(grant_id(number), issuance, issued_record(number))
 
 
@@ -406,7 +407,7 @@ async def test_the_earliest_live_session_is_that_of_the_oldest_unrevoked_grant(
     await revocations.revoke(order(TARGETS["grant"]))
     of_alice = await denies.earliest_live(ACCOUNT, SUBJECT)
 
-    assert (nobody, oldest, of_alice) == (None, NOON, None)
+    assert (nobody, oldest, of_alice) == (None, NOON - timedelta(minutes=1), None)
     assert await denies.earliest_live(ACCOUNT, None) == clock.now()
 
 

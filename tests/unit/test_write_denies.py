@@ -325,6 +325,20 @@ async def test_while_the_clock_is_not_settled_nothing_is_coarsened(stage: Stage)
     assert ".*" in stage.aws.texts[0]
 
 
+async def test_while_the_clock_is_not_settled_nothing_is_taken_away(stage: Stage) -> None:
+    stage.outbox.want(deny(1, [session(1)]))
+    await stage.writer()()
+    stage.outbox.calls.clear()
+
+    stage.clock.advance(hours=3)
+    await AccountWriter(ACCOUNT, stage.parts(clock_settled=False))()
+    stage.clock.advance(hours=-3)
+
+    assert stage.aws.refuses(session(1))
+    assert stage.outbox.told("dropped") == []
+    assert 1 in stage.outbox.denies
+
+
 # --- the loop ---
 
 

@@ -2,8 +2,8 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
-from typing import Protocol
+from datetime import datetime, timedelta
+from typing import Protocol, runtime_checkable
 
 from remit_server.domain.approval import Approval
 from remit_server.domain.audit import AuditRecord, IssuanceFailed
@@ -26,6 +26,15 @@ class Clock(Protocol):
 
     def monotonic(self) -> float:
         """Returns seconds that never go back."""
+        ...
+
+
+@runtime_checkable
+class MayBeStepped(Protocol):
+    """A clock that notices when it is stepped."""
+
+    def unsettled_for(self) -> timedelta | None:
+        """Returns how long it must still run evenly before bounds may come from it; None when they may."""
         ...
 
 

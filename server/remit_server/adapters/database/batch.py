@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any, TypeVar
 
 from sqlalchemy import Connection, bindparam, select, update
@@ -11,7 +11,7 @@ from sqlalchemy.dialects.postgresql import insert  # its ON CONFLICT is also SQL
 from remit_server.adapters.database.approval_tables import notifications
 from remit_server.adapters.database.prepared import Prepared, run_text
 from remit_server.adapters.database.tables import audit_events, audit_head, audit_inputs, signals
-from remit_server.application.ports import Clock
+from remit_server.application.ports import Clock, MayBeStepped
 from remit_server.domain.audit import AuditRecord, ChainedEvent, bounded, chained
 from remit_server.domain.decision import DecisionInput, canonical_json
 from remit_server.domain.errors import RemitError
@@ -39,14 +39,21 @@ _ADD_INPUT = Prepared(insert(audit_inputs).on_conflict_do_nothing())
 class Batch:
     """The transaction that a batch's operations share: `now` is its one time, `records` what they append, in order.
 
-    A long operation says with `gets_on` that it is slow rather than stuck.
+    A long operation says with `gets_on` that it is slow rather than stuck. What ended before `over_before` is over:
+    `now`, but nothing is while the clock was stepped and has not settled.
     """
 
     connection: Connection
     now: datetime
     gets_on: Callable[[], None] = lambda: None
+    is_settled: bool = True
     records: list[AuditRecord] = field(default_factory=list)
     inputs: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def over_before(self) -> datetime:
+        """Until when what has ended is taken for over."""
+        return self.now if self.is_settled else datetime.min.replace(tzinfo=UTC)
 
     def append(self, *records: AuditRecord) -> None:
         """Appends records to the chain when the batch is committed."""
@@ -70,7 +77,8 @@ def write_batch(
         raise RuntimeError("the audit chain has no head")
     sequence, head = locked["sequence"], locked["hash"]
     now = clock.now()  # after the lock was waited for: what is over by now is over
-    batch = Batch(connection, now, gets_on)
+    is_settled = not isinstance(clock, MayBeStepped) or clock.unsettled_for() is None
+    batch = Batch(connection, now, gets_on, is_settled)
     results = [operation(batch) for operation in operations]
     if batch.inputs:
         _ADD_INPUT.run_each(connection, [{"digest": digest, "text": text} for digest, text in batch.inputs.items()])

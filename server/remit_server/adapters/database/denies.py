@@ -44,6 +44,8 @@ _EARLIEST_ISSUED: Final = (
 _EARLIEST_AUTHORIZED: Final = select(func.min(grants.c.state_time)).where(
     *_LIVE, grants.c.state == GrantState.AUTHORIZED.value
 )
+_EARLIEST_RENEWING: Final = select(func.min(grants.c.renewing_time)).where(*_LIVE)
+_EARLIEST: Final = (_EARLIEST_ISSUED, _EARLIEST_AUTHORIZED, _EARLIEST_RENEWING)
 _WRITTEN: Final = (
     update(denies)
     .where(_OF_THESE, denies.c.account == bindparam("this_account"), denies.c.write_time.is_(None))
@@ -61,6 +63,17 @@ _WITHOUT_ROOM: Final = (
     .returning(denies.c.revocation_id)
 )
 _REVOCATIONS: Final = select(denies.c.revocation_id).distinct().where(_OF_THESE)
+# What has to be written and is not known to be obeyed yet: until it is, nothing is said of the revoke as a whole.
+_STILL_OPEN: Final = (
+    select(denies.c.revocation_id)
+    .distinct()
+    .where(
+        denies.c.revocation_id.in_(bindparam("revocations", expanding=True)),
+        denies.c.account == bindparam("this_account"),
+        denies.c.required.is_(True),
+        denies.c.effective_time.is_(None),
+    )
+)
 _of_revocations = (
     grants.c.revocation_id.in_(bindparam("revocations", expanding=True)),
     grants.c.account == bindparam("this_account"),
@@ -119,7 +132,10 @@ class DatabaseDenies:
         )
 
     async def observed(self, account: str, holder: str, numbers: Sequence[int], effective_time: datetime) -> None:
-        """Records that AWS was seen to refuse what these denies cover; their grants are REVOKED."""
+        """Records that AWS was seen to refuse what these denies cover.
+
+        The grants of a revoke are REVOKED once that is known of every deny of it that has to be written.
+        """
         await self._store.commit(partial(_observed, account=account, holder=holder, numbers=numbers, at=effective_time))
 
     async def no_room(self, account: str, holder: str, numbers: Sequence[int]) -> None:
@@ -166,8 +182,10 @@ def _make_effective(batch: Batch, account: str, numbers: Sequence[int], at: date
     if not numbers or not batch.connection.execute(_OBSERVED, these).rowcount:
         return
     revocations = _revocations(batch, numbers)
-    values = {**these, "revocations": list(revocations), "now": batch.now, "how": how.value}
-    moved = in_parts(batch, _REVOKED, values)
+    still_open = batch.connection.execute(_STILL_OPEN, {**these, "revocations": list(revocations)}).scalars().all()
+    whole = [one for one in revocations if one not in set(still_open)]
+    values = {**these, "revocations": whole, "now": batch.now, "how": how.value}
+    moved = in_parts(batch, _REVOKED, values) if whole else []
     batch.append(DenialEffective(account, revocations, at, how.value, len(moved)))
 
 
@@ -192,7 +210,7 @@ def _revocations(batch: Batch, numbers: Sequence[int]) -> tuple[str, ...]:
 
 def _earliest_live(account: str, subject: str | None, now: datetime, connection: Connection) -> datetime | None:
     these = {"account": account, "subject": subject, "now": now}
-    found = [connection.execute(query, these).scalar() for query in (_EARLIEST_ISSUED, _EARLIEST_AUTHORIZED)]
+    found = [connection.execute(query, these).scalar() for query in _EARLIEST]
     return min((time for time in found if time is not None), default=None)
 
 

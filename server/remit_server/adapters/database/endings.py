@@ -7,9 +7,10 @@ from datetime import datetime
 from sqlalchemy import RowMapping, and_, bindparam, exists, select, update
 
 from remit_server.adapters.database.batch import Batch
+from remit_server.adapters.database.covering import NEVER
 from remit_server.adapters.database.operations import moves
 from remit_server.adapters.database.prepared import Prepared, Row
-from remit_server.adapters.database.revoking import NEVER, Stopped, new_revocation_id, stop, stop_one
+from remit_server.adapters.database.revoking import Stopped, new_revocation_id, stop, stop_one
 from remit_server.adapters.database.rows import refusal_text
 from remit_server.adapters.database.tables import grants, issuances, requests, tasks
 from remit_server.application.ports import EndedTask

@@ -4,7 +4,7 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Final
 
 from remit_server.application.ports import Clock
@@ -23,6 +23,7 @@ BEGIN_WITH_SECONDS: Final = 15.0  # of the lease: no call to IAM begins with les
 CALL_SECONDS: Final = 10.0  # a call to IAM ends within them, and so before the lease does
 READ_AGAIN_SECONDS: Final = 300.0
 GAP_SECONDS: Final = 1.0  # between two versions of a policy
+ALL_LIVES: Final = datetime.min.replace(tzinfo=UTC)  # before every time guard
 DROP_SECONDS: Final = 60.0  # between two writes that only take lines away
 
 _NEVER: Final = float("-inf")
@@ -98,7 +99,9 @@ class AccountWriter:
         while True:
             if self._left() <= EXTEND_WITH_SECONDS and not await self._hold():
                 return None
-            now, began = self.parts.clock.now(), self.parts.clock.monotonic()
+            # NOTE: by a clock that is not settled nothing is over: what was taken away too soon would live again.
+            now = self.parts.clock.now() if self.parts.unsettled_for() is None else ALL_LIVES
+            began = self.parts.clock.monotonic()
             wanted = await self.parts.outbox.wanted(self.account, now)
             self.thought = self._since(began)
             is_fresh = self._known is not None and self._since(self._read_at) < READ_AGAIN_SECONDS
@@ -154,7 +157,7 @@ class AccountWriter:
         """
         room = self.parts.room
         living: dict[str | None, datetime | None] = {}
-        if self.parts.unsettled_for() is None:
+        if now != ALL_LIVES:
             for subject in await asyncio.to_thread(questions, wanted, now, room):
                 living[subject] = await self.parts.outbox.earliest_live(self.account, subject)
         return await asyncio.to_thread(render, wanted, now, living, room)
