@@ -19,7 +19,7 @@ from remit_sandbox.certificates import Authority
 from remit_server.config.settings import ListenerSettings
 from remit_server.transport.grpc.credential_service import CredentialService
 from remit_server.transport.grpc.interceptor import READ_WITHIN, TAKEN_WITHIN
-from remit_server.transport.grpc.server import GrpcServer, Offered
+from remit_server.transport.grpc.server import LOOK_EVERY, GrpcServer, Offered
 from remit_server.transport.grpc.streams import STREAM_AGE
 
 if TYPE_CHECKING:
@@ -38,6 +38,7 @@ class Served:
     channel: grpc.aio.Channel
     stub: "CredentialServiceAsyncStub"
     server: GrpcServer
+    authority: Authority
 
 
 @asynccontextmanager
@@ -51,6 +52,7 @@ async def served(
     streams: int = 64,
     also: Sequence[Offered] = (),
     stream_age: timedelta = STREAM_AGE,
+    look_every: timedelta = LOOK_EVERY,
 ) -> AsyncIterator[Served]:
     """Serves the world on a bearer listener on loopback."""
     authority = Authority.create(folder / "tls")
@@ -65,6 +67,7 @@ async def served(
         read_within=read_within,
         taken_within=taken_within,
         stream_age=stream_age,
+        look_every=look_every,
     )
     address = server.listen(ListenerSettings("127.0.0.1:0", pair.certificate_path, pair.key_path))
     roots = authority.bundle_path.read_bytes()
@@ -74,7 +77,7 @@ async def served(
             world.watch.watching.running(),
             grpc.aio.secure_channel(address, grpc.ssl_channel_credentials(roots)) as channel,
         ):
-            yield Served(world, address, roots, channel, CredentialServiceStub(channel), server)
+            yield Served(world, address, roots, channel, CredentialServiceStub(channel), server, authority)
     finally:
         await server.stop(timedelta(seconds=1))
 

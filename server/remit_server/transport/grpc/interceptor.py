@@ -197,7 +197,6 @@ class Guard(grpc.aio.ServerInterceptor):
                 raise
             except NotTaken:
                 end_call()
-                return None
             except BaseException as error:  # noqa: BLE001 - a panic of a library is no Exception; it gets a clean status
                 self._untaken.note()  # a status needs no window: at worst the caller does not read at all
                 return await _abort(context, error)

@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Callable
 from contextvars import ContextVar, copy_context
 from datetime import timedelta
-from typing import Any, Final
+from typing import Any, Final, NoReturn
 
 _WAITS_FOR_THE_CALLER: Final = "rpc_task"
 _CALL: ContextVar["asyncio.Task[Any]"] = ContextVar("call")
@@ -39,11 +39,14 @@ def at_its_end(forget: Callable[[], None]) -> None:
     call.add_done_callback(lambda _: forget())
 
 
-def end_call() -> None:
-    """Ends the call that is running, without a word to a caller who does not read."""
-    for task in (asyncio.current_task(), _CALL.get(None)):
-        if task is not None:
-            task.cancel()
+def end_call() -> NoReturn:
+    """Ends the call that is running, without a word to a caller who does not read: raises CancelledError.
+
+    NOTE: a status cannot follow a message that has not left: the library would fail on it, aloud.
+    """
+    if (call := _CALL.get(None)) is not None:
+        call.cancel()
+    raise asyncio.CancelledError
 
 
 class Untaken:
