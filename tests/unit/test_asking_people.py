@@ -5,7 +5,7 @@ from dataclasses import replace
 from datetime import timedelta
 
 import pytest
-from tests.approval_world import ASKING, BREAK_GLASS, IN_PERSON, LEA, LEADS, LEO, WRITE_DRAFTS, approving
+from tests.approval_world import ASKING, BREAK_GLASS, IN_PERSON, LEA, LEADS, LEO, WRITE_DRAFTS, Approving, approving
 from tests.databases import Place
 from tests.databases import asked as look
 from tests.fakes import NOON, READ_ORDERS, READ_REPORTS, ROLES, permission
@@ -20,6 +20,12 @@ from remit_server.domain.revocation import RevokeCause, RevokeOrder, Target, Tar
 
 LISTING = permission("s3:ListBucket", "arn:aws:s3:::reports")
 DRAFTS = permission("s3:PutObject", "arn:aws:s3:::reports/drafts/*")
+
+
+async def authorized(people: Approving) -> list[tuple[str, bool]]:
+    """Returns what the records of authorized grants say: the approval, and whether it was break-glass."""
+    events = [json.loads(one.body_text) for one in await people.gateway.events() if one.kind == "grant_authorized"]
+    return [(one["approval_id"], one["break_glass"]) for one in events]
 
 
 async def test_nothing_is_issued_before_people_said_yes(place: Place) -> None:
@@ -70,6 +76,7 @@ async def test_what_was_approved_is_collected_under_the_same_grant_by_the_same_r
         assert issued.grant.grant_id == pending.grant.grant_id
         assert (issued.grant.approval_id, issued.grant.break_glass) == (kept.approval_id, False)
         assert kept.state is ApprovalState.USED
+        assert await authorized(people) == [(kept.approval_id, False)]
         assert issued.grant.expire_time == NOON + timedelta(minutes=10)  # of the approval, sooner than the 15 asked for
         assert await people.gateway.trail() == [
             "task_started",
@@ -360,6 +367,7 @@ async def test_break_glass_issues_at_once_and_opens_a_review(place: Place) -> No
         review = await people.gateway.approvals.approval(str(issued.grant.approval_id))
         assert issued.grant.break_glass
         assert review is not None
+        assert await authorized(people) == [(review.approval_id, True)]
         assert (review.kind, review.state) == (ApprovalKind.REVIEW, ApprovalState.PENDING)
         assert await people.gateway.trail() == [
             "task_started",

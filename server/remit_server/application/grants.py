@@ -130,6 +130,8 @@ def _authorized_record(case: Case, key: RequestKey, plan: Plan, grant: Grant) ->
         tags=grant.tags,
         expire_time=grant.expire_time,
         outlives_task=grant.outlives_task,
+        approval_id=grant.approval_id or "",
+        break_glass=grant.break_glass,
     )
 
 

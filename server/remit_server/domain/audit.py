@@ -93,7 +93,10 @@ class TaskStarted(AuditRecord):
 
 @dataclass(frozen=True, slots=True)
 class GrantAuthorized(AuditRecord):
-    """Everything was proven and STS may now be called; `covers` is the containment witness."""
+    """Everything was proven and STS may now be called; `covers` is the containment witness.
+
+    `approval_id` names what people said yes to or, with `break_glass`, what they review afterwards.
+    """
 
     kind: ClassVar[str] = "grant_authorized"
     who: Who
@@ -113,6 +116,8 @@ class GrantAuthorized(AuditRecord):
     tags: tuple[tuple[str, str], ...]
     expire_time: datetime
     outlives_task: bool
+    approval_id: str = ""
+    break_glass: bool = False
 
 
 @dataclass(frozen=True, slots=True)

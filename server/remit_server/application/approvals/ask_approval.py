@@ -10,6 +10,7 @@ from remit_server.application.hearing import Case, known
 from remit_server.application.plan_session import Plan
 from remit_server.application.ports import Authorization, Entropy, Held, RequestKey
 from remit_server.domain.approval import Approval, ApprovalKind, ApprovalState, changed, closed, lapsed
+from remit_server.domain.audit import GrantAuthorized
 from remit_server.domain.grant import Grant, GrantState
 from remit_server.domain.task import TASK_ID_BYTES, GrantId, opaque_id
 
@@ -55,8 +56,7 @@ class AskApproval:
         if not plan.break_glass or authorization.held is not None:
             return authorization
         if tried is not None and tried.approval_id is not None:
-            grant = replace(authorization.grant, approval_id=tried.approval_id)
-            return replace(authorization, grant=grant)
+            return _naming(tried.approval_id, authorization)
         review = question(
             case,
             plan,
@@ -64,9 +64,9 @@ class AskApproval:
             approval_id=opaque_id(self.entropy(TASK_ID_BYTES)),
             lapse_time=case.time + REMIND_EVERY,
         )
-        grant = replace(authorization.grant, approval_id=review.approval_id)
-        records = (*authorization.records, asked(case, review, grant))
-        return replace(authorization, grant=grant, review=review, records=records)
+        named = _naming(review.approval_id, authorization)
+        records = (*named.records, asked(case, review, named.grant))
+        return replace(named, review=review, records=records)
 
     async def standing(self, grant: Grant | None, now: datetime) -> Approval | None:
         """Returns the approval that a grant without credentials waits for or was approved by; None where there is none.
@@ -124,6 +124,16 @@ class AskApproval:
                 raise changed()
         elif digest_of(case, plan, grant.task_id) != approval.digest or not _is_enough(approval, plan):
             raise changed()
+
+
+def _naming(approval_id: str, authorization: Authorization) -> Authorization:
+    """Returns an authorization whose grant and record name their review."""
+    grant = replace(authorization.grant, approval_id=approval_id)
+    records = [
+        replace(record, approval_id=approval_id) if isinstance(record, GrantAuthorized) else record
+        for record in authorization.records
+    ]
+    return replace(authorization, grant=grant, records=records)
 
 
 def _still_valid(approval: Approval, now: datetime) -> Approval:
