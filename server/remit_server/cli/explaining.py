@@ -33,7 +33,7 @@ def explanation(evidence: "Evidence") -> Explanation:
         "purpose": started.get("purpose", "") or (grant.intent.purpose if grant.intent else ""),
         "request_id": authorized.get("request_id", ""),
         "decision": _decision(evidence, authorized),
-        "approvals": list(_approvals(own)),
+        "approvals": list(_approvals(own, grant.approval_id)),
         "could_do": list(_permissions(grant.session_policy)),
         "session_policy_digest": grant.session_policy_digest,
         "proven_by": list(authorized.get("covers", ())),
@@ -77,10 +77,10 @@ def _decision(evidence: "Evidence", authorized: Record) -> Explanation:
     }
 
 
-def _approvals(records: "Sequence[tuple[ChainedEvent, Record]]") -> Iterator[Explanation]:
-    """Yields what people were asked and said."""
+def _approvals(records: "Sequence[tuple[ChainedEvent, Record]]", approval_id: str | None) -> Iterator[Explanation]:
+    """Yields what people said about this grant, and not about another one of its task."""
     for event, record in records:
-        if event.kind == "approval_decided":
+        if event.kind == "approval_decided" and record.get("approval_id") == approval_id:
             yield {
                 "approval": f"approvals/{record.get('approval_id', '')}",
                 "by": {"id": record.get("approver_id", ""), "issuer": record.get("approver_issuer", "")},
