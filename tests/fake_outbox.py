@@ -79,6 +79,7 @@ class FakeAws:
 
     clock: FakeClock
     delay: timedelta = timedelta(seconds=3)
+    missing: set[int] = field(default_factory=set)
     texts: list[str] = field(default_factory=lambda: [policy_text([])] * 4)
     log: list[tuple[object, ...]] = field(default_factory=list)
     failing: Callable[[str, int], None] = lambda _, __: None
@@ -86,15 +87,17 @@ class FakeAws:
     open_canaries: set[int] = field(default_factory=set)
     in_force: list[tuple[datetime, tuple[str, ...]]] = field(default_factory=list)
 
-    async def read(self, account: str, /, *, deadline: float) -> tuple[str, ...]:
+    async def read(self, account: str, /, *, deadline: float) -> tuple[str | None, ...]:
         assert deadline > self.clock.monotonic()
         self.log.append(("read", account))
-        return tuple(self.texts)
+        return tuple(None if place in self.missing else text for place, text in enumerate(self.texts))
 
     async def write(self, account: str, place: int, text: str, /, *, deadline: float) -> None:
         assert account == ACCOUNT
         assert deadline > self.clock.monotonic()
         self.log.append(("write", place))
+        if place in self.missing:
+            raise NotWritten("NoSuchEntity")
         self.failing("before", place)
         await asyncio.sleep(0)
         self.texts[place] = text

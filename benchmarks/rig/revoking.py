@@ -73,7 +73,7 @@ class CountedPolicies:
     inner: IamRevocationPolicies
     written: list[int] = field(default_factory=list)
 
-    async def read(self, account: str, /, *, deadline: float) -> tuple[str, ...]:
+    async def read(self, account: str, /, *, deadline: float) -> tuple[str | None, ...]:
         """Reads."""
         return await self.inner.read(account, deadline=deadline)
 

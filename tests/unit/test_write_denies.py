@@ -15,7 +15,7 @@ from tests.revocation_world import ACCOUNT, NOW, Session, deny, part
 from remit_server.application.revocation.account_writer import AccountWriter, Parts
 from remit_server.application.revocation.canaries import Canaries
 from remit_server.application.revocation.placing import CANARY_ROOM, Room
-from remit_server.application.revocation.ports import NotWritten
+from remit_server.application.revocation.ports import LeaseLost, NotWritten
 from remit_server.application.revocation.texts import policy_text
 from remit_server.application.revocation.write_denies import WriteDenies
 
@@ -231,10 +231,10 @@ async def test_no_call_begins_with_little_of_the_lease_left(stage: Stage) -> Non
         return await wanted(account, now)  # type: ignore[arg-type]
 
     stage.outbox.wanted = slow  # type: ignore[assignment, method-assign]
-    with pytest.raises(Exception, match=ACCOUNT):
+    with pytest.raises(LeaseLost, match=ACCOUNT):
         await writer()
 
-    assert stage.aws.log == []
+    assert stage.aws.writes() == []
 
 
 async def test_a_policy_that_somebody_changed_is_mended_within_five_minutes(stage: Stage) -> None:
@@ -337,6 +337,43 @@ async def test_while_the_clock_is_not_settled_nothing_is_taken_away(stage: Stage
     assert stage.aws.refuses(session(1))
     assert stage.outbox.told("dropped") == []
     assert 1 in stage.outbox.denies
+
+
+@pytest.mark.parametrize("missing", [{0}, {1, 3}, {0, 1, 2}])
+async def test_a_policy_that_is_missing_keeps_no_revoke_from_being_written(
+    stage: Stage, missing: set[int], caplog: pytest.LogCaptureFixture
+) -> None:
+    stage.aws.missing = missing
+    stage.outbox.want(*(deny(number, [session(number)]) for number in range(20)))
+
+    await stage.writer()()
+
+    assert all(stage.aws.refuses(session(number)) for number in range(20))
+    assert "aws plan" in caplog.text
+    assert [call[2] for call in stage.outbox.told("denied")] == [tuple(range(20))]
+
+
+async def test_a_policy_that_disappears_has_its_lines_written_elsewhere(stage: Stage) -> None:
+    stage.outbox.want(*(deny(number, [session(number)]) for number in range(20)))
+    writer = stage.writer()
+    await writer()
+    stage.aws.missing = {2}
+    stage.aws.texts[2] = policy_text([])
+    stage.outbox.want(*(deny(number, [session(number)]) for number in range(20, 40)))
+
+    with pytest.raises(NotWritten):
+        await writer()
+    await writer()
+
+    assert all(stage.aws.refuses(session(number)) for number in range(40))
+
+
+async def test_without_any_policy_it_is_told_what_to_do(stage: Stage) -> None:
+    stage.aws.missing = {0, 1, 2, 3}
+    stage.outbox.want(deny(1, [session(1)]))
+
+    with pytest.raises(NotWritten, match="aws plan"):
+        await stage.writer()()
 
 
 # --- the loop ---

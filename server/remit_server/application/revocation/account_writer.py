@@ -3,7 +3,7 @@
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
@@ -11,7 +11,7 @@ from remit_server.application.ports import Clock
 from remit_server.application.revocation.canaries import Canaries, Watched
 from remit_server.application.revocation.lines import Line
 from remit_server.application.revocation.placing import Room
-from remit_server.application.revocation.ports import DenyOutbox, LeaseLost, RevocationPolicies
+from remit_server.application.revocation.ports import DenyOutbox, LeaseLost, NotWritten, RevocationPolicies
 from remit_server.application.revocation.rendering import Rendered, questions, render, unsound
 from remit_server.application.revocation.texts import lines_of
 from remit_server.application.revocation.waves import waves
@@ -27,6 +27,7 @@ ALL_LIVES: Final = datetime.min.replace(tzinfo=UTC)  # before every time guard
 DROP_SECONDS: Final = 60.0  # between two writes that only take lines away
 
 _NEVER: Final = float("-inf")
+_PLAN: Final = "run `remit-server aws plan` and apply what it writes"
 
 _log = logging.getLogger(__name__)
 
@@ -63,6 +64,7 @@ class AccountWriter:
     parts: Parts
     thought: float = 0.0  # seconds that the last turn took to read and render
     _known: list[str] | None = None
+    _places: list[int] = field(default_factory=list)  # which policies exist; the others wait until they do
     _held_until: float = _NEVER
     _read_at: float = _NEVER
     _written_at: dict[int, float] = field(default_factory=dict)
@@ -99,20 +101,20 @@ class AccountWriter:
         while True:
             if self._left() <= EXTEND_WITH_SECONDS and not await self._hold():
                 return None
+            if self._known is None or self._since(self._read_at) >= READ_AGAIN_SECONDS:
+                self._done = None
+                await self._read()
             # NOTE: by a clock that is not settled nothing is over: what was taken away too soon would live again.
             now = self.parts.clock.now() if self.parts.unsettled_for() is None else ALL_LIVES
             began = self.parts.clock.monotonic()
             wanted = await self.parts.outbox.wanted(self.account, now)
             self.thought = self._since(began)
-            is_fresh = self._known is not None and self._since(self._read_at) < READ_AGAIN_SECONDS
-            if is_fresh and wanted == self._done:
+            if wanted == self._done:
                 await self._tidy()
                 return None
             self._done = None
             rendered = await self._rendered(wanted, now)
             self.thought = self._since(began)
-            if not is_fresh:
-                await self._read()
             gaps = [GAP_SECONDS - self._since(self._written_at.get(place, _NEVER)) for place in self._changed(rendered)]
             if max(gaps, default=0.0) <= 0:
                 return _Due(now, wanted, rendered)
@@ -144,10 +146,21 @@ class AccountWriter:
         return min(self.parts.clock.monotonic() + CALL_SECONDS, self._held_until)
 
     async def _read(self) -> None:
-        """Reads what is in force: somebody may have changed it, or an answer was lost."""
+        """Reads what is in force: somebody may have changed it, or an answer was lost.
+
+        A policy that is missing does not keep the others from being written. Raises NotWritten when all are.
+        """
         deadline = await self._deadline()
-        self._known = list(await self.parts.policies.read(self.account, deadline=deadline))
+        texts = await self.parts.policies.read(self.account, deadline=deadline)
+        self._places = [place for place, text in enumerate(texts) if text is not None]
+        self._known = [text for text in texts if text is not None]
         self._read_at = self.parts.clock.monotonic()
+        if not self._places:
+            self._known = None
+            raise NotWritten(f"none of the revocation policies exists in {self.account}: {_PLAN}")
+        if len(self._places) < len(texts):
+            missing = ", ".join(str(place + 1) for place, text in enumerate(texts) if text is None)
+            _log.error("AWS account %s: revocation policy %s does not exist: %s", self.account, missing, _PLAN)
 
     async def _rendered(self, wanted: Sequence[SessionDeny], now: datetime) -> Rendered:
         """Renders off the loop, because an outbox may be long.
@@ -155,7 +168,7 @@ class AccountWriter:
         NOTE: `now` is older than the answers about who lives, and while the clock is not to be relied on nothing is
         coarsened: what is opened later lives.
         """
-        room = self.parts.room
+        room = replace(self.parts.room, policies=len(self._places))
         living: dict[str | None, datetime | None] = {}
         if now != ALL_LIVES:
             for subject in await asyncio.to_thread(questions, wanted, now, room):
@@ -203,9 +216,12 @@ class AccountWriter:
         """Writes policies side by side."""
         deadline = await self._deadline()
         self._written_at.update(dict.fromkeys(places, self.parts.clock.monotonic()))
-        self._untidy.update(places)
+        self._untidy.update(self._places[at] for at in places)
         outcomes = await asyncio.gather(
-            *(self.parts.policies.write(self.account, at, final.texts[at], deadline=deadline) for at in places),
+            *(
+                self.parts.policies.write(self.account, self._places[at], final.texts[at], deadline=deadline)
+                for at in places
+            ),
             return_exceptions=True,
         )
         for place, outcome in zip(places, outcomes, strict=True):

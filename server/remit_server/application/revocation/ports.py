@@ -72,8 +72,8 @@ class RevocationPolicies(Protocol):
     Every method raises NotWritten, also when the deadline passes; what was sent by then may still take effect.
     """
 
-    async def read(self, account: str, /, *, deadline: float) -> tuple[str, ...]:
-        """Returns the text that is in force of each policy."""
+    async def read(self, account: str, /, *, deadline: float) -> tuple[str | None, ...]:
+        """Returns the text that is in force of each policy; None for one that does not exist."""
         ...
 
     async def write(self, account: str, place: int, text: str, /, *, deadline: float) -> None:

@@ -49,8 +49,8 @@ class IamRevocationPolicies:
     keys: RevokerKeys
     url: str | None = None
 
-    async def read(self, account: str, /, *, deadline: float) -> tuple[str, ...]:
-        """Returns the text in force of each policy."""
+    async def read(self, account: str, /, *, deadline: float) -> tuple[str | None, ...]:
+        """Returns the text in force of each policy; None for one that does not exist."""
         arns = self.places[account].policy_arns
         return tuple(await asyncio.gather(*(self._read_one(account, arn, deadline) for arn in arns)))
 
@@ -70,8 +70,13 @@ class IamRevocationPolicies:
         """Deletes all but the three youngest versions, never the one in force."""
         await self._delete_oldest(account, self.places[account].policy_arns[place], KEPT_VERSIONS, deadline)
 
-    async def _read_one(self, account: str, arn: str, deadline: float) -> str:
-        policy = await self._told(account, "GetPolicy", arn, {}, deadline)
+    async def _read_one(self, account: str, arn: str, deadline: float) -> str | None:
+        try:
+            policy = await self._call(account, "GetPolicy", arn, {}, deadline)
+        except CallFailed as failed:
+            if failed.code == "NoSuchEntity":
+                return None
+            raise _not_written(arn, failed) from failed
         version = policy.one("Policy/DefaultVersionId") or ""
         answer = await self._told(account, "GetPolicyVersion", arn, {"VersionId": version}, deadline)
         return unquote(answer.one("PolicyVersion/Document") or "")
