@@ -17,6 +17,7 @@ from tests.ledger_values import (
     an_authorization,
     an_issuance,
     asked,
+    failed_record,
     grant_id,
     issued_record,
     kinds,
@@ -166,6 +167,18 @@ async def test_an_authorized_grant_that_is_revoked_is_never_issued(
     # STS may open that session after the bound in time: its own name is denied as well.
     patterns = [(one.pattern, one.required) for one in await denies.wanted(ACCOUNT, NOON)]
     assert patterns == [(f"{SUBJECT}.*", True), (f"{SUBJECT}.{task_id(1)}.{grant_id(1)}", False)]
+
+
+async def test_a_grant_that_was_revoked_after_an_outage_at_sts_is_not_tried_again(
+    ledger: DatabaseLedger, revocations: DatabaseRevocations, database: Place
+) -> None:
+    await ledger.authorize(opening())
+    await ledger.fail(grant_id(1), failed_record(), credentials_may_exist=False)
+
+    await revocations.revoke(order(TARGETS["grant"]))
+    error = await refusal(ledger.authorize(an_authorization()))
+
+    assert (error.reason, state_of(database)) == (Reason.GRANT_NOT_LIVE, "FAILED")
 
 
 async def test_a_revoked_task_is_over(

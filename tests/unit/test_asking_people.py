@@ -28,6 +28,16 @@ async def authorized(people: Approving) -> list[tuple[str, bool]]:
     return [(one["approval_id"], one["break_glass"]) for one in events]
 
 
+def log_in_again(people: Approving) -> None:
+    """Gives every user and agent a new token."""
+    now, identity = people.gateway.clock.now(), people.gateway.identity
+    for name, actor in identity.actors.items():
+        identity.actors[name] = replace(actor, token_issue_time=now)
+    for token, known in identity.subjects.items():
+        actor = replace(known.actor, token_issue_time=now)
+        identity.subjects[token] = replace(known, actor=actor, token_issue_time=now)
+
+
 async def test_nothing_is_issued_before_people_said_yes(place: Place) -> None:
     async with approving(place) as people:
         pending = await people.asked()
@@ -455,6 +465,46 @@ async def test_a_break_glass_grant_that_is_tried_again_has_one_review(place: Pla
         issued = await people.collected(request)
 
         assert look(people.gateway.database, "SELECT approval_id FROM approvals") == [(issued.grant.approval_id,)]
+
+
+async def test_a_break_glass_that_was_refused_in_review_before_it_gave_anything_gives_nothing(place: Place) -> None:
+    async with approving(place, BREAK_GLASS) as people:
+        request = people.gateway.request()
+        people.gateway.sts.failure = Outage(Reason.STS_UNAVAILABLE, "no answer")
+        await people.refused(request)
+        people.gateway.sts.failure = None
+        ((review_id,),) = look(people.gateway.database, "SELECT approval_id FROM approvals")
+        await people.says(LEO, await people.show.one(LEO, review_id), yes=False)
+
+        error = await people.refused(request)
+
+        assert error.reason is Reason.GRANT_NOT_LIVE
+        assert look(people.gateway.database, "SELECT state FROM grants") == [("FAILED",)]
+
+
+@pytest.mark.parametrize("kind", [TargetKind.SUBJECT, TargetKind.ACTOR])
+async def test_a_yes_from_before_a_revoke_is_not_tried_again_after_the_next_login(
+    place: Place, kind: TargetKind
+) -> None:
+    async with approving(place) as people:
+        request = people.gateway.request()
+        pending = await people.asked(request)
+        await people.says(LEA, pending.approval)
+        people.gateway.sts.failure = Outage(Reason.STS_UNAVAILABLE, "no answer")
+        await people.refused(request)
+        people.gateway.sts.failure = None
+        key, issuer = pending.grant.actor_id, ""
+        if kind is TargetKind.SUBJECT:
+            key, issuer = pending.grant.subject_id, pending.grant.subject_issuer
+        order = RevokeOrder("r" * 26, Target(kind, key, issuer), RevokeCause.REQUESTED, "acme:sam", "")
+        await DatabaseRevocations(people.gateway.ledger.store).revoke(order)
+        people.gateway.clock.advance(seconds=1)
+        log_in_again(people)
+
+        by_now = replace(request, ask=replace(request.ask, by=people.gateway.admitted()))
+        error = await people.refused(by_now)
+
+        assert error.reason is Reason.GRANT_NOT_LIVE
 
 
 async def test_a_grant_tried_without_people_cannot_be_tried_again_past_a_rule_that_asks_them(place: Place) -> None:

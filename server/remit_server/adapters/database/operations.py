@@ -12,7 +12,7 @@ from sqlalchemy.dialects.postgresql import insert  # its ON CONFLICT is also SQL
 from remit_server.adapters.database.approving import add, not_approved
 from remit_server.adapters.database.batch import Batch
 from remit_server.adapters.database.prepared import Prepared, Row
-from remit_server.adapters.database.presented import refusal_of_presented
+from remit_server.adapters.database.presented import is_revoked_unissued, refusal_of_presented
 from remit_server.adapters.database.rows import (
     GRANT_COLUMNS,
     ISSUANCE_COLUMNS,
@@ -98,7 +98,7 @@ def authorize(batch: Batch, authorization: Authorization) -> RemitError | None:
     known = _request(batch, authorization.key)
     if known is not None and not _may_be_tried_again(known, authorization):
         return _written_meanwhile()
-    if lost := refusal_of_presented(batch.connection, authorization.presented) or _task_lost(batch, authorization):
+    if lost := _lost(batch, authorization, known):
         return lost
     grant, token = authorization.grant, authorization.single_use
     if token is not None and (lost := _token_lost(batch, token, grant.task_id, grant.actor_id)):
@@ -167,6 +167,16 @@ def _may_be_tried_again(known: Row, authorization: Authorization) -> bool:
         and known["content_hash"] == authorization.key.content_hash
         and authorization.new_task is None
     )
+
+
+def _lost(batch: Batch, authorization: Authorization, known: Row | None) -> RemitError | None:
+    """Returns what this call, or an earlier try of it, has lost by a revoke or by the end of its task, or None."""
+    if refused := refusal_of_presented(batch.connection, authorization.presented):
+        return refused
+    tried = authorization.grant.grant_id
+    if known is not None and is_revoked_unissued(batch.connection, tried, known["grant_approval_id"]):
+        return not_live()
+    return _task_lost(batch, authorization)
 
 
 def _task_lost(batch: Batch, authorization: Authorization) -> RemitError | None:

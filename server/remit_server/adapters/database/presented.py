@@ -4,6 +4,7 @@ from datetime import datetime
 
 from sqlalchemy import Connection, and_, bindparam, case, func, or_, select
 
+from remit_server.adapters.database.approval_tables import approvals
 from remit_server.adapters.database.prepared import Prepared, Row
 from remit_server.adapters.database.revocation_tables import revocations
 from remit_server.application.ports import Presented
@@ -34,6 +35,36 @@ _AGAINST = Prepared(
     )
     .group_by(revocations.c.target)
 )
+# Revokes of a grant by its own name: it may have FAILED by then, and would else be tried again.
+_GRANT_REVOKED = Prepared(
+    select(revocations.c.revocation_id)
+    .where(revocations.c.target_key == bindparam("grant_id"), revocations.c.target == TargetKind.GRANT.value)
+    .limit(1)
+)
+# What people said yes to before its subject or actor was revoked is not tried again on that yes.
+_REVOKED_SINCE_YES = Prepared(
+    select(revocations.c.revocation_id)
+    .select_from(approvals.join(revocations, revocations.c.revoke_time >= approvals.c.decide_time))
+    .where(
+        approvals.c.approval_id == bindparam("approval_id"),
+        or_(
+            and_(
+                revocations.c.target_key == approvals.c.subject_id,
+                revocations.c.target == TargetKind.SUBJECT.value,
+                revocations.c.target_issuer == approvals.c.subject_issuer,
+            ),
+            and_(revocations.c.target_key == approvals.c.actor_id, revocations.c.target == TargetKind.ACTOR.value),
+        ),
+    )
+    .limit(1)
+)
+
+
+def is_revoked_unissued(connection: Connection, grant_id: str, approval_id: str | None) -> bool:
+    """Says whether a grant that has no credentials must not be tried again: it, or what it rests on, was revoked."""
+    if _GRANT_REVOKED.first(connection, {"grant_id": grant_id}) is not None:
+        return True
+    return approval_id is not None and _REVOKED_SINCE_YES.first(connection, {"approval_id": approval_id}) is not None
 
 
 def refusal_of_presented(connection: Connection, presented: Presented) -> Denied | None:
