@@ -85,7 +85,7 @@ class ApprovalServiceServicer:
         """Says yes or no, once.
 
         Caller: a person who may decide it: a member of its groups who is neither its subject nor an agent, or, by `subject`, the subject
-        after a fresh login. Recorded. Fails with NOT_FOUND, PERMISSION_DENIED (NOT_AUTHORIZED), and FAILED_PRECONDITION when it is
+        after a fresh login. The subject may say no at any time. Recorded. Fails with NOT_FOUND, PERMISSION_DENIED (NOT_AUTHORIZED), and FAILED_PRECONDITION when it is
         decided already (APPROVAL_REFUSED, APPROVAL_DECIDED), too late (APPROVAL_LAPSED) or about another digest (APPROVAL_CHANGED).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)

@@ -49,7 +49,7 @@ class ApprovalServiceStub:
     """Says yes or no, once.
 
     Caller: a person who may decide it: a member of its groups who is neither its subject nor an agent, or, by `subject`, the subject
-    after a fresh login. Recorded. Fails with NOT_FOUND, PERMISSION_DENIED (NOT_AUTHORIZED), and FAILED_PRECONDITION when it is
+    after a fresh login. The subject may say no at any time. Recorded. Fails with NOT_FOUND, PERMISSION_DENIED (NOT_AUTHORIZED), and FAILED_PRECONDITION when it is
     decided already (APPROVAL_REFUSED, APPROVAL_DECIDED), too late (APPROVAL_LAPSED) or about another digest (APPROVAL_CHANGED).
     """
     WatchApprovals: _grpc.UnaryStreamMultiCallable[_approval_service_pb2.WatchApprovalsRequest, _approval_service_pb2.WatchApprovalsResponse]
@@ -79,7 +79,7 @@ class ApprovalServiceAsyncStub(ApprovalServiceStub):
     """Says yes or no, once.
 
     Caller: a person who may decide it: a member of its groups who is neither its subject nor an agent, or, by `subject`, the subject
-    after a fresh login. Recorded. Fails with NOT_FOUND, PERMISSION_DENIED (NOT_AUTHORIZED), and FAILED_PRECONDITION when it is
+    after a fresh login. The subject may say no at any time. Recorded. Fails with NOT_FOUND, PERMISSION_DENIED (NOT_AUTHORIZED), and FAILED_PRECONDITION when it is
     decided already (APPROVAL_REFUSED, APPROVAL_DECIDED), too late (APPROVAL_LAPSED) or about another digest (APPROVAL_CHANGED).
     """
     WatchApprovals: _aio.UnaryStreamMultiCallable[_approval_service_pb2.WatchApprovalsRequest, _approval_service_pb2.WatchApprovalsResponse]  # type: ignore[assignment]
@@ -124,7 +124,7 @@ class ApprovalServiceServicer(metaclass=_abc_1.ABCMeta):
         """Says yes or no, once.
 
         Caller: a person who may decide it: a member of its groups who is neither its subject nor an agent, or, by `subject`, the subject
-        after a fresh login. Recorded. Fails with NOT_FOUND, PERMISSION_DENIED (NOT_AUTHORIZED), and FAILED_PRECONDITION when it is
+        after a fresh login. The subject may say no at any time. Recorded. Fails with NOT_FOUND, PERMISSION_DENIED (NOT_AUTHORIZED), and FAILED_PRECONDITION when it is
         decided already (APPROVAL_REFUSED, APPROVAL_DECIDED), too late (APPROVAL_LAPSED) or about another digest (APPROVAL_CHANGED).
         """
 
