@@ -16,7 +16,7 @@ from benchmarks.rig import ledgers
 from tests.real_postgresql import postgresql_server
 
 from remit_server.adapters.database.engine import Database, open_database, open_for_reading
-from remit_server.adapters.database.grant_shelf import page_query, read_grants
+from remit_server.adapters.database.grant_shelf import read_page
 from remit_server.adapters.database.migrations import upgrade
 from remit_server.application.oversight.ports import Place
 from remit_server.domain.administration import EVERYTHING, Scope, Visibility
@@ -65,11 +65,11 @@ def filled(url: str, count: int) -> Iterator[Database]:
 
 def milliseconds(database: Database, text: str, visibility: Visibility, after: Place | None = None) -> float:
     """Returns the median time of a page of 50."""
-    query = page_query(filter_of(text), visibility, at_most=51, after=after)
+    work = partial(read_page, wanted=filter_of(text), visibility=visibility, at_most=51, after=after)
     taken = []
     for _ in range(TIMES):
         start = time.perf_counter()
-        database.read_now(partial(read_grants, query))
+        database.read_now(work)
         taken.append((time.perf_counter() - start) * 1000)
         if taken[-1] > 2000:  # noqa: PLR2004 - it will not get better
             break
@@ -78,8 +78,8 @@ def milliseconds(database: Database, text: str, visibility: Visibility, after: P
 
 def middle(database: Database) -> Place:
     """Returns a place in the middle of the whole list."""
-    query = page_query(filter_of("issue_time < 2026-10-14T12:00:30Z"), EVERYTHING, at_most=1)
-    (grant,) = database.read_now(partial(read_grants, query))
+    wanted = filter_of("issue_time < 2026-10-14T12:00:30Z")
+    (grant,) = database.read_now(partial(read_page, wanted=wanted, visibility=EVERYTHING, at_most=1))
     return Place(grant.issue_time, grant.grant_id)
 
 

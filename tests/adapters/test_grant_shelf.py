@@ -6,18 +6,20 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import insert
+from sqlalchemy import Connection, insert, text
 from tests.databases import Place as DatabasePlace
 from tests.fakes import NOON, FakeClock
 from tests.ledger_values import WHO, a_grant, a_task, grant_id, task_id
 from tests.property.test_grant_filters import ALL
 
 from remit_server.adapters.database import audit_log
-from remit_server.adapters.database.grant_shelf import MOST_OF_A_RECORD, DatabaseGrants
+from remit_server.adapters.database.grant_shelf import MOST_OF_A_RECORD, DatabaseGrants, page_query
 from remit_server.adapters.database.ledger import DatabaseLedger, open_ledger
+from remit_server.adapters.database.lookup import Lookup
 from remit_server.adapters.database.own_reader import own_reader
 from remit_server.adapters.database.revocations import DatabaseRevocations
 from remit_server.adapters.database.rows import grant_row, issuance_row, task_row
@@ -108,7 +110,11 @@ CALLERS = [
 ]
 
 
-async def test_a_filter_means_the_same_to_the_database_as_to_python(place: DatabasePlace) -> None:
+@pytest.mark.parametrize("few", [5_000, 2])
+async def test_a_filter_means_the_same_to_the_database_as_to_python(
+    place: DatabasePlace, monkeypatch: pytest.MonkeyPatch, few: int
+) -> None:
+    monkeypatch.setattr("remit_server.adapters.database.lookup.FEW", few)
     async with opened(place) as house:
         await fill(house.ledger, *ALL.values())
         for text in FILTERS:
@@ -223,3 +229,45 @@ async def test_a_ledger_that_cannot_be_read_is_an_outage(place: DatabasePlace) -
             await DatabaseGrants(reads).grant("x")
 
     assert raised.value.reason is Reason.LEDGER_UNAVAILABLE
+
+
+async def test_what_takes_too_long_is_ended_by_the_database_itself(
+    place: DatabasePlace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("remit_server.adapters.database.own_reader.PATIENCE", timedelta(milliseconds=300))
+    endless = {
+        "sqlite": "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT count(*) FROM n",
+        "postgresql": "SELECT pg_sleep(3600)",
+    }
+
+    async with opened(place) as house, own_reader(place) as reads:
+
+        def run(connection: Connection) -> None:
+            connection.execute(text(endless[connection.dialect.name]))
+
+        with pytest.raises(Outage, match="takes too long to find"):
+            await reads.read(run)
+        monkeypatch.undo()
+
+        assert await DatabaseGrants(reads).grant("x") is None  # its one connection is free again
+        assert await house.trail.head() == 0
+
+
+async def test_where_many_have_a_value_its_index_is_not_taken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("remit_server.adapters.database.lookup.FEW", 3)
+    async with opened(tmp_path / "ledger.db") as house:
+        many = [a_grant(number, state=GrantState.EXPIRED) for number in range(6)]
+        await fill(house.ledger, *many, a_grant(9, state=GrantState.REVOKING))
+
+        def plan(filter_: str, connection: Connection) -> str:
+            query = page_query(filter_of(filter_), EVERYTHING, at_most=5, look_up=Lookup(connection))
+            compiled = query.compile(connection, compile_kwargs={"literal_binds": True})
+            rows = connection.execute(text(f"EXPLAIN QUERY PLAN {compiled}"))
+            return " ".join(str(row[-1]) for row in rows)
+
+        dense = await house.ledger.store.read(partial(plan, "state = EXPIRED"))
+        sparse = await house.ledger.store.read(partial(plan, "state = REVOKING"))
+
+        assert "ix_grants_issue_time_grant_id" in dense
+        assert "B-TREE" not in dense
+        assert "ix_grants_state" in sparse

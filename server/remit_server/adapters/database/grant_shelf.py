@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, Final, assert_never
 
-from sqlalchemy import ColumnElement, Connection, Select, and_, false, func, not_, or_, select, true
+from sqlalchemy import Connection, Select, and_, false, func, not_, or_, select, true
 
+from remit_server.adapters.database.lookup import Condition, LookUp, Lookup, by_any_index
 from remit_server.adapters.database.own_reader import Reads
 from remit_server.adapters.database.prepared import Row
 from remit_server.adapters.database.rows import grant_of
@@ -19,7 +20,6 @@ from remit_server.domain.administration import Scope, Visibility
 from remit_server.domain.grant import Grant
 from remit_server.domain.grant_filter.terms import AllOf, AnyOf, Comparison, Filter, IsSet, Not, Operator
 
-Condition = ColumnElement[bool]
 _COLUMNS: Final[Mapping[str, Any]] = {
     "task_id": grants.c.task_id,
     "subject.issuer": grants.c.subject_issuer,
@@ -73,20 +73,38 @@ class DatabaseGrants:
         self, wanted: Filter | None, visibility: Visibility, /, *, at_most: int, after: Place | None = None
     ) -> Sequence[Grant]:
         """Returns the newest grants that are wanted and visible; `after` is the place of the last one seen."""
-        return await self.reads.read(partial(read_grants, page_query(wanted, visibility, at_most=at_most, after=after)))
+        return await self.reads.read(
+            partial(read_page, wanted=wanted, visibility=visibility, at_most=at_most, after=after)
+        )
 
     async def changes(self, after: int, until: int, /) -> tuple[int, Sequence[Change]]:
         """Returns the grants that records after one place in the chain tell of, as they stand now, and up to where."""
         return await self.reads.read(partial(_changes, after, until))
 
 
+def read_page(
+    connection: Connection, wanted: Filter | None, visibility: Visibility, *, at_most: int, after: Place | None = None
+) -> list[Grant]:
+    """Returns the grants of a page.
+
+    NOTE: where many grants have one value, SQLite would take that value's index and sort them all, for seconds.
+    """
+    look_up = Lookup(connection) if connection.dialect.name == "sqlite" else by_any_index
+    return read_grants(page_query(wanted, visibility, at_most=at_most, after=after, look_up=look_up), connection)
+
+
 def page_query(
-    wanted: Filter | None, visibility: Visibility, *, at_most: int, after: Place | None = None
+    wanted: Filter | None,
+    visibility: Visibility,
+    *,
+    at_most: int,
+    after: Place | None = None,
+    look_up: LookUp = by_any_index,
 ) -> Select[Any]:
     """Returns the query of a page; whatever came from a caller is a bound parameter of it."""
-    conditions = [_visible(visibility)]
+    conditions = [_visible(visibility, look_up)]
     if wanted is not None:
-        conditions.append(condition_of(wanted))
+        conditions.append(condition_of(wanted, look_up))
     if after is not None:
         earlier = and_(grants.c.issue_time == after.time, grants.c.grant_id < after.key)
         # NOTE: the first half alone bounds the walk along the index; databases do not see that in the second.
@@ -94,19 +112,19 @@ def page_query(
     return select(grants).where(*conditions).order_by(*_NEWEST_FIRST).limit(at_most)
 
 
-def condition_of(wanted: Filter) -> Condition:
+def condition_of(wanted: Filter, look_up: LookUp = by_any_index) -> Condition:
     """Returns a filter as a condition that is true or false for every grant, never unknown."""
     match wanted:
         case Comparison():
-            return _comparison(wanted)
+            return _comparison(wanted, look_up)
         case IsSet(field):
             return _is_set(field)
         case Not(term):
-            return not_(condition_of(term))
+            return not_(condition_of(term, look_up))
         case AllOf(terms):
-            return and_(*(condition_of(term) for term in terms))
+            return and_(*(condition_of(term, look_up) for term in terms))
         case AnyOf(terms):
-            return or_(*(condition_of(term) for term in terms))
+            return or_(*(condition_of(term, look_up) for term in terms))
         case _:
             assert_never(wanted)
 
@@ -116,11 +134,13 @@ def _is_set(field: str) -> Condition:
     return column
 
 
-def _comparison(wanted: Comparison) -> Condition:
+def _comparison(wanted: Comparison, look_up: LookUp) -> Condition:
     """Returns one comparison, by the column's own type."""
     if wanted.operator is Operator.HAS:
         return _has(wanted.field, str(wanted.value))
     column = _COLUMNS[wanted.field]
+    if wanted.operator is Operator.EQUAL and isinstance(wanted.value, str):
+        return look_up(column, [wanted.value])
     compared: Condition = _COMPARE[wanted.operator](column, wanted.value)
     if not column.nullable:
         return compared
@@ -148,18 +168,18 @@ def _has(field: str, value: str) -> Condition:
     return func.replace(grants.c.entitlements, json.dumps(value), "") != grants.c.entitlements
 
 
-def _visible(visibility: Visibility) -> Condition:
+def _visible(visibility: Visibility, look_up: LookUp) -> Condition:
     """Returns whether the caller sees a grant."""
     if visibility.everything:
         return true()
-    seen = [_in_scope(scope) for scope in visibility.scopes]
+    seen = [_in_scope(scope, look_up) for scope in visibility.scopes]
     if visibility.own is not None:
         issuer, subject = visibility.own
         seen.append(and_(grants.c.subject_issuer == issuer, grants.c.subject_id == subject))
     return or_(false(), *seen)
 
 
-def _in_scope(scope: Scope) -> Condition:
+def _in_scope(scope: Scope, look_up: LookUp) -> Condition:
     """Returns whether a grant lies in a scope."""
     named = (
         (grants.c.account, scope.accounts),
@@ -167,7 +187,7 @@ def _in_scope(scope: Scope) -> Condition:
         (grants.c.actor_id, scope.actors),
         (grants.c.subject_issuer, scope.subject_issuers),
     )
-    return and_(true(), *(column.in_(sorted(values)) for column, values in named if values))
+    return and_(true(), *(look_up(column, sorted(values)) for column, values in named if values))
 
 
 def read_grants(query: Select[Any], connection: Connection) -> list[Grant]:
