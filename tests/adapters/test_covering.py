@@ -200,3 +200,18 @@ async def test_a_renewal_that_aws_is_being_asked_for_counts_as_living(
     asked(place, "UPDATE grants SET renewing_time = ?", early.isoformat(timespec="microseconds"))
 
     assert await denies.earliest_live(ACCOUNT, SUBJECT) == early
+
+
+async def test_a_deny_of_an_account_that_nobody_writes_to_is_forgotten_a_day_after_it_is_over(
+    ledger: DatabaseLedger, denies: DatabaseDenies, clock: SteppingClock
+) -> None:
+    await issue(ledger)
+    await revoke(ledger, ALICE)
+
+    clock.advance(hours=24)
+    await ledger.sweep(clock.now())
+    kept = await denies.accounts()
+    clock.advance(minutes=20)
+    await ledger.sweep(clock.now())
+
+    assert (kept, await denies.accounts()) == ([ACCOUNT], [])

@@ -99,6 +99,11 @@ async def write(policies: IamRevocationPolicies) -> None:
     await policies.write(ACCOUNT, 0, TEXT, deadline=policies.calls.clock.monotonic() + 10)
 
 
+async def test_an_account_that_left_the_configuration_is_told_of_in_words(policies: IamRevocationPolicies) -> None:
+    with pytest.raises(NotWritten, match="no role of the configuration is in this account any more"):
+        await policies.read("999988887777", deadline=policies.calls.clock.monotonic() + 10)
+
+
 # --- the keys ---
 
 

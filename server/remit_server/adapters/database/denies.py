@@ -1,7 +1,7 @@
 """The outbox of what AWS must be told, as its one writer for each account sees it (implements `DenyOutbox`)."""
 
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import partial
 from typing import Final
 
@@ -24,6 +24,8 @@ _ACCOUNTS: Final = select(denies.c.account).distinct().order_by(denies.c.account
 _DROP: Final = delete(denies).where(
     denies.c.account == bindparam("account"), denies.c.covers_until <= bindparam("before")
 )
+FORGOTTEN_AFTER: Final = timedelta(days=1)
+_FORGET: Final = delete(denies).where(denies.c.covers_until <= bindparam("before"))
 _WANTED: Final = (
     select(denies)
     .where(denies.c.account == bindparam("account"), denies.c.covers_until > bindparam("now"))
@@ -155,6 +157,11 @@ def take_for_effective(batch: Batch, now: datetime) -> int:
         latest = max(one.assumed_by for one in due if one.account == account)
         _make_effective(batch, account, numbers, latest, Effective.ASSUMED)
     return len(due)
+
+
+def forget(batch: Batch, now: datetime) -> None:
+    """Forgets denies that were over long ago, of accounts that nobody writes to any more."""
+    batch.connection.execute(_FORGET, {"before": now - FORGOTTEN_AFTER})
 
 
 def _name(account: str) -> str:

@@ -6,9 +6,9 @@ from typing import Any
 
 from sqlalchemy import RowMapping, Update, bindparam, select
 
+from remit_server.adapters.database import denies
 from remit_server.adapters.database.approving import lapse
 from remit_server.adapters.database.batch import Batch
-from remit_server.adapters.database.denies import take_for_effective
 from remit_server.adapters.database.endings import withheld
 from remit_server.adapters.database.heard_events import forget
 from remit_server.adapters.database.operations import moves
@@ -46,7 +46,8 @@ def sweep(batch: Batch, now: datetime, *, denying: bool) -> int:
     for one in orphans:
         withheld(batch, one, why, now=now, denying=denying)
         batch.gets_on()
-    effective = take_for_effective(batch, now)
+    effective = denies.take_for_effective(batch, now)
+    denies.forget(batch, now)
     forget(batch, now)
     past = _swept(batch, _SWEEP_PAST, {"now": now, "at_most": SWEPT_AT_ONCE - len(orphans)})
     batch.append(*(GrantExpired(one["task_id"], one["grant_id"], one["expire_time"]) for one in past))

@@ -22,6 +22,8 @@ EXTEND_WITH_SECONDS: Final = 20.0  # of the lease: a turn that begins with less 
 BEGIN_WITH_SECONDS: Final = 15.0  # of the lease: no call to IAM begins with less
 CALL_SECONDS: Final = 10.0  # a call to IAM ends within them, and so before the lease does
 READ_AGAIN_SECONDS: Final = 300.0
+READ_SOON_SECONDS: Final = 10.0  # in the first minute: who wrote before may be late with an older text
+SOON_SECONDS: Final = 60.0
 GAP_SECONDS: Final = 1.0  # between two versions of a policy
 ALL_LIVES: Final = datetime.min.replace(tzinfo=UTC)  # before every time guard
 DROP_SECONDS: Final = 60.0  # between two writes that only take lines away
@@ -66,6 +68,7 @@ class AccountWriter:
     _known: list[str] | None = None
     _places: list[int] = field(default_factory=list)  # which policies exist; the others wait until they do
     _held_until: float = _NEVER
+    _took_at: float = _NEVER
     _read_at: float = _NEVER
     _written_at: dict[int, float] = field(default_factory=dict)
     _untidy: set[int] = field(default_factory=set)
@@ -101,7 +104,8 @@ class AccountWriter:
         while True:
             if self._left() <= EXTEND_WITH_SECONDS and not await self._hold():
                 return None
-            if self._known is None or self._since(self._read_at) >= READ_AGAIN_SECONDS:
+            again = READ_SOON_SECONDS if self._since(self._took_at) < SOON_SECONDS else READ_AGAIN_SECONDS
+            if self._known is None or self._since(self._read_at) >= again:
                 self._done = None
                 await self._read()
             # NOTE: by a clock that is not settled nothing is over: what was taken away too soon would live again.
@@ -130,7 +134,7 @@ class AccountWriter:
         began = self.parts.clock.monotonic()
         held = await self.parts.outbox.hold(self.account, self.parts.holder, LEASE_SECONDS)
         if not held or began >= self._held_until:
-            self._known = None
+            self._known, self._took_at = None, began
             self._told.clear()
             self._homeless.clear()
         self._held_until = began + LEASE_SECONDS if held else _NEVER

@@ -51,12 +51,12 @@ class IamRevocationPolicies:
 
     async def read(self, account: str, /, *, deadline: float) -> tuple[str | None, ...]:
         """Returns the text in force of each policy; None for one that does not exist."""
-        arns = self.places[account].policy_arns
+        arns = self._place(account).policy_arns
         return tuple(await asyncio.gather(*(self._read_one(account, arn, deadline) for arn in arns)))
 
     async def write(self, account: str, place: int, text: str, /, *, deadline: float) -> None:
         """Makes a new version the one in force; where there are five, deletes the oldest first."""
-        arn = self.places[account].policy_arns[place]
+        arn = self._place(account).policy_arns[place]
         parameters = {"PolicyDocument": text, "SetAsDefault": "true"}
         try:
             await self._call(account, "CreatePolicyVersion", arn, parameters, deadline)
@@ -68,7 +68,15 @@ class IamRevocationPolicies:
 
     async def tidy(self, account: str, place: int, /, *, deadline: float) -> None:
         """Deletes all but the three youngest versions, never the one in force."""
-        await self._delete_oldest(account, self.places[account].policy_arns[place], KEPT_VERSIONS, deadline)
+        await self._delete_oldest(account, self._place(account).policy_arns[place], KEPT_VERSIONS, deadline)
+
+    def _place(self, account: str) -> AccountPlace:
+        """Returns where an account's policies are; raises NotWritten for one that no configured role is of."""
+        place = self.places.get(account)
+        if place is None:
+            why = "no role of the configuration is in this account any more, so it cannot be told who is revoked there"
+            raise NotWritten(f"{why}: put one back until the credentials that are out have ended")
+        return place
 
     async def _read_one(self, account: str, arn: str, deadline: float) -> str | None:
         try:
@@ -102,7 +110,7 @@ class IamRevocationPolicies:
         self, account: str, action: str, arn: str, parameters: Mapping[str, str], deadline: float
     ) -> Answer:
         """Returns the answer; raises CallFailed, and NotWritten when there are no keys."""
-        place = self.places[account]
+        place = self._place(account)
         keys = await self.keys(account, deadline=deadline)
         service = iam_of(place.region, self.url)
         try:
