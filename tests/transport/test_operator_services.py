@@ -3,7 +3,7 @@
 import asyncio
 import json
 from collections.abc import AsyncIterator, Awaitable
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from itertools import islice, pairwise
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,7 @@ from remit.v1 import audit_service_pb2 as audit
 from remit.v1 import grant_service_pb2 as grants
 from remit.v1 import types_pb2
 from remit.v1.credential_service_pb2 import EndTaskRequest
-from remit_server.application.oversight.paging import token_of
+from remit_server.application.oversight.paging import list_digest, token_of
 from remit_server.application.oversight.ports import Place
 from remit_server.domain.audit import ChainIntact
 from remit_server.domain.errors import Reason
@@ -425,6 +425,17 @@ async def test_events_are_listed_by_task_and_kind_page_by_page(house: Overseen) 
     ]
     assert rest.next_page_token == ""
     assert [one.kind for one in of_kind.events] == ["credentials_issued"] * 2
+
+
+@pytest.mark.parametrize("key", ["9" * 26, "abc", "9223372036854775808"])
+async def test_a_forged_place_in_the_trail_is_refused(house: Overseen, key: str) -> None:
+    digest = list_digest("corp:olga", "AuditService.ListEvents", "", "")
+    forged = token_of(Place(datetime.fromtimestamp(0, UTC), key), digest)
+    request = audit.ListEventsRequest(page_token=forged)
+
+    code, reason, _ = await refused(house.audit.ListEvents(request, metadata=as_operator("olga")))
+
+    assert (code, reason) == (grpc.StatusCode.INVALID_ARGUMENT, "INVALID_REQUEST")
 
 
 async def test_the_audit_trail_is_for_those_who_see_everything(house: Overseen) -> None:

@@ -17,6 +17,7 @@ LIST: Final = "AuditService.ListEvents"
 WATCH: Final = "AuditService.WatchEvents"
 VERIFY: Final = "AuditService.VerifyChain"
 READ_AT_ONCE: Final = 200
+LAST_PLACE: Final = (1 << 63) - 1  # that a database can hold
 _NO_TIME: Final = datetime.fromtimestamp(0, UTC)
 
 
@@ -33,7 +34,7 @@ class EventListOrder:
     def of(cls, operator: Operator, wanted: TrailFilter, size: int, token: str) -> "EventListOrder":
         """Reads what a caller sent; raises InvalidRequest."""
         place = place_of(token, _digest(operator, wanted))
-        if place is not None and not place.key.isdecimal():
+        if place is not None and not (place.key.isdecimal() and int(place.key) <= LAST_PLACE):
             raise InvalidRequest([FieldViolation("page_token", "is not of this list")])
         return cls(operator, wanted, size_of(size), None if place is None else int(place.key))
 
