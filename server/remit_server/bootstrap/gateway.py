@@ -240,8 +240,8 @@ async def _service(
         preview_credentials.METHOD: Budget(clock, limits.previews_per_minute),
         end_task.METHOD: Budget(clock, limits.requests_per_minute),
         renew_credentials.METHOD: Budget(clock, limits.requests_per_minute),
-        # All of an agent's streams are opened again at once after a restart, and it may try more than one process.
-        watch_task.METHOD: Budget(clock, 4 * limits.streams_per_actor),
+        # After a restart all of an agent's streams are opened again at once.
+        watch_task.METHOD: Budget(clock, limits.requests_per_minute + limits.streams_per_actor),
     }
     authenticate = ActorAuthentication(settings.agents, spiffe, verifier)
     admit = Admission(authenticate, rejections, ledger, budgets, Places(limits.concurrent_calls_per_actor))
