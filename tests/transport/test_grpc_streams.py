@@ -226,6 +226,20 @@ async def test_a_stop_tells_every_stream_to_come_back_and_does_not_wait_for_them
     await stopping
 
 
+async def test_a_stream_that_always_has_something_to_say_is_told_to_come_back_too(gateway: Watched) -> None:
+    for number in range(50_000):
+        gateway.spring.events.put_nowait(f"event {number}")
+    call = gateway.watch()
+    await opened(call)
+
+    stopping = asyncio.create_task(gateway.running.server.stop(timedelta(minutes=5)))
+    told = await failure(call)
+
+    assert told.info.reason == "STREAM_ENDED"
+    assert gateway.spring.events.qsize() > 0
+    await stopping
+
+
 async def test_streams_move_over_when_the_certificates_change(tmp_path: Path) -> None:
     often = timedelta(seconds=0.05)
     async with world(tmp_path) as made, watched(made, tmp_path, look_every=often) as gateway:

@@ -142,10 +142,10 @@ class Guard(grpc.aio.ServerInterceptor):
         async def streaming(messages: AsyncIterator[bytes], context: Context) -> None:
             async with door(_caller(context, door), method) as admitted:
                 _ADMITTED.set(admitted)
-                self._streams.take_place()
+                told = self._streams.take_place()
                 async with door.reading(admitted, method):
                     request = _whole(await _one(messages, self._read_within), handler)
-                await self._streams.send(behaviour(request, context), context)
+                await self._streams.send(behaviour(request, context), context, told)
 
         return streaming
 

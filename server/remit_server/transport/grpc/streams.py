@@ -14,6 +14,7 @@ from remit_server.transport.grpc.untaken import at_its_end
 
 Context = grpc.aio.ServicerContext[Any, Any]
 Answers: TypeAlias = AsyncGenerator[Message, None]
+Word: TypeAlias = "asyncio.Future[None]"
 # NOTE: a stream was let in once, so it does not go on for ever: as long as a connection (server.py), not longer.
 STREAM_AGE: Final = timedelta(minutes=10)
 
@@ -35,10 +36,13 @@ class Streams:
         self._age = age.total_seconds()
         self._running = 0
         self._stops = False
-        self._told: asyncio.Future[None] | None = None
+        self._told: Word | None = None
 
-    def take_place(self) -> None:
-        """Takes a place for the call that is running; raises Outage when none is free or the gateway stops."""
+    def take_place(self) -> Word:
+        """Takes a place for the call that is running, and returns the word by which its stream is told to end.
+
+        Raises Outage when none is free or the gateway stops.
+        """
         if self._stops:
             raise _come_back("the gateway stops: call again")
         if self._running >= self._most:
@@ -46,8 +50,11 @@ class Streams:
             raise Outage(Reason.OVERLOADED, message, retry_after=timedelta(seconds=5))
         self._running += 1
         at_its_end(self._give_back)
+        if self._told is None:
+            self._told = asyncio.get_running_loop().create_future()
+        return self._told
 
-    async def send(self, answers: Answers, context: Context) -> None:
+    async def send(self, answers: Answers, context: Context, told: Word) -> None:
         """Sends each answer as it comes, until there are no more.
 
         Raises Outage when the stream has to end before that, and NotTaken when the caller does not read.
@@ -55,30 +62,12 @@ class Streams:
         loop = asyncio.get_running_loop()
         ends = loop.time() + self._age
         async with aclosing(answers):
-            while (answer := await self._next(answers, ends - loop.time())) is not None:
+            while (answer := await _next(answers, told, ends - loop.time())) is not None:
                 try:
                     async with asyncio.timeout(self._taken_within):
                         await context.write(answer)
                 except TimeoutError:
                     raise NotTaken from None
-
-    async def _next(self, answers: Answers, seconds: float) -> Message | None:
-        """Returns the next answer, None after the last; raises Outage when the stream has to end before it comes."""
-        told = self._word()
-        asked: asyncio.Future[Message | None] = asyncio.ensure_future(anext(answers, None))
-        try:
-            either: set[asyncio.Future[Any]] = {asked, told}
-            await asyncio.wait(either, timeout=max(seconds, 0), return_when=asyncio.FIRST_COMPLETED)
-            if asked.done():
-                return asked.result()
-            raise _come_back("the gateway serves elsewhere: call again" if told.done() else "call again: time is over")
-        finally:
-            if asked.done():
-                asked.cancelled() or asked.exception()  # seen, also where the caller has gone
-            else:
-                asked.cancel()
-                with suppress(asyncio.CancelledError):
-                    await asked
 
     def _give_back(self) -> None:
         """Frees a place."""
@@ -91,11 +80,29 @@ class Streams:
         if told is not None and not told.done():
             told.set_result(None)
 
-    def _word(self) -> asyncio.Future[None]:
-        """Returns what is done when the streams that run now have to end."""
-        if self._told is None:
-            self._told = asyncio.get_running_loop().create_future()
-        return self._told
+
+async def _next(answers: Answers, told: Word, seconds: float) -> Message | None:
+    """Returns the next answer, None after the last; raises Outage when the stream has to end before it comes."""
+    if told.done() or seconds <= 0:
+        raise _time_to_go(told)
+    asked: asyncio.Future[Message | None] = asyncio.ensure_future(anext(answers, None))
+    try:
+        either: set[asyncio.Future[Any]] = {asked, told}
+        await asyncio.wait(either, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+        if asked.done():
+            return asked.result()
+        raise _time_to_go(told)
+    finally:
+        if asked.done():
+            asked.cancelled() or asked.exception()  # seen, also where the caller has gone
+        else:
+            asked.cancel()
+            with suppress(asyncio.CancelledError):
+                await asked
+
+
+def _time_to_go(told: Word) -> Outage:
+    return _come_back("the gateway serves elsewhere: call again" if told.done() else "call again: time is over")
 
 
 def _come_back(message: str) -> Outage:
