@@ -32,6 +32,7 @@ from remit_server.domain.audit_events import (
 )
 from remit_server.domain.secret import Secret
 from remit_server.domain.security_event import SecurityEventKind, awaited_states
+from remit_server.transport.http.security_events import MOST_AT_A_TIME
 
 SET = {"Content-Type": "application/secevent+jwt"}
 JSON = {"Content-Type": "application/json"}
@@ -287,6 +288,36 @@ async def test_a_sender_has_so_many_events_a_minute() -> None:
 
     assert [status for status, _ in pushed] == [202, 202, 429]
     assert later == (202, None)
+
+
+async def test_strangers_at_the_same_address_take_no_calls_of_who_shows_the_secret() -> None:
+    secured = transmitter(authorization=(Secret("Bearer right-secret"),))
+    async with listening_receiver(secured, per_minute=2) as front:
+        strangers = [await push(front, security_event_token(), Authorization="Bearer guess") for _ in range(3)]
+        known = await push(front, security_event_token(), Authorization="Bearer right-secret")
+
+    assert [status for status, _ in strangers] == [401, 401, 429]
+    assert known == (202, None)
+
+
+async def test_slow_strangers_take_no_places_of_who_shows_the_secret() -> None:
+    secured = transmitter(authorization=(Secret("Bearer right-secret"),))
+    async with listening_receiver(secured) as front:
+        host, port = front.url.removeprefix("http://").split(":")
+        lines = ("POST /webhooks/hr HTTP/1.1", f"Host: {host}", "Content-Type: application/json", "Content-Length: 9")
+        head = "\r\n".join([*lines, "", ""])
+        slow = [await asyncio.open_connection(host, int(port)) for _ in range(MOST_AT_A_TIME)]
+        for _, writer in slow:
+            writer.write(head.encode())
+            await writer.drain()
+        refused = 0
+        for _ in range(100):  # the last of them may not have been heard yet
+            refused = refused if refused == 503 else await call(front, webhook_body())
+        known = await push(front, security_event_token(), Authorization="Bearer right-secret")
+        for _, writer in slow:
+            writer.close()
+
+    assert (refused, known) == (503, (202, None))
 
 
 async def test_a_signed_webhook_is_obeyed_once(front: Front) -> None:

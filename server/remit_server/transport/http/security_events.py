@@ -69,6 +69,7 @@ class SecurityEventReceiver:
     webhooks: Mapping[str, PushedWebhook]
     counts: EventCounts
     _places: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(MOST_AT_A_TIME))
+    _kept_places: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(MOST_AT_A_TIME))
 
     def routes(self) -> Sequence[web.RouteDef]:
         """Returns one exact route for each stream and webhook."""
@@ -85,7 +86,9 @@ class SecurityEventReceiver:
             body = await _body(request, SET_CONTENT_TYPE, MAX_SET_BYTES)
             await stream.receive(body.decode("ascii", "replace"), _peer(request))
 
-        return await self._answer(request, stream.receive.source, stream.budget, take)
+        # NOTE: behind a load balancer all senders have one address: strangers must not take the transmitter's calls.
+        is_known = bool(stream.authorization) and _is_authorized(request, stream.authorization)
+        return await self._answer(request, stream.receive.source, stream.budget, take, is_known=is_known)
 
     async def _webhook(self, webhook: PushedWebhook, request: web.Request) -> web.Response:
         """Takes one call of a webhook."""
@@ -98,12 +101,18 @@ class SecurityEventReceiver:
         return await self._answer(request, webhook.receive.source, webhook.budget, take)
 
     async def _answer(
-        self, request: web.Request, source: str, budget: SenderBudget, take: Callable[[], Awaitable[None]]
+        self,
+        request: web.Request,
+        source: str,
+        budget: SenderBudget,
+        take: Callable[[], Awaitable[None]],
+        *,
+        is_known: bool = False,
     ) -> web.Response:
-        """Answers for whatever taking the event does."""
+        """Answers for whatever taking the event does; who `is_known` has a budget and places apart from strangers'."""
         try:
-            budget.spend(_peer(request))
-            async with self._place(), asyncio.timeout(ANSWER_SECONDS):
+            budget.spend(f"{_peer(request)}, by its secret" if is_known else _peer(request))
+            async with self._place(self._kept_places if is_known else self._places), asyncio.timeout(ANSWER_SECONDS):
                 await take()
         except _Turned as turned:
             self.counts.count(source, _peer(request), turned.refusal.code.value, turned.refusal.why)
@@ -115,11 +124,11 @@ class SecurityEventReceiver:
         return web.Response(status=202)
 
     @asynccontextmanager
-    async def _place(self) -> AsyncIterator[None]:
+    async def _place(self, places: asyncio.Semaphore) -> AsyncIterator[None]:
         """Holds one of the places; raises Outage(OVERLOADED) when all are taken."""
-        if self._places.locked():
+        if places.locked():
             raise Outage(Reason.OVERLOADED, "too many events are being taken")
-        async with self._places:
+        async with places:
             yield
 
 
@@ -128,12 +137,17 @@ def _peer(request: web.Request) -> str:
     return request.remote or "unknown"
 
 
-def _check_authorization(request: web.Request, accepted: Sequence[Secret]) -> None:
-    """Checks that the one `Authorization` value is among those accepted, in a time that tells nothing of them."""
+def _is_authorized(request: web.Request, accepted: Sequence[Secret]) -> bool:
+    """Says whether the one `Authorization` value is among those accepted, in a time that tells nothing of them."""
     values = request.headers.getall("Authorization", [])
     shown = values[0].encode("utf-8", "surrogateescape") if len(values) == 1 else b""
     matches = [hmac.compare_digest(shown, secret.reveal().encode()) for secret in accepted]
-    if accepted and not any(matches):
+    return any(matches)
+
+
+def _check_authorization(request: web.Request, accepted: Sequence[Secret]) -> None:
+    """Turns a call away that does not show one of the secrets, where there are any."""
+    if accepted and not _is_authorized(request, accepted):
         why = "the Authorization header is not the one given at the stream's configuration"
         raise _Turned(401, EventRefusal.AUTHENTICATION_FAILED, why)
 
