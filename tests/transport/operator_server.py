@@ -1,6 +1,5 @@
 """A real gRPC server over TLS in front of the security side, beside what agents call."""
 
-import secrets
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -17,13 +16,11 @@ from remit.v1.audit_service_pb2_grpc import AuditServiceStub
 from remit.v1.grant_service_pb2_grpc import GrantServiceStub
 from remit_server.adapters.database import audit_log
 from remit_server.adapters.database.grant_shelf import DatabaseGrants
-from remit_server.adapters.database.own_reader import own_reader
-from remit_server.adapters.database.revocations import DatabaseRevocations
+from remit_server.adapters.database.own_reader import OwnReader, own_reader
 from remit_server.adapters.database.trail import DatabaseTrail
-from remit_server.application.oversight.revoke import OperatorRevokes
 from remit_server.application.oversight.see_audit import SeeAudit
 from remit_server.application.oversight.see_grants import SeeGrants
-from remit_server.application.revocation.revoke_grants import RevokeGrants
+from remit_server.bootstrap.oversight import operator_revokes
 from remit_server.transport.grpc.audit_service import AuditService
 from remit_server.transport.grpc.grant_service import GrantService
 from remit_server.transport.grpc.streams import STREAM_AGE
@@ -46,6 +43,7 @@ class Overseen:
     audit: "AuditServiceAsyncStub"
     credentials: "CredentialServiceAsyncStub"
     see_audit: SeeAudit
+    reads: OwnReader
 
 
 @asynccontextmanager
@@ -60,13 +58,13 @@ async def overseen(
     async with operator_world(folder) as world, own_reader(world.inner.database) as reads:
         world.administrators |= administrators
         trail = DatabaseTrail(reads, partial(audit_log.verify, world.inner.database), look_every)
-        shelf, revocations = DatabaseGrants(reads), DatabaseRevocations(world.inner.ledger.store)
+        shelf = DatabaseGrants(reads)
         authorize = world.authorize
         see_audit = SeeAudit(authorize, trail)
         grants = GrantService(
             world.admission("GrantService"),
             SeeGrants(authorize, shelf, trail),
-            OperatorRevokes(authorize, shelf, RevokeGrants(revocations, secrets.token_bytes), revocations),
+            operator_revokes(authorize, world.inner.ledger, lambda: None),
         )
         audit = AuditService(world.admission("AuditService"), see_audit)
         async with served(world.inner, folder, also=[grants.offered, audit.offered], stream_age=stream_age) as running:
@@ -79,6 +77,7 @@ async def overseen(
                 AuditServiceStub(running.channel),
                 running.stub,
                 see_audit,
+                reads,
             )
 
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import threading
 from collections.abc import AsyncIterator, Awaitable
 from datetime import UTC, datetime, timedelta
 from itertools import islice, pairwise
@@ -258,6 +259,20 @@ async def test_a_revoke_that_matches_nothing_says_so(house: Overseen) -> None:
 
     assert (answer.grant_count, list(answer.grants), answer.HasField("credentials_until")) == (0, [], False)
     assert (await refused(revoked(house, "olga", grant=f"tasks/{'a' * 26}/grants/{'b' * 26}")))[1] == "NOT_FOUND"
+
+
+async def test_a_slow_list_of_somebody_elses_keeps_no_revoke_waiting(house: Overseen) -> None:
+    grant = await issued(house)
+    over = threading.Event()
+    slow = [asyncio.create_task(house.reads.read(lambda _: over.wait(30))) for _ in range(4)]
+    await asyncio.sleep(0)
+
+    answer = await revoked(house, "olga", grant=grant.name)
+    under_way = [task.done() for task in slow]
+    over.set()
+    await asyncio.gather(*slow)
+
+    assert (answer.grant_count, under_way) == (1, [False] * 4)
 
 
 @pytest.mark.parametrize(

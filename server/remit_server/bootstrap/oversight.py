@@ -75,6 +75,17 @@ class Oversight:
         return door
 
 
+def operator_revokes(authorize: Authorize, ledger: DatabaseLedger, wake: Callable[[], None]) -> OperatorRevokes:
+    """Returns what operators revoke by.
+
+    NOTE: it reads on the ledger's own connections: no list that somebody asks for, however slow, keeps a revoke
+    waiting.
+    """
+    revocations = DatabaseRevocations(ledger.store)
+    revoke = RevokeGrants(revocations, system_entropy, wake)
+    return OperatorRevokes(authorize, DatabaseGrants(ledger.store), revoke, revocations)
+
+
 async def oversee(
     stack: AsyncExitStack,
     oversight: Oversight,
@@ -90,12 +101,11 @@ async def oversee(
     reads = await stack.enter_async_context(own_reader(url, password_file=password_file))
     trail = DatabaseTrail(reads, partial(audit_log.verify, url, password_file=password_file))
     shelf = DatabaseGrants(reads)
-    revocations = DatabaseRevocations(oversight.ledger.store)
     authorize = oversight.authorize
     grants = GrantService(
         admit=door("GrantService", frozenset({"WatchGrants"})),
         see=SeeGrants(authorize, shelf, trail),
-        revokes=OperatorRevokes(authorize, shelf, RevokeGrants(revocations, system_entropy, wake), revocations),
+        revokes=operator_revokes(authorize, oversight.ledger, wake),
     )
     audit = AuditService(admit=door("AuditService", frozenset({"WatchEvents"})), see=SeeAudit(authorize, trail))
     return (grants.offered, audit.offered)
