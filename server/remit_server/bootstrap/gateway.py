@@ -121,7 +121,9 @@ async def running_gateway(
         issuer = await follow_own_issuer(stack, settings.own_issuer)
         sts = reach_sts(stack, settings, clock, issuer)
         issuers = _issuers(stack, settings, clock)
-        wake = await write_revocations(stack, settings, DatabaseDenies(ledger.store), clock, sts)
+        # NOTE: on a budget of its own: however much agents ask for, AWS is told who is revoked.
+        revoking = reach_sts(stack, settings, clock, issuer)
+        wake = await write_revocations(stack, settings, DatabaseDenies(ledger.store), clock, revoking)
         service = await _service(
             stack,
             settings,
