@@ -132,7 +132,11 @@ class Caller:
     async def end(self, login: Login, task_id: TaskId) -> None:
         """Ends a task of its own."""
         self.gateway.steps.tell("ending", task=task_id)
-        await self.gateway.end(Admitted(login.actor, "127.0.0.1"), task_id)
+        try:
+            await self.gateway.end(Admitted(login.actor, "127.0.0.1"), task_id)
+        except RemitError as error:
+            self.refused(task_id, error)
+            return
         self.gateway.steps("before the agent knows")
         self.gateway.steps.tell("ended", task=task_id)
         self.gateway.steps("the agent knows")

@@ -1,7 +1,7 @@
 """Judges crash rounds by the pipes and the database alone (8-threats.md, I1, I6 and I8; `judge_revokes` has I2)."""
 
 from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -62,7 +62,7 @@ class Judge:
     latest: Snapshot = EMPTY
     found: set[Violation] = field(default_factory=set)
 
-    def hear(self, lines: list[Line], after: Snapshot) -> None:
+    def hear(self, lines: Sequence[Line], after: Snapshot) -> None:
         """Takes a round, with what it left in the database."""
         self.trace.add(lines)
         evidence = Evidence(self.trace, self.latest, after)
