@@ -1,6 +1,6 @@
 """Measures how long AWS lets revoked credentials work, on both databases, and prints a table of benchmarks/README.md.
 
-`python -m benchmarks.revocation` takes about six minutes, `--quick` one. AWS is ministack, which obeys a new text at
+`python -m benchmarks.revocation` takes about five minutes, `--quick` one. AWS is ministack, which obeys a new text at
 once: what is measured is Remit's part, from the revoke to the text in force. AWS itself takes seconds more.
 """
 
@@ -16,7 +16,7 @@ from pathlib import Path
 
 from benchmarks.rig import ledgers
 from benchmarks.rig.accounting import calibration, percentile
-from benchmarks.rig.revoking import PATIENCE, Holder, Writer, running_writer
+from benchmarks.rig.revoking import PATIENCE, Holder, Street, Writer, running_writer
 from tests.real_postgresql import PostgresqlServer, postgresql_server
 
 from remit_sandbox.local_aws import LocalAws
@@ -80,7 +80,8 @@ class Bench:
         between: float,
     ) -> None:
         """Prints the times of these revokes."""
-        holders = [await asyncio.to_thread(Holder, self.aws, self.account, number) for number in numbers]
+        street = Street.of(self.aws, self.account)
+        holders = [await asyncio.to_thread(street.holder, number) for number in numbers]
         writer.outbox.observed_at.clear()
         written = len(writer.writes)
         running: list[asyncio.Task[Times]] = []
@@ -89,6 +90,7 @@ class Bench:
             await asyncio.sleep(between)
         times = await asyncio.gather(*running)
         await _all_observed(writer, len(holders))
+        await street.calls.close()
         seen = sorted(writer.outbox.observed_at.values())
         observed = [late - one.begun for late, one in zip(seen, times, strict=True)]
         columns = [
@@ -114,7 +116,7 @@ def _revoking(revocations: DatabaseRevocations, writer: Writer) -> Callable[[str
 
 async def _measured(holder: Holder, revoke: Callable[[str], Awaitable[None]]) -> Times:
     """Revokes a task while its credentials are used."""
-    if not await asyncio.to_thread(holder.works):
+    if not await holder.works():
         raise RuntimeError("the credentials did not work to begin with")
     begun = time.perf_counter()
     await revoke(holder.task)

@@ -10,15 +10,14 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from benchmarks.rig import ledgers
-from botocore.exceptions import ClientError
 
-from remit_sandbox.aws_client import AwsKeys
 from remit_sandbox.local_aws import LocalAws
 from remit_sandbox.sample_account import SampleAccount, role_policies
-from remit_server.adapters.aws.revoking.canary import AwsCanary
+from remit_server.adapters.aws.revoking.canary import AwsCanary, probe_policy
 from remit_server.adapters.aws.revoking.iam_policies import IamRevocationPolicies
-from remit_server.adapters.aws.revoking.query import QueryCalls
+from remit_server.adapters.aws.revoking.query import CallFailed, QueryCalls, Service, ec2_of
 from remit_server.adapters.aws.revoking.revoker import RevocationNames, RevokerKeys, account_places
+from remit_server.adapters.aws.sigv4 import AwsKeys as SigningKeys
 from remit_server.adapters.aws.sts import AwsSts
 from remit_server.adapters.database.denies import DatabaseDenies
 from remit_server.adapters.database.ledger import DatabaseLedger
@@ -118,31 +117,57 @@ async def running_writer(aws: LocalAws, account: SampleAccount, ledger: Database
         await sts.close()
 
 
-class Holder:
-    """Somebody with the credentials of a grant of the filled ledger, who does not stop using them."""
+@dataclass
+class Street:
+    """Where holders of credentials use them: one client to open their sessions, one to make their calls.
 
-    def __init__(self, aws: LocalAws, account: SampleAccount, number: int) -> None:
-        self.task = ledgers.base32(number)
-        subject = subject_part(ledgers.ISSUER, "alice")
-        answer = aws.client("sts", account.gateway_keys).assume_role(
-            RoleArn=account.role_arns[ROLE],
-            RoleSessionName=self.task,
+    They ask which regions there are: nothing lighter can be refused.
+    """
+
+    sts: Any
+    calls: QueryCalls
+    service: Service
+    role: str
+
+    @classmethod
+    def of(cls, aws: LocalAws, account: SampleAccount) -> "Street":
+        """Returns that of a local AWS."""
+        sts = aws.client("sts", account.gateway_keys)
+        service = ec2_of(account.region, aws.endpoint_url)
+        return cls(sts, QueryCalls(SystemClock()), service, account.role_arns[ROLE])
+
+    def holder(self, number: int) -> "Holder":
+        """Opens the session of a grant of the filled ledger; blocks."""
+        task, subject = ledgers.base32(number), subject_part(ledgers.ISSUER, "alice")
+        answer = self.sts.assume_role(
+            RoleArn=self.role,
+            RoleSessionName=task,
             DurationSeconds=900,
             Tags=[
-                {"Key": "remit:grant", "Value": f"{subject}.{self.task}.{self.task}"},
+                {"Key": "remit:grant", "Value": f"{subject}.{task}.{task}"},
                 {"Key": "remit:by", "Value": "actor.revision"},
             ],
-            Policy=role_policies()[ROLE],
+            Policy=probe_policy(),
         )["Credentials"]
-        keys = AwsKeys(answer["AccessKeyId"], answer["SecretAccessKey"], answer["SessionToken"])
-        self._s3: Any = aws.client("s3", keys)
+        secret, token = Secret(answer["SecretAccessKey"]), Secret(answer["SessionToken"])
+        return Holder(self, task, SigningKeys(answer["AccessKeyId"], secret, token))
 
-    def works(self) -> bool:
+
+@dataclass
+class Holder:
+    """Somebody with the credentials of a task, who does not stop using them."""
+
+    street: Street
+    task: str
+    keys: SigningKeys
+
+    async def works(self) -> bool:
         """Says whether AWS lets a call through."""
+        deadline = self.street.calls.clock.monotonic() + PATIENCE
         try:
-            self._s3.get_object(Bucket="reports", Key="2026/q3/revenue.csv")
-        except ClientError as refused:
-            if refused.response["Error"]["Code"] != "AccessDenied":
+            await self.street.calls(self.street.service, "DescribeRegions", {}, self.keys, deadline=deadline)
+        except CallFailed as refused:
+            if refused.code != "UnauthorizedOperation":
                 raise
             return False
         return True
@@ -150,8 +175,8 @@ class Holder:
     async def until_refused(self) -> float:
         """Uses the credentials until AWS refuses them; returns when that was."""
         deadline = time.perf_counter() + PATIENCE
-        while await asyncio.to_thread(self.works):
+        while await self.works():
             if time.perf_counter() > deadline:
                 raise RuntimeError("the credentials still work")
-            await asyncio.sleep(0.005)
+            await asyncio.sleep(0.01)
         return time.perf_counter()
