@@ -215,3 +215,18 @@ async def test_a_deny_of_an_account_that_nobody_writes_to_is_forgotten_a_day_aft
     await ledger.sweep(clock.now())
 
     assert (kept, await denies.accounts()) == ([ACCOUNT], [])
+
+
+async def test_an_agent_that_ends_its_task_takes_no_grant_away_from_the_revoke_that_stopped_it(
+    ledger: DatabaseLedger, denies: DatabaseDenies, place: Place, clock: SteppingClock
+) -> None:
+    await issue(ledger)
+    another = a_grant(2, 1, tags=(("remit:grant", tag(2)), ("remit:by", f"{ACTOR}.{revision_part(OLD)}")))
+    await ledger.authorize(an_authorization("request-2", grant=another))
+    await revoke(ledger, Target(TargetKind.GRANT, grant_id(1)))
+    (stopped,) = await denies.wanted(ACCOUNT, clock.now())
+    await ledger.end_task(task_id(1), COPILOT, clock.now())
+
+    await denies.observed(ACCOUNT, "worker-1", [stopped.number], clock.now())
+
+    assert (state_of(place, 1), state_of(place, 2)) == ("REVOKED", "REVOKING")

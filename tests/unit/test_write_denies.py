@@ -16,8 +16,10 @@ from remit_server.application.revocation.account_writer import AccountWriter, Pa
 from remit_server.application.revocation.canaries import Canaries
 from remit_server.application.revocation.placing import CANARY_ROOM, Room
 from remit_server.application.revocation.ports import LeaseLost, NotWritten
+from remit_server.application.revocation.rendering import render
 from remit_server.application.revocation.texts import policy_text
 from remit_server.application.revocation.write_denies import WriteDenies
+from remit_server.domain.revocation import SessionDeny
 
 AGO = timedelta(minutes=10)
 
@@ -63,6 +65,12 @@ def stage() -> Stage:
 
 def session(number: int, *, ago: timedelta = AGO, lives: timedelta = timedelta(hours=1)) -> Session:
     return Session(1, 1, number, NOW - ago, lives=lives)
+
+
+def place_of_line(stage: Stage, one: SessionDeny) -> int:
+    """Returns in which policy the line of a deny stands."""
+    pages = render([one], stage.clock.now(), {}, Room()).pages
+    return next(place for place, page in enumerate(pages) if page)
 
 
 async def until(holds: Callable[[], object], meanwhile: Callable[[], None] = lambda: None) -> None:
@@ -118,6 +126,26 @@ async def test_each_policy_that_changes_has_a_canary_of_its_own(stage: Stage) ->
 
     assert len([entry for entry in stage.aws.log if entry[0] == "canary"]) == 4
     assert all("canary.canary." in text for text in stage.aws.texts)
+
+
+async def test_a_canary_vouches_only_for_what_stands_in_its_own_policy(stage: Stage) -> None:
+    stage.aws.has_canaries = False
+    stage.outbox.want(deny(1, [session(1)]))
+    writer = stage.writer()
+    await writer()
+    stage.aws.has_canaries = True
+    changes = next(
+        number
+        for number in range(2, 99)
+        if place_of_line(stage, deny(number, [session(number)])) != place_of_line(stage, deny(1, [session(1)]))
+    )
+
+    stage.outbox.want(deny(100, [session(1)]), deny(changes, [session(changes)]))
+    await writer()
+    await settled(writer)
+
+    [(_, _, numbers, _)] = stage.outbox.told("observed")
+    assert numbers == (changes,)
 
 
 async def test_a_canary_that_is_never_refused_leaves_it_assumed(stage: Stage, caplog: pytest.LogCaptureFixture) -> None:

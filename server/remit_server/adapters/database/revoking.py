@@ -119,7 +119,8 @@ def stop(
     wanted = denies_of(batch, order, these, now, asking) if needs_denies else []
     if wanted:
         batch.connection.execute(_ADD_DENY, wanted)
-        batch.connection.execute(_TAKE_OVER[kind], these)
+        if order.cause.is_required:
+            batch.connection.execute(_TAKE_OVER[kind], these)
     names_of = sorted(f"tasks/{task_id}/grants/{grant_id}" for grant_id, task_id in stopped)
     batch.connection.execute(_ADD_REVOCATION, _revocation_row(order, now, len(names_of), event_time))
     return Stopped(tuple(names_of), until, bool(wanted))

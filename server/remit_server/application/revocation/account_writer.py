@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Final
 
 from remit_server.application.ports import Clock
+from remit_server.application.revocation.arranging import denied_by
 from remit_server.application.revocation.canaries import Canaries, Watched
 from remit_server.application.revocation.lines import Line
 from remit_server.application.revocation.placing import Room
@@ -244,7 +245,11 @@ class AccountWriter:
             await outbox.denied(self.account, holder, untold, write_time, write_time + self.parts.bound)
             self._told.update(untold)
         if watched is not None:
-            self.parts.canaries.watch(watched, untold, self.parts.bound)
+            # NOTE: only what stands in a policy that has a canary: other lines may have been written a moment ago.
+            seen = denied_by(line for place in watched.sessions for line in rendered.pages[place])
+            now_told = frozenset(untold)
+            vouched = [deny.number for deny in wanted if deny.number in now_told and seen(deny)]
+            self.parts.canaries.watch(watched, vouched, self.parts.bound)
         homeless = [*rendered.left_out, *unsound(wanted)]
         if new := [number for number in homeless if number not in self._homeless]:
             _log.error(
