@@ -13,6 +13,25 @@ from remit_server.domain.audit import ChainIntact
 pytestmark = pytest.mark.timeout(900)
 
 
+def revoked_in_between(ground: Ground) -> int:
+    """Returns how many users were given credentials before a revoke and refused after it."""
+    records = ground.judge.latest.records
+    revokes = {one.body["target_key"]: one.sequence for one in records if one.kind == "grants_revoked"}
+    whose = [(one.kind, one.body["who"]["subject_id"], one.sequence) for one in records if "who" in one.body]
+    given = {user for kind, user, at in whose if kind == "credentials_issued" and at < revokes.get(user, 0)}
+    refused = {user for kind, user, at in whose if kind == "request_refused" and at > revokes.get(user, at)}
+    return len(given & refused)
+
+
+def asked_by_both(ground: Ground) -> int:
+    """Returns how many requests two processes have given credentials for."""
+    given = {(told["request"], told["child"]) for told in ground.judge.trace.of("given")}
+    return len({request_id for request_id, child in given if child == 0 and (request_id, 1) in given})
+
+
+CONTESTED = dict(zip(CROWDS, (revoked_in_between, revoked_in_between, asked_by_both), strict=True))
+
+
 @pytest.mark.parametrize("scripts", CROWDS, ids=" beside ".join)
 def test_whenever_one_of_the_gateways_is_killed_every_promise_holds_and_the_next_one_serves(
     scripts: tuple[str, ...], ground: Ground
@@ -21,4 +40,5 @@ def test_whenever_one_of_the_gateways_is_killed_every_promise_holds_and_the_next
 
     assert ground.found == set()
     assert ground.kills > 1
+    assert CONTESTED[scripts](ground) > 0
     assert isinstance(verify(ground.place), ChainIntact)
