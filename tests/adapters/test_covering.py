@@ -21,7 +21,7 @@ from tests.ledger_values import (
     task_id,
 )
 
-from remit_server.adapters.database.covering import NAMED_AT_MOST
+from remit_server.adapters.database.covering import NAMED_AT_MOST, OTHERS_AT_MOST
 from remit_server.adapters.database.denies import DatabaseDenies
 from remit_server.adapters.database.ledger import DatabaseLedger, open_ledger
 from remit_server.adapters.database.revocations import DatabaseRevocations
@@ -123,6 +123,21 @@ async def test_a_revoke_of_a_revision_reaches_the_sessions_that_its_grants_had_u
     assert state_of(place) == "REVOKING"
     assert all(is_covered(*session, told) for session in sessions)
     assert all(one.required for one in told)
+
+
+async def test_of_very_many_such_grants_those_without_a_deny_of_their_own_are_not_called_refused(
+    ledger: DatabaseLedger, denies: DatabaseDenies, place: Place, clock: SteppingClock
+) -> None:
+    for number in range(1, OTHERS_AT_MOST + 2):
+        await issue(ledger, number)
+        renewed_under(place, NEW, number)
+    await revoke(ledger, Target(TargetKind.REVISION, NEW))
+    told = await denies.wanted(ACCOUNT, clock.now())
+
+    await denies.observed(ACCOUNT, "worker-1", [one.number for one in told], clock.now())
+
+    states = dict(asked(place, "SELECT state, count(*) FROM grants GROUP BY state"))
+    assert (len(told), states) == (OTHERS_AT_MOST + 1, {"REVOKED": OTHERS_AT_MOST, "REVOKING": 1})
 
 
 @pytest.mark.parametrize("target", [ALICE, Target(TargetKind.ACTOR, COPILOT.actor_id)], ids=str)

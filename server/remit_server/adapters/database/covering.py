@@ -11,7 +11,7 @@ from typing import Any, Final, assert_never
 from sqlalchemy import ColumnElement, RowMapping, and_, bindparam, exists, func, or_, select
 
 from remit_server.adapters.database.batch import Batch
-from remit_server.adapters.database.revocation_tables import denies
+from remit_server.adapters.database.revocation_tables import denies, revocations
 from remit_server.adapters.database.tables import grants, issuances
 from remit_server.application.revocation.lines import CLOCK_SLACK
 from remit_server.domain.grant import GrantState
@@ -21,6 +21,7 @@ from remit_server.domain.session_names import revision_part, subject_part
 NEVER: Final = datetime.min.replace(tzinfo=UTC)  # before every time guard
 SHORT: Final = timedelta(seconds=120)  # credentials that end so soon are not worth a deny of their own
 NAMED_AT_MOST: Final = 32  # grants that are denied by name because they are so young; for more the bound is later
+OTHERS_AT_MOST: Final = 64  # grants with sessions of other revisions, by name; the others end by their time guards
 _QUOTES: Final = 3  # characters around a pattern in a list of them
 
 _of_revision = or_(
@@ -92,7 +93,24 @@ _OF_OTHERS_TOO: Final = (
             ),
         ),
     )
-    .order_by(grants.c.grant_id)
+    .order_by(grants.c.expire_time.desc(), grants.c.grant_id)
+    .limit(OTHERS_AT_MOST)
+)
+# Sessions of another revision than the one that was revoked, which no deny of the grant's own name is known to refuse.
+_by_name: Final = denies.alias()
+has_others_out: Final = exists().where(
+    _is_its_issuance,
+    issuances.c.expire_time > bindparam("now"),
+    revocations.c.revocation_id == grants.c.revocation_id,
+    revocations.c.target == TargetKind.REVISION.value,
+    issuances.c.policy_revision != revocations.c.target_key,
+    ~exists()
+    .where(
+        _by_name.c.revocation_id == grants.c.revocation_id,
+        _by_name.c.pattern == grants.c.subject_part + "." + grants.c.task_id + "." + grants.c.grant_id,
+        _by_name.c.effective_time.is_not(None),
+    )
+    .correlate(grants),
 )
 _USED: Final = select(func.coalesce(func.sum(func.length(denies.c.pattern) + _QUOTES), 0)).where(
     denies.c.account == bindparam("account"), denies.c.covers_until > bindparam("now")

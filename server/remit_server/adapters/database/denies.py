@@ -8,6 +8,7 @@ from typing import Final
 from sqlalchemy import Connection, RowMapping, Text, bindparam, delete, func, or_, select, update
 
 from remit_server.adapters.database.batch import Batch
+from remit_server.adapters.database.covering import has_others_out
 from remit_server.adapters.database.holding import hold, is_held
 from remit_server.adapters.database.operations import moves
 from remit_server.adapters.database.revocation_tables import denies
@@ -85,7 +86,7 @@ _REVOKED: Final = (
     .where(
         grants.c.grant_id.in_(
             select(grants.c.grant_id)
-            .where(*_of_revocations, grants.c.state == GrantState.REVOKING.value)
+            .where(*_of_revocations, grants.c.state == GrantState.REVOKING.value, ~has_others_out)
             .limit(AT_ONCE)
         )
     )
