@@ -12,6 +12,7 @@ from tests.ledger_values import (
     COPILOT,
     ISSUER,
     a_grant,
+    a_presented,
     a_task,
     an_authorization,
     an_issuance,
@@ -66,7 +67,8 @@ async def issue(ledger: DatabaseLedger, number: int = 1, *, opened: datetime = N
         ("remit:by", f"{ACTOR}.{revision_part(OLD)}"),
     )
     grant = a_grant(number, number, tags=tags, expire_time=LATER)
-    await ledger.authorize(an_authorization(f"request-{number}", grant=grant, new_task=a_task(number)))
+    seen = a_presented(subject_token_time=max(opened, NOON))
+    await ledger.authorize(an_authorization(f"request-{number}", grant=grant, new_task=a_task(number), presented=seen))
     issuance = replace(an_issuance(number), issue_time=opened, expire_time=LATER)
     await ledger.issue(grant_id(number), issuance, issued_record(number))
 
@@ -245,3 +247,36 @@ async def test_an_agent_that_ends_its_task_takes_no_grant_away_from_the_revoke_t
     await denies.observed(ACCOUNT, "worker-1", [stopped.number], clock.now())
 
     assert (state_of(place, 1), state_of(place, 2)) == ("REVOKED", "REVOKING")
+
+
+async def test_a_repeated_revoke_neither_fills_the_outbox_nor_keeps_its_grants_from_being_revoked(
+    ledger: DatabaseLedger, denies: DatabaseDenies, place: Place, clock: SteppingClock
+) -> None:
+    await issue(ledger)
+    await revoke(ledger, ALICE)
+    (first,) = await denies.wanted(ACCOUNT, clock.now())
+    for number in range(3):
+        clock.advance(seconds=1)
+        await revoke(ledger, ALICE, revocation_id=f"{number:026}")
+
+    told = await denies.wanted(ACCOUNT, clock.now())
+    await denies.observed(ACCOUNT, "worker-1", [first.number], clock.now())
+
+    assert told == [first]
+    assert state_of(place) == "REVOKED"
+
+
+async def test_a_repeated_revoke_reaches_what_was_stopped_since_by_less(
+    ledger: DatabaseLedger, denies: DatabaseDenies, clock: SteppingClock
+) -> None:
+    await issue(ledger)
+    await revoke(ledger, ALICE)
+    clock.advance(minutes=1)
+    await issue(ledger, 2, opened=clock.now())
+    clock.advance(minutes=18, seconds=30)
+    await ledger.end_task(task_id(2), COPILOT, clock.now())
+
+    await revoke(ledger, ALICE, revocation_id="s" * 26)
+
+    told = list(await denies.wanted(ACCOUNT, clock.now()))
+    assert is_covered(tag(2), f"{ACTOR}.{revision_part(OLD)}", NOON + timedelta(minutes=1), told)

@@ -12,7 +12,7 @@ from sqlalchemy import ColumnElement, RowMapping, and_, bindparam, exists, func,
 
 from remit_server.adapters.database.batch import Batch
 from remit_server.adapters.database.revocation_tables import denies, revocations
-from remit_server.adapters.database.tables import grants, issuances
+from remit_server.adapters.database.tables import UtcTime, grants, issuances
 from remit_server.application.revocation.lines import CLOCK_SLACK
 from remit_server.domain.grant import GrantState
 from remit_server.domain.revocation import DENY_ROOM, DenyTag, RevokeOrder, Target, TargetKind, opened_before
@@ -60,6 +60,7 @@ _OUT: Final = {
         grants.c.subject_part,
         func.min(grants.c.task_id).label("task_id"),
         func.max(grants.c.expire_time).label("until"),
+        func.max(func.coalesce(grants.c.revoke_time, bindparam("now", type_=UtcTime()))).label("stopped"),
     )
     .where(matches, is_out)
     .group_by(grants.c.account, grants.c.actor_part, grants.c.subject_part)
@@ -117,6 +118,20 @@ _USED: Final = select(func.coalesce(func.sum(func.length(denies.c.pattern) + _QU
 )
 
 
+# The same was asked for since the last of these grants was stopped: a repeat tells AWS nothing new.
+_ASKED_FOR: Final = (
+    select(denies.c.number)
+    .where(
+        denies.c.account == bindparam("account"),
+        denies.c.pattern == bindparam("pattern"),
+        denies.c.required.is_(True),
+        denies.c.covers_until >= bindparam("until"),
+        denies.c.revoke_time >= bindparam("stopped"),
+    )
+    .limit(1)
+)
+
+
 def unsettled(batch: Batch, kind: TargetKind, these: dict[str, Any]) -> Sequence[RowMapping]:
     """Returns the live grants of a target for which STS may have made what no issuance tells of yet."""
     return batch.connection.execute(_UNSETTLED[kind], these).mappings().all()
@@ -154,10 +169,11 @@ def _by_pattern(
     batch: Batch, order: RevokeOrder, these: dict[str, Any], now: datetime, bound: datetime
 ) -> list[dict[str, Any]]:
     """Returns the deny of the target's own pattern, for each account where its credentials may still work."""
-    required, found = order.cause.is_required, dict[tuple[str, str, str], datetime]()
-    for account, actor, subject, task_id, until in batch.connection.execute(_OUT[order.target.kind], these).all():
+    required, found = order.cause.is_required, dict[tuple[str, str, str], tuple[datetime, datetime]]()
+    for account, actor, subject, task_id, *times in batch.connection.execute(_OUT[order.target.kind], these).all():
         place = (account, *_pattern(order.target, actor, subject, task_id))
-        found[place] = max(until, found.get(place, until))
+        earlier = found.get(place, tuple(times))
+        found[place] = (max(times[0], earlier[0]), max(times[1], earlier[1]))
     is_lasting = order.target.kind in {TargetKind.GRANT, TargetKind.TASK}  # it never issues again
     return [
         _deny(
@@ -170,9 +186,16 @@ def _by_pattern(
             required=required,
             bound=None if is_lasting else bound,
         )
-        for (account, pattern, subject), until in sorted(found.items())
-        if required or (until - now > SHORT and _has_room(batch, account, now))
+        for (account, pattern, subject), (until, stopped) in sorted(found.items())
+        if (required and not _was_asked_for(batch, account, pattern, until=until, stopped=stopped))
+        or (not required and until - now > SHORT and _has_room(batch, account, now))
     ]
+
+
+def _was_asked_for(batch: Batch, account: str, pattern: str, *, until: datetime, stopped: datetime) -> bool:
+    """Says whether a deny in the outbox covers the same sessions already, and has to be written as well."""
+    these = {"account": account, "pattern": pattern, "until": until, "stopped": stopped}
+    return batch.connection.execute(_ASKED_FOR, these).first() is not None
 
 
 def _pattern(target: Target, actor: str, subject: str, task_id: str) -> tuple[str, str]:

@@ -56,6 +56,7 @@ _TAKE_OVER = {
     .where(
         matches,
         is_out,
+        grants.c.account.in_(bindparam("accounts", expanding=True)),
         grants.c.effective_time.is_(None),
         grants.c.revocation_id.is_distinct_from(bindparam("this_revocation")),
     )
@@ -120,10 +121,13 @@ def stop(
     if wanted:
         batch.connection.execute(_ADD_DENY, wanted)
         if order.cause.is_required:
-            batch.connection.execute(_TAKE_OVER[kind], these)
+            accounts = sorted({deny["account"] for deny in wanted})
+            batch.connection.execute(_TAKE_OVER[kind], {**these, "accounts": accounts})
     names_of = sorted(f"tasks/{task_id}/grants/{grant_id}" for grant_id, task_id in stopped)
     batch.connection.execute(_ADD_REVOCATION, _revocation_row(order, now, len(names_of), event_time))
-    return Stopped(tuple(names_of), until, bool(wanted))
+    # A repeat needs no deny of its own: an earlier one tells AWS the same.
+    is_told = bool(wanted) or (denying and order.cause.is_required and until is not None)
+    return Stopped(tuple(names_of), until, is_told)
 
 
 def stop_one(batch: Batch, grant_id: str, cause: RevokeCause, *, now: datetime, denying: bool) -> Stopped:
