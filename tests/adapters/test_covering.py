@@ -68,7 +68,8 @@ async def issue(ledger: DatabaseLedger, number: int = 1, *, opened: datetime = N
     )
     grant = a_grant(number, number, tags=tags, expire_time=LATER)
     seen = a_presented(subject_token_time=max(opened, NOON))
-    await ledger.authorize(an_authorization(f"request-{number}", grant=grant, new_task=a_task(number), presented=seen))
+    asked_for = an_authorization(f"request-{number}", grant=grant, new_task=a_task(number))
+    await ledger.authorize(replace(asked_for, presented=seen))
     issuance = replace(an_issuance(number), issue_time=opened, expire_time=LATER)
     await ledger.issue(grant_id(number), issuance, issued_record(number))
 
