@@ -96,10 +96,20 @@ def test_a_revoke_that_matches_nothing_says_so(bob: Operator) -> None:
     nothing = bob.run("revoke", "--actor", "sandbox:nobody", "--why", "tidy up", "--yes")
     missing = bob.run("revoke", f"tasks/{'a' * 26}/grants/{'b' * 26}", "--why", "tidy up", "--yes")
 
-    assert nothing.exit_code == 0
-    assert "No live grant matched" in nothing.stdout
+    assert nothing.exit_code == 1
+    assert "No live grant matched" in nothing.stderr
     assert missing.exit_code == 1
     assert "NOT_FOUND: there is no such grant among those that you may see" in missing.stderr
+
+
+def test_a_name_that_nobody_can_have_is_neither_revoked_nor_blocked(bob: Operator, sandbox: Sandbox) -> None:
+    agent = bob.run("revoke", "--actor", "copilot", "--block", "--why", "stolen", "--yes")
+    issuer = bob.run("revoke", "--user", "alice", "--issuer", "https://nope", "--block", "--why", "stolen", "--yes")
+
+    assert (agent.exit_code, issuer.exit_code) == (1, 1)
+    assert "did you mean spiffe://remit.sandbox/agent/copilot?" in agent.stderr
+    assert f"no [[issuers]] entry has it; there are {sandbox.issuer.url}" in issuer.stderr
+    assert "Nobody is blocked." in bob.run("blocks").stderr
 
 
 def test_a_block_stands_until_it_is_lifted(bob: Operator, sandbox: Sandbox) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import grpc
-from tests.operator_world import OperatorWorld, operator_world
+from tests.operator_world import ISSUER, OperatorWorld, operator_world
 from tests.transport.gateway_server import served
 
 from remit.v1.audit_service_pb2_grpc import AuditServiceStub
@@ -18,6 +18,7 @@ from remit_server.adapters.database import audit_log
 from remit_server.adapters.database.grant_shelf import DatabaseGrants
 from remit_server.adapters.database.own_reader import OwnReader, own_reader
 from remit_server.adapters.database.trail import DatabaseTrail
+from remit_server.application.oversight.known_names import KnownNames
 from remit_server.application.oversight.see_audit import SeeAudit
 from remit_server.application.oversight.see_grants import SeeGrants
 from remit_server.bootstrap.oversight import operator_revokes
@@ -29,6 +30,10 @@ if TYPE_CHECKING:
     from remit.v1.audit_service_pb2_grpc import AuditServiceAsyncStub
     from remit.v1.credential_service_pb2_grpc import CredentialServiceAsyncStub
     from remit.v1.grant_service_pb2_grpc import GrantServiceAsyncStub
+
+KNOWN = KnownNames(
+    frozenset({ISSUER}), frozenset({"corp"}), frozenset({"acme.example"}), {"copilot": "spiffe://acme.example/copilot"}
+)
 
 
 @dataclass(frozen=True)
@@ -64,7 +69,7 @@ async def overseen(
         grants = GrantService(
             world.admission("GrantService"),
             SeeGrants(authorize, shelf, trail),
-            operator_revokes(authorize, world.inner.ledger, lambda: None),
+            operator_revokes(authorize, world.inner.ledger, lambda: None, KNOWN),
         )
         audit = AuditService(world.admission("AuditService"), see_audit)
         async with served(world.inner, folder, also=[grants.offered, audit.offered], stream_age=stream_age) as running:

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import re
 import threading
 from collections.abc import AsyncIterator, Awaitable
 from datetime import UTC, datetime, timedelta
@@ -19,10 +20,11 @@ from remit.v1 import audit_service_pb2 as audit
 from remit.v1 import grant_service_pb2 as grants
 from remit.v1 import types_pb2
 from remit.v1.credential_service_pb2 import EndTaskRequest
+from remit_server.application.oversight.known_names import KnownNames
 from remit_server.application.oversight.paging import list_digest, token_of
 from remit_server.application.oversight.ports import Place
 from remit_server.domain.audit import ChainIntact
-from remit_server.domain.errors import Reason
+from remit_server.domain.errors import FieldViolation, Reason
 from remit_server.domain.grant import Grant
 from remit_server.domain.secret import Secret
 from remit_server.transport.grpc.operator_calls import watch_events
@@ -302,11 +304,68 @@ async def test_a_revoke_that_is_not_exactly_one_thing_is_refused(
     }
 
 
-@pytest.mark.parametrize("wild", ["*", "corp:*", "%", "corp:copilo_", "corp:copilot' OR '1'='1"])
+@pytest.mark.parametrize("wild", ["corp:*", "corp:copilo_", "corp:copilot' OR '1'='1"])
 async def test_wildcards_revoke_nobody(house: Overseen, wild: str) -> None:
     await issued(house)
 
     assert (await revoked(house, "olga", actor=wild)).grant_count == 0
+
+
+@pytest.mark.parametrize(
+    ("target", "told"),
+    [
+        ({"actor": "copilot"}, "target.actor: .*did you mean spiffe://acme.example/copilot"),
+        ({"actor": "spiffe://acne.example/copilot"}, "target.actor: no agent can have this name: .*acme.example/"),
+        ({"actor": "spiffe://acme.example"}, "target.actor: "),
+        ({"actor": "corp:"}, "target.actor: "),
+        ({"actor": "other:copilot"}, "target.actor: .*corp:"),
+        ({"actor": "*"}, "target.actor: "),
+        ({"actor": "%"}, "target.actor: "),
+        (
+            {"subject": types_pb2.Subject(issuer="https://nope", id="alice")},
+            f"target.subject.issuer: no .* entry has it; there are {ISSUER}",
+        ),
+    ],
+)
+@pytest.mark.parametrize("block", [False, True])
+async def test_a_revoke_of_a_name_that_nobody_can_have_is_refused(
+    house: Overseen, target: dict[str, Any], told: str, block: bool
+) -> None:
+    await issued(house)
+
+    code, reason, message = await refused(revoked(house, "olga", block=block, **target))
+
+    assert (code, reason) == (grpc.StatusCode.INVALID_ARGUMENT, "INVALID_REQUEST")
+    assert re.match(told, message)
+    assert (await calls(house))[-1][2:] == (False, "INVALID_REQUEST")
+    assert not (await house.grants.ListBlocks(grants.ListBlocksRequest(), metadata=as_operator("olga"))).blocks
+
+
+@pytest.mark.parametrize(
+    "target",
+    [
+        {"actor": "spiffe://acme.example/copilot"},
+        {"actor": "spiffe://acme.example/new"},
+        {"actor": "corp:new"},
+        {"subject": types_pb2.Subject(issuer=ISSUER, id="not-seen-yet")},
+        {"subject": types_pb2.Subject(issuer="spiffe://acme.example", id="spiffe://acme.example/new")},
+    ],
+)
+async def test_a_name_that_somebody_may_have_is_blocked_in_advance(house: Overseen, target: dict[str, Any]) -> None:
+    await revoked(house, "olga", block=True, **target)
+
+    (block,) = (await house.grants.ListBlocks(grants.ListBlocksRequest(), metadata=as_operator("olga"))).blocks
+    assert block.target == grants.RevokeTarget(**target)
+
+
+async def test_what_was_issued_before_its_agent_left_the_configuration_is_revoked(
+    house: Overseen, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await issued(house)
+    monkeypatch.setattr(KnownNames, "mistake", lambda *_: FieldViolation("target.actor", "is of no configured agent"))
+
+    assert (await revoked(house, "olga", actor="corp:copilot")).grant_count == 1
+    assert (await refused(revoked(house, "olga", actor="corp:copilo")))[1] == "INVALID_REQUEST"
 
 
 async def test_blocks_are_listed_and_lifted_by_who_sees_everything(house: Overseen) -> None:

@@ -19,6 +19,7 @@ from remit_server.adapters.system_clock import SystemClock, system_entropy
 from remit_server.application.admission import Budget, Places, Rejections
 from remit_server.application.oversight.admitting import OperatorAdmission
 from remit_server.application.oversight.authorizing import Authorize
+from remit_server.application.oversight.known_names import KnownNames
 from remit_server.application.oversight.ports import AdminPolicy
 from remit_server.application.oversight.revoke import OperatorRevokes
 from remit_server.application.oversight.see_audit import SeeAudit
@@ -75,7 +76,23 @@ class Oversight:
         return door
 
 
-def operator_revokes(authorize: Authorize, ledger: DatabaseLedger, wake: Callable[[], None]) -> OperatorRevokes:
+def known_names(settings: Settings) -> KnownNames:
+    """Returns whom tokens and certificates can name that this configuration takes."""
+    aliases = {item.issuer: item.alias for item in settings.issuers}
+    naming = (one for one in settings.issuers if one.actors or one.carries_actor or one.operator_audience)
+    return KnownNames(
+        issuers=frozenset(aliases),
+        actor_aliases=frozenset(one.alias for one in naming),
+        trust_domains=settings.spiffe_trust_domains,
+        agents={
+            one.agent: one.spiffe_id or f"{aliases.get(one.issuer or '')}:{one.subject}" for one in settings.agents
+        },
+    )
+
+
+def operator_revokes(
+    authorize: Authorize, ledger: DatabaseLedger, wake: Callable[[], None], known: KnownNames
+) -> OperatorRevokes:
     """Returns what operators revoke by.
 
     NOTE: it reads on the ledger's own connections: no list that somebody asks for, however slow, keeps a revoke
@@ -83,7 +100,7 @@ def operator_revokes(authorize: Authorize, ledger: DatabaseLedger, wake: Callabl
     """
     revocations = DatabaseRevocations(ledger.store)
     revoke = RevokeGrants(revocations, system_entropy, wake)
-    return OperatorRevokes(authorize, DatabaseGrants(ledger.store), revoke, revocations)
+    return OperatorRevokes(authorize, DatabaseGrants(ledger.store), revoke, revocations, known)
 
 
 async def oversee(
@@ -105,7 +122,7 @@ async def oversee(
     grants = GrantService(
         admit=door("GrantService", frozenset({"WatchGrants"})),
         see=SeeGrants(authorize, shelf, trail),
-        revokes=operator_revokes(authorize, oversight.ledger, wake),
+        revokes=operator_revokes(authorize, oversight.ledger, wake, known_names(oversight.settings)),
     )
     audit = AuditService(admit=door("AuditService", frozenset({"WatchEvents"})), see=SeeAudit(authorize, trail))
     return (grants.offered, audit.offered)

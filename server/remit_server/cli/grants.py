@@ -109,7 +109,10 @@ def revoke_grants(
     timeout: Annotated[int, typer.Option("--timeout", min=1, help="How long to wait, in seconds.")] = 900,
     as_json: AsJson = False,
 ) -> None:
-    """Ends grants: by name, or of a task, user, agent or policy revision. From then on no new credentials anywhere."""
+    """Ends grants: by name, or of a task, user, agent or policy revision. From then on no new credentials anywhere.
+
+    It ends with 1 when no live grant matched and nothing was blocked either.
+    """
     from remit_server.transport.grpc import operator_calls as calls
 
     if bool(user) != bool(issuer):
@@ -119,11 +122,13 @@ def revoke_grants(
     if not yes:
         _confirm(client, aim, block=block)
     revoked = calls.revoke(client, aim, block=block, why=why)
+    in_vain = not revoked.grant_count and not block
     if as_json:
         typer.echo(calls.as_json(revoked))
-    else:
-        for line in told_revoke(revoked):
-            typer.echo(line)
+    for line in told_revoke(revoked) if in_vain or not as_json else ():
+        typer.echo(line, err=in_vain)
+    if in_vain:
+        raise typer.Exit(WRONG)
     if wait and revoked.grant_count:
         _wait(client, revoked, timeout, as_json=as_json)
 

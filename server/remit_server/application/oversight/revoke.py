@@ -6,12 +6,15 @@ from datetime import datetime
 from typing import Final
 
 from remit_server.application.oversight.authorizing import Authorize
+from remit_server.application.oversight.known_names import KnownNames
 from remit_server.application.oversight.paging import Page, list_digest, paged, place_of, size_of
 from remit_server.application.oversight.ports import GrantShelf, Place
 from remit_server.application.oversight.see_grants import not_found
 from remit_server.application.revocation.revoke_grants import Revocations, RevokeGrants
-from remit_server.domain.administration import Visibility
-from remit_server.domain.errors import Denied, Reason
+from remit_server.domain.administration import EVERYTHING, Visibility
+from remit_server.domain.errors import Denied, InvalidRequest, Reason
+from remit_server.domain.grant_filter.terms import AllOf, Comparison, Filter
+from remit_server.domain.grant_filter.terms import Operator as Sign
 from remit_server.domain.operator import Operator
 from remit_server.domain.revocation import Block, RevokeCause, Revoked, Target, TargetKind
 
@@ -54,12 +57,14 @@ class OperatorRevokes:
     shelf: GrantShelf
     revoke: RevokeGrants
     revocations: Revocations
+    known: KnownNames
 
     async def __call__(self, request: RevokeRequest) -> Revoked:
         """Returns once it is recorded: from then on no new credentials anywhere.
 
         Raises Denied(NOT_FOUND) for a grant or task that is not there or not the caller's to see, and
-        Denied(NOT_AUTHORIZED) for a revoke that reaches beyond what the caller sees.
+        Denied(NOT_AUTHORIZED) for a revoke that reaches beyond what the caller sees, and InvalidRequest for a name
+        that nobody can have.
         """
         target = request.target
         about = f"{target}{', blocked' if request.block else ''}: {request.why}"
@@ -88,8 +93,21 @@ class OperatorRevokes:
                     raise _beyond("only who sees everything may revoke by agent or by policy revision")
                 case _:
                     pass
+            await self._check_name(request.target)
 
         return check
+
+    async def _check_name(self, target: Target) -> None:
+        """Raises InvalidRequest for a name that nobody can have; a grant of before the configuration changed counts."""
+        mistake = self.known.mistake(target)
+        if mistake is None:
+            return
+        wanted: Filter = Comparison("actor", Sign.EQUAL, target.key)
+        if target.kind is TargetKind.SUBJECT:
+            issuer = Comparison("subject.issuer", Sign.EQUAL, target.issuer)
+            wanted = AllOf((Comparison("subject.id", Sign.EQUAL, target.key), issuer))
+        if not await self.shelf.page(wanted, EVERYTHING, at_most=1):
+            raise InvalidRequest([mistake])
 
     async def _check_grant(self, request: RevokeRequest, visibility: Visibility) -> None:
         """Raises Denied(NOT_FOUND) unless the caller sees the grant, under the name it was called by."""
