@@ -3,16 +3,26 @@
 import shlex
 import shutil
 import sys
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from types import MappingProxyType
 
 from rich.console import Console
 from rich.markup import escape
 
 from remit_sandbox.issuer import OPERATORS
+from remit_sandbox.people import PEOPLE
 from remit_sandbox.private_files import write_private
 from remit_sandbox.sandbox import Sandbox
 
 LAST_LINE = "Ctrl-C ends everything."
+_ROLES: Mapping[str, str] = MappingProxyType(
+    {
+        "alice": "the copilot works for her",
+        "bob": "sees and ends what agents hold, approves, reviews",
+        "mallory": "agents get nothing for mallory",
+    }
+)
 _SCRIPT = '''"""Asks the sandbox for credentials to read s3://reports/2026/q3/ for alice; prints them for a shell."""
 
 import sys
@@ -58,6 +68,24 @@ except remit.RemitError as error:
     sys.exit(str(error))
 '''
 
+_RESCUE = '''"""Corrects a published report for alice in an emergency, at once; prints the name of the review."""
+
+import sys
+
+import remit
+
+gateway = remit.Gateway({address!r}, ca_file={ca!r}, certificate_file={certificate!r}, key_file={key!r})
+report = remit.Permission(["s3:PutObject"], ["arn:aws:s3:::reports/2026/q3/published.md"])
+emergency = {{"emergency": "declared"}}
+try:
+    with gateway.task("correct Q3", subject_token=sys.argv[1], allow=[report], labels=emergency) as task:
+        s3 = task.boto3_session().client("s3", endpoint_url={endpoint!r})
+        s3.put_object(Bucket="reports", Key="2026/q3/published.md", Body=b"# Q3, corrected")
+        print(task.grant.approval)
+except remit.RemitError as error:
+    sys.exit(str(error))
+'''
+
 
 def write_script(sandbox: Sandbox, name: str = "credentials.py", script: str = _SCRIPT) -> Path:
     """Writes a small script that the guide uses and returns its path."""
@@ -81,38 +109,47 @@ def token_command(sandbox: Sandbox) -> str:
     )
 
 
-def operator_token_command(sandbox: Sandbox) -> str:
-    """Returns the line that signs bob, of the security team, in to the gateway's security side."""
+def operator_command(sandbox: Sandbox) -> str:
+    """Returns the line that signs bob in to the gateway's security side, and says where that is."""
+    authority = _quoted(sandbox.authority.bundle_path)
     return (
-        f"export REMIT_OPERATOR_TOKEN=$(curl -sSf --cacert {_quoted(sandbox.authority.bundle_path)} "
+        f"export REMIT_GATEWAY={sandbox.bearer} REMIT_CA_FILE={authority} "
+        f"REMIT_OPERATOR_TOKEN=$(curl -sSf --cacert {authority} "
         f"-u sandbox:{sandbox.issuer.password} -H 'Accept: text/plain' -d user=bob -d client_id={OPERATORS} "
         f"{sandbox.issuer.url}/token)"
     )
 
 
-def approval_commands(sandbox: Sandbox, python: str) -> list[str]:
+def approval_commands(sandbox: Sandbox, python: str, server: str) -> list[str]:
     """Returns the lines by which an agent asks to publish, bob approves exactly that, and the agent does it."""
     script = _quoted(write_script(sandbox, "publish.py", _PUBLISHING))
-    approvals = f"{python} -m remit_server approvals"
-    connection = f"--gateway {sandbox.bearer} --ca-file {_quoted(sandbox.authority.bundle_path)}"
     return [
         f'set -- $({python} {script} "$TOKEN")   # what waits, its digest, and how to come back for it',
-        operator_token_command(sandbox),
-        f'{approvals} show "$1" {connection}',
-        f'{approvals} approve "$1" --digest "$2" --comment \'trying it out\' {connection}',
+        operator_command(sandbox),
+        f'{server} approvals show "$1"',
+        f'{server} approvals approve "$1" --digest "$2" --comment \'trying it out\'',
         f'{python} {script} "$TOKEN" "$3"',
     ]
 
 
-def operator_commands(sandbox: Sandbox, python: str) -> list[str]:
-    """Returns the lines by which bob, of the security team, sees what agents hold for alice, and ends it."""
-    connection = f"--gateway {sandbox.bearer} --ca-file {_quoted(sandbox.authority.bundle_path)}"
-    grants = f"{python} -m remit_server grants"
-    whose = f"--user alice --issuer {sandbox.issuer.url}"
+def break_glass_commands(sandbox: Sandbox, python: str, server: str) -> list[str]:
+    """Returns the lines by which an agent acts at once in an emergency, and bob reviews it afterwards."""
+    script = _quoted(write_script(sandbox, "rescue.py", _RESCUE))
     return [
-        operator_token_command(sandbox),
-        f"{grants} list {connection}",
-        f"{grants} revoke {connection} {whose} --why 'trying it out' --yes",
+        f'REVIEW=$({python} {script} "$TOKEN")   # done at once, and now waiting for a review',
+        operator_command(sandbox),
+        f"{server} approvals list",
+        f"echo y | {server} approvals approve \"$REVIEW\" --comment 'it was one'   # a deny would revoke the grant",
+    ]
+
+
+def operator_commands(sandbox: Sandbox, server: str) -> list[str]:
+    """Returns the lines by which bob, of the security team, sees what agents hold for alice, and ends it."""
+    return [
+        operator_command(sandbox),
+        f"{server} grants list",
+        f"{server} grants revoke --user alice --issuer {sandbox.issuer.url} --why 'trying it out' --yes",
+        f"sleep 1; {token_command(sandbox)}   # alice signs in again: tokens from before are refused",
     ]
 
 
@@ -136,9 +173,33 @@ def buf_curl_command(sandbox: Sandbox) -> str:
 
 def print_guide(console: Console, sandbox: Sandbox) -> None:
     """Prints the guide; the lines are never wrapped, so that they can be pasted."""
-    python, script = _quoted(sys.executable), _quoted(write_script(sandbox))
-    audit, database = f"{python} -m remit_server audit", f"--database {_quoted(sandbox.database)}"
-    chapters = (
+    console.rule("[bold]The sandbox is running", align="left")
+    for label, text in _introduced(sandbox):
+        console.print(f"{label:<9}{escape(text)}", soft_wrap=True)
+    console.print("\nLines for another terminal:")
+    for title, lines in _chapters(sandbox):
+        console.print(f"\n[bold]{escape(title)}")
+        for line in lines:
+            console.out(f"  {line}", highlight=False)
+    console.print(f"\n{LAST_LINE}")
+
+
+def _introduced(sandbox: Sandbox) -> Iterator[tuple[str, str]]:
+    """Yields what is running and who is there."""
+    yield "gateway", f"{sandbox.mtls} (mTLS), {sandbox.bearer} (bearer)"
+    yield "issuer", sandbox.issuer.url
+    yield "AWS", f"{sandbox.aws.endpoint_url} (ministack)"
+    yield "files", f"{sandbox.folder} (remit.toml, keys, logs, the ledger)"
+    for label, person in zip(("people", "", ""), PEOPLE, strict=True):
+        yield label, f"{person.subject} ({', '.join(person.groups)}): {_ROLES[person.subject]}"
+    yield "", "Nobody is an administrator: remit.toml has no [administrators]. What bob may do, the policy says."
+
+
+def _chapters(sandbox: Sandbox) -> tuple[tuple[str, list[str]], ...]:
+    """Returns the lines to paste, below their titles."""
+    python, server, script = _quoted(sys.executable), _server(), _quoted(write_script(sandbox))
+    database = f"--database {_quoted(sandbox.database)}"
+    return (
         ("1. sign alice in to the copilot (her token stays in this shell)", [token_command(sandbox)]),
         (
             "2. credentials for one task, in the environment that the aws CLI and boto3 read",
@@ -149,24 +210,30 @@ def print_guide(console: Console, sandbox: Sandbox) -> None:
             ],
         ),
         ("3. what would be issued, by buf curl", [buf_curl_command(sandbox)]),
-        ("4. what happened", [f"{audit} list {database}", f"{audit} verify {database}"]),
-        ("5. what agents hold, and ending it, as bob of the security team", operator_commands(sandbox, python)),
-        ("6. what a person has to approve, as alice's copilot and as bob", approval_commands(sandbox, python)),
+        (
+            "4. what happened, and whose key that is",
+            [
+                f"{server} audit list {database}",
+                f'{server} audit explain "$AWS_ACCESS_KEY_ID" {database}',
+                f"{server} audit verify {database}",
+            ],
+        ),
+        (
+            "5. what agents hold, and ending all that they hold for alice, as bob of the security team",
+            operator_commands(sandbox, server),
+        ),
+        ("6. what a person has to approve, as alice's copilot and as bob", approval_commands(sandbox, python, server)),
+        ("7. break-glass: done at once, reviewed by bob afterwards", break_glass_commands(sandbox, python, server)),
     )
-    console.rule("[bold]The sandbox is running", align="left")
-    for label, text in (
-        ("gateway", f"{sandbox.mtls} (mTLS), {sandbox.bearer} (bearer)"),
-        ("issuer", sandbox.issuer.url),
-        ("AWS", f"{sandbox.aws.endpoint_url} (ministack)"),
-        ("files", f"{sandbox.folder} (remit.toml, keys, logs, the ledger)"),
-    ):
-        console.print(f"{label:<9}{escape(text)}", soft_wrap=True)
-    console.print("\nLines for another terminal:")
-    for title, lines in chapters:
-        console.print(f"\n[bold]{escape(title)}")
-        for line in lines:
-            console.out(f"  {line}", highlight=False)
-    console.print(f"\n{LAST_LINE}")
+
+
+def _server() -> str:
+    """Returns how the gateway's program is called: by its name where that is this very program, else by its path."""
+    program = Path(sys.executable).with_name("remit-server")
+    if not program.exists():
+        return f"{_quoted(sys.executable)} -m remit_server"
+    found = shutil.which("remit-server")
+    return "remit-server" if found and Path(found).samefile(program) else _quoted(program)
 
 
 def _quoted(value: object) -> str:

@@ -119,11 +119,12 @@ def test_the_preview_line_shows_what_would_be_issued(guide: Guide) -> None:
     assert "arn:aws:s3:::reports/2026/q3/*" in done.stdout
 
 
-def test_the_audit_lines_list_and_verify_what_happened(guide: Guide) -> None:
-    done = guide.pasted(*guide.lines(1), *guide.lines(3), *guide.lines(4))
+def test_the_audit_lines_list_explain_and_verify_what_happened(guide: Guide) -> None:
+    done = guide.pasted("set -e", *guide.lines(1), *guide.lines(2)[:1], *guide.lines(3), *guide.lines(4))
 
     assert done.returncode == 0, done.stderr
     assert "preview_decided" in done.stdout
+    assert "for          alice of " in done.stdout
     assert "The chain is intact" in done.stdout
 
 
@@ -133,6 +134,21 @@ def test_an_agent_does_what_bob_has_approved(guide: Guide) -> None:
     assert done.returncode == 0, done.stderr
     assert "s3:PutObject" in done.stdout
     assert "is APPROVED." in done.stdout
+    assert "published, as approved by approvals/" in done.stdout
+
+
+def test_an_agent_acts_at_once_in_an_emergency_and_bob_reviews_it(guide: Guide) -> None:
+    done = guide.pasted("set -e", *guide.lines(1), *guide.lines(7))
+
+    assert done.returncode == 0, done.stderr
+    assert "s3:PutObject" in done.stdout
+    assert "is APPROVED." in done.stdout
+
+
+def test_alice_who_was_revoked_signs_in_again_and_goes_on(guide: Guide) -> None:
+    done = guide.pasted("set -e", *guide.lines(1), *guide.lines(5), *guide.lines(6))
+
+    assert done.returncode == 0, done.stderr
     assert "published, as approved by approvals/" in done.stdout
 
 
