@@ -72,8 +72,9 @@ def test_the_apis_in_the_table_can_be_configured(folder: ConfigurationFolder) ->
 async def test_the_webhook_on_the_page_is_taken(folder: ConfigurationFolder) -> None:
     (block,) = (one for one in BLOCKS if "[[webhooks]]" in one)
     (hook,) = loaded(folder, block).webhooks
+    posted = UnverifiedWebhook(*as_posted(folder))
 
-    event = await WebhookVerifier(hook, EventHandClock(datetime.now(UTC)))(UnverifiedWebhook(*as_posted(folder)))
+    event = await WebhookVerifier(hook, EventHandClock(datetime.now(UTC)))(posted)
 
     assert (event.kind, event.subject_id) == (SecurityEventKind.ACCOUNT_DISABLED, "alice")
 
