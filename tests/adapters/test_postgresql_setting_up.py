@@ -228,6 +228,24 @@ async def test_a_gateway_works_under_a_role_that_may_change_no_record_and_make_n
     assert isinstance(verdict, ChainIntact)
     assert inputs is not None
     assert inputs.kept == 2
+    explained = CliRunner().invoke(audit.app, ["explain", task_id(1), "--database", postgresql.url(owned, "auditor")])
+    assert explained.exit_code == 0, explained.output
+    assert f"Grant tasks/{task_id(1)}" in explained.stdout
+
+
+def test_a_role_that_may_not_read_is_told_so_and_what_gives_it_the_right(
+    postgresql: PostgresqlServer, owned: str
+) -> None:
+    postgresql.asked("REVOKE SELECT ON issuances, audit_events FROM auditor", owned, "owner")
+    url = postgresql.url(owned, "auditor")
+
+    explained = CliRunner().invoke(audit.app, ["explain", "ASIAEXAMPLEEXAMPLE00", "--database", url])
+    listed = CliRunner().invoke(audit.app, ["list", "--database", url])
+
+    assert (explained.exit_code, listed.exit_code) == (2, 2)
+    assert "may not read it: permission denied for table issuances" in explained.stderr
+    assert "permission denied for table audit_events" in listed.stderr
+    assert all("database grants ROLE --reader" in one.stderr for one in (explained, listed))
 
 
 @pytest.mark.parametrize(
@@ -244,7 +262,8 @@ async def test_a_gateway_works_under_a_role_that_may_change_no_record_and_make_n
         ("gateway", "UPDATE issuances SET access_key_id = ''"),
         ("gateway", "CREATE TABLE mine (id INTEGER)"),
         ("gateway", "DROP TABLE audit_events"),
-        ("auditor", "SELECT * FROM grants"),
+        ("auditor", "SELECT * FROM single_use_tokens"),
+        ("auditor", "UPDATE grants SET state = ''"),
         ("auditor", "INSERT INTO audit_inputs (digest, text) VALUES ('', '')"),
     ],
 )
@@ -284,6 +303,10 @@ def test_the_command_migrates_and_says_what_is_wrong(postgresql: PostgresqlServe
     done = CliRunner().invoke(app, ["migrate", "--database", postgresql.url(name)])
     failed = CliRunner().invoke(app, ["migrate", "--database", f"postgresql:///x?host={tmp_path}"])
 
-    assert (done.exit_code, failed.exit_code) == (0, 2)
+    again = CliRunner().invoke(app, ["migrate", "--database", postgresql.url(name)])
+
+    assert (done.exit_code, failed.exit_code, again.exit_code) == (0, 2, 0)
+    assert done.stdout.startswith("The tables were created")
+    assert again.stdout.startswith("Nothing was to do")
     assert asked(postgresql.url(name), "SELECT count(*) FROM audit_head") == [(1,)]
     assert "cannot be opened" in failed.stderr

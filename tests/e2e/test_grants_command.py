@@ -84,7 +84,7 @@ def test_a_revoke_is_asked_about_with_the_number_of_grants(bob: Operator, task: 
     yes = bob.run("revoke", "--task", task.grant.task_id, "--why", "stolen laptop", answer="y\n")
 
     assert no.exit_code == 1
-    assert "End 1 live grants?" in no.output
+    assert "End 1 live grant?" in no.output
     assert "Nothing was ended." in no.output
     assert yes.exit_code == 0, yes.output
     assert "1 grant is ended" in yes.output
@@ -132,6 +132,14 @@ def test_a_filter_that_cannot_be_read_names_the_place(bob: Operator) -> None:
     assert wrong.exit_code == 1
     assert "INVALID_REQUEST: filter: character 9: expected a state of" in wrong.stderr
     assert "what to do: correct what is named" in wrong.stderr
+
+
+def test_a_state_that_there_is_not_is_told_with_those_there_are(bob: Operator) -> None:
+    wrong = bob.run("list", "--state", "ISUED")
+
+    assert wrong.exit_code == 2
+    assert "--state: there is no state ISUED; there are" in wrong.stderr
+    assert "ISSUED, " in wrong.stderr
 
 
 def test_grants_are_watched(sandbox: Sandbox, alice_token: str) -> None:

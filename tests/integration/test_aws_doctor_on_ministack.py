@@ -329,7 +329,7 @@ def test_findings_are_told_with_reason_and_mending(account: Applied) -> None:
     assert "note: arn:aws:iam::111122223333:role/remit-reports: its MaxSessionDuration is 43200 s" in result.stdout
     assert "Why:" in result.stdout
     assert "Mend:" in result.stdout
-    assert "0 faults, 1 notes" in result.stdout
+    assert "0 faults, 1 note" in result.stdout
 
 
 def test_a_profile_that_is_not_there_is_told(account: Applied) -> None:

@@ -358,3 +358,15 @@ def test_an_exception_survives_pickling(gateway: remit.Gateway, server: Scripted
 
     assert isinstance(copy, remit.Refused)
     assert (str(copy), copy.offer, copy.reason) == (str(error), (OFFERED,), "CEILING_EXCEEDED")
+
+
+@pytest.mark.parametrize(
+    ("cause", "is_another_one_advised"), [("LEASE_LOST", True), (None, True), ("REQUESTED", False)]
+)
+def test_a_task_that_somebody_ended_is_not_simply_to_be_started_again(
+    cause: str | None, is_another_one_advised: bool
+) -> None:
+    over = str(remit.TaskOver("the task is over", reason="GRANT_NOT_LIVE", cause=cause))
+
+    assert ("start another task" in over) is is_another_one_advised
+    assert ("why it was revoked" in over) is not is_another_one_advised

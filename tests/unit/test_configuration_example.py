@@ -25,7 +25,7 @@ from remit_server.config.table_shape import Table
 
 EXAMPLE = (DEPLOY / "remit.example.toml").read_text(encoding="utf-8")
 DOCUMENT = (DEPLOY.parent / "docs/configuration.md").read_text(encoding="utf-8")
-COMMENTED = re.compile(r"^# (\w+ = .+)$", re.MULTILINE)
+COMMENTED = re.compile(r"^# (\w+ = .+|\[checkpoints\])$", re.MULTILINE)
 SHAPES: dict[str, type[Table]] = {
     **{f"[{name}]": shape for name, shape in TABLES.items()},
     **{f"[[{name}]]": shape for name, shape in LISTS.items()},
@@ -54,6 +54,13 @@ def test_the_example_loads(folder: ConfigurationFolder) -> None:
     settings = load(folder.write(EXAMPLE), {})
 
     assert [issuer.alias for issuer in settings.issuers] == ["acme", "ci", "google", "github"]
+
+
+def test_a_table_of_checkpoints_that_names_no_place_is_a_mistake(folder: ConfigurationFolder) -> None:
+    with pytest.raises(ConfigurationError) as raised:
+        load(folder.write(EXAMPLE.replace("# [checkpoints]", "[checkpoints]")), {})
+
+    assert {mistake.place for mistake in raised.value.mistakes} == {"checkpoints.file", "checkpoints.signing_key_file"}
 
 
 def test_the_example_loads_with_every_optional_key_set(folder: ConfigurationFolder) -> None:

@@ -226,6 +226,9 @@ class NotFound(RemitError):  # noqa: N818 - named for what it says
         return ""
 
 
+_SOMEBODYS_WORD = frozenset({"REQUESTED", "SECURITY_EVENT", "REVIEW"})  # causes of a revoke that were a decision
+
+
 class TaskOver(RemitError):  # noqa: N818 - named for what it says
     """The task, or the time it asked for, is over: it gives no credentials any more, another one may.
 
@@ -240,6 +243,10 @@ class TaskOver(RemitError):  # noqa: N818 - named for what it says
         self.cause = cause
 
     def _advice(self) -> str:
+        if self.cause in _SOMEBODYS_WORD:
+            return (
+                "find out from the security team why it was revoked: while a user or an agent is blocked, none starts"
+            )
         return "start another task"
 
 

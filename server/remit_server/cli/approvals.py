@@ -45,7 +45,7 @@ def list_approvals(
     elif not found:
         complain("Nothing waits for you.")
     else:
-        heads = ("state", "user", "agent", "purpose", "needs", "asked (UTC)", "approval")
+        heads = ("state", "about", "user", "agent", "purpose", "needs", "asked (UTC)", "approval")
         print_table(heads, [_row(approval) for approval in found])
 
 
@@ -119,8 +119,9 @@ def _show(approval: "Approval") -> None:
 
 def _row(approval: "Approval") -> tuple[str, ...]:
     """Returns an approval as one line of a table."""
-    from remit_server.transport.grpc.approval_calls import state_name
+    from remit_server.transport.grpc.approval_calls import is_review, state_name
 
+    about = "review" if is_review(approval) else "request"
     user, agent, purpose = (plain(one) for one in (approval.subject.id, approval.actor, approval.purpose))
     asked = f"{approval.create_time.ToDatetime():%F %T}"
-    return (state_name(approval), user, agent, purpose[:40], told_need(approval), asked, approval.name)
+    return (state_name(approval), about, user, agent, purpose[:40], told_need(approval), asked, approval.name)

@@ -4,7 +4,10 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-_TOLD = ("source", "event", "event_type", "status", "reason", "purpose", "message", "why", "peer", "version")
+_TOLD = (
+    *("source", "event", "event_type", "status", "reason", "cause", "state", "purpose", "message", "comment", "why"),
+    *("peer", "version"),
+)
 _SHOWN = 120
 _TO_THE_SECOND = 19
 _IDS = ("grant_id", "task_id", "request_id")
@@ -34,11 +37,11 @@ def _who(who: Any) -> str:
 
 def _what(record: Mapping[str, Any]) -> Iterator[str]:
     """Yields what a record tells: the reason with its message first."""
+    yield from _whose(record)
     if "allowed" in record:
         yield "allowed" if record["allowed"] is True else "not allowed"
     yield ": ".join(_short(plain(record[name])) for name in _TOLD if record.get(name))
-    if record.get("count"):
-        yield f"{plain(record['count'])} calls"
+    yield from _numbers(record)
     if isinstance(entitlements := record.get("entitlements"), list):
         yield _short(", ".join(plain(item) for item in entitlements))
     yield plain(record.get("role_arn", "")).rpartition("/")[2]
@@ -46,6 +49,41 @@ def _what(record: Mapping[str, Any]) -> Iterator[str]:
     for name in ("credentials_until", "expire_time"):
         if record.get(name):
             yield f"until {plain(record[name])[:_TO_THE_SECOND]}"
+
+
+def _whose(record: Mapping[str, Any]) -> Iterator[str]:
+    """Yields who called or decided, and whom or what it is aimed at."""
+    if record.get("caller_id"):
+        yield f"{plain(record['caller_id'])} called {plain(record.get('method', ''))}"
+    if record.get("about"):
+        yield _short(plain(record["about"]))
+    if record.get("approver_id"):
+        yield f"{'yes' if record.get('approved') is True else 'no'} by {plain(record['approver_id'])}"
+    if record.get("target_key"):
+        of = f" of {plain(record['target_issuer'])}" if record.get("target_issuer") else ""
+        yield _short(f"{plain(record.get('target', '')).lower()} {plain(record['target_key'])}{of}")
+    if record.get("by"):
+        yield f"by {plain(record['by'])}"
+    if record.get("block") is True:
+        yield "blocked"
+
+
+def _numbers(record: Mapping[str, Any]) -> Iterator[str]:
+    """Yields how many calls, grants or revocations it is about, at which account and since when."""
+    if record.get("count"):
+        yield counted(record["count"], "call")
+    if "grant_count" in record:
+        yield counted(record["grant_count"], "grant")
+    if isinstance(revocations := record.get("revocations"), list):
+        yield f"{counted(len(revocations), 'revocation')} at account {plain(record.get('account', ''))}"
+    for name, word in (("assumed_by", "refused by"), ("effective_time", "refused since")):
+        if record.get(name):
+            yield f"{word} {plain(record[name])[:_TO_THE_SECOND]}"
+
+
+def counted(count: Any, what: str) -> str:
+    """Returns a number with its noun: `1 call`, `2 calls`."""
+    return f"{plain(count)} {what}{'' if count == 1 else 's'}"
 
 
 def _short(text: str) -> str:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from remit_server.cli.audit_words import counted
 from remit_server.cli.output import CANNOT_START, WRONG, complain
 
 if TYPE_CHECKING:  # the rest is imported by the command that needs it, so that `--help` answers at once
@@ -113,7 +114,7 @@ def _tell(findings: "list[Finding]", *, as_json: bool, revocation: bool) -> None
     if not revocation:
         typer.echo("note: [revocation] is absent from the configuration: what it needs was not looked at")
     faults = sum(finding.weight is Weight.FAULT for finding in findings)
-    typer.echo(f"{faults} faults, {len(findings) - faults} notes")
+    typer.echo(f"{counted(faults, 'fault')}, {counted(len(findings) - faults, 'note')}")
 
 
 def _settings(config: Path) -> "Settings":

@@ -6,6 +6,7 @@ from urllib.parse import urlsplit
 
 import typer
 
+from remit_server.cli.audit_words import counted
 from remit_server.cli.output import WRONG, complain
 
 if TYPE_CHECKING:  # the rest is imported by the command that needs it, so that `--help` answers at once
@@ -196,7 +197,8 @@ def _revoking(settings: "Settings") -> str:
     accounts = len({role.account for role in settings.roles})
     how = "observed by canaries" if table.canary else "assumed"
     bound = int(table.propagation_bound.total_seconds())
-    return f"{table.policy_prefix}-1 to -4 in {accounts} AWS accounts, by {table.role_name}; {how} within {bound} s"
+    where = counted(accounts, "AWS account")
+    return f"{table.policy_prefix}-1 to -4 in {where}, by {table.role_name}; {how} within {bound} s"
 
 
 def _use(item: "IssuerSettings") -> str:

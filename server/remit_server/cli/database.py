@@ -20,17 +20,24 @@ def migrate(database: Database, password_file: PasswordFile = None) -> None:
     from remit_server.adapters.database.migrations import upgrade
 
     try:
-        upgrade(database, password_file=password_file)
+        before, after = upgrade(database, password_file=password_file)
     except DatabaseRefused as error:
         complain(str(error))
         raise typer.Exit(CANNOT_START) from error
-    typer.echo("The database is of this version.")
+    if before == after:
+        typer.echo(f"Nothing was to do: the tables are of this version already ({after}).")
+    elif before is None:
+        typer.echo(f"The tables were created, of this version ({after}).")
+    else:
+        typer.echo(f"The tables were migrated from {before} to this version ({after}).")
 
 
 @app.command("grants")
 def grants(
     role: Annotated[str, typer.Argument(help="The role that gateways log in with.")],
-    reader: Annotated[bool, typer.Option("--reader", help="For a role that only reads the audit trail.")] = False,
+    reader: Annotated[
+        bool, typer.Option("--reader", help="For a role that only reads and explains the audit trail.")
+    ] = False,
 ) -> None:
     """Prints the least that a PostgreSQL role needs, as SQL: `remit-server database grants remit | psql ...`."""
     from remit_server.adapters.database.privileges import statements

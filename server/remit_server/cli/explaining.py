@@ -172,7 +172,8 @@ def _approval(one: Mapping[str, Any]) -> str:
 
 
 def _permission(one: Mapping[str, Any]) -> str:
-    when = f" when {plain(json.dumps(one['conditions'], sort_keys=True))}" if one["conditions"] else ""
+    # As JSON it is escaped already, and cannot steer a terminal.
+    when = f" when {json.dumps(one['conditions'], sort_keys=True)}" if one["conditions"] else ""
     return f"{plain(', '.join(one['actions']))} on {plain(', '.join(one['resources']))}{when}"
 
 

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
-from remit_server.cli.audit_words import plain
+from remit_server.cli.audit_words import counted, plain
 from remit_server.cli.grant_words import told_grant, told_revoke, told_times
 from remit_server.cli.output import CANNOT_START, WRONG, complain
 from remit_server.cli.remote import calls_a_gateway
@@ -47,8 +47,11 @@ def list_grants(
     as_json: AsJson = False,
 ) -> None:
     """Lists grants that you may see, newest first."""
+    from remit_server.domain.grant import GrantState
     from remit_server.transport.grpc import operator_calls as calls
 
+    if state and state not in GrantState.__members__:
+        raise _failure(f"--state: there is no state {plain(state)}; there are {', '.join(GrantState.__members__)}.")
     wanted = _filter(
         filter_,
         {"task_id": task, "subject.id": user, "subject.issuer": issuer, "actor": actor, "policy_revision": revision},
@@ -226,7 +229,7 @@ def _confirm(client: "OperatorClient", aim: "Aim", *, block: bool) -> None:
         )
         try:
             count = len(list(islice(calls.list_grants(client, wanted, MOST_COUNTED + 1), MOST_COUNTED + 1)))
-            what = f"{count} live grants" if count <= MOST_COUNTED else f"more than {MOST_COUNTED} live grants"
+            what = counted(count, "live grant") if count <= MOST_COUNTED else f"more than {MOST_COUNTED} live grants"
         except CallFailed as failed:
             what = f"grants that you may not list ({failed.reason})"
     blocked = " and block whose they are" if block else ""

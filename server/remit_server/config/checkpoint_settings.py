@@ -44,9 +44,7 @@ class CheckpointTable(Table):
 
 
 def checkpoints(item: CheckpointTable, files: Files) -> CheckpointSettings | None:
-    """Returns where checkpoints are kept, None where they are not or after noting what is wrong."""
-    if not item.model_fields_set:
-        return None
+    """Returns where checkpoints are kept, None after noting what is wrong."""
     before = len(files.notes.mistakes)
     why = "a checkpoint is worth something only where it is kept, and signed"
     if item.file is None and item.url is None:

@@ -67,7 +67,7 @@ def _settings(path: Path, source: Source, files: Files) -> Settings | None:
         administrators = loading_operators.administrators(
             shapes["administrators"], known_issuers, known_agents, listen.mtls, notes
         )
-    kept = checkpoints(shapes["checkpoints"], files) if shapes["checkpoints"] else None
+    kept = checkpoints(shapes["checkpoints"], files) if shapes["checkpoints"] and "checkpoints" in source.tree else None
     has_http = listen is None or listen.http is not None
     events = loading_events.events(source, known_issuers, files, has_http=has_http)
     aws = loading_cloud.aws(shapes["aws"], source, files) if shapes["aws"] else None

@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import sqlite3
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -14,7 +13,8 @@ from sqlalchemy import Connection, Row, Select, Text, func, select, type_coerce
 from sqlalchemy.exc import DBAPIError
 
 from remit_server.adapters.database.checkpointed import wrong_by_checkpoints
-from remit_server.adapters.database.engine import Database, DatabaseRefused, open_for_reading
+from remit_server.adapters.database.engine import Database, open_for_reading
+from remit_server.adapters.database.engine.unreadable import unreadable
 from remit_server.adapters.database.json_text import input_digest
 from remit_server.adapters.database.tables import audit_events, audit_head, audit_inputs, utc_time
 from remit_server.domain.audit import ChainBroken, ChainedEvent, ChainIntact, verify_chain
@@ -102,7 +102,7 @@ def events(
         while not pages.done:
             yield from database.read_now(pages.following)
     except DBAPIError as error:
-        raise _not_a_ledger(error) from error
+        raise unreadable(error) from error
     finally:
         database.close_now()
 
@@ -131,7 +131,7 @@ def verify_with_inputs(
     try:
         return database.read_now(partial(_verify_and_count, checkpoints or {}))
     except DBAPIError as error:
-        raise _not_a_ledger(error) from error
+        raise unreadable(error) from error
     finally:
         database.close_now()
 
@@ -172,7 +172,7 @@ def _verify(connection: Connection) -> ChainIntact | ChainBroken:
     try:
         head = connection.execute(_HEAD).first()
     except DBAPIError as error:
-        raise _not_a_ledger(error) from error
+        raise unreadable(error) from error
     count, hash_ = (None, None) if head is None else head
     if head is not None and not (isinstance(count, int) and isinstance(hash_, str)):
         return ChainBroken(0, "the recorded head of the chain is not what the ledger writes")
@@ -199,16 +199,6 @@ def _verify_and_count(
     )
     names, kept = counts.one()
     return verdict, InputsKept(names, kept)
-
-
-def _not_a_ledger(error: DBAPIError) -> DatabaseRefused:
-    why = f"this is not a ledger that can be read: {error.orig}"
-    if not isinstance(error.orig, sqlite3.Error):
-        return DatabaseRefused(why)
-    return DatabaseRefused(
-        f'{why}. A copy is made with `sqlite3 DB ".backup COPY"`: the file alone, without its -wal, lacks what was '
-        "written last"
-    )
 
 
 def _walk(connection: Connection) -> Iterator[ChainedEvent]:

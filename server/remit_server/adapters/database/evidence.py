@@ -10,7 +10,8 @@ from typing import Final
 from sqlalchemy import Connection, or_, select
 from sqlalchemy.exc import DBAPIError
 
-from remit_server.adapters.database.engine import DatabaseRefused, open_for_reading
+from remit_server.adapters.database.engine import open_for_reading
+from remit_server.adapters.database.engine.unreadable import unreadable
 from remit_server.adapters.database.revocation_tables import revocations
 from remit_server.adapters.database.rows import grant_of
 from remit_server.adapters.database.tables import audit_events, audit_inputs, grants, issuances
@@ -54,7 +55,7 @@ def evidence_of(url: str | Path, what: str, *, password_file: Path | None = None
     try:
         return database.read_now(partial(_evidence, what))
     except DBAPIError as error:
-        raise DatabaseRefused(f"this is not a ledger that can be read: {error.orig}") from error
+        raise unreadable(error) from error
     finally:
         database.close_now()
 

@@ -29,11 +29,12 @@ NEEDED: Final[dict[str, str]] = {
     "alembic_version": READ,
 }
 NUMBERED: Final = ("issuances_number_seq", "denies_number_seq", "notifications_number_seq")
-_AUDIT: Final = ("audit_events", "audit_inputs", "audit_head")
+# What `audit list`, `verify`, `export` and `explain` read.
+_AUDIT: Final = ("audit_events", "audit_inputs", "audit_head", "grants", "issuances", "revocations")
 
 
 def statements(role: str, *, only_audit: bool = False) -> Iterator[str]:
-    """Yields the statements that give a role what a gateway needs, or what reading the audit trail does."""
+    """Yields the statements that give a role what a gateway needs, or what reading and explaining the trail does."""
     quoted = '"' + role.replace('"', '""') + '"'
     yield f"GRANT USAGE ON SCHEMA public TO {quoted};"
     for table, privileges in NEEDED.items():

@@ -121,7 +121,7 @@ class _Reader:
             raise self._error("expected a field, NOT or (")
         kind = FIELDS.get(name[0])
         if kind is None:
-            raise self._error(f"there is no such field; there are {', '.join(FIELDS)}")
+            raise self._error(f"no such field; there are {', '.join(FIELDS)}")
         self._at = name.end()
         written = None if self.is_over() else _OPERATOR.match(self._text, self._at)
         if written is None:

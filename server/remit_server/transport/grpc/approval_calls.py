@@ -6,7 +6,7 @@ from remit.v1 import approval_service_pb2 as messages
 from remit.v1 import types_pb2
 from remit.v1.types_pb2 import Approval
 from remit_server.transport.grpc.operator_calls import as_json, streamed
-from remit_server.transport.grpc.operator_client import OperatorClient
+from remit_server.transport.grpc.operator_client import CallFailed, OperatorClient
 
 __all__ = ["Approval", "as_json", "decide", "get", "is_review", "list_approvals", "state_name", "watch"]
 
@@ -36,7 +36,18 @@ def get(client: OperatorClient, name: str) -> Approval:
 def decide(client: OperatorClient, name: str, digest: str, comment: str, *, approve: bool) -> Approval:
     """Says yes or no to what was shown under this digest."""
     request = messages.DecideApprovalRequest(name=name, digest=digest, approve=approve, comment=comment)
-    return client.call(client.approvals.DecideApproval, request).approval
+    try:
+        return client.call(client.approvals.DecideApproval, request).approval
+    except CallFailed as failed:
+        # A right would not help whom the approval itself does not take.
+        if (
+            failed.reason != "NOT_AUTHORIZED"
+            or failed.message.startswith("policy refuses")
+            or "sign in" in failed.message
+        ):
+            raise
+        remedy = "leave it to somebody who may decide it: `remit-server approvals show` says who"
+        raise CallFailed(failed.reason, failed.message, remedy, is_no=failed.is_no) from None
 
 
 def watch(client: OperatorClient) -> Iterator[Approval]:

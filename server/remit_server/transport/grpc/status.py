@@ -19,7 +19,8 @@ DETAILS_KEY = "grpc-status-details-bin"
 MOST_DETAIL_BYTES = 7168
 MOST_MESSAGE_BYTES = 768
 MOST_VIOLATIONS = 16
-MOST_RULE_CHARACTERS = 160
+MOST_RULE_CHARACTERS = 320  # where there are few; half of it where there are more
+FEW_VIOLATIONS = 4
 
 _CODES: dict[Reason, grpc.StatusCode] = {
     Reason.INVALID_REQUEST: grpc.StatusCode.INVALID_ARGUMENT,
@@ -86,8 +87,9 @@ def _particulars(error: RemitError) -> list[Message]:
     """Returns the standard details of a failure's kind."""
     match error:
         case InvalidRequest():
+            room = MOST_RULE_CHARACTERS if len(error.violations) <= FEW_VIOLATIONS else MOST_RULE_CHARACTERS // 2
             fields = [
-                BadRequest.FieldViolation(field=item.path, description=item.rule[:MOST_RULE_CHARACTERS])
+                BadRequest.FieldViolation(field=item.path, description=item.rule[:room])
                 for item in error.violations[:MOST_VIOLATIONS]
             ]
             return [BadRequest(field_violations=fields)]

@@ -13,11 +13,16 @@ if TYPE_CHECKING:  # only what starts needs alembic, whose import takes as long 
     from alembic.config import Config
 
 
-def upgrade(url: str | Path, *, password_file: Path | None = None) -> None:
-    """Creates or migrates the database; raises DatabaseRefused for one that this version cannot use."""
+def upgrade(url: str | Path, *, password_file: Path | None = None) -> tuple[str | None, str | None]:
+    """Creates or migrates the database, and returns its revision before (None: there were no tables) and after.
+
+    Raises DatabaseRefused for one that this version cannot use.
+    """
     database = open_database(url, password_file=password_file)
     try:
+        before = database.read_now(_revision)
         bring_up_to_date(database)
+        return before, newest()
     finally:
         database.close_now()
 
@@ -44,12 +49,17 @@ def newest() -> str | None:
 
 def is_current(connection: Connection) -> bool:
     """Says whether the tables are those of this version."""
+    return _revision(connection) == newest()
+
+
+def _revision(connection: Connection) -> str | None:
+    """Returns the revision of the tables that there are, None for none."""
     from alembic.runtime.migration import MigrationContext  # noqa: PLC0415
 
     try:
-        return MigrationContext.configure(connection).get_current_revision() == newest()
+        return MigrationContext.configure(connection).get_current_revision()
     except DatabaseError:  # `migrate` says what is wrong
-        return False
+        return None
 
 
 def migrate(connection: Connection) -> None:
