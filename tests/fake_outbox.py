@@ -15,8 +15,10 @@ from tests.revocation_world import ACCOUNT, Session, is_denied
 
 from remit_server.application.ports import Clock
 from remit_server.application.revocation.ports import CanarySession, NotWritten
-from remit_server.application.revocation.texts import policy_text
+from remit_server.application.revocation.texts import mark_of_ledger, policy_text
 from remit_server.domain.revocation import SessionDeny
+
+MARK = mark_of_ledger("a ledger")
 
 
 @dataclass
@@ -29,6 +31,7 @@ class FakeOutbox:
     holders: dict[str, tuple[str, float]] = field(default_factory=dict)
     calls: list[tuple[object, ...]] = field(default_factory=list)
     failing: Callable[[str], None] = lambda _: None
+    mark: str = MARK
 
     def want(self, *denies: SessionDeny) -> None:
         self.denies.update({deny.number: deny for deny in denies})
@@ -68,6 +71,15 @@ class FakeOutbox:
     async def no_room(self, account: str, holder: str, numbers: Sequence[int]) -> None:
         self.calls.append(("no_room", account, holder, tuple(numbers)))
 
+    async def identity(self) -> str:
+        return self.mark
+
+    async def foreign(self, account: str, holder: str, policy: str, mark: str) -> None:
+        self.calls.append(("foreign", account, holder, policy, mark))
+
+    async def changed(self, account: str, holder: str, policy: str) -> None:
+        self.calls.append(("changed", account, holder, policy))
+
     async def dropped(self, account: str, holder: str, before: datetime) -> None:
         self.calls.append(("dropped", account, holder, before))
         self.denies = {number: deny for number, deny in self.denies.items() if deny.covers_until >= before}
@@ -80,12 +92,15 @@ class FakeAws:
     clock: FakeClock
     delay: timedelta = timedelta(seconds=3)
     missing: set[int] = field(default_factory=set)
-    texts: list[str] = field(default_factory=lambda: [policy_text([])] * 4)
+    texts: list[str] = field(default_factory=lambda: [policy_text([], MARK)] * 4)
     log: list[tuple[object, ...]] = field(default_factory=list)
     failing: Callable[[str, int], None] = lambda _, __: None
     has_canaries: bool = True
     open_canaries: set[int] = field(default_factory=set)
     in_force: list[tuple[datetime, tuple[str, ...]]] = field(default_factory=list)
+
+    def name(self, account: str, place: int, /) -> str:
+        return f"{account}/{place + 1}"
 
     async def read(self, account: str, /, *, deadline: float) -> tuple[str | None, ...]:
         assert deadline > self.clock.monotonic()

@@ -72,6 +72,10 @@ class CountedPolicies:
     inner: IamRevocationPolicies
     written: list[int] = field(default_factory=list)
 
+    def name(self, account: str, place: int, /) -> str:
+        """Names."""
+        return self.inner.name(account, place)
+
     async def read(self, account: str, /, *, deadline: float) -> tuple[str | None, ...]:
         """Reads."""
         return await self.inner.read(account, deadline=deadline)

@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator, Coroutine
 from dataclasses import replace
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -29,6 +30,7 @@ from tests.ledger_values import (
 from remit_server.adapters.database.denies import DatabaseDenies
 from remit_server.adapters.database.ledger import DatabaseLedger, open_ledger
 from remit_server.adapters.database.revocations import DatabaseRevocations
+from remit_server.application.revocation.texts import mark_of, policy_text
 from remit_server.domain.errors import Denied, Reason, Remedy
 from remit_server.domain.revocation import DenyTag, RevokeCause, RevokeOrder, SessionDeny, Target, TargetKind
 from remit_server.domain.session_names import revision_part, subject_part
@@ -407,6 +409,34 @@ async def test_denies_without_room_are_told_once_and_their_grants_stay_revoking(
 
     assert state_of(database) == "REVOKING"
     assert kinds(database).count("denial_without_room") == 1
+
+
+async def test_a_ledger_has_one_mark_however_much_it_grows_and_another_one_has_another(
+    ledger: DatabaseLedger, denies: DatabaseDenies, tmp_path: Path
+) -> None:
+    await issue(ledger, 1)
+    mark = await denies.identity()
+    await issue(ledger, 2)
+    async with open_ledger(f"sqlite:///{tmp_path}/other.db", FakeClock(), denying=True) as other:
+        await issue(other, 3)
+        others = await DatabaseDenies(other.store).identity()
+
+    again = await DatabaseDenies(ledger.store).identity()
+
+    assert again == mark == mark_of(policy_text([], mark))
+    assert others != mark
+
+
+async def test_a_policy_of_another_ledger_is_on_record_by_whoever_holds_the_account(
+    denies: DatabaseDenies, database: Place
+) -> None:
+    await denies.hold(ACCOUNT, "worker-1", 30)
+
+    await denies.foreign(ACCOUNT, "worker-1", "remit-revocations-1", "RemitX")
+    await denies.changed(ACCOUNT, "worker-1", "remit-revocations-2")
+    await denies.foreign(ACCOUNT, "worker-2", "remit-revocations-1", "RemitX")
+
+    assert kinds(database) == ["revocation_policy_foreign", "revocation_policy_changed"]
 
 
 async def test_the_earliest_live_session_is_that_of_the_oldest_unrevoked_grant(

@@ -19,7 +19,7 @@ from remit_sandbox.local_aws import SERVICES, LocalAws, find_interpreter
 from remit_server.adapters.aws.revoking.revoker import RevocationNames
 from remit_server.adapters.aws.setup.cloudformation import templates
 from remit_server.adapters.aws.setup.plan import CANARY_POLICY, GATEWAY, Plan, plan_of, replaced
-from remit_server.application.revocation.texts import policy_text
+from remit_server.application.revocation.texts import mark_of_ledger, policy_text
 from remit_server.cli.aws import app
 from remit_server.config.loading import load
 
@@ -185,6 +185,11 @@ def overwritten(iam: Any) -> None:
     iam.create_policy_version(PolicyArn=POLICY_1, PolicyDocument=json.dumps(allow), SetAsDefault=True)
 
 
+def of_another(iam: Any) -> None:
+    text = policy_text([], mark_of_ledger("another"))
+    iam.create_policy_version(PolicyArn=POLICY_1, PolicyDocument=text, SetAsDefault=True)
+
+
 def with_five_versions(iam: Any) -> None:
     while len(iam.list_policy_versions(PolicyArn=POLICY_1)["Versions"]) < 5:
         iam.create_policy_version(PolicyArn=POLICY_1, PolicyDocument=policy_text([]), SetAsDefault=False)
@@ -277,6 +282,10 @@ FAULTS: dict[str, tuple[Callable[[Any], Any], Found]] = {
     "somebody wrote a revocation policy": (
         overwritten,
         {("fault", "revocation-policy-foreign", "remit-revocations-1")},
+    ),
+    "a revocation policy is another gateway's": (
+        of_another,
+        {("note", "revocation-policy-mark", "remit-revocations-1")},
     ),
     "a revocation policy has all its versions": (
         with_five_versions,

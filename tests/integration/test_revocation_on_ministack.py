@@ -26,7 +26,7 @@ from remit_server.adapters.system_clock import SystemClock, system_entropy
 from remit_server.application.revocation.account_writer import AccountWriter, Parts
 from remit_server.application.revocation.canaries import Canaries
 from remit_server.application.revocation.ports import NotWritten
-from remit_server.application.revocation.texts import lines_of, policy_text
+from remit_server.application.revocation.texts import lines_of, mark_of_ledger, policy_text
 from remit_server.config.settings import AwsSettings
 from remit_server.domain.entitlement import Role
 from remit_server.domain.revocation import DenyTag, SessionDeny
@@ -165,6 +165,23 @@ async def test_the_credentials_of_one_task_die_while_anothers_live(account: Acco
 
     assert not dead.works()
     assert alive.works()
+
+
+async def test_a_gateway_with_another_ledger_leaves_the_denies_of_the_first_alone(account: Account) -> None:
+    dead, another = account.agent(task=1), account.agent(task=2)
+    await account.deny(dead.deny(1))
+    texts = in_force(account)
+    other = FakeOutbox(account.clock, mark=mark_of_ledger("another ledger"))
+    other.want(another.deny(1))
+
+    with pytest.raises(NotWritten, match="policy_prefix"):
+        await AccountWriter(ACCOUNT, Parts(other, account.policies, account.canaries, account.clock, "other"))()
+
+    assert in_force(account) == texts
+    assert not dead.works()
+    assert another.works()
+    policies = account.policies.places[ACCOUNT].policy_arns
+    assert other.told("foreign") == [(ACCOUNT, "other", arn, account.outbox.mark) for arn in policies]
 
 
 async def test_one_grant_of_a_task_dies_while_another_lives(account: Account) -> None:

@@ -2,17 +2,19 @@
 
 import random
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, timedelta
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.fake_outbox import MARK
 from tests.revocation_world import NOW, Session, deny, is_denied, part
 
+from remit_server.application.revocation.lines import Line
 from remit_server.application.revocation.placing import CANARY_ROOM, Room
 from remit_server.application.revocation.rendering import Rendered, questions, render
-from remit_server.application.revocation.texts import lines_of
-from remit_server.domain.revocation import SessionDeny
+from remit_server.application.revocation.texts import lines_of, mark_of
+from remit_server.domain.revocation import DenyTag, SessionDeny
 from remit_server.iam import Document, ExplicitDeny, Policies, Request, evaluate
 
 SLACK = timedelta(seconds=5)  # what AWS's clock may differ
@@ -166,6 +168,9 @@ def test_no_text_is_too_long_even_with_a_canary(world: World) -> None:
     rendered = world.rendered()
 
     assert all(len(text) <= world.room.characters - CANARY_ROOM for text in rendered.texts)
+    canaries = [Line(DenyTag.GRANT, f"canary.canary.{part(0)}")] * len(rendered.pages)
+    fullest = replace(rendered, mark=MARK).with_canaries(canaries).texts
+    assert all(len(text) <= world.room.characters for text in fullest)
     assert not any(character.isspace() for text in rendered.texts for character in text)
 
 
@@ -175,6 +180,21 @@ def test_texts_are_read_back_as_the_lines_they_were_made_of(world: World) -> Non
     rendered = world.rendered()
 
     assert tuple(map(lines_of, rendered.texts)) == rendered.pages
+
+
+@settings(max_examples=40, deadline=None)
+@given(worlds())
+def test_the_ledgers_mark_is_read_back_and_changes_nothing_of_what_is_denied(world: World) -> None:
+    plain = world.rendered()
+
+    marked = replace(plain, mark=MARK)
+
+    assert {mark_of(text) for text in plain.texts} == {""}
+    assert {mark_of(text) for text in marked.texts} == {MARK}
+    assert tuple(map(lines_of, marked.texts)) == marked.pages
+    documents = [Document.parse(text) for text in marked.texts]
+    for session in world.sessions:
+        assert refused_by_evaluation(documents, session) is is_denied(session, plain.texts)
 
 
 def contexts(session: Session) -> dict[str, str | tuple[str, ...]]:

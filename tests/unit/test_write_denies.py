@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 import pytest
-from tests.fake_outbox import FakeAws, FakeOutbox, once
+from tests.fake_outbox import MARK, FakeAws, FakeOutbox, once
 from tests.fakes import FakeClock
 from tests.revocation_world import ACCOUNT, NOW, Session, deny, part
 
@@ -321,7 +321,7 @@ async def test_what_is_over_is_taken_away_at_most_once_a_minute_and_then_told(st
     await writer()
 
     assert not stage.aws.refuses(session(1))
-    assert stage.aws.texts == [policy_text([])] * 4
+    assert stage.aws.texts == [policy_text([], MARK)] * 4
     assert await stage.outbox.accounts() == []
 
 

@@ -1,6 +1,7 @@
 """`remit-server aws`: writes what the AWS accounts of a configuration must hold, and checks what they do hold."""
 
 import json
+from dataclasses import replace
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -95,7 +96,7 @@ def doctor(
     except NotConnected as failed:
         complain(str(failed))
         raise typer.Exit(CANNOT_START) from failed
-    findings = examine(examined, accounts)
+    findings = examine(replace(examined, mark=_own_mark(settings)), accounts)
     _tell(findings, as_json=as_json, revocation=settings.revocation is not None)
     if any(finding.weight is Weight.FAULT for finding in findings):
         raise typer.Exit(WRONG)
@@ -115,6 +116,19 @@ def _tell(findings: "list[Finding]", *, as_json: bool, revocation: bool) -> None
         typer.echo("note: [revocation] is absent from the configuration: what it needs was not looked at")
     faults = sum(finding.weight is Weight.FAULT for finding in findings)
     typer.echo(f"{counted(faults, 'fault')}, {counted(len(findings) - faults, 'note')}")
+
+
+def _own_mark(settings: "Settings") -> str | None:
+    """Returns the mark of the configured ledger; None where it cannot be read from here, or has no record yet."""
+    from remit_server.adapters.database.audit_log import UnreadableRecord, events
+    from remit_server.adapters.database.engine import DatabaseRefused
+    from remit_server.application.revocation.texts import mark_of_ledger
+
+    try:
+        first = next(events(settings.database_url, password_file=settings.database_password_file, limit=1), None)
+    except (DatabaseRefused, UnreadableRecord):
+        return None
+    return None if first is None else mark_of_ledger(first.event_hash)
 
 
 def _settings(config: Path) -> "Settings":

@@ -51,6 +51,8 @@ OPERATIONS: Final[Mapping[str, Operation]] = {
     "preview_decided": Operation("PreviewCredentials", READ),
     "renewal_failed": Operation("RenewCredentials", UPDATE, LOW, FAILURE),
     "request_refused": Operation("IssueCredentials", CREATE, LOW, FAILURE),
+    "revocation_policy_changed": Operation("DenyAtAws", UPDATE, MEDIUM),
+    "revocation_policy_foreign": Operation("DenyAtAws", UPDATE, HIGH, FAILURE),
     "security_event_received": Operation("ReceiveSecurityEvent", UPDATE, MEDIUM),
     "sessions_denied": Operation("DenyAtAws", CREATE),
     "task_ended": Operation("EndTask", DELETE),

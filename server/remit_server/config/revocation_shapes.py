@@ -12,7 +12,9 @@ class RevocationTable(Table):
         "remit-revoker",
     )
     policy_prefix: str = key(
-        "The policies' names, before `-1` to `-4`.", 'policy_prefix = "remit-revocations"', "remit-revocations"
+        "The policies' names, before `-1` to `-4`; of one database only in each account.",
+        'policy_prefix = "remit-revocations"',
+        "remit-revocations",
     )
     propagation_bound_seconds: int = key(
         "How long AWS is assumed to take to obey a policy.", "propagation_bound_seconds = 300", 300, ge=10, le=3600

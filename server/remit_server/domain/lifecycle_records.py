@@ -153,6 +153,25 @@ class DenialWithoutRoom(AuditRecord):
 
 
 @dataclass(frozen=True, slots=True)
+class RevocationPolicyForeign(AuditRecord):
+    """A revocation policy carries the mark of another ledger: it is not written, and denies that need it wait."""
+
+    kind: ClassVar[str] = "revocation_policy_foreign"
+    account: str
+    policy: str
+    mark: str
+
+
+@dataclass(frozen=True, slots=True)
+class RevocationPolicyChanged(AuditRecord):
+    """Somebody else changed a revocation policy, which may have let the revoked in again: it is written anew."""
+
+    kind: ClassVar[str] = "revocation_policy_changed"
+    account: str
+    policy: str
+
+
+@dataclass(frozen=True, slots=True)
 class ApprovalAsked(AuditRecord):
     """A person is asked for exactly this; no credentials exist for it (`review`: they may, and it is to be reviewed).
 

@@ -13,6 +13,7 @@ from remit_server.domain.lifecycle_records import (
     DenialWithoutRoom,
     GrantsRevoked,
     ReviewOutstanding,
+    RevocationPolicyForeign,
 )
 from remit_server.domain.revocation import RevokeCause
 
@@ -27,6 +28,7 @@ class NotificationKind(StrEnum):
     REVIEW_OUTSTANDING = "review_outstanding"
     GRANTS_REVOKED = "grants_revoked"
     DENIAL_WITHOUT_ROOM = "denial_without_room"
+    REVOCATION_POLICY_FOREIGN = "revocation_policy_foreign"
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +52,7 @@ _ALWAYS: Final[dict[type[AuditRecord], NotificationKind]] = {
     ApprovalClosed: NotificationKind.APPROVAL_CLOSED,
     ReviewOutstanding: NotificationKind.REVIEW_OUTSTANDING,
     DenialWithoutRoom: NotificationKind.DENIAL_WITHOUT_ROOM,
+    RevocationPolicyForeign: NotificationKind.REVOCATION_POLICY_FOREIGN,
 }
 _BY_SOMEBODY: Final = frozenset({RevokeCause.REQUESTED, RevokeCause.REVIEW, RevokeCause.ROLLBACK})
 

@@ -14,9 +14,16 @@ from remit_server.adapters.database.operations import moves
 from remit_server.adapters.database.revocation_tables import denies
 from remit_server.adapters.database.revoking import AT_ONCE, in_parts
 from remit_server.adapters.database.store import Store
-from remit_server.adapters.database.tables import grants, issuances
+from remit_server.adapters.database.tables import audit_events, grants, issuances
+from remit_server.application.revocation.texts import mark_of_ledger
 from remit_server.domain.grant import GrantState
-from remit_server.domain.lifecycle_records import DenialEffective, DenialWithoutRoom, SessionsDenied
+from remit_server.domain.lifecycle_records import (
+    DenialEffective,
+    DenialWithoutRoom,
+    RevocationPolicyChanged,
+    RevocationPolicyForeign,
+    SessionsDenied,
+)
 from remit_server.domain.revocation import DenyTag, Effective, SessionDeny
 
 MOST_AT_ONCE: Final = 500
@@ -93,6 +100,7 @@ _REVOKED: Final = (
     .values(state_time=bindparam("now"), effective_time=bindparam("at"), effective=bindparam("how"))
     .returning(grants.c.grant_id)
 )
+_FIRST_HASH: Final = select(audit_events.c.event_hash).where(audit_events.c.sequence == 1)
 _DUE: Final = (
     select(denies.c.number, denies.c.account, denies.c.assumed_by)
     .where(denies.c.effective_time.is_(None), denies.c.assumed_by <= bindparam("now"))
@@ -144,6 +152,18 @@ class DatabaseDenies:
     async def no_room(self, account: str, holder: str, numbers: Sequence[int]) -> None:
         """Records, once, that there is no room for these denies: their grants stay REVOKING."""
         await self._store.commit(partial(_no_room, account=account, holder=holder, numbers=numbers))
+
+    async def identity(self) -> str:
+        """Returns the mark of this ledger, made of the first record of its audit chain."""
+        return await self._store.read(lambda connection: mark_of_ledger(connection.execute(_FIRST_HASH).scalar_one()))
+
+    async def foreign(self, account: str, holder: str, policy: str, mark: str) -> None:
+        """Records that a policy is another ledger's."""
+        await self._store.commit(partial(_noted, holder=holder, record=RevocationPolicyForeign(account, policy, mark)))
+
+    async def changed(self, account: str, holder: str, policy: str) -> None:
+        """Records that somebody else changed a policy."""
+        await self._store.commit(partial(_noted, holder=holder, record=RevocationPolicyChanged(account, policy)))
 
     async def dropped(self, account: str, holder: str, before: datetime) -> None:
         """Forgets the denies that were over by this time and that AWS's texts hold no more."""
@@ -204,6 +224,11 @@ def _no_room(batch: Batch, account: str, holder: str, numbers: Sequence[int]) ->
     told = sorted(set(batch.connection.execute(_WITHOUT_ROOM, these).scalars()))
     if told:
         batch.append(DenialWithoutRoom(account, tuple(told)))
+
+
+def _noted(batch: Batch, holder: str, record: RevocationPolicyForeign | RevocationPolicyChanged) -> None:
+    if is_held(batch, _name(record.account), holder):
+        batch.append(record)
 
 
 def _dropped(batch: Batch, account: str, holder: str, before: datetime) -> None:

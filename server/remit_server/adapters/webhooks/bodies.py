@@ -20,6 +20,7 @@ _HEADLINES: Final = {
     NotificationKind.REVIEW_OUTSTANDING: "Break-glass still waits for its review",
     NotificationKind.GRANTS_REVOKED: "Grants revoked",
     NotificationKind.DENIAL_WITHOUT_ROOM: "No room left to tell AWS of a revoke",
+    NotificationKind.REVOCATION_POLICY_FOREIGN: "A revocation policy belongs to another gateway's database",
 }
 _LINES: Final = (
     ("approval_id", "Approval"),

@@ -11,6 +11,7 @@ from remit_server.application.ports import Clock
 from remit_server.application.revocation.arranging import denied_by
 from remit_server.application.revocation.canaries import Canaries, Watched
 from remit_server.application.revocation.lines import Line
+from remit_server.application.revocation.ownership import Ownership
 from remit_server.application.revocation.placing import Room
 from remit_server.application.revocation.ports import DenyOutbox, LeaseLost, NotWritten, RevocationPolicies
 from remit_server.application.revocation.rendering import Rendered, questions, render, unsound
@@ -66,8 +67,9 @@ class AccountWriter:
     account: str
     parts: Parts
     thought: float = 0.0  # seconds that the last turn took to read and render
+    _owned: Ownership = field(init=False)
     _known: list[str] | None = None
-    _places: list[int] = field(default_factory=list)  # which policies exist; the others wait until they do
+    _places: list[int] = field(default_factory=list)  # which policies exist and are ours; the others wait until they do
     _held_until: float = _NEVER
     _took_at: float = _NEVER
     _read_at: float = _NEVER
@@ -77,6 +79,10 @@ class AccountWriter:
     _done: Sequence[SessionDeny] | None = None
     _told: set[int] = field(default_factory=set)
     _homeless: set[int] = field(default_factory=set)
+
+    def __post_init__(self) -> None:
+        """Owns nothing yet."""
+        self._owned = Ownership(self.account, self.parts.holder, self.parts.outbox, self.parts.policies)
 
     async def __call__(self) -> None:
         """Brings AWS to what is wanted, once.
@@ -100,8 +106,9 @@ class AccountWriter:
         """Returns what is to be written now; None when that is nothing, or another process writes.
 
         While a policy that changes was written less than a second ago, it waits, and looks anew: what is revoked
-        meanwhile goes into the same version.
+        meanwhile goes into the same version. A policy that is nobody's yet is read again before it is taken.
         """
+        begun = self.parts.clock.monotonic()
         while True:
             if self._left() <= EXTEND_WITH_SECONDS and not await self._hold():
                 return None
@@ -120,10 +127,16 @@ class AccountWriter:
             self._done = None
             rendered = await self._rendered(wanted, now)
             self.thought = self._since(began)
-            gaps = [GAP_SECONDS - self._since(self._written_at.get(place, _NEVER)) for place in self._changed(rendered)]
-            if max(gaps, default=0.0) <= 0:
+            changed = self._changed(rendered)
+            gap = max(
+                (GAP_SECONDS - self._since(self._written_at.get(place, _NEVER)) for place in changed), default=0.0
+            )
+            if gap > 0:
+                await self.parts.pause(gap)
+            elif changed and self._owned.unmarked(self._known) and self._read_at < begun:
+                await self._read()
+            else:
                 return _Due(now, wanted, rendered)
-            await self.parts.pause(max(gaps))
 
     @property
     def holds(self) -> bool:
@@ -157,13 +170,15 @@ class AccountWriter:
         """
         deadline = await self._deadline()
         texts = await self.parts.policies.read(self.account, deadline=deadline)
-        self._places = [place for place, text in enumerate(texts) if text is not None]
-        self._known = [text for text in texts if text is not None]
+        known = dict(zip(self._places, self._known or (), strict=False))
+        self._places = await self._owned.may_write(texts, known)
+        self._known = [text for place, text in enumerate(texts) if text is not None and place in self._places]
         self._read_at = self.parts.clock.monotonic()
         if not self._places:
             self._known = None
-            raise NotWritten(f"none of the revocation policies exists in {self.account}: {_PLAN}")
-        if len(self._places) < len(texts):
+            none = f"none of the revocation policies exists in {self.account}: {_PLAN}"
+            raise NotWritten(self._owned.others_only() or none)
+        if None in texts:
             missing = ", ".join(str(place + 1) for place, text in enumerate(texts) if text is None)
             _log.error("AWS account %s: revocation policy %s does not exist: %s", self.account, missing, _PLAN)
 
@@ -178,7 +193,7 @@ class AccountWriter:
         if now != ALL_LIVES:
             for subject in await asyncio.to_thread(questions, wanted, now, room):
                 living[subject] = await self.parts.outbox.earliest_live(self.account, subject)
-        return await asyncio.to_thread(render, wanted, now, living, room)
+        return replace(await asyncio.to_thread(render, wanted, now, living, room), mark=self._owned.mark)
 
     def _pages(self) -> tuple[frozenset[Line] | None, ...]:
         """Returns the lines at AWS, canaries excepted; None for a text that is not ours."""
@@ -208,6 +223,9 @@ class AccountWriter:
         try:
             for wave in waves(present, rendered.pages):
                 await self._write_wave(final, [place for place in wave if place in changed])
+            if unmarked := self._owned.unmarked(self._known):
+                self._took_at = self.parts.clock.monotonic()  # another ledger may take them in this very second
+                await self._write_wave(final, unmarked)
         except BaseException:
             self._known = None
             self.parts.canaries.drop(watched)

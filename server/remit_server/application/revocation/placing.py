@@ -6,9 +6,9 @@ from hashlib import sha256
 from typing import Final
 
 from remit_server.application.revocation.lines import Line
-from remit_server.application.revocation.texts import MOST_CHARACTERS, Page
+from remit_server.application.revocation.texts import MARK_CHARACTERS, MOST_CHARACTERS, Page
 
-CANARY_ROOM: Final = 192  # characters of each policy that are kept for a canary's line
+CANARY_ROOM: Final = 192 + MARK_CHARACTERS  # of each policy: kept for a canary's line, and for the ledger's mark
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,7 +20,7 @@ class Room:
 
     @property
     def whole(self) -> int:
-        """The characters of all policies, those kept for canaries excepted."""
+        """The characters of all policies, those kept for canaries and marks excepted."""
         return self.policies * (self.characters - CANARY_ROOM)
 
 

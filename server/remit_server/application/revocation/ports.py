@@ -61,6 +61,18 @@ class DenyOutbox(Protocol):
         """Records that these find no room: their grants stay REVOKING."""
         ...
 
+    async def identity(self) -> str:
+        """Returns the ledger's mark: the same in every process of it, and another for every other ledger."""
+        ...
+
+    async def foreign(self, account: str, holder: str, policy: str, mark: str) -> None:
+        """Records that a policy carries another ledger's mark and is not written."""
+        ...
+
+    async def changed(self, account: str, holder: str, policy: str) -> None:
+        """Records that somebody else changed a policy, which is written anew."""
+        ...
+
     async def dropped(self, account: str, holder: str, before: datetime) -> None:
         """Records that the texts hold nothing of denies whose `covers_until` lies before this time."""
         ...
@@ -69,8 +81,12 @@ class DenyOutbox(Protocol):
 class RevocationPolicies(Protocol):
     """The managed policies `remit-revocations-1..` of an account; `deadline` is monotonic seconds.
 
-    Every method raises NotWritten, also when the deadline passes; what was sent by then may still take effect.
+    Every call raises NotWritten, also when the deadline passes; what was sent by then may still take effect.
     """
+
+    def name(self, account: str, place: int, /) -> str:
+        """Returns what the policy at the place is called, for people and records."""
+        ...
 
     async def read(self, account: str, /, *, deadline: float) -> tuple[str | None, ...]:
         """Returns the text that is in force of each policy; None for one that does not exist."""

@@ -28,18 +28,19 @@ class Rendered:
     """The policies, and what they mean for each deny by its number.
 
     `told`: every session of it is refused by these texts. `left_out`: it has to be written, or was, and finds no room.
-    `waived`: it is optional, and its credentials end by their own time guard.
+    `waived`: it is optional, and its credentials end by their own time guard. `mark` is that of the ledger.
     """
 
     pages: tuple[frozenset[Line], ...]
     told: tuple[int, ...]
     left_out: tuple[int, ...] = ()
     waived: tuple[int, ...] = ()
+    mark: str = ""
 
     @property
     def texts(self) -> tuple[str, ...]:
         """The text of each policy."""
-        return tuple(policy_text(page) for page in self.pages)
+        return tuple(policy_text(page, self.mark) for page in self.pages)
 
     def with_canaries(self, canaries: Sequence[Line | None]) -> "Rendered":
         """Returns the same with a canary's line in each policy that is given one."""

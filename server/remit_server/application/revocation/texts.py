@@ -1,9 +1,12 @@
 """Revocation policies as text: how lines are written, how many characters that takes, and how they are read back."""
 
+import base64
 import json
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from hashlib import sha256
 from typing import Final
 
 from remit_server.application.revocation.lines import Line
@@ -13,17 +16,38 @@ MOST_CHARACTERS: Final = 6_144  # of a managed policy, white space excepted (IAM
 _TAG_KEY: Final = "aws:PrincipalTag/"
 _TIME_KEY: Final = "aws:TokenIssueTime"
 _NOBODY: Final = "-"  # no tag of a session: a policy must have a statement, and this one denies nobody
+_MARK: Final = re.compile("Remit[A-Z2-7]{20}")
+MARK_CHARACTERS: Final = len('"Sid":"') + len("Remit") + 20 + len('",')
 _Group = tuple[DenyTag, datetime | None]
 
 
-def policy_text(lines: Iterable[Line]) -> str:
-    """Returns the managed policy that denies exactly these lines: compact, and the same for the same lines."""
+def mark_of_ledger(first_hash: str) -> str:
+    """Returns the mark of the ledger whose audit chain begins with the record of this hash."""
+    digest = sha256(f"remit revocations {first_hash}".encode()).digest()
+    return f"Remit{base64.b32encode(digest).decode()[:20]}"
+
+
+def mark_of(text: str) -> str:
+    """Returns the mark of the ledger that a text was written for, whatever else it says; empty where it has none."""
+    try:
+        marks = [str(statement.get("Sid")) for statement in json.loads(text)["Statement"]]
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        return ""
+    return next((mark for mark in marks if _MARK.fullmatch(mark)), "")
+
+
+def policy_text(lines: Iterable[Line], mark: str = "") -> str:
+    """Returns the managed policy that denies exactly these lines: compact, and the same for the same lines.
+
+    `mark` is the ledger's, as the Sid of a statement that is there anyway.
+    """
     groups: dict[_Group, list[str]] = {}
     for line in lines:
         groups.setdefault((line.tag, line.before), []).append(line.pattern)
     ordered = sorted(groups.items(), key=lambda item: (_moment(item[0][1]), item[0][0] is DenyTag.BY))
     statements = [_statement(tag, before, sorted(patterns)) for (tag, before), patterns in ordered]
-    return _document(statements or [_statement(DenyTag.GRANT, None, [_NOBODY])])
+    first, *others = statements or [_statement(DenyTag.GRANT, None, [_NOBODY])]
+    return _document([{"Sid": mark, **first} if mark else first, *others])
 
 
 def lines_of(text: str) -> frozenset[Line] | None:
@@ -34,7 +58,7 @@ def lines_of(text: str) -> frozenset[Line] | None:
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return None
     lines = frozenset(line for line in lines if line.pattern != _NOBODY)
-    return lines if policy_text(lines) == text else None
+    return lines if policy_text(lines, mark_of(text)) == text else None
 
 
 @dataclass(slots=True)

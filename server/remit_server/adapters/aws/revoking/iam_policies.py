@@ -49,6 +49,10 @@ class IamRevocationPolicies:
     keys: RevokerKeys
     url: str | None = None
 
+    def name(self, account: str, place: int, /) -> str:
+        """Returns the ARN of a policy."""
+        return self._place(account).policy_arns[place]
+
     async def read(self, account: str, /, *, deadline: float) -> tuple[str | None, ...]:
         """Returns the text in force of each policy; None for one that does not exist."""
         arns = self._place(account).policy_arns

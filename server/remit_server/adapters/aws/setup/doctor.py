@@ -32,13 +32,17 @@ _SEE: Final = (
 
 @dataclass(frozen=True, slots=True)
 class Examined:
-    """What the doctor goes by: the roles, whether revocation is configured, and the gateway's own ARN where known."""
+    """What the doctor goes by: the roles, whether revocation is configured, and the gateway's own ARN where known.
+
+    `mark` is that of the configured ledger; None where it cannot be read.
+    """
 
     roles: Sequence[Role]
     places: Mapping[str, AccountPlace]
     revocation: bool
     gateway: str | None
     web_identity: Mapping[str, tuple[str, str]]
+    mark: str | None = None
 
 
 def examine(examined: Examined, accounts: Mapping[str, LiveAccount]) -> list[Finding]:
@@ -104,7 +108,7 @@ def _examine_revocation(
     for arn in place.policy_arns:
         findings = Findings(arn)
         try:
-            check_policy(account.policy(arn), findings)
+            check_policy(account.policy(arn), examined.mark, findings)
         except CannotSee as unseen:
             _not_seen(findings, unseen)
         yield from findings

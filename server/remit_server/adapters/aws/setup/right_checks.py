@@ -16,7 +16,8 @@ from remit_server.adapters.aws.setup.live import (
 )
 from remit_server.adapters.aws.setup.policies import canary_rights, gateway_rights, revoker_rights
 from remit_server.adapters.aws.setup.trust_checks import PLAN
-from remit_server.application.revocation.texts import lines_of
+from remit_server.application.revocation.ownership import ONE_LEDGER
+from remit_server.application.revocation.texts import lines_of, mark_of
 from remit_server.domain.entitlement import Role
 from remit_server.iam import Allowed, Budget, Counterexample, Document, Policies, Request, Undecided, contains, evaluate
 
@@ -120,8 +121,8 @@ def check_attached(live: LivePrincipal, policy_arns: Sequence[str], findings: Fi
         )
 
 
-def check_policy(policy: LivePolicy | None, findings: Findings) -> None:
-    """Notes a revocation policy that is missing, or that somebody else has written."""
+def check_policy(policy: LivePolicy | None, own_mark: str | None, findings: Findings) -> None:
+    """Notes a revocation policy that is missing, or that somebody else has written: by hand, or another ledger."""
     if policy is None:
         why = "no revoke can be written, and what is revoked works until its time guard"
         findings.fault("revocation-policy-missing", "it does not exist", why=why, mend=f"create it; {PLAN}")
@@ -133,6 +134,7 @@ def check_policy(policy: LivePolicy | None, findings: Findings) -> None:
             why="whoever changed it may have let the revoked in again; the gateway mends that within five minutes",
             mend="see in CloudTrail who calls iam:CreatePolicyVersion, and take that right away",
         )
+    _check_mark(mark_of(policy.text), own_mark, findings)
     if policy.versions >= _MOST_VERSIONS:
         findings.note(
             "revocation-policy-versions",
@@ -140,6 +142,26 @@ def check_policy(policy: LivePolicy | None, findings: Findings) -> None:
             why="the gateway deletes the oldest before its next write, which takes a moment longer",
             mend="nothing, while a gateway runs; else see that remit-revoker may call iam:DeletePolicyVersion",
         )
+
+
+def _check_mark(mark: str, own_mark: str | None, findings: Findings) -> None:
+    """Notes whose a revocation policy is, unless it is nobody's or this gateway's."""
+    if mark in ("", own_mark):
+        return
+    if own_mark is not None:
+        findings.fault(
+            "revocation-policy-of-another",
+            f"it carries the mark {mark} of another gateway's database; that of the configured one is {own_mark}",
+            why="this gateway does not write it: what it revokes may work until its time guard",
+            mend=ONE_LEDGER,
+        )
+        return
+    findings.note(
+        "revocation-policy-mark",
+        f"it carries the mark {mark} of a gateway's database; the configured one cannot be read from here",
+        why="a gateway does not write what carries another database's mark, and says so in its log with its own",
+        mend="run this where the configured database can be read, or compare the mark with that in the gateway's log",
+    )
 
 
 def check_canary(lives: Iterable[LivePrincipal], findings: Findings) -> None:
