@@ -356,13 +356,15 @@ async def test_while_the_clock_is_not_settled_nothing_is_coarsened(stage: Stage)
 async def test_a_late_text_of_the_process_that_wrote_before_is_mended_within_seconds(stage: Stage) -> None:
     stage.outbox.want(deny(1, [session(1)]))
     older = list(stage.aws.texts)
-    writer = stage.writer()
+    before, writer = stage.writer("one"), stage.writer("two")
+    await before()
+    await writer()
+    stage.clock.advance(seconds=31)
     await writer()
 
     stage.aws.texts = older
     stage.clock.advance(seconds=11)
     await writer()
-    stage.clock.advance(seconds=5)
 
     assert stage.aws.refuses(session(1))
 

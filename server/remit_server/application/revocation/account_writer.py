@@ -24,7 +24,7 @@ EXTEND_WITH_SECONDS: Final = 20.0  # of the lease: a turn that begins with less 
 BEGIN_WITH_SECONDS: Final = 15.0  # of the lease: no call to IAM begins with less
 CALL_SECONDS: Final = 10.0  # a call to IAM ends within them, and so before the lease does
 READ_AGAIN_SECONDS: Final = 300.0
-READ_SOON_SECONDS: Final = 10.0  # in the first minute: who wrote before may be late with an older text
+READ_SOON_SECONDS: Final = 10.0  # in the first minute after another process, which may be late with an older text
 SOON_SECONDS: Final = 60.0
 GAP_SECONDS: Final = 1.0  # between two versions of a policy
 ALL_LIVES: Final = datetime.min.replace(tzinfo=UTC)  # before every time guard
@@ -71,7 +71,8 @@ class AccountWriter:
     _known: list[str] | None = None
     _places: list[int] = field(default_factory=list)  # which policies exist and are ours; the others wait until they do
     _held_until: float = _NEVER
-    _took_at: float = _NEVER
+    _was_anothers: bool = False  # the lease, when it was last asked for
+    _took_at: float = _NEVER  # the lease, from another process
     _read_at: float = _NEVER
     _written_at: dict[int, float] = field(default_factory=dict)
     _untidy: set[int] = field(default_factory=set)
@@ -148,9 +149,11 @@ class AccountWriter:
         began = self.parts.clock.monotonic()
         held = await self.parts.outbox.hold(self.account, self.parts.holder, LEASE_SECONDS)
         if not held or began >= self._held_until:
-            self._known, self._took_at = None, began
+            self._known = None
+            self._took_at = began if held and self._was_anothers else _NEVER
             self._told.clear()
             self._homeless.clear()
+        self._was_anothers = not held
         self._held_until = began + LEASE_SECONDS if held else _NEVER
         return held
 
