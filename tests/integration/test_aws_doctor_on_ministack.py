@@ -4,7 +4,7 @@ import asyncio
 import json
 import os
 from collections.abc import AsyncIterator, Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,9 +19,13 @@ from remit_sandbox.local_aws import SERVICES, LocalAws, find_interpreter
 from remit_server.adapters.aws.revoking.revoker import RevocationNames
 from remit_server.adapters.aws.setup.cloudformation import templates
 from remit_server.adapters.aws.setup.plan import CANARY_POLICY, GATEWAY, Plan, plan_of, replaced
+from remit_server.adapters.database.denies import DatabaseDenies
+from remit_server.adapters.database.ledger import open_ledger
+from remit_server.adapters.system_clock import SystemClock
 from remit_server.application.revocation.texts import mark_of_ledger, policy_text
 from remit_server.cli.aws import app
 from remit_server.config.loading import load
+from remit_server.domain.lifecycle_records import BlockLifted
 
 ACCOUNT = "111122223333"
 USER = f"arn:aws:iam::{ACCOUNT}:user/remit-gateway"
@@ -320,6 +324,27 @@ def test_a_fault_is_found_and_nothing_else(account: Applied, name: str) -> None:
     spoil(account.iam)
 
     assert account.found(*AUDITOR) == expected
+
+
+async def test_where_the_ledger_can_be_read_only_a_policy_of_another_is_a_fault(
+    account: Applied, tmp_path: Path
+) -> None:
+    url = f"sqlite:///{tmp_path}/remit.db"
+    here = account.config.with_name("with-a-ledger.toml")
+    here.write_text(account.config.read_text().replace("sqlite:///data/remit.db", url))
+    async with open_ledger(url, SystemClock(), denying=True) as ledger:
+        await ledger.record(BlockLifted("b" * 26, "user", "alice", "https://idp.example", "acme:sam", "a drill"))
+        own = await DatabaseDenies(ledger.store).identity()
+    own_text, others_text = policy_text([], own), policy_text([], mark_of_ledger("another"))
+    doctor = replace(account, config=here)
+
+    account.iam.create_policy_version(PolicyArn=POLICY_1, PolicyDocument=own_text, SetAsDefault=True)
+    with_its_own = await asyncio.to_thread(doctor.found, *AUDITOR)
+    account.iam.create_policy_version(PolicyArn=POLICY_1, PolicyDocument=others_text, SetAsDefault=True)
+    with_anothers = await asyncio.to_thread(doctor.found, *AUDITOR)
+
+    assert with_its_own == set()
+    assert with_anothers == {("fault", "revocation-policy-of-another", "remit-revocations-1")}
 
 
 def test_what_the_gateways_own_keys_do_not_show_is_a_fault(account: Applied) -> None:
