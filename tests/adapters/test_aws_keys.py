@@ -9,9 +9,12 @@ from tests.fake_sts import (
     FakeRole,
     FakeSts,
 )
-from tests.sts_orders import CLOCK, REPORTS_ARN, calling
+from tests.sts_orders import CLOCK, REPORTS_ARN, a_role, calling
 
 from remit_server.adapters.aws.keys import AmbientKeys
+from remit_server.adapters.aws.sts import AwsSts
+from remit_server.config.settings import AwsSettings
+from remit_server.domain.entitlement import AssumedBy
 from remit_server.domain.errors import Outage, Reason
 
 
@@ -149,3 +152,27 @@ async def test_fixed_keys_that_aws_does_not_know_are_not_tried_again() -> None:
             await call()
 
     assert len(call.sts.requests) == 1
+
+
+async def test_a_gateway_without_keys_says_so_in_its_log_once_a_minute(caplog: pytest.LogCaptureFixture) -> None:
+    platform = Platform()
+    platform.away = True
+
+    for platform.seconds in (0.0, 30.0, 59.0, 61.0, 62.0):
+        with pytest.raises(Outage):
+            await platform.keys()
+
+    told = [record for record in caplog.records if record.levelname == "ERROR"]
+    assert len(told) == 2
+    assert "No credentials can be issued (OSError). The gateway has no AWS credentials" in told[0].getMessage()
+
+
+async def test_keys_are_looked_for_at_a_start_where_a_role_needs_them(caplog: pytest.LogCaptureFixture) -> None:
+    settings, none = AwsSettings("eu-central-1"), AmbientKeys(monotonic=lambda: 0.0, resolve=lambda: None)
+
+    await AwsSts(settings, [a_role(assumed_by=AssumedBy.WEB_IDENTITY)], clock=CLOCK, keys=none).look_for_keys()
+    untold = len(caplog.records)
+    await AwsSts(settings, [a_role()], clock=CLOCK, keys=none).look_for_keys()
+
+    assert untold == 0
+    assert "nothing on this platform gives any" in caplog.text

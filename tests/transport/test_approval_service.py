@@ -1,5 +1,6 @@
 """ApprovalService over real gRPC and TLS: asked by an agent, decided by people, collected by the agent."""
 
+import asyncio
 import json
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, replace
@@ -19,7 +20,11 @@ from remit.v1.approval_service_pb2_grpc import ApprovalServiceStub
 from remit.v1.credential_service_pb2 import PreviewCredentialsRequest
 from remit_server.application.approvals.decide_approval import DecideApproval
 from remit_server.application.approvals.show_approvals import ShowApprovals
+from remit_server.cli.approval_words import told_approval
+from remit_server.domain.secret import Secret
+from remit_server.transport.grpc.approval_calls import decide
 from remit_server.transport.grpc.approval_service import ApprovalService
+from remit_server.transport.grpc.operator_client import CallFailed, Connection, OperatorClient
 
 if TYPE_CHECKING:
     from remit.v1.approval_service_pb2_grpc import ApprovalServiceAsyncStub
@@ -94,6 +99,24 @@ async def test_an_approver_is_shown_all_that_is_decided_about(desk: Desk) -> Non
     assert (list(shown.groups), shown.min_approvers, shown.by_subject) == (["leads"], 1, False)
     assert [(list(one.groups), one.min_approvers) for one in shown.requirements] == [(["leads"], 1)]
     assert shown.duration_seconds == 900
+    told = dict(told_approval(shown))
+    assert told["ends"] == f"{shown.valid_seconds} seconds after the yes at the latest, whenever the agent collects it"
+    assert shown.valid_seconds == 600
+
+
+async def test_who_approves_their_own_request_is_advised_to_leave_it_to_somebody_else(desk: Desk) -> None:
+    asked = await desk.asked()
+
+    def decided() -> None:
+        (desk.people.gateway.database.parent / "roots.pem").write_bytes(desk.served.roots)
+        roots = desk.people.gateway.database.parent / "roots.pem"
+        with OperatorClient(Connection(desk.served.address, roots, token=lambda: Secret("ops-alice"))) as client:
+            decide(client, asked.name, asked.digest, "", approve=True)
+
+    with pytest.raises(CallFailed, match="NOT_AUTHORIZED: nobody says yes to what is done in their own name") as failed:
+        await asyncio.to_thread(decided)
+
+    assert failed.value.remedy.startswith("leave it to somebody who may decide it")
 
 
 async def test_a_list_is_paged_and_holds_what_the_caller_may_see(desk: Desk) -> None:

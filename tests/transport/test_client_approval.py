@@ -109,8 +109,9 @@ async def test_what_was_approved_is_collected_by_coming_back(tmp_path: Path) -> 
 
 @pytest.mark.parametrize("in_a_loop", [False, True])
 async def test_one_that_is_told_to_wait_waits(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, in_a_loop: bool
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, *, in_a_loop: bool
 ) -> None:
+    caplog.set_level("INFO", "remit")
     monkeypatch.setattr(waiting, "FIRST_PAUSE", 0.01)
     async with client(tmp_path) as (people, gateway):
         block = task(gateway, approval="wait", approval_timeout=timedelta(seconds=60))
@@ -120,6 +121,8 @@ async def test_one_that_is_told_to_wait_waits(
 
         await approver
         assert got.grant.state is remit.GrantState.ISSUED
+        (told,) = [record.getMessage() for record in caplog.records if "waiting for people" in record.getMessage()]
+        assert told.startswith(f"waiting for people to approve {got.grant.approval} (leads, until ")
         query = "SELECT state FROM approvals"
         assert look(people.gateway.database, query) == [(ApprovalState.USED.value,)]
         await (block.__aexit__(None, None, None) if in_a_loop else asyncio.to_thread(block.__exit__, None, None, None))

@@ -1,5 +1,6 @@
 """Waiting for people who approve: what is waited for, how long, and how often it is asked meanwhile."""
 
+import logging
 import random
 import time
 from contextlib import suppress
@@ -10,6 +11,7 @@ from remit.v1 import credential_service_pb2 as service
 from remit.v1 import types_pb2
 
 FIRST_PAUSE, LONGEST_PAUSE = 1.0, 10.0  # seconds
+_log = logging.getLogger("remit")
 _random = random.SystemRandom()
 
 
@@ -19,14 +21,25 @@ class Patience:
     def __init__(self, timeout: timedelta | None) -> None:
         self._until = None if timeout is None else time.monotonic() + timeout.total_seconds()
         self._pause = FIRST_PAUSE
+        self._is_told = False
 
     def pause(self, pending: ApprovalPending) -> float:
         """Returns the seconds until it is asked again; raises the pending approval once the time is over."""
         left = 0.0 if self._until is None else self._until - time.monotonic()
         if left <= 0:
             raise pending
+        if not self._is_told:
+            self._is_told = True
+            _log.info("waiting for people to approve %s", _told(pending))
         pause, self._pause = self._pause, min(self._pause * 1.5, LONGEST_PAUSE)
         return min(pause * _random.uniform(0.75, 1.0), left)
+
+
+def _told(pending: ApprovalPending) -> str:
+    """Returns which approval is waited for, who may decide it and until when, in one line."""
+    who = " or ".join(filter(None, (", ".join(pending.groups), "the user in person" if pending.by_subject else "")))
+    until = f", until {pending.lapse_time:%F %T} UTC" if pending.lapse_time else ""
+    return f"{pending.approval} ({who or 'nobody was named'}{until})"
 
 
 def pending(

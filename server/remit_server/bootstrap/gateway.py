@@ -119,7 +119,7 @@ async def running_gateway(
         )
         rejections = Rejections(ledger, clock)
         issuer = await follow_own_issuer(stack, settings.own_issuer)
-        sts = reach_sts(stack, settings, clock, issuer)
+        sts = reach_sts(stack, settings, clock, issuer, looks_for_keys=True)
         issuers = _issuers(stack, settings, clock)
         # NOTE: on a budget of its own: however much agents ask for, AWS is told who is revoked.
         revoking = reach_sts(stack, settings, clock, issuer)

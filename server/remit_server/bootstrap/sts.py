@@ -23,12 +23,24 @@ async def follow_own_issuer(stack: AsyncExitStack, settings: OwnIssuerSettings |
     return keys
 
 
-def reach_sts(stack: AsyncExitStack, settings: Settings, clock: SystemClock, issuer: SigningKeys | None) -> AssumeRole:
-    """Returns what asks AWS for sessions: of each role in the way that its configuration names, on one budget."""
+def reach_sts(
+    stack: AsyncExitStack,
+    settings: Settings,
+    clock: SystemClock,
+    issuer: SigningKeys | None,
+    *,
+    looks_for_keys: bool = False,
+) -> AssumeRole:
+    """Returns what asks AWS for sessions: of each role in the way that its configuration names, on one budget.
+
+    With `looks_for_keys` the log says soon when the gateway's own keys cannot be had, and not at the first call only.
+    """
     calls = StsCalls(settings.aws, clock=clock)
     stack.push_async_callback(calls.close)
     roles = session_roles(settings)
     signed = AwsSts(settings.aws, roles, clock=clock, calls=calls)
+    if looks_for_keys:
+        stack.callback(asyncio.create_task(signed.look_for_keys()).cancel)
     if issuer is None:
         return signed
     presented = WebIdentitySts(roles, issuer, clock=clock, entropy=system_entropy, calls=calls)

@@ -34,6 +34,8 @@ def told_approval(approval: "Approval") -> Iterator[tuple[str, str]]:
         yield "lapses", f"{approval.lapse_time.ToDatetime():%F %T} UTC"
     if approval.HasField("valid_until"):
         yield "valid until", f"{approval.valid_until.ToDatetime():%F %T} UTC"
+    elif approval.valid_seconds:
+        yield "ends", f"{approval.valid_seconds} seconds after the yes at the latest, whenever the agent collects it"
     for permission in approval.adds:
         yield "adds", f"{plain(', '.join(permission.actions))} on {plain(', '.join(permission.resources))}"
     yield "may do", json.dumps(json.loads(approval.session_policy), indent=2).replace("\n", f"\n{'':15}")

@@ -589,6 +589,7 @@ class Approval(_message.Message):
     VALID_UNTIL_FIELD_NUMBER: _builtins.int
     POLICY_REVISION_FIELD_NUMBER: _builtins.int
     REQUIREMENTS_FIELD_NUMBER: _builtins.int
+    VALID_SECONDS_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """Output. The resource name, `approvals/{approval}`."""
     kind: Global___ApprovalKind.ValueType
@@ -615,6 +616,8 @@ class Approval(_message.Message):
     """Output. How many people have to say yes: the most that one requirement asks for."""
     policy_revision: _builtins.str
     """Output. The policy revision that asked for it, hex."""
+    valid_seconds: _builtins.int
+    """Output. For how many seconds after the last yes credentials may be had and live; 0 for a review."""
     @_builtins.property
     def subject(self) -> Global___Subject:
         """Output. The user the agent works for."""
@@ -681,10 +684,11 @@ class Approval(_message.Message):
         valid_until: _timestamp_pb2.Timestamp | None = ...,
         policy_revision: _builtins.str = ...,
         requirements: _abc.Iterable[Global___ApprovalRequirement] | None = ...,
+        valid_seconds: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "decide_time", b"decide_time", "lapse_time", b"lapse_time", "subject", b"subject", "valid_until", b"valid_until"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["actor", b"actor", "adds", b"adds", "by_subject", b"by_subject", "create_time", b"create_time", "decide_time", b"decide_time", "digest", b"digest", "duration_seconds", b"duration_seconds", "entitlements", b"entitlements", "groups", b"groups", "kind", b"kind", "lapse_time", b"lapse_time", "min_approvers", b"min_approvers", "name", b"name", "policy_revision", b"policy_revision", "purpose", b"purpose", "requirements", b"requirements", "role_arn", b"role_arn", "session_policy", b"session_policy", "state", b"state", "subject", b"subject", "task_id", b"task_id", "valid_until", b"valid_until", "votes", b"votes"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["actor", b"actor", "adds", b"adds", "by_subject", b"by_subject", "create_time", b"create_time", "decide_time", b"decide_time", "digest", b"digest", "duration_seconds", b"duration_seconds", "entitlements", b"entitlements", "groups", b"groups", "kind", b"kind", "lapse_time", b"lapse_time", "min_approvers", b"min_approvers", "name", b"name", "policy_revision", b"policy_revision", "purpose", b"purpose", "requirements", b"requirements", "role_arn", b"role_arn", "session_policy", b"session_policy", "state", b"state", "subject", b"subject", "task_id", b"task_id", "valid_seconds", b"valid_seconds", "valid_until", b"valid_until", "votes", b"votes"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -13,6 +13,7 @@ from remit_server.domain.secret import Secret
 REFRESH_EARLY_SECONDS: Final = 600
 REFRESH_NOW_SECONDS: Final = 60
 COOL_DOWN_SECONDS: Final = 10.0
+TOLD_EVERY_SECONDS: Final = 60.0
 
 _log = logging.getLogger(__name__)
 _NO_KEYS = (
@@ -68,6 +69,7 @@ class AmbientKeys:
         self._keys: AwsKeys | None = None
         self._refreshing: asyncio.Task[AwsKeys] | None = None
         self._quiet_until = float("-inf")
+        self._untold_until = float("-inf")
 
     async def __call__(self) -> AwsKeys:
         """Returns keys that are good for another minute; raises Outage(STS_UNAVAILABLE) when there are none."""
@@ -109,13 +111,20 @@ class AmbientKeys:
             # NOTE: its texts may quote what a provider printed: only the kind of failure goes on, here and as the cause
             # that is logged later.
             kind = type(failed).__name__
-            _log.warning("The gateway's AWS credentials could not be had: %s", kind)
+            self._tell(kind)
             raise Outage(Reason.STS_UNAVAILABLE, _NO_KEYS) from NoKeys(kind)
         if frozen is None or not frozen.access_key or not frozen.secret_key:
+            self._tell("nothing on this platform gives any")
             raise Outage(Reason.STS_UNAVAILABLE, _NO_KEYS)
         token = Secret(frozen.token) if frozen.token else None
         self._source, self._keys = source, AwsKeys(frozen.access_key, Secret(frozen.secret_key), token)
         return self._keys
+
+    def _tell(self, why: str) -> None:
+        """Writes to the log that there are no keys, at most once a minute: nothing is issued meanwhile."""
+        if self._monotonic() >= self._untold_until:
+            self._untold_until = self._monotonic() + TOLD_EVERY_SECONDS
+            _log.error("No credentials can be issued (%s). %s", why, _NO_KEYS)
 
     def _resolve_frozen(self, source: Any) -> tuple[Any, Any]:
         """Returns botocore's credentials object and its values; blocks."""

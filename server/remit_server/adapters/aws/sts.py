@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -55,6 +56,12 @@ class AwsSts:
     async def close(self) -> None:
         """Ends the connections."""
         await self._calls.close()
+
+    async def look_for_keys(self) -> None:
+        """Looks whether the gateway has keys of its own, where a role needs them; the log says when it has none."""
+        if self._roles:
+            with suppress(Outage):
+                await self._keys()
 
     async def signing_keys(self, deadline: float) -> AwsKeys:
         """Returns the gateway's own keys; raises Outage(STS_UNAVAILABLE) when they do not come in time."""

@@ -51,6 +51,7 @@ def approval_message(approval: Approval) -> types_pb2.Approval:
     )
     _write(message.create_time, approval.create_time)
     if approval.kind is ApprovalKind.BEFORE:
+        message.valid_seconds = int(need.valid.total_seconds())
         _write(message.lapse_time, approval.lapse_time)
     if approval.decide_time is not None:
         _write(message.decide_time, approval.decide_time)
