@@ -7,8 +7,9 @@ import sys
 import threading
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,12 @@ from remit.v1 import types_pb2
 from remit.v1.credential_service_pb2_grpc import CredentialServiceStub
 from remit_sandbox import tethered
 from remit_sandbox.certificates import KeyPair
+from remit_sandbox.revocation_policies import REVOKER
+from remit_sandbox.sample_account import ACCOUNT_ID
 from remit_sandbox.sandbox import Sandbox
+from remit_server.adapters.aws.revoking.revoker import RevocationNames
+from remit_server.adapters.aws.setup.policies import revoker_rights
+from remit_server.application.revocation.texts import policy_text
 
 _SERVING = re.compile(r'"serving on (?P<mtls>[0-9.:]+), (?P<bearer>[0-9.:]+)(?:, (?P<http>[0-9.:]+) \(HTTP\))? under')
 START_SECONDS = 60.0
@@ -31,17 +37,37 @@ Q3 = remit.Capability("s3.read_prefix", bucket="reports", prefix="2026/q3/")
 
 
 def changed(sandbox: Sandbox, values: Mapping[str, str], more: Mapping[str, Mapping[str, object]] | None = None) -> str:
-    """Returns the sandbox's configuration with other values, and with more keys in its tables."""
+    """Returns the sandbox's configuration with other values, and with more keys in its tables.
+
+    Another ledger has revocation policies of its own.
+    """
     text = sandbox.config.read_text()
     for key, value in values.items():
         line = f"{key} = {json.dumps(value)}"
         text, count = re.subn(rf"(?m)^{key} = .*$", line.replace("\\", r"\\"), text)
         assert count, key
-    for table, keys in (more or {}).items():
+    own = {"revocation": {"policy_prefix": own_policies(sandbox, values["url"])}} if "url" in values else {}
+    for table, keys in {**own, **(more or {})}.items():
         lines = "".join(f"{key} = {json.dumps(value)}\n" for key, value in keys.items())
         header = f"[{table}]\n"
         text = text.replace(header, header + lines) if header in text else f"{text}\n{header}{lines}"
     return text
+
+
+def own_policies(sandbox: Sandbox, ledger: str) -> str:
+    """Gives a ledger revocation policies of its own, as two on one account need; returns their prefix."""
+    letters = "".join(chr(ord("a") + byte % 26) for byte in sha256(ledger.encode()).digest()[:12])
+    prefix = f"remit-{letters}-revocations"
+    arns = RevocationNames(policy_prefix=prefix).policy_arns("aws", ACCOUNT_ID)
+    iam = sandbox.aws.client("iam")
+    for arn in arns:
+        with suppress(iam.exceptions.EntityAlreadyExistsException):
+            iam.create_policy(PolicyName=arn.rpartition("/")[2], PolicyDocument=policy_text([]))
+            for role in sandbox.account.role_arns:
+                iam.attach_role_policy(RoleName=role, PolicyArn=arn)
+    rights = json.dumps(revoker_rights(arns))
+    iam.put_role_policy(RoleName=REVOKER, PolicyName=prefix, PolicyDocument=rights)
+    return prefix
 
 
 @dataclass
