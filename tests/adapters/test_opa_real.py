@@ -64,7 +64,7 @@ async def test_it_pulls_the_gateways_bundle_and_decides_by_it(tmp_path: Path) ->
             no = await engine.decide(engine.active, asked({"subject": {"groups": ["contractors"]}}))
 
     assert isinstance(yes, Allow)
-    assert [one.entitlement_id for one in yes.entitlements] == ["reports-reader"]
+    assert [one.entitlement_id for one in yes.entitlements] == ["reports-publisher", "reports-reader"]
     assert isinstance(no, Deny)
     assert [one.code for one in no.reasons] == ["no_entitlement"]
 

@@ -134,6 +134,10 @@ def _hook_server(connection: Any, step: Callable[[str], None]) -> None:
             step(_named(str(query)))
             return super().executemany(query, *values, **more)
 
+        def copy(self, statement: Any, *values: Any, **more: Any) -> Any:
+            step(f"before INSERT {str(statement).split()[1]}")  # of many rows, in the words of this database: COPY
+            return super().copy(statement, *values, **more)
+
     commit = connection.commit
 
     def stepped() -> None:

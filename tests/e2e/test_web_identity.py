@@ -100,7 +100,9 @@ def test_agents_get_credentials_through_tokens_that_sts_verifies_also_while_the_
     (first, *_) = at_aws.sts.issued
     assert given.access_key_id == first.access_key_id
     assert discovery["jwks_uri"] == at_aws.issuer.url + KEY_SET
-    assert {request.outcome for request in at_aws.sts.requests} == {"issued"}
+    # This AWS has no role by which revocations are written: asking for it fails, and keeps nobody waiting.
+    of_agents = [request for request in at_aws.sts.requests if not request.form["RoleArn"].endswith("/remit-revoker")]
+    assert {request.outcome for request in of_agents} == {"issued"}
     assert at_aws.key_ids()[-1] == at_aws.issuer.keys().active.key_id
     assert "PRIVATE" not in own.log_path.read_text()
     tokens = {request.form["WebIdentityToken"] for request in at_aws.sts.requests}
