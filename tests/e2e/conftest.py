@@ -44,7 +44,7 @@ def sandbox(running: BackgroundSandbox) -> Sandbox:
     return running.sandbox
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def alice_token(sandbox: Sandbox) -> str:
-    """What the identity provider gives alice when she signs in to the copilot."""
+    """What the identity provider gives alice when she signs in to the copilot, anew: another file may revoke her."""
     return sandbox.issuer.token("alice", client_id="copilot")
