@@ -45,8 +45,6 @@ class Times:
 class Bench:
     """Revokes tasks one after the other, while somebody uses the credentials of each."""
 
-    aws: LocalAws
-    account: SampleAccount
     server: PostgresqlServer
     folder: Path
     count: int
@@ -59,28 +57,35 @@ class Bench:
             "SQLite": f"sqlite:///{self.folder}/revocation.sqlite3",
             "PostgreSQL": self.server.url(self.server.create()),
         }
-        for place, (name, url) in enumerate(urls.items()):
-            first = (place + 1) << 30  # AWS remembers the other ledger's denies
-            async with AsyncExitStack() as stack:
-                ledger = await stack.enter_async_context(open_ledger(url, SystemClock(), denying=True))
-                await asyncio.to_thread(ledgers.fill_with_what_lives, ledger.store.database, LIVE, "alice", first)
-                writer = await stack.enter_async_context(running_writer(self.aws, self.account, ledger))
-                revoke = _revoking(DatabaseRevocations(ledger.store), writer)
-                numbers = range(first, first + self.count)
-                await self._row(f"{name}, one at a time", revoke, writer, numbers, BETWEEN_SECONDS)
-                numbers = range(first + self.count, first + 2 * self.count)
-                await self._row(f"{name}, twenty a second", revoke, writer, numbers, BURST_SECONDS)
+        for name, url in urls.items():
+            # An AWS for each: the policies of one account are one ledger's.
+            async with await LocalAws.start(self.folder / f"aws-{name}") as aws:
+                await self._on(name, url, aws, await aws.seed())
+
+    async def _on(self, name: str, url: str, aws: LocalAws, account: SampleAccount) -> None:
+        """Measures one database."""
+        first = 1 << 30
+        async with AsyncExitStack() as stack:
+            ledger = await stack.enter_async_context(open_ledger(url, SystemClock(), denying=True))
+            await asyncio.to_thread(ledgers.fill_with_what_lives, ledger.store.database, LIVE, "alice", first)
+            writer = await stack.enter_async_context(running_writer(aws, account, ledger))
+            revoke, street = _revoking(DatabaseRevocations(ledger.store), writer), Street.of(aws, account)
+            stack.push_async_callback(street.calls.close)
+            numbers = range(first, first + self.count)
+            await self._row(f"{name}, one at a time", revoke, (writer, street), numbers, BETWEEN_SECONDS)
+            numbers = range(first + self.count, first + 2 * self.count)
+            await self._row(f"{name}, twenty a second", revoke, (writer, street), numbers, BURST_SECONDS)
 
     async def _row(
         self,
         name: str,
         revoke: Callable[[str], Awaitable[None]],
-        writer: Writer,
+        aws: tuple[Writer, Street],
         numbers: Sequence[int],
         between: float,
     ) -> None:
         """Prints the times of these revokes."""
-        street = Street.of(self.aws, self.account)
+        writer, street = aws
         holders = [await asyncio.to_thread(street.holder, number) for number in numbers]
         writer.outbox.observed_at.clear()
         written = len(writer.writes)
@@ -90,7 +95,6 @@ class Bench:
             await asyncio.sleep(between)
         times = await asyncio.gather(*running)
         await _all_observed(writer, len(holders))
-        await street.calls.close()
         seen = sorted(writer.outbox.observed_at.values())
         observed = [late - one.begun for late, one in zip(seen, times, strict=True)]
         columns = [
@@ -141,9 +145,7 @@ async def main() -> None:
     print(f"{datetime.now(UTC):%d %B %Y %H:%M} UTC; calibration loop {calibration():.1f} ms")
     with tempfile.TemporaryDirectory() as name, postgresql_server() as server:
         folder = Path(name)
-        async with await LocalAws.start(folder / "aws") as aws:
-            account = await aws.seed()
-            await Bench(aws, account, server, folder, 10 if quick else 100).whole()
+        await Bench(server, folder, 10 if quick else 100).whole()
 
 
 if __name__ == "__main__":
