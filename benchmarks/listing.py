@@ -16,8 +16,8 @@ from benchmarks.rig import ledgers
 from tests.real_postgresql import postgresql_server
 
 from remit_server.adapters.database.engine import Database, open_database, open_for_reading
-from remit_server.adapters.database.grant_shelf import read_page
 from remit_server.adapters.database.migrations import upgrade
+from remit_server.adapters.database.reading.grant_shelf import read_page
 from remit_server.application.oversight.ports import Place
 from remit_server.domain.administration import EVERYTHING, Scope, Visibility
 from remit_server.domain.grant_filter.reading import filter_of

@@ -6,9 +6,9 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from functools import partial
 
-from remit_server.application.ceilings import Ceilings
-from remit_server.application.choosing import FAST
-from remit_server.application.plan_session import Planner, Wish, plan_session
+from remit_server.application.planning.ceilings import Ceilings
+from remit_server.application.planning.choosing import FAST
+from remit_server.application.planning.plan_session import Planner, Wish, plan_session
 from remit_server.domain.decision import Allow
 from remit_server.domain.entitlement import Entitlement, Role
 from remit_server.domain.permission import Permission

@@ -15,28 +15,28 @@ from tests.databases import Place
 from tests.sts_log import LOG, Ceiling
 
 from remit_server.adapters.aws.sts_protocol import assume_role_body
-from remit_server.adapters.database.approvals import DatabaseApprovals
-from remit_server.adapters.database.audit_log import AuditLog
+from remit_server.adapters.database.approvals.approvals import DatabaseApprovals
 from remit_server.adapters.database.engine import open_for_reading
 from remit_server.adapters.database.following.follower import following
-from remit_server.adapters.database.leases import DatabaseLeases
 from remit_server.adapters.database.ledger import DatabaseLedger, open_ledger
-from remit_server.adapters.database.renewals import DatabaseRenewals
-from remit_server.adapters.database.task_news import DatabaseTaskNews
+from remit_server.adapters.database.lifecycle.leases import DatabaseLeases
+from remit_server.adapters.database.lifecycle.renewals import DatabaseRenewals
+from remit_server.adapters.database.lifecycle.task_news import DatabaseTaskNews
+from remit_server.adapters.database.trail.audit_log import AuditLog
 from remit_server.application.admission import Admission, Budget, Places, Rejections
 from remit_server.application.approvals.ask_approval import AskApproval, Pending
-from remit_server.application.ceilings import Ceilings
-from remit_server.application.deliberation import Deliberation
-from remit_server.application.end_task import EndTask
-from remit_server.application.hearing import Hearing
-from remit_server.application.issue_credentials import IssueCredentials, Issued
+from remit_server.application.issuing.end_task import EndTask
+from remit_server.application.issuing.hearing import Hearing
+from remit_server.application.issuing.issue_credentials import IssueCredentials, Issued
+from remit_server.application.issuing.preview_credentials import PreviewCredentials
+from remit_server.application.issuing.requests import Ask, IssueRequest
 from remit_server.application.lifecycle.renew_credentials import RenewCredentials
 from remit_server.application.lifecycle.renewals import RenewRequest
 from remit_server.application.lifecycle.watch_task import WatchTask
 from remit_server.application.lifecycle.watching import Watching
+from remit_server.application.planning.ceilings import Ceilings
+from remit_server.application.planning.deliberation import Deliberation
 from remit_server.application.ports import Revision
-from remit_server.application.preview_credentials import PreviewCredentials
-from remit_server.application.requests import Ask, IssueRequest
 from remit_server.domain.audit import ChainedEvent
 from remit_server.domain.capability import CapabilityTemplate
 from remit_server.domain.credentials import Credentials, SessionOrder, StsSession

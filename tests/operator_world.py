@@ -7,7 +7,7 @@ from pathlib import Path
 
 from tests.fakes import NOON, World, world
 
-from remit_server.adapters.database.revoked_operators import RevokedOperators
+from remit_server.adapters.database.revoking.revoked_operators import RevokedOperators
 from remit_server.application.admission import Budget, Places
 from remit_server.application.oversight.admitting import OperatorAdmission
 from remit_server.application.oversight.authorizing import Authorize

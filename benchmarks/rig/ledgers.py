@@ -9,9 +9,9 @@ from typing import Any
 from sqlalchemy import Connection, Table, insert, text
 
 from remit_server.adapters.database.engine import Database
-from remit_server.adapters.database.prepared import Prepared
-from remit_server.adapters.database.rows import GRANT_COLUMNS, ISSUANCE_COLUMNS, TASK_COLUMNS
-from remit_server.adapters.database.tables import grants, issuances, requests, tasks
+from remit_server.adapters.database.schema.rows import GRANT_COLUMNS, ISSUANCE_COLUMNS, TASK_COLUMNS
+from remit_server.adapters.database.schema.tables import grants, issuances, requests, tasks
+from remit_server.adapters.database.writing.prepared import Prepared
 from remit_server.domain.session_names import revision_part, subject_part
 
 ISSUER = "https://bench.example"

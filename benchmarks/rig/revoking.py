@@ -19,8 +19,8 @@ from remit_server.adapters.aws.revoking.query import CallFailed, QueryCalls, Ser
 from remit_server.adapters.aws.revoking.revoker import RevocationNames, RevokerKeys, account_places
 from remit_server.adapters.aws.sigv4 import AwsKeys as SigningKeys
 from remit_server.adapters.aws.sts import AwsSts
-from remit_server.adapters.database.denies import DatabaseDenies
 from remit_server.adapters.database.ledger import DatabaseLedger
+from remit_server.adapters.database.revoking.denies import DatabaseDenies
 from remit_server.adapters.system_clock import SystemClock, system_entropy
 from remit_server.application.revocation.account_writer import Parts
 from remit_server.application.revocation.canaries import Canaries

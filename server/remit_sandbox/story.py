@@ -18,8 +18,8 @@ from remit_sandbox.aws_client import AwsKeys
 from remit_sandbox.sandbox import Sandbox
 from remit_sandbox.stage import Stage, expect
 from remit_sandbox.wording import policy_in_words, record_in_words
-from remit_server.adapters.database.audit_log import AuditLog, verify
 from remit_server.adapters.database.engine import open_for_reading
+from remit_server.adapters.database.trail.audit_log import AuditLog, verify
 from remit_server.domain.audit import ChainBroken, ChainedEvent, ChainIntact
 
 SHORT_TASK_SECONDS = 20

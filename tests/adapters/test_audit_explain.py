@@ -11,7 +11,7 @@ from tests.fakes import NOON, FakeClock, world
 from tests.ledger_values import told_story
 from typer.testing import CliRunner, Result
 
-from remit_server.adapters.database.revocations import DatabaseRevocations
+from remit_server.adapters.database.revoking.revocations import DatabaseRevocations
 from remit_server.cli.main import app
 from remit_server.domain.grant import Grant
 from remit_server.domain.revocation import RevokeCause, RevokeOrder, Target, TargetKind

@@ -16,7 +16,7 @@ from tests.fakes import NOON
 from tests.ledger_values import WHO, told_story
 from typer.testing import CliRunner, Result
 
-from remit_server.adapters.database.audit_log import events
+from remit_server.adapters.database.trail.audit_log import events
 from remit_server.cli.main import app
 from remit_server.cli.ocsf import OPERATIONS, VERSION, ocsf_of
 from remit_server.domain import audit, audit_events, lifecycle_records

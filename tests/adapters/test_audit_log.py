@@ -12,7 +12,9 @@ from tests.databases import Place
 from tests.fakes import FakeClock
 from tests.ledger_values import NAME, asked, refused_record, task_id, told_story
 
-from remit_server.adapters.database.audit_log import (
+from remit_server.adapters.database.engine import DatabaseRefused, open_for_reading
+from remit_server.adapters.database.ledger import DatabaseLedger, open_ledger
+from remit_server.adapters.database.trail.audit_log import (
     PAGE,
     AuditLog,
     InputsKept,
@@ -21,8 +23,6 @@ from remit_server.adapters.database.audit_log import (
     verify,
     verify_with_inputs,
 )
-from remit_server.adapters.database.engine import DatabaseRefused, open_for_reading
-from remit_server.adapters.database.ledger import DatabaseLedger, open_ledger
 from remit_server.domain.audit import ChainBroken, ChainedEvent, ChainIntact
 
 

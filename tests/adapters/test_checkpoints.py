@@ -29,10 +29,10 @@ from remit_server.adapters.checkpoints.signing import (
     key_name,
     public_key_of,
 )
-from remit_server.adapters.database.audit_log import events
-from remit_server.adapters.database.holding import DatabaseHolds
 from remit_server.adapters.database.ledger import open_ledger
-from remit_server.adapters.database.trail import tip_of
+from remit_server.adapters.database.lifecycle.holding import DatabaseHolds
+from remit_server.adapters.database.trail.audit_log import events
+from remit_server.adapters.database.trail.trail import tip_of
 from remit_server.application.oversight.keep_checkpoints import KeepCheckpoints, Undelivered
 from remit_server.cli.main import app
 from remit_server.config.checkpoint_settings import CheckpointSettings

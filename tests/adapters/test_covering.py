@@ -22,10 +22,10 @@ from tests.ledger_values import (
     task_id,
 )
 
-from remit_server.adapters.database.covering import NAMED_AT_MOST, OTHERS_AT_MOST
-from remit_server.adapters.database.denies import DatabaseDenies
 from remit_server.adapters.database.ledger import DatabaseLedger, open_ledger
-from remit_server.adapters.database.revocations import DatabaseRevocations
+from remit_server.adapters.database.revoking.covering import NAMED_AT_MOST, OTHERS_AT_MOST
+from remit_server.adapters.database.revoking.denies import DatabaseDenies
+from remit_server.adapters.database.revoking.revocations import DatabaseRevocations
 from remit_server.domain.revocation import RevokeCause, RevokeOrder, SessionDeny, Target, TargetKind, opened_before
 from remit_server.domain.session_names import revision_part, subject_part
 

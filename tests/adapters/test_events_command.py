@@ -16,9 +16,9 @@ from tests.transmitter import ACCESS_TOKEN, STREAM_ID, Transmitter, running_tran
 from typer.testing import CliRunner
 
 from remit_sandbox.certificates import Authority
-from remit_server.adapters.database.audit_log import events
-from remit_server.adapters.database.heard_events import DatabaseSecurityEvents
 from remit_server.adapters.database.ledger import open_ledger
+from remit_server.adapters.database.revoking.heard_events import DatabaseSecurityEvents
+from remit_server.adapters.database.trail.audit_log import events
 from remit_server.adapters.system_clock import SystemClock
 from remit_server.bootstrap.events import hear_events
 from remit_server.cli.main import app

@@ -13,7 +13,7 @@ from tests.real_postgresql import PostgresqlServer
 from remit_server.adapters.database.following.follower import Following, following
 from remit_server.adapters.database.following.server_bell import RING_EVERY, ServerBell
 from remit_server.adapters.database.ledger import DatabaseLedger, open_ledger
-from remit_server.adapters.database.signal_log import AT_ONCE, DatabaseSignals
+from remit_server.adapters.database.trail.signal_log import AT_ONCE, DatabaseSignals
 from remit_server.application.lifecycle.ports import Signal
 from remit_server.domain.errors import Denied, Outage
 

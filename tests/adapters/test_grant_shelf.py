@@ -16,15 +16,15 @@ from tests.fakes import NOON, FakeClock
 from tests.ledger_values import WHO, a_grant, a_task, grant_id, task_id
 from tests.property.test_grant_filters import ALL
 
-from remit_server.adapters.database import audit_log
-from remit_server.adapters.database.grant_shelf import MOST_OF_A_RECORD, DatabaseGrants, page_query
 from remit_server.adapters.database.ledger import DatabaseLedger, open_ledger
-from remit_server.adapters.database.lookup import Lookup
-from remit_server.adapters.database.own_reader import own_reader
-from remit_server.adapters.database.revocations import DatabaseRevocations
-from remit_server.adapters.database.rows import grant_row, issuance_row, task_row
-from remit_server.adapters.database.tables import grants, issuances, tasks
-from remit_server.adapters.database.trail import DatabaseTrail
+from remit_server.adapters.database.reading.grant_shelf import MOST_OF_A_RECORD, DatabaseGrants, page_query
+from remit_server.adapters.database.reading.lookup import Lookup
+from remit_server.adapters.database.reading.own_reader import own_reader
+from remit_server.adapters.database.revoking.revocations import DatabaseRevocations
+from remit_server.adapters.database.schema.rows import grant_row, issuance_row, task_row
+from remit_server.adapters.database.schema.tables import grants, issuances, tasks
+from remit_server.adapters.database.trail import audit_log
+from remit_server.adapters.database.trail.trail import DatabaseTrail
 from remit_server.application.oversight.ports import Place, TrailFilter
 from remit_server.domain.administration import EVERYTHING, Scope, Visibility
 from remit_server.domain.audit import ChainedEvent, ChainIntact, CredentialsIssued, GatewayStarted
@@ -114,7 +114,7 @@ CALLERS = [
 async def test_a_filter_means_the_same_to_the_database_as_to_python(
     place: DatabasePlace, monkeypatch: pytest.MonkeyPatch, few: int
 ) -> None:
-    monkeypatch.setattr("remit_server.adapters.database.lookup.FEW", few)
+    monkeypatch.setattr("remit_server.adapters.database.reading.lookup.FEW", few)
     async with opened(place) as house:
         await fill(house.ledger, *ALL.values())
         for text in FILTERS:
@@ -199,7 +199,7 @@ async def test_one_who_stops_waiting_takes_nobody_with_it(place: DatabasePlace) 
 async def test_a_rare_kind_is_looked_for_in_bounded_parts(
     place: DatabasePlace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("remit_server.adapters.database.trail.MOST_LOOKED_AT", 3)
+    monkeypatch.setattr("remit_server.adapters.database.trail.trail.MOST_LOOKED_AT", 3)
     async with opened(place) as house:
         await house.ledger.record(told(1))
         for _ in range(8):
@@ -234,7 +234,7 @@ async def test_a_ledger_that_cannot_be_read_is_an_outage(place: DatabasePlace) -
 async def test_what_takes_too_long_is_ended_by_the_database_itself(
     place: DatabasePlace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("remit_server.adapters.database.own_reader.PATIENCE", timedelta(milliseconds=300))
+    monkeypatch.setattr("remit_server.adapters.database.reading.own_reader.PATIENCE", timedelta(milliseconds=300))
     endless = {
         "sqlite": "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT count(*) FROM n",
         "postgresql": "SELECT pg_sleep(3600)",
@@ -254,7 +254,7 @@ async def test_what_takes_too_long_is_ended_by_the_database_itself(
 
 
 async def test_where_many_have_a_value_its_index_is_not_taken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("remit_server.adapters.database.lookup.FEW", 3)
+    monkeypatch.setattr("remit_server.adapters.database.reading.lookup.FEW", 3)
     async with opened(tmp_path / "ledger.db") as house:
         many = [a_grant(number, state=GrantState.EXPIRED) for number in range(6)]
         await fill(house.ledger, *many, a_grant(9, state=GrantState.REVOKING))

@@ -12,11 +12,11 @@ from tests.databases import Place, held
 from tests.fakes import FakeClock
 from tests.ledger_values import asked, kinds, refused_record
 
-from remit_server.adapters.database.audit_log import verify
-from remit_server.adapters.database.batch import Batch, Operation
 from remit_server.adapters.database.engine import Database, open_database
-from remit_server.adapters.database.group_commit import GroupCommit
 from remit_server.adapters.database.migrations import migrate
+from remit_server.adapters.database.trail.audit_log import verify
+from remit_server.adapters.database.writing.batch import Batch, Operation
+from remit_server.adapters.database.writing.group_commit import GroupCommit
 from remit_server.domain.audit import AuditRecord, ChainIntact
 from remit_server.domain.errors import Denied, Outage, Reason, RemitError
 

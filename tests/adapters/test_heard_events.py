@@ -9,8 +9,8 @@ from tests.databases import Place
 from tests.fakes import NOON, FakeClock
 from tests.ledger_values import ISSUER, a_presented, asked, kinds, opening, state_of
 
-from remit_server.adapters.database.heard_events import DatabaseSecurityEvents
 from remit_server.adapters.database.ledger import DatabaseLedger, open_ledger
+from remit_server.adapters.database.revoking.heard_events import DatabaseSecurityEvents
 from remit_server.domain.audit import CallersRejected
 from remit_server.domain.errors import Denied
 from remit_server.domain.security_event import REMEMBERED_FOR, SecurityEvent, SecurityEventKind

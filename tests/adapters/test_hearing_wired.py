@@ -17,8 +17,8 @@ from tests.event_world import WEBHOOK_SECRET, signed_header
 from tests.ledger_values import ISSUER, opening
 
 from remit_sandbox.certificates import Authority
-from remit_server.adapters.database.heard_events import DatabaseSecurityEvents
 from remit_server.adapters.database.ledger import DatabaseLedger, open_ledger
+from remit_server.adapters.database.revoking.heard_events import DatabaseSecurityEvents
 from remit_server.adapters.system_clock import SystemClock
 from remit_server.bootstrap.events import hear_events
 from remit_server.config.event_settings import EventSettings, StatusPollSettings, UserName, WebhookSettings

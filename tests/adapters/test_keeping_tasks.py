@@ -23,10 +23,10 @@ from tests.ledger_values import (
     task_id,
 )
 
-from remit_server.adapters.database.leases import DatabaseLeases
 from remit_server.adapters.database.ledger import DatabaseLedger, open_ledger
-from remit_server.adapters.database.renewals import DatabaseRenewals
-from remit_server.adapters.database.signal_log import DatabaseSignals
+from remit_server.adapters.database.lifecycle.leases import DatabaseLeases
+from remit_server.adapters.database.lifecycle.renewals import DatabaseRenewals
+from remit_server.adapters.database.trail.signal_log import DatabaseSignals
 from remit_server.application.lifecycle.ports import RenewalAuthorization
 from remit_server.domain.decision import DecisionInput
 from remit_server.domain.errors import Denied, Outage, Reason

@@ -29,8 +29,8 @@ from tests.ledger_values import (
     task_id,
 )
 
-from remit_server.adapters.database.audit_log import verify
 from remit_server.adapters.database.ledger import DatabaseLedger, open_ledger
+from remit_server.adapters.database.trail.audit_log import verify
 from remit_server.application.ports import Ledger, Remembered
 from remit_server.domain.audit import ChainIntact
 from remit_server.domain.decision import DecisionInput

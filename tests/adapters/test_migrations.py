@@ -31,12 +31,12 @@ from tests.ledger_values import (
     task_id,
 )
 
-from remit_server.adapters.database import approval_tables, revocation_tables
-from remit_server.adapters.database.audit_log import verify
 from remit_server.adapters.database.engine import DatabaseRefused, open_database, sqlite_path
 from remit_server.adapters.database.ledger import open_ledger
 from remit_server.adapters.database.migrations import upgrade
-from remit_server.adapters.database.tables import metadata
+from remit_server.adapters.database.schema import approval_tables, revocation_tables
+from remit_server.adapters.database.schema.tables import metadata
+from remit_server.adapters.database.trail.audit_log import verify
 from remit_server.domain.audit import ChainIntact
 from remit_server.domain.errors import Denied, Reason
 

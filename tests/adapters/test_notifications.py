@@ -15,10 +15,10 @@ from tests.databases import Place
 from tests.databases import asked as look
 from tests.webhook_receiver import SECRET, WebhookReceiver, is_signed, webhook_receiver
 
-from remit_server.adapters.database.holding import DatabaseHolds
+from remit_server.adapters.database.approvals.outbox import DatabaseOutbox
 from remit_server.adapters.database.ledger import open_ledger
-from remit_server.adapters.database.outbox import DatabaseOutbox
-from remit_server.adapters.database.revocations import DatabaseRevocations
+from remit_server.adapters.database.lifecycle.holding import DatabaseHolds
+from remit_server.adapters.database.revoking.revocations import DatabaseRevocations
 from remit_server.adapters.webhooks.bodies import json_body, slack_body
 from remit_server.adapters.webhooks.sending import WebhookSender
 from remit_server.application.notifications.deliver import Deliver, Receiver

@@ -26,12 +26,12 @@ from tests.ledger_values import (
 )
 from tests.real_postgresql import PostgresqlServer, postgresql_server
 
-from remit_server.adapters.database.audit_log import verify
 from remit_server.adapters.database.engine import OutcomeUnknown, open_database, patience
 from remit_server.adapters.database.engine import database as engine_database
 from remit_server.adapters.database.engine.patience import NoAnswer, PatientConnection
 from remit_server.adapters.database.ledger import DatabaseLedger, open_ledger
 from remit_server.adapters.database.migrations import upgrade
+from remit_server.adapters.database.trail.audit_log import verify
 from remit_server.config.postgresql import postgresql_address
 from remit_server.domain.audit import ChainIntact, GrantExpired
 from remit_server.domain.errors import Outage, Reason

@@ -25,12 +25,12 @@ from tests.real_postgresql import PostgresqlServer
 from typer.testing import CliRunner
 
 from remit_sandbox.certificates import Authority
-from remit_server.adapters.database import approval_tables, revocation_tables, tables
-from remit_server.adapters.database.audit_log import verify_with_inputs
 from remit_server.adapters.database.engine import START_PATIENCE, DatabaseRefused, open_database, open_for_reading
 from remit_server.adapters.database.ledger import open_ledger
 from remit_server.adapters.database.migrations import upgrade
-from remit_server.adapters.database.privileges import NEEDED, NUMBERED, statements
+from remit_server.adapters.database.schema import approval_tables, revocation_tables, tables
+from remit_server.adapters.database.trail.audit_log import verify_with_inputs
+from remit_server.adapters.database.writing.privileges import NEEDED, NUMBERED, statements
 from remit_server.cli import audit
 from remit_server.cli.database import app
 from remit_server.domain.audit import ChainIntact

@@ -12,9 +12,15 @@ from tests.ledger_values import a_grant, a_task
 
 from remit_server.adapters.database.engine import Database, open_database
 from remit_server.adapters.database.migrations import migrate
-from remit_server.adapters.database.prepared import Prepared
-from remit_server.adapters.database.rows import GRANT_COLUMNS, ISSUANCE_COLUMNS, TASK_COLUMNS, grant_row, task_row
-from remit_server.adapters.database.tables import grants, issuances, signals, tasks
+from remit_server.adapters.database.schema.rows import (
+    GRANT_COLUMNS,
+    ISSUANCE_COLUMNS,
+    TASK_COLUMNS,
+    grant_row,
+    task_row,
+)
+from remit_server.adapters.database.schema.tables import grants, issuances, signals, tasks
+from remit_server.adapters.database.writing.prepared import Prepared
 
 ADD_TASK = Prepared(insert(tasks).on_conflict_do_nothing().returning(tasks.c.task_id), columns=TASK_COLUMNS)
 ADD_GRANT = Prepared(insert(grants), columns=GRANT_COLUMNS)

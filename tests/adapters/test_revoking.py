@@ -27,9 +27,9 @@ from tests.ledger_values import (
     task_id,
 )
 
-from remit_server.adapters.database.denies import DatabaseDenies
 from remit_server.adapters.database.ledger import DatabaseLedger, open_ledger
-from remit_server.adapters.database.revocations import DatabaseRevocations
+from remit_server.adapters.database.revoking.denies import DatabaseDenies
+from remit_server.adapters.database.revoking.revocations import DatabaseRevocations
 from remit_server.application.revocation.texts import mark_of, policy_text
 from remit_server.domain.errors import Denied, Reason, Remedy
 from remit_server.domain.revocation import DenyTag, RevokeCause, RevokeOrder, SessionDeny, Target, TargetKind

@@ -19,7 +19,7 @@ from tests.real_postgresql import PostgresqlServer
 
 from remit_server.adapters import database
 from remit_server.adapters.database.migrations import upgrade
-from remit_server.adapters.database.prepared import Prepared
+from remit_server.adapters.database.writing.prepared import Prepared
 
 LIST = re.compile(r"__\[POSTCOMPILE_.*?\]")  # a list of any length: one parameter will do here
 

@@ -15,7 +15,7 @@ from tests.token_forge import NOON, user_token
 from remit_server.adapters.identity.steady_clock import AcceptsWhileClockIsSteady, WhileClockIsSteady
 from remit_server.adapters.system_clock import SETTLING, SystemClock
 from remit_server.application.admission import Rejections
-from remit_server.application.end_task import EndTask
+from remit_server.application.issuing.end_task import EndTask
 from remit_server.application.ports import VerifyDelegation
 from remit_server.application.sweep import Sweep
 from remit_server.domain.errors import Denied, Outage, Reason, Remedy

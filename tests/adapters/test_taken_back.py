@@ -26,13 +26,13 @@ from tests.ledger_values import (
 )
 from tests.stalling_clock import StallingClock
 
-from remit_server.adapters.database import endings
-from remit_server.adapters.database.audit_log import verify
 from remit_server.adapters.database.engine import Database, open_database
-from remit_server.adapters.database.group_commit import GroupCommit
 from remit_server.adapters.database.ledger import DatabaseLedger
+from remit_server.adapters.database.lifecycle import endings
 from remit_server.adapters.database.migrations import migrate
-from remit_server.adapters.database.store import Store
+from remit_server.adapters.database.trail.audit_log import verify
+from remit_server.adapters.database.writing.group_commit import GroupCommit
+from remit_server.adapters.database.writing.store import Store
 from remit_server.domain.audit import ChainIntact
 from remit_server.domain.errors import Outage, Reason
 

@@ -20,11 +20,12 @@ from tests.databases import Place, held
 from tests.fakes import FakeClock
 from tests.ledger_values import opening, refused_record
 
-from remit_server.adapters.database import engine, group_commit
-from remit_server.adapters.database.audit_log import events, verify
+from remit_server.adapters.database import engine
 from remit_server.adapters.database.engine import DatabaseRefused, open_database, turns
 from remit_server.adapters.database.engine.turns import FileTurns, TurnNotGot
 from remit_server.adapters.database.ledger import open_ledger
+from remit_server.adapters.database.trail.audit_log import events, verify
+from remit_server.adapters.database.writing import group_commit
 from remit_server.domain.audit import ChainIntact
 from remit_server.domain.errors import Outage, Reason
 

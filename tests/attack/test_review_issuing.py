@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 from tests.fakes import READ_REPORTS, ROLES, World, given, permission, world
 
-from remit_server.application.ceilings import Ceilings
-from remit_server.application.deliberation import Deliberation, is_small
+from remit_server.application.planning.ceilings import Ceilings
+from remit_server.application.planning.deliberation import Deliberation, is_small
 from remit_server.application.sweep import Sweep
 from remit_server.domain.decision import Allow
 from remit_server.domain.errors import InvalidRequest, Outage, Reason, RemitError

@@ -35,7 +35,7 @@ from tests.fakes import (
 from tests.issuing_world import IssuingWorld, issuing_world
 from tests.sts_orders import REPORTS_ARN, a_role, an_order, calling
 
-from remit_server.application.to_the_end import ToTheEnd
+from remit_server.application.issuing.to_the_end import ToTheEnd
 from remit_server.domain.errors import Denied, InvalidRequest, Outage, Reason, RemitError
 from remit_server.domain.permission import Permission, as_document
 from remit_server.domain.secret import Secret

@@ -15,8 +15,8 @@ from tests.databases import Place
 from tests.databases import asked as look
 from tests.fakes import DATA_ROLE, READ_REPORTS, REPORTS_ROLE, permission, role
 
-from remit_server.adapters.database.revocations import DatabaseRevocations
-from remit_server.application.issue_credentials import Issued
+from remit_server.adapters.database.revoking.revocations import DatabaseRevocations
+from remit_server.application.issuing.issue_credentials import Issued
 from remit_server.application.ports import Held
 from remit_server.domain.approval import ApprovalState, approval_digest
 from remit_server.domain.entitlement import Bind

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from tests.ledger_values import asked, told_story
 
-from remit_server.adapters.database.audit_log import events, verify
+from remit_server.adapters.database.trail.audit_log import events, verify
 from remit_server.domain.audit import ChainBroken, ChainIntact
 
 RECORDS = 9

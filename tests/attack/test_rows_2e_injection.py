@@ -26,8 +26,8 @@ from tests.transport.gateway_server import Served, as_agent, issue_message, serv
 from remit.v1.credential_service_pb2 import EndTaskRequest, PreviewCredentialsRequest
 from remit.v1.types_pb2 import Capability, Condition, Permission, TaskIntent
 from remit_server.adapters.aws.keys import AmbientKeys
-from remit_server.adapters.database.audit_log import verify
 from remit_server.adapters.database.ledger import open_ledger
+from remit_server.adapters.database.trail.audit_log import verify
 from remit_server.config.loading import ConfigurationError, load
 from remit_server.domain.audit import CallersRejected, ChainIntact, RequestRefused, TaskStarted, Who
 from remit_server.domain.errors import Denied, Outage, Reason

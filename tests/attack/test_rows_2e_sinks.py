@@ -18,13 +18,13 @@ from tests.stalling_clock import StallingClock
 from tests.transport.gateway_server import Served, as_agent, failure_of, issue_message, served
 
 from remit.v1.credential_service_pb2 import PreviewCredentialsRequest
-from remit_server.adapters.database.audit_log import verify
 from remit_server.adapters.database.engine import open_database
-from remit_server.adapters.database.group_commit import GroupCommit
 from remit_server.adapters.database.ledger import DatabaseLedger
 from remit_server.adapters.database.migrations import migrate
-from remit_server.adapters.database.store import Store
-from remit_server.application.requests import IssueRequest
+from remit_server.adapters.database.trail.audit_log import verify
+from remit_server.adapters.database.writing.group_commit import GroupCommit
+from remit_server.adapters.database.writing.store import Store
+from remit_server.application.issuing.requests import IssueRequest
 from remit_server.domain.audit import ChainIntact
 from remit_server.domain.errors import Denied, Outage, Reason
 from remit_server.domain.grant import GrantState

@@ -9,10 +9,10 @@ from tests.crash.gateway import APPROVERS, ISSUER, Gateway, Login
 from tests.fakes import permission
 
 from remit_server.application.approvals.ask_approval import Pending
-from remit_server.application.issue_credentials import Issued
+from remit_server.application.issuing.issue_credentials import Issued
+from remit_server.application.issuing.requests import Ask, IssueRequest
 from remit_server.application.lifecycle.renew_credentials import Renewed
 from remit_server.application.lifecycle.renewals import RenewRequest
-from remit_server.application.requests import Ask, IssueRequest
 from remit_server.domain.approval import Approval, Vote
 from remit_server.domain.errors import RemitError
 from remit_server.domain.grant import Grant

@@ -18,21 +18,21 @@ from tests.crash.steps import Stepped, Steps
 from tests.fakes import READ_REPORTS, ROLES
 
 from remit_server.adapters.aws.sts_protocol import assume_role_body
-from remit_server.adapters.database.approvals import DatabaseApprovals
-from remit_server.adapters.database.denies import DatabaseDenies
-from remit_server.adapters.database.heard_events import DatabaseSecurityEvents
-from remit_server.adapters.database.leases import DatabaseLeases
+from remit_server.adapters.database.approvals.approvals import DatabaseApprovals
 from remit_server.adapters.database.ledger import DatabaseLedger, open_ledger
-from remit_server.adapters.database.renewals import DatabaseRenewals
-from remit_server.adapters.database.revocations import DatabaseRevocations
-from remit_server.adapters.database.signal_log import DatabaseSignals
+from remit_server.adapters.database.lifecycle.leases import DatabaseLeases
+from remit_server.adapters.database.lifecycle.renewals import DatabaseRenewals
+from remit_server.adapters.database.revoking.denies import DatabaseDenies
+from remit_server.adapters.database.revoking.heard_events import DatabaseSecurityEvents
+from remit_server.adapters.database.revoking.revocations import DatabaseRevocations
+from remit_server.adapters.database.trail.signal_log import DatabaseSignals
 from remit_server.application.approvals.ask_approval import AskApproval
-from remit_server.application.ceilings import Ceilings
-from remit_server.application.deliberation import Deliberation
-from remit_server.application.end_task import EndTask
-from remit_server.application.hearing import Hearing
-from remit_server.application.issue_credentials import IssueCredentials
+from remit_server.application.issuing.end_task import EndTask
+from remit_server.application.issuing.hearing import Hearing
+from remit_server.application.issuing.issue_credentials import IssueCredentials
 from remit_server.application.lifecycle.renew_credentials import RenewCredentials
+from remit_server.application.planning.ceilings import Ceilings
+from remit_server.application.planning.deliberation import Deliberation
 from remit_server.application.ports import Revision
 from remit_server.application.revocation.revoke_grants import RevokeGrants
 from remit_server.domain.credentials import Credentials, SessionOrder, StsSession

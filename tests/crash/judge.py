@@ -10,7 +10,7 @@ from typing import Final, TypeAlias
 from tests.crash.snapshot import EMPTY, Snapshot
 from tests.crash.trace import Line, Trace, granted_by
 
-from remit_server.adapters.database.sweeping import ORPHANED_AFTER
+from remit_server.adapters.database.writing.sweeping import ORPHANED_AFTER
 from remit_server.domain.audit import ChainIntact, verify_chain
 from remit_server.domain.grant import TRANSITIONS, GrantState
 

@@ -11,13 +11,13 @@ from typing import Any, Final
 from sqlalchemy import delete, insert, select, update
 from tests.crash.gateway import Gateway
 
-from remit_server.adapters.database import revocations
-from remit_server.adapters.database.batch import Batch
-from remit_server.adapters.database.revocation_tables import denies
-from remit_server.adapters.database.rows import issuance_row
-from remit_server.adapters.database.store import Store
-from remit_server.adapters.database.tables import grants, issuances
-from remit_server.application.issue_credentials import IssueCredentials, Issued
+from remit_server.adapters.database.revoking import revocations
+from remit_server.adapters.database.schema.revocation_tables import denies
+from remit_server.adapters.database.schema.rows import issuance_row
+from remit_server.adapters.database.schema.tables import grants, issuances
+from remit_server.adapters.database.writing.batch import Batch
+from remit_server.adapters.database.writing.store import Store
+from remit_server.application.issuing.issue_credentials import IssueCredentials, Issued
 from remit_server.application.ports import Authorization, Remembered
 from remit_server.domain.audit import AuditRecord
 from remit_server.domain.errors import RemitError

@@ -7,7 +7,7 @@ from tests.crash.extent import ROUNDS, SEED
 from tests.crash.rounds import Ground
 from tests.crash.scripts import CROWDS
 
-from remit_server.adapters.database.audit_log import verify
+from remit_server.adapters.database.trail.audit_log import verify
 from remit_server.domain.audit import ChainIntact
 
 pytestmark = pytest.mark.timeout(900)

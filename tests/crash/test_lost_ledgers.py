@@ -21,8 +21,8 @@ from tests.databases import Place, asked, held
 from tests.faults import full_disk, gone, read_only, small_disk
 from tests.real_postgresql import PostgresqlServer, postgresql_server
 
-from remit_server.adapters.database.audit_log import verify
-from remit_server.application.issue_credentials import Issued
+from remit_server.adapters.database.trail.audit_log import verify
+from remit_server.application.issuing.issue_credentials import Issued
 from remit_server.domain.audit import ChainIntact
 
 pytestmark = pytest.mark.timeout(240)

@@ -25,8 +25,8 @@ from tests.fakes import FakeClock
 
 from remit.v1 import credential_service_pb2 as messages
 from remit_sandbox.sandbox import Sandbox
-from remit_server.adapters.database.audit_log import events, verify
 from remit_server.adapters.database.ledger import open_ledger
+from remit_server.adapters.database.trail.audit_log import events, verify
 from remit_server.domain.audit import ChainIntact
 
 pytestmark = pytest.mark.timeout(300)  # three rounds stand behind the first of these tests

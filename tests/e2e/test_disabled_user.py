@@ -22,7 +22,7 @@ from tests.transmitter import Transmitter, running_transmitter
 import remit
 from remit_sandbox.sample_account import REGION
 from remit_sandbox.sandbox import Sandbox
-from remit_server.adapters.database.audit_log import events
+from remit_server.adapters.database.trail.audit_log import events
 
 DRAFTS = remit.Capability("s3.write_prefix", bucket="reports", prefix="drafts/")
 LONG_ENOUGH_SECONDS = 60.0

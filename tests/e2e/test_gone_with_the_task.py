@@ -16,9 +16,9 @@ from tests.e2e.tcp_relay import tcp_relay
 from tests.e2e.test_crash import bodies
 
 from remit_sandbox.sandbox import Sandbox
-from remit_server.adapters.database.audit_log import verify
 from remit_server.adapters.database.ledger import open_ledger
-from remit_server.adapters.database.revocations import DatabaseRevocations
+from remit_server.adapters.database.revoking.revocations import DatabaseRevocations
+from remit_server.adapters.database.trail.audit_log import verify
 from remit_server.adapters.system_clock import SystemClock, system_entropy
 from remit_server.application.revocation.revoke_grants import RevokeGrants
 from remit_server.domain.audit import ChainIntact

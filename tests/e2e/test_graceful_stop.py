@@ -29,7 +29,7 @@ from remit.v1.credential_service_pb2 import EndTaskRequest, WatchTaskRequest
 from remit.v1.credential_service_pb2_grpc import CredentialServiceStub
 from remit.v1.grant_service_pb2_grpc import GrantServiceStub
 from remit_sandbox.sandbox import Sandbox
-from remit_server.adapters.database.audit_log import verify
+from remit_server.adapters.database.trail.audit_log import verify
 from remit_server.domain.audit import ChainIntact
 
 CALLS = 50

@@ -15,7 +15,7 @@ from tests.opa_server import OpaProcess, free_port, opa_server
 
 import remit
 from remit_sandbox.sandbox import Sandbox
-from remit_server.adapters.database.audit_log import events
+from remit_server.adapters.database.trail.audit_log import events
 
 SOON = timedelta(seconds=1)
 STARTED = "gateway_started"

@@ -22,7 +22,7 @@ from tests.real_postgresql import PostgresqlServer, postgresql_server
 
 from remit.v1 import credential_service_pb2 as messages
 from remit_sandbox.sandbox import Sandbox
-from remit_server.adapters.database.audit_log import verify
+from remit_server.adapters.database.trail.audit_log import verify
 from remit_server.domain.audit import ChainIntact
 
 pytestmark = pytest.mark.timeout(300)

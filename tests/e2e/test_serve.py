@@ -19,7 +19,7 @@ from tests.e2e.watched import BIN, plain_environment
 from remit_sandbox.certificates import KeyPair
 from remit_sandbox.configuration import sample_policies
 from remit_sandbox.sandbox import Sandbox
-from remit_server.adapters.database.audit_log import events
+from remit_server.adapters.database.trail.audit_log import events
 
 # Not among them: pydantic, which typer itself loads where it is there.
 HEAVY = ("grpc", "botocore", "sqlalchemy", "alembic", "regorus", "cryptography", "aiohttp", "jwt", "protovalidate")

@@ -24,7 +24,7 @@ from tests.e2e.watched import BIN, watched
 from remit.v1 import credential_service_pb2 as messages
 from remit_sandbox.configuration import sample_policies
 from remit_sandbox.sandbox import Sandbox
-from remit_server.adapters.database.audit_log import verify
+from remit_server.adapters.database.trail.audit_log import verify
 from remit_server.domain.audit import ChainIntact
 
 MANY: dict[str, dict[str, object]] = {

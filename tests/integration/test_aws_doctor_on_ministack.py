@@ -19,8 +19,8 @@ from remit_sandbox.local_aws import SERVICES, LocalAws, find_interpreter
 from remit_server.adapters.aws.revoking.revoker import RevocationNames
 from remit_server.adapters.aws.setup.cloudformation import templates
 from remit_server.adapters.aws.setup.plan import CANARY_POLICY, GATEWAY, Plan, plan_of, replaced
-from remit_server.adapters.database.denies import DatabaseDenies
 from remit_server.adapters.database.ledger import open_ledger
+from remit_server.adapters.database.revoking.denies import DatabaseDenies
 from remit_server.adapters.system_clock import SystemClock
 from remit_server.application.revocation.texts import mark_of_ledger, policy_text
 from remit_server.cli.aws import app

@@ -16,10 +16,10 @@ from sqlalchemy import insert
 from tests.fakes import NOON, FakeClock
 from tests.ledger_values import a_grant, a_task, grant_id, task_id
 
-from remit_server.adapters.database.grant_shelf import DatabaseGrants, page_query
 from remit_server.adapters.database.ledger import open_ledger
-from remit_server.adapters.database.rows import grant_row, issuance_row, task_row
-from remit_server.adapters.database.tables import grants, issuances, tasks
+from remit_server.adapters.database.reading.grant_shelf import DatabaseGrants, page_query
+from remit_server.adapters.database.schema.rows import grant_row, issuance_row, task_row
+from remit_server.adapters.database.schema.tables import grants, issuances, tasks
 from remit_server.application.oversight.ports import Place
 from remit_server.domain.administration import EVERYTHING, Scope, Visibility
 from remit_server.domain.errors import InvalidRequest

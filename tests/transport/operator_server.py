@@ -14,10 +14,10 @@ from tests.transport.gateway_server import served
 
 from remit.v1.audit_service_pb2_grpc import AuditServiceStub
 from remit.v1.grant_service_pb2_grpc import GrantServiceStub
-from remit_server.adapters.database import audit_log
-from remit_server.adapters.database.grant_shelf import DatabaseGrants
-from remit_server.adapters.database.own_reader import OwnReader, own_reader
-from remit_server.adapters.database.trail import DatabaseTrail
+from remit_server.adapters.database.reading.grant_shelf import DatabaseGrants
+from remit_server.adapters.database.reading.own_reader import OwnReader, own_reader
+from remit_server.adapters.database.trail import audit_log
+from remit_server.adapters.database.trail.trail import DatabaseTrail
 from remit_server.application.oversight.known_names import KnownNames
 from remit_server.application.oversight.see_audit import SeeAudit
 from remit_server.application.oversight.see_grants import SeeGrants

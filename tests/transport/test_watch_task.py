@@ -22,8 +22,8 @@ from remit.v1.credential_service_pb2 import (
     WatchTaskRequest,
     WatchTaskResponse,
 )
-from remit_server.adapters.database.leases import DatabaseLeases
-from remit_server.adapters.database.revocations import DatabaseRevocations
+from remit_server.adapters.database.lifecycle.leases import DatabaseLeases
+from remit_server.adapters.database.revoking.revocations import DatabaseRevocations
 from remit_server.application.lifecycle.mailbox import MOST_UNREAD, Mailbox
 from remit_server.application.revocation.revoke_grants import RevokeGrants
 from remit_server.domain.errors import Outage, Reason

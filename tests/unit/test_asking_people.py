@@ -10,8 +10,8 @@ from tests.databases import Place
 from tests.databases import asked as look
 from tests.fakes import NOON, READ_ORDERS, READ_REPORTS, ROLES, permission
 
-from remit_server.adapters.database.revocations import DatabaseRevocations
-from remit_server.application.preview_credentials import WouldIssue
+from remit_server.adapters.database.revoking.revocations import DatabaseRevocations
+from remit_server.application.issuing.preview_credentials import WouldIssue
 from remit_server.domain.approval import ApprovalKind, ApprovalState
 from remit_server.domain.entitlement import ApprovalRule, ApprovedBy
 from remit_server.domain.errors import Outage, Reason, Remedy

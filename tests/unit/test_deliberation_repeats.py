@@ -10,11 +10,11 @@ import pytest
 from tests.fakes import ROLES, World, world
 from tests.ledger_values import a_grant
 
-from remit_server.application.ceilings import Ceilings
-from remit_server.application.choosing import FAST
-from remit_server.application.deliberation import WAITING_PER_ACTOR, Deliberation
-from remit_server.application.plan_session import Undetermined
-from remit_server.application.standing import recorded_policy, still_within
+from remit_server.application.planning.ceilings import Ceilings
+from remit_server.application.planning.choosing import FAST
+from remit_server.application.planning.deliberation import WAITING_PER_ACTOR, Deliberation
+from remit_server.application.planning.plan_session import Undetermined
+from remit_server.application.planning.standing import recorded_policy, still_within
 from remit_server.domain.errors import Denied, Outage, Reason
 from remit_server.domain.grant import Grant
 from remit_server.iam import Document

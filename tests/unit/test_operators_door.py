@@ -10,7 +10,7 @@ import pytest
 from tests.fakes import NOON
 from tests.operator_world import ISSUER, NO, SEES_ALL, SEES_OWN, OperatorWorld, operator_world
 
-from remit_server.adapters.database.revocations import DatabaseRevocations
+from remit_server.adapters.database.revoking.revocations import DatabaseRevocations
 from remit_server.adapters.policy.decision import PolicyUnavailable
 from remit_server.application.oversight.authorizing import ALWAYS
 from remit_server.domain.administration import EVERYTHING, Visibility

@@ -8,10 +8,10 @@ from threading import Thread
 import pytest
 from tests.fakes import ROLES, permission
 
-from remit_server.application.ceilings import Ceilings
-from remit_server.application.choosing import EXACT, FAST
-from remit_server.application.plan_session import MOST_DRAFTS, Planner, Wish, plan_session
-from remit_server.application.recent import Recent
+from remit_server.application.planning.ceilings import Ceilings
+from remit_server.application.planning.choosing import EXACT, FAST
+from remit_server.application.planning.plan_session import MOST_DRAFTS, Planner, Wish, plan_session
+from remit_server.application.planning.recent import Recent
 from remit_server.domain.decision import Allow
 from remit_server.domain.entitlement import ApprovalRule, Bind, Entitlement, Role
 from remit_server.domain.errors import Denied, Reason

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from tests.fakes import World, permission, world
 
-from remit_server.application.preview_credentials import WouldIssue, WouldRefuse
+from remit_server.application.issuing.preview_credentials import WouldIssue, WouldRefuse
 from remit_server.application.sweep import Sweep
 from remit_server.domain.errors import Denied, Outage, Reason
 

@@ -13,14 +13,14 @@ from sqlalchemy import delete
 from tests.approval_world import LEA, approving
 from tests.fakes import ACCOUNT, NOON, READ_REPORTS, ROLES, World, entitlement, permission, role, world
 
-from remit_server.adapters.database.renewals import DatabaseRenewals
-from remit_server.adapters.database.revocations import DatabaseRevocations
-from remit_server.adapters.database.tables import audit_inputs
-from remit_server.application.flights import Flights
-from remit_server.application.issue_credentials import Issued
-from remit_server.application.requests import IssueRequest
+from remit_server.adapters.database.lifecycle.renewals import DatabaseRenewals
+from remit_server.adapters.database.revoking.revocations import DatabaseRevocations
+from remit_server.adapters.database.schema.tables import audit_inputs
+from remit_server.application.issuing.flights import Flights
+from remit_server.application.issuing.issue_credentials import Issued
+from remit_server.application.issuing.requests import IssueRequest
+from remit_server.application.issuing.to_the_end import ToTheEnd
 from remit_server.application.revocation.revoke_grants import RevokeGrants
-from remit_server.application.to_the_end import ToTheEnd
 from remit_server.domain.decision import Allow, Deny, PolicyReason
 from remit_server.domain.entitlement import ApprovalRule, Entitlement
 from remit_server.domain.errors import Denied, InvalidRequest, Outage, Reason, Remedy, RemitError

@@ -5,9 +5,9 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from tests.fakes import ROLES, permission
 
-from remit_server.application.ceilings import Ceilings
-from remit_server.application.choosing import EXACT
-from remit_server.application.plan_session import Wish, plan_session
+from remit_server.application.planning.ceilings import Ceilings
+from remit_server.application.planning.choosing import EXACT
+from remit_server.application.planning.plan_session import Wish, plan_session
 from remit_server.domain.decision import Allow
 from remit_server.domain.entitlement import Entitlement
 from remit_server.domain.errors import Denied, Reason, Remedy

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from remit_server.adapters.database.approvals import DatabaseApprovals
+from remit_server.adapters.database.approvals.approvals import DatabaseApprovals
 from remit_server.application.approvals.decide_approval import DecideApproval
 from remit_server.application.approvals.show_approvals import ShowApprovals
 from remit_server.application.oversight.admitting import OperatorAdmission

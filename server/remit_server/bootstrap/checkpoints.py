@@ -5,9 +5,9 @@ import contextlib
 from contextlib import AsyncExitStack
 
 from remit_server.adapters.checkpoints.keeping import keeper_of
-from remit_server.adapters.database.holding import DatabaseHolds
-from remit_server.adapters.database.store import Store
-from remit_server.adapters.database.trail import tip_of
+from remit_server.adapters.database.lifecycle.holding import DatabaseHolds
+from remit_server.adapters.database.trail.trail import tip_of
+from remit_server.adapters.database.writing.store import Store
 from remit_server.adapters.system_clock import SystemClock, system_entropy
 from remit_server.application.oversight.keep_checkpoints import KeepCheckpoints
 from remit_server.config.checkpoint_settings import CheckpointSettings

@@ -10,9 +10,9 @@ from typing import Final
 
 from aiohttp import web
 
-from remit_server.adapters.database.heard_events import DatabaseSecurityEvents
-from remit_server.adapters.database.holding import DatabaseHolds
 from remit_server.adapters.database.ledger import DatabaseLedger
+from remit_server.adapters.database.lifecycle.holding import DatabaseHolds
+from remit_server.adapters.database.revoking.heard_events import DatabaseSecurityEvents
 from remit_server.adapters.identity.jwks import IssuerKeys
 from remit_server.adapters.security_events.account_status import AccountDirectory
 from remit_server.adapters.security_events.management import ssf_discovery_url

@@ -12,10 +12,10 @@ from importlib.metadata import version
 
 from aiohttp import web
 
-from remit_server.adapters.database.approvals import DatabaseApprovals
-from remit_server.adapters.database.denies import DatabaseDenies
+from remit_server.adapters.database.approvals.approvals import DatabaseApprovals
 from remit_server.adapters.database.ledger import DatabaseLedger, open_ledger
-from remit_server.adapters.database.renewals import DatabaseRenewals
+from remit_server.adapters.database.lifecycle.renewals import DatabaseRenewals
+from remit_server.adapters.database.revoking.denies import DatabaseDenies
 from remit_server.adapters.identity.authentication import ActorAuthentication
 from remit_server.adapters.identity.delegation import DelegationVerification
 from remit_server.adapters.identity.jwks import IssuerKeys
@@ -27,19 +27,19 @@ from remit_server.adapters.policy.bundle import Bundle
 from remit_server.adapters.policy.fitting import read_fitting_bundle
 from remit_server.adapters.rego.embedded import EmbeddedRego, EngineLimits
 from remit_server.adapters.system_clock import SystemClock, system_entropy
-from remit_server.application import end_task, issue_credentials, preview_credentials
 from remit_server.application.admission import Admission, Budget, Places, Rejections
 from remit_server.application.approvals.ask_approval import AskApproval
-from remit_server.application.ceilings import Ceilings
-from remit_server.application.deliberation import Deliberation
-from remit_server.application.end_task import EndTask
-from remit_server.application.hearing import Hearing
-from remit_server.application.issue_credentials import IssueCredentials
+from remit_server.application.issuing import end_task, issue_credentials, preview_credentials
+from remit_server.application.issuing.end_task import EndTask
+from remit_server.application.issuing.hearing import Hearing
+from remit_server.application.issuing.issue_credentials import IssueCredentials
+from remit_server.application.issuing.preview_credentials import PreviewCredentials
 from remit_server.application.lifecycle import renew_credentials, watch_task
 from remit_server.application.lifecycle.renew_credentials import RenewCredentials
 from remit_server.application.oversight.ports import WholePolicy
+from remit_server.application.planning.ceilings import Ceilings
+from remit_server.application.planning.deliberation import Deliberation
 from remit_server.application.ports import AssumeRole, Policy, Revision
-from remit_server.application.preview_credentials import PreviewCredentials
 from remit_server.application.sweep import Sweep
 from remit_server.bootstrap.approvals import let_people_decide
 from remit_server.bootstrap.checkpoints import keep_checkpoints

@@ -5,9 +5,9 @@ import contextlib
 import secrets
 from contextlib import AsyncExitStack
 
-from remit_server.adapters.database.holding import DatabaseHolds
-from remit_server.adapters.database.outbox import DatabaseOutbox
-from remit_server.adapters.database.store import Store
+from remit_server.adapters.database.approvals.outbox import DatabaseOutbox
+from remit_server.adapters.database.lifecycle.holding import DatabaseHolds
+from remit_server.adapters.database.writing.store import Store
 from remit_server.adapters.system_clock import SystemClock, system_entropy
 from remit_server.adapters.webhooks.sending import WebhookSender
 from remit_server.application.notifications.deliver import Deliver, Receiver

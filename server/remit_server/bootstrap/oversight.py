@@ -5,13 +5,13 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from functools import partial
 
-from remit_server.adapters.database import audit_log
-from remit_server.adapters.database.grant_shelf import DatabaseGrants
 from remit_server.adapters.database.ledger import DatabaseLedger
-from remit_server.adapters.database.own_reader import own_reader
-from remit_server.adapters.database.revocations import DatabaseRevocations
-from remit_server.adapters.database.revoked_operators import RevokedOperators
-from remit_server.adapters.database.trail import DatabaseTrail
+from remit_server.adapters.database.reading.grant_shelf import DatabaseGrants
+from remit_server.adapters.database.reading.own_reader import own_reader
+from remit_server.adapters.database.revoking.revocations import DatabaseRevocations
+from remit_server.adapters.database.revoking.revoked_operators import RevokedOperators
+from remit_server.adapters.database.trail import audit_log
+from remit_server.adapters.database.trail.trail import DatabaseTrail
 from remit_server.adapters.identity.oidc import TrustedIssuer
 from remit_server.adapters.identity.operators import OperatorAuthentication, operators_verifier
 from remit_server.adapters.identity.spiffe import SpiffeVerifier

@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from typing import Final
 
 from remit_server.adapters.database.following.follower import following
-from remit_server.adapters.database.leases import DatabaseLeases
 from remit_server.adapters.database.ledger import DatabaseLedger
-from remit_server.adapters.database.renewals import DatabaseRenewals
-from remit_server.adapters.database.signal_log import DatabaseSignals
-from remit_server.adapters.database.task_news import DatabaseTaskNews
+from remit_server.adapters.database.lifecycle.leases import DatabaseLeases
+from remit_server.adapters.database.lifecycle.renewals import DatabaseRenewals
+from remit_server.adapters.database.lifecycle.task_news import DatabaseTaskNews
+from remit_server.adapters.database.trail.signal_log import DatabaseSignals
 from remit_server.adapters.system_clock import SystemClock
 from remit_server.application.admission import Rejections
 from remit_server.application.lifecycle.ports import Follow, Signal

@@ -10,7 +10,7 @@ from remit_server.cli.audit_words import about, plain
 from remit_server.cli.output import CANNOT_START, WRONG, complain
 
 if TYPE_CHECKING:  # the rest is imported by the command that needs it, so that `--help` answers at once
-    from remit_server.adapters.database.audit_log import InputsKept
+    from remit_server.adapters.database.trail.audit_log import InputsKept
     from remit_server.domain.audit import ChainedEvent
 
 app = typer.Typer(name="audit", help="Reads the audit trail and verifies its chain.", no_args_is_help=True)
@@ -82,8 +82,8 @@ def verify_chain(
     is no change of what was recorded. Make a copy with `sqlite3 DB ".backup COPY"`: the file alone, without its -wal,
     may lack the newest records.
     """
-    from remit_server.adapters.database.audit_log import verify_with_inputs
     from remit_server.adapters.database.engine import DatabaseRefused
+    from remit_server.adapters.database.trail.audit_log import verify_with_inputs
     from remit_server.domain.audit import ChainBroken
 
     try:
@@ -139,8 +139,8 @@ def _newest(
     database: str, password_file: Path | None, task: str | None, kind: str | None, limit: int
 ) -> "list[ChainedEvent]":
     """Returns the newest records in their order."""
-    from remit_server.adapters.database.audit_log import UnreadableRecord, events
     from remit_server.adapters.database.engine import DatabaseRefused
+    from remit_server.adapters.database.trail.audit_log import UnreadableRecord, events
 
     try:
         found = events(database, password_file=password_file, task_id=task, kind=kind, newest_first=True, limit=limit)

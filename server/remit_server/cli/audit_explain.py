@@ -20,7 +20,7 @@ def explain(
 ) -> None:
     """Says who had it, for whom, why, under what, what it could do, and when it ended; ends with 1 for a stranger."""
     from remit_server.adapters.database.engine import DatabaseRefused
-    from remit_server.adapters.database.evidence import evidence_of
+    from remit_server.adapters.database.trail.evidence import evidence_of
     from remit_server.cli.explaining import explanation, words
 
     try:

@@ -41,8 +41,8 @@ def export(
 
     It reads without holding up the gateway and holds one page in memory. There is no secret in it: none is on record.
     """
-    from remit_server.adapters.database.audit_log import UnreadableRecord, events
     from remit_server.adapters.database.engine import DatabaseRefused
+    from remit_server.adapters.database.trail.audit_log import UnreadableRecord, events
 
     write = _writer(format_)
     last, count = after, 0

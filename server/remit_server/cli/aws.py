@@ -120,8 +120,8 @@ def _tell(findings: "list[Finding]", *, as_json: bool, revocation: bool) -> None
 
 def _own_mark(settings: "Settings") -> str | None:
     """Returns the mark of the configured ledger; None where it cannot be read from here, or has no record yet."""
-    from remit_server.adapters.database.audit_log import UnreadableRecord, events
     from remit_server.adapters.database.engine import DatabaseRefused
+    from remit_server.adapters.database.trail.audit_log import UnreadableRecord, events
     from remit_server.application.revocation.texts import mark_of_ledger
 
     try:

@@ -40,7 +40,7 @@ def grants(
     ] = False,
 ) -> None:
     """Prints the least that a PostgreSQL role needs, as SQL: `remit-server database grants remit | psql ...`."""
-    from remit_server.adapters.database.privileges import statements
+    from remit_server.adapters.database.writing.privileges import statements
 
     for statement in statements(role, only_audit=reader):
         typer.echo(statement)

@@ -78,8 +78,8 @@ def verify(
 
 async def _verified(whole: "Settings", settings: "TransmitterSettings", wait: int) -> bool:
     """Says whether the stream showed that it works."""
-    from remit_server.adapters.database.heard_events import DatabaseSecurityEvents
     from remit_server.adapters.database.ledger import open_ledger
+    from remit_server.adapters.database.revoking.heard_events import DatabaseSecurityEvents
     from remit_server.adapters.security_events.management import StreamManagement
     from remit_server.adapters.system_clock import SystemClock, system_entropy
     from remit_server.application.security_events.verify_stream import VerifyStream

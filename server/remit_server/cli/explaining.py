@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from remit_server.cli.audit_words import plain
 
 if TYPE_CHECKING:
-    from remit_server.adapters.database.evidence import Evidence
+    from remit_server.adapters.database.trail.evidence import Evidence
     from remit_server.domain.audit import ChainedEvent
 
 Record = Mapping[str, Any]

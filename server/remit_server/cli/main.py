@@ -37,7 +37,7 @@ def _remit_server(
 
 
 app.add_typer(config.app, name="config", help="Check a configuration.")
-app.add_typer(policy.app, name="policy", help="Check and test a policy bundle.")
+app.add_typer(policy.app, name="policy", help="Check, test, publish and replay policies.")
 audit.app.command("explain")(explain)
 audit.app.command("export")(export)
 audit.app.command("watch")(watch)

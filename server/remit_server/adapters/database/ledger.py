@@ -10,20 +10,21 @@ from pathlib import Path
 from sqlalchemy import Connection, bindparam, select
 from sqlalchemy.exc import DBAPIError
 
-from remit_server.adapters.database import endings, operations, sweeping
 from remit_server.adapters.database.engine import (
     Database,
     DatabaseRefused,
     OutcomeUnknown,
     open_database,
 )
-from remit_server.adapters.database.group_commit import GroupCommit
+from remit_server.adapters.database.lifecycle import endings
 from remit_server.adapters.database.migrations import bring_up_to_date
-from remit_server.adapters.database.prepared import Prepared
-from remit_server.adapters.database.presented import refusal_of_presented
-from remit_server.adapters.database.rows import grant_of, refusal_of, task_of
-from remit_server.adapters.database.store import Store
-from remit_server.adapters.database.tables import grants, issuances, requests, tasks
+from remit_server.adapters.database.revoking.presented import refusal_of_presented
+from remit_server.adapters.database.schema.rows import grant_of, refusal_of, task_of
+from remit_server.adapters.database.schema.tables import grants, issuances, requests, tasks
+from remit_server.adapters.database.writing import operations, sweeping
+from remit_server.adapters.database.writing.group_commit import GroupCommit
+from remit_server.adapters.database.writing.prepared import Prepared
+from remit_server.adapters.database.writing.store import Store
 from remit_server.application.ports import Authorization, Clock, EndedTask, Presented, Remembered, RequestKey
 from remit_server.domain.audit import AuditRecord, IssuanceFailed
 from remit_server.domain.decision import DecisionInput

@@ -76,10 +76,7 @@ def read_bundle(folder: Path, *, stamped: bool = True) -> Bundle:
 
     With `stamped=False` a `.manifest.revision` that no longer fits is let pass, for tests of work in progress.
     """
-    reading = examine(folder, stamped=stamped)
-    if reading.faults:
-        raise BundleRefused(reading.faults)
-    return reading.bundle
+    return bundle_of(read_files(folder), stamped=stamped)
 
 
 def examine(folder: Path, *, stamped: bool = True) -> Reading:
@@ -87,7 +84,19 @@ def examine(folder: Path, *, stamped: bool = True) -> Reading:
 
     Raises BundleRefused for files that must not even be read.
     """
-    files = read_files(folder)
+    return examine_files(read_files(folder), stamped=stamped)
+
+
+def bundle_of(files: Mapping[str, bytes], *, stamped: bool = True) -> Bundle:
+    """Returns the bundle that files (by path) make, wherever they came from; raises BundleRefused as `read_bundle`."""
+    reading = examine_files(files, stamped=stamped)
+    if reading.faults:
+        raise BundleRefused(reading.faults)
+    return reading.bundle
+
+
+def examine_files(files: Mapping[str, bytes], *, stamped: bool = True) -> Reading:
+    """Returns what files (by path) hold with its faults, as `examine` does of a folder's."""
     found: list[Finding] = [finding for path in files for finding in _misplaced(path)]
     revision = revision_of(files)
     found += _manifest_faults(files.get(MANIFEST), revision if stamped else None)

@@ -14,7 +14,7 @@ MAX_FILE_BYTES: Final = 32 * 1024 * 1024
 MAX_REGO_BYTES: Final = 256 * 1024
 MAX_TOTAL_BYTES: Final = 64 * 1024 * 1024
 MAX_DEPTH: Final = 16
-_NAME: Final = re.compile(r"\.?[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}")
+PLAIN_NAME: Final = re.compile(r"\.?[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}")
 
 
 def read_files(folder: Path) -> dict[str, bytes]:
@@ -45,7 +45,7 @@ def _entries(folder: Path, prefix: str, depth: int = 1) -> Iterator[tuple[str, P
     for entry in sorted(folder.iterdir()):
         path = f"{prefix}{entry.name}"
         mode = entry.lstat().st_mode
-        if not _NAME.fullmatch(entry.name):
+        if not PLAIN_NAME.fullmatch(entry.name):
             raise BundleRefused([Finding(path, 0, "the name is not plain", "Use A-Z, a-z, 0-9, '_', '.' and '-'")])
         if mode & stat.S_IWOTH and not stat.S_ISLNK(mode):
             problem = "everyone may change it, and so decide what is issued"

@@ -5,9 +5,9 @@ from datetime import datetime, timedelta
 
 from remit_server.application.approvals.asking import asked, digest_of, question
 from remit_server.application.approvals.ports import Approvals
-from remit_server.application.grants import authorization_of
-from remit_server.application.hearing import Case, known
-from remit_server.application.plan_session import Plan
+from remit_server.application.issuing.grants import authorization_of
+from remit_server.application.issuing.hearing import Case, known
+from remit_server.application.planning.plan_session import Plan
 from remit_server.application.ports import Authorization, Entropy, Held, RequestKey
 from remit_server.domain.approval import Approval, ApprovalKind, ApprovalState, changed, closed, lapsed
 from remit_server.domain.audit import GrantAuthorized

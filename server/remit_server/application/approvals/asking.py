@@ -3,9 +3,9 @@
 from collections.abc import Iterable
 from datetime import datetime
 
-from remit_server.application.choosing import FAST
-from remit_server.application.hearing import Case, known
-from remit_server.application.plan_session import Plan
+from remit_server.application.issuing.hearing import Case, known
+from remit_server.application.planning.choosing import FAST
+from remit_server.application.planning.plan_session import Plan
 from remit_server.domain.approval import (
     Approval,
     ApprovalKind,

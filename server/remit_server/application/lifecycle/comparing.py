@@ -2,7 +2,7 @@
 
 from enum import StrEnum
 
-from remit_server.application.choosing import EXACT
+from remit_server.application.planning.choosing import EXACT
 from remit_server.iam import Counterexample, Document, Witness, contains, without_end
 
 

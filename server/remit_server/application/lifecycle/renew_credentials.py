@@ -6,18 +6,18 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from remit_server.application.approvals.ask_approval import AskApproval
-from remit_server.application.flights import Flights
-from remit_server.application.grants import issuance_of, order_of
-from remit_server.application.hearing import Case, Hearing, known
-from remit_server.application.issue_credentials import OUTCOME_WITHIN, STS_WITHIN
+from remit_server.application.issuing.flights import Flights
+from remit_server.application.issuing.grants import issuance_of, order_of
+from remit_server.application.issuing.hearing import Case, Hearing, known
+from remit_server.application.issuing.issue_credentials import OUTCOME_WITHIN, STS_WITHIN
+from remit_server.application.issuing.refusals import refusal_record
+from remit_server.application.issuing.to_the_end import ToTheEnd
 from remit_server.application.lifecycle.comparing import Compared, compared, is_alike
 from remit_server.application.lifecycle.kept_delegation import kept_delegation, needs_the_user
 from remit_server.application.lifecycle.ports import AcceptsSubjects, RenewalAuthorization, Renewals
 from remit_server.application.lifecycle.renewals import RenewRequest, ask_of, authorization_of
-from remit_server.application.plan_session import Plan
+from remit_server.application.planning.plan_session import Plan
 from remit_server.application.ports import AssumeRole, Clock, Ledger
-from remit_server.application.refusals import refusal_record
-from remit_server.application.to_the_end import ToTheEnd
 from remit_server.domain.credentials import Credentials, StsSession
 from remit_server.domain.errors import Denied, Outage, Reason, Refusal, Remedy, RemitError
 from remit_server.domain.grant import Grant

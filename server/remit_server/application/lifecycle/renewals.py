@@ -3,11 +3,11 @@
 from dataclasses import dataclass, replace
 from datetime import timedelta
 
-from remit_server.application.grants import single_use_token
-from remit_server.application.hearing import Case, known
+from remit_server.application.issuing.grants import single_use_token
+from remit_server.application.issuing.hearing import Case, known
+from remit_server.application.issuing.requests import Ask
 from remit_server.application.lifecycle.ports import RenewalAuthorization
-from remit_server.application.plan_session import Plan
-from remit_server.application.requests import Ask
+from remit_server.application.planning.plan_session import Plan
 from remit_server.domain.grant import Grant
 from remit_server.domain.identity import Admitted
 from remit_server.domain.lifecycle_records import RenewalAuthorized

@@ -9,14 +9,14 @@ import grpc
 
 from remit.v1 import credential_service_pb2 as messages
 from remit.v1.credential_service_pb2_grpc import CredentialServiceServicer, add_CredentialServiceServicer_to_server
-from remit_server.application import issue_credentials, preview_credentials
 from remit_server.application.admission import Admission
-from remit_server.application.end_task import EndTask
-from remit_server.application.issue_credentials import IssueCredentials
+from remit_server.application.issuing import issue_credentials, preview_credentials
+from remit_server.application.issuing.end_task import EndTask
+from remit_server.application.issuing.issue_credentials import IssueCredentials
+from remit_server.application.issuing.preview_credentials import PreviewCredentials
 from remit_server.application.lifecycle import renew_credentials, watch_task
 from remit_server.application.lifecycle.renew_credentials import RenewCredentials
 from remit_server.application.lifecycle.watch_task import WatchTask
-from remit_server.application.preview_credentials import PreviewCredentials
 from remit_server.domain.task import TaskId
 from remit_server.transport.grpc import mapping
 from remit_server.transport.grpc.interceptor import admitted_caller

@@ -9,13 +9,13 @@ from google.protobuf.duration_pb2 import Duration
 from remit.v1 import credential_service_pb2 as service
 from remit.v1 import types_pb2
 from remit_server.application.approvals.ask_approval import Pending
-from remit_server.application.issue_credentials import Issued
+from remit_server.application.issuing.issue_credentials import Issued
+from remit_server.application.issuing.preview_credentials import WouldIssue, WouldRefuse
+from remit_server.application.issuing.requests import Ask, IssueRequest
 from remit_server.application.lifecycle.renew_credentials import Renewed
 from remit_server.application.lifecycle.renewals import RenewRequest
 from remit_server.application.lifecycle.watch_task import LONGEST_GRACE, SHORTEST_GRACE
 from remit_server.application.ports import EndedTask
-from remit_server.application.preview_credentials import WouldIssue, WouldRefuse
-from remit_server.application.requests import Ask, IssueRequest
 from remit_server.domain.credentials import Credentials
 from remit_server.domain.errors import FieldViolation, InvalidRequest
 from remit_server.domain.grant import Grant, GrantState

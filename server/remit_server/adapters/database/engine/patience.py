@@ -12,7 +12,7 @@ from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import SQLAlchemyError
 
 from remit_server.adapters.database.engine.turns import AFTER_A_FAILURE, LONGEST, TurnNotGot
-from remit_server.adapters.database.prepared import run_text
+from remit_server.adapters.database.writing.prepared import run_text
 
 T = TypeVar("T")
 

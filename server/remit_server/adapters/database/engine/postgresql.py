@@ -16,7 +16,7 @@ from sqlalchemy.pool import QueuePool
 
 from remit_server.adapters.database.engine.database import PATIENCE, READERS, Database, DatabaseRefused
 from remit_server.adapters.database.engine.patience import LIMIT, PatientConnection, ServerTurns
-from remit_server.adapters.database.prepared import run_text
+from remit_server.adapters.database.writing.prepared import run_text
 from remit_server.config.postgresql import AddressRefused, PostgresqlAddress, postgresql_address
 
 OLDEST: Final = 150_000  # as the server tells its version: 15.0

@@ -13,7 +13,7 @@ from sqlalchemy.pool import QueuePool
 
 from remit_server.adapters.database.engine.database import PATIENCE, READERS, START_PATIENCE, Database, DatabaseRefused
 from remit_server.adapters.database.engine.turns import FileTurns, TurnNotGot
-from remit_server.adapters.database.prepared import run_text
+from remit_server.adapters.database.writing.prepared import run_text
 
 _COMMON = ("foreign_keys=ON", "trusted_schema=OFF")
 _WRITER = ("journal_mode=WAL", "synchronous=FULL", *_COMMON)

@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Final
 
 from remit_server.adapters.database.following.bells import Bell, bell_of
-from remit_server.adapters.database.signal_log import KEPT_FOR, DatabaseSignals
-from remit_server.adapters.database.store import Store
+from remit_server.adapters.database.trail.signal_log import KEPT_FOR, DatabaseSignals
+from remit_server.adapters.database.writing.store import Store
 from remit_server.application.lifecycle.ports import Signal, Signals
 from remit_server.domain.errors import Outage, Reason
 

@@ -8,8 +8,8 @@ from typing import Any, Final
 
 import psycopg
 
-from remit_server.adapters.database.batch import CHANNEL
 from remit_server.adapters.database.engine.postgresql import connect_parameters
+from remit_server.adapters.database.writing.batch import CHANNEL
 from remit_server.config.postgresql import postgresql_address
 
 RING_EVERY: Final = 2.0  # seconds, should a notification be lost

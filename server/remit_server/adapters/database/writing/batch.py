@@ -1,0 +1,143 @@
+"""One transaction of the ledger: what its operations share, and the records they append to the chain."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any, TypeVar
+
+from sqlalchemy import Connection, bindparam, select, update
+from sqlalchemy.dialects.postgresql import insert  # its ON CONFLICT is also SQLite's; a test holds both to it
+
+from remit_server.adapters.database.schema.approval_tables import notifications
+from remit_server.adapters.database.schema.tables import audit_events, audit_head, audit_inputs, signals
+from remit_server.adapters.database.writing.prepared import Prepared, run_text
+from remit_server.application.ports import Clock, MayBeStepped
+from remit_server.domain.audit import AuditRecord, ChainedEvent, bounded, chained
+from remit_server.domain.decision import DecisionInput, canonical_json
+from remit_server.domain.errors import RemitError
+from remit_server.domain.notification import NotificationKind, told_of
+
+T = TypeVar("T")
+
+CHANNEL = "remit_signals"
+_LOCK_HEAD = Prepared(select(audit_head.c.sequence, audit_head.c.hash).where(audit_head.c.id == 1).with_for_update())
+_MOVE_HEAD = Prepared(
+    update(audit_head)
+    .where(audit_head.c.id == 1, audit_head.c.sequence == bindparam("from_sequence"))
+    .values(sequence=bindparam("to_sequence"), hash=bindparam("to_hash"))
+)
+_ADD_EVENT = Prepared(insert(audit_events), copied=True)
+_ADD_SIGNAL = Prepared(insert(signals), copied=True)
+_ADD_NOTICE = Prepared(
+    insert(notifications),
+    columns=("receiver", "kind", "body", "create_time", "next_time", "attempts", "deliver_time"),
+)
+_ADD_INPUT = Prepared(insert(audit_inputs).on_conflict_do_nothing())
+
+
+@dataclass(slots=True)
+class Batch:
+    """The transaction that a batch's operations share: `now` is its one time, `records` what they append, in order.
+
+    A long operation says with `gets_on` that it is slow rather than stuck. What ended before `over_before` is over:
+    `now`, but nothing is while the clock was stepped and has not settled.
+    """
+
+    connection: Connection
+    now: datetime
+    gets_on: Callable[[], None] = lambda: None
+    is_settled: bool = True
+    records: list[AuditRecord] = field(default_factory=list)
+    inputs: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def over_before(self) -> datetime:
+        """Until when what has ended is taken for over."""
+        return self.now if self.is_settled else datetime.min.replace(tzinfo=UTC)
+
+    def append(self, *records: AuditRecord) -> None:
+        """Appends records to the chain when the batch is committed."""
+        self.records.extend(records)
+
+    def keep(self, question: DecisionInput | None) -> None:
+        """Keeps what policy was asked beside the chain, by its digest."""
+        if question is not None:
+            self.inputs[question.digest] = question.text
+
+
+Operation = Callable[[Batch], T | RemitError]
+
+
+def write_batch(
+    operations: list[Operation[Any]], clock: Clock, gets_on: Callable[[], None], connection: Connection
+) -> list[Any]:
+    """Runs the operations in their order and appends what they recorded; returns their results."""
+    locked = _LOCK_HEAD.first(connection, {})
+    if locked is None:
+        raise RuntimeError("the audit chain has no head")
+    sequence, head = locked["sequence"], locked["hash"]
+    now = clock.now()  # after the lock was waited for: what is over by now is over
+    is_settled = not isinstance(clock, MayBeStepped) or clock.unsettled_for() is None
+    batch = Batch(connection, now, gets_on, is_settled)
+    results = [operation(batch) for operation in operations]
+    if batch.inputs:
+        _ADD_INPUT.run_each(connection, [{"digest": digest, "text": text} for digest, text in batch.inputs.items()])
+    if batch.records:
+        rows = []
+        for place, record in enumerate(batch.records, start=sequence + 1):
+            event = chained(record, sequence=place, time=now, previous_hash=head)
+            rows.append(_event_row(event, record))
+            head = event.event_hash
+        _ADD_EVENT.run_each(connection, rows)
+        if heard := [_signal_row(row) for row, record in zip(rows, batch.records, strict=True) if record.signals]:
+            _ADD_SIGNAL.run_each(connection, heard)
+            _ring(connection, sequence + len(rows))
+        _tell(connection, rows, batch.records)
+        moved = {"from_sequence": sequence, "to_sequence": sequence + len(rows), "to_hash": head}
+        if _MOVE_HEAD.run(connection, moved) != 1:
+            raise RuntimeError("the head of the audit chain moved under its lock")
+    return results
+
+
+def _ring(connection: Connection, sequence: int) -> None:
+    """Has PostgreSQL tell the other processes at the commit that there is something to read."""
+    if connection.dialect.name == "postgresql":
+        run_text(connection, f"NOTIFY {CHANNEL}, '{sequence}'")
+
+
+def _event_row(event: ChainedEvent, record: AuditRecord) -> dict[str, Any]:
+    """Returns an event as its row; the task it belongs to is copied out for looking up."""
+    return {
+        "sequence": event.sequence,
+        "time": event.time,
+        "kind": event.kind,
+        "body": event.body_text,
+        "previous_hash": event.previous_hash,
+        "event_hash": event.event_hash,
+        "task_id": bounded(getattr(record, "task_id", "")),
+    }
+
+
+def _tell(connection: Connection, rows: list[dict[str, Any]], records: list[AuditRecord]) -> None:
+    """Puts what people are told of into the outbox."""
+    found = [(row, record, told_of(record)) for row, record in zip(rows, records, strict=True)]
+    if told := [_notice_row(row, record, kind) for row, record, kind in found if kind is not None]:
+        _ADD_NOTICE.run_each(connection, told)
+
+
+def _notice_row(event: dict[str, Any], record: AuditRecord, kind: NotificationKind) -> dict[str, Any]:
+    """Returns the row by which people are told of an event, once it is known who is (outbox.py)."""
+    return {
+        "receiver": "",
+        "kind": kind.value,
+        "body": canonical_json({"sequence": event["sequence"], "record": record.body()}),
+        "create_time": event["time"],
+        "next_time": event["time"],
+        "attempts": 0,
+        "deliver_time": None,
+    }
+
+
+def _signal_row(event: dict[str, Any]) -> dict[str, Any]:
+    """Returns the row by which every process hears of an event."""
+    return {name: event[name] for name in ("sequence", "kind", "task_id", "time")}

@@ -1,0 +1,192 @@
+"""What issuing and previewing have in common: verify the delegation, put the question, hear the policy, plan.
+
+A `Case` is what is known so far; each step returns a fuller one, so that a refusal is recorded with all known by then.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import TypeVar
+
+from remit_server.application.issuing.requests import Ask
+from remit_server.application.planning.ceilings import Ceilings
+from remit_server.application.planning.deliberation import Deliberation
+from remit_server.application.planning.plan_session import Plan, Wish
+from remit_server.application.ports import Clock, Ledger, Policy, Presented, Revision, VerifyDelegation
+from remit_server.domain.audit import Who
+from remit_server.domain.capability import expand
+from remit_server.domain.decision import Allow, DecisionInput, Deny, decision_input
+from remit_server.domain.entitlement import DEFAULT_CREDENTIAL_LIFETIME, MIN_CREDENTIAL_LIFETIME
+from remit_server.domain.errors import Denied, FieldViolation, InvalidRequest, Reason, Refusal
+from remit_server.domain.grant import Grant
+from remit_server.domain.identity import Actor, Delegation
+from remit_server.domain.permission import Permission, is_within
+from remit_server.domain.task import Task, TaskId
+
+T = TypeVar("T")
+MAX_PAIRS = 500
+MAX_CHARACTERS, MAX_WILDCARDS = 16_384, 500
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """The intent spelled out in permissions, and the text that the active revision is asked with."""
+
+    permissions: tuple[Permission, ...]
+    revision: Revision
+    text: DecisionInput
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """What is known of an ask so far.
+
+    `approval_end` is when the approval ends that it rests on. With `renews` it asks again for what a live grant gives.
+    """
+
+    ask: Ask
+    time: datetime
+    delegation: Delegation | None = None
+    task: Task | None = None
+    question: Question | None = None
+    approval_end: datetime | None = None
+    renews: Grant | None = None
+
+    @property
+    def actor(self) -> Actor:
+        """The agent that asks."""
+        return self.ask.by.actor
+
+    @property
+    def presented(self) -> Presented:
+        """What the ask comes with, once it is verified and the revision that decides is known."""
+        delegation = known(self.delegation)
+        return Presented(
+            subject_issuer=delegation.subject.issuer,
+            subject_id=delegation.subject.subject,
+            subject_token_time=delegation.token_issue_time,
+            actor_id=self.actor.actor_id,
+            actor_token_time=self.actor.token_issue_time,
+            policy_revision=self.question.revision.digest if self.question else "",
+        )
+
+    @property
+    def who(self) -> Who:
+        """Subject and actor as records name them: the subject only once it is verified."""
+        subject = self.delegation.subject if self.delegation else None
+        return Who(
+            subject_issuer=subject.issuer if subject else "",
+            subject_id=subject.subject if subject else "",
+            actor_id=self.actor.actor_id,
+            token_fingerprint=token.fingerprint if (token := self.ask.unverified_subject_token) else "",
+            peer=self.ask.by.peer,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Hearing:
+    """The steps from an authenticated actor to a proven plan."""
+
+    verify: VerifyDelegation
+    policy: Policy
+    ledger: Ledger
+    deliberate: Deliberation
+    clock: Clock
+    called_for: Callable[[TaskId], None] = lambda _: None  # a call for a task keeps its lease
+
+    @property
+    def ceilings(self) -> Ceilings:
+        """The gateway's own limits."""
+        return self.deliberate.ceilings
+
+    async def verified(self, case: Case) -> Case:
+        """Proves for whom the actor works; raises what `VerifyDelegation` raises."""
+        delegation = await self.verify(case.ask.unverified_subject_token, case.actor)
+        return replace(case, delegation=delegation)
+
+    async def in_task(self, case: Case, task_id: TaskId | None) -> Case:
+        """Finds the named task; raises Denied(NOT_FOUND) unless it is live and exactly this subject's and actor's."""
+        if task_id is None:
+            return case
+        task = await self.ledger.task(task_id)
+        delegation = known(case.delegation)
+        if task is None or not task.belongs_to(
+            delegation.subject.issuer, delegation.subject.subject, case.actor.actor_id
+        ):
+            raise Denied(Reason.NOT_FOUND, "no such task of this subject and actor: leave task_id empty to start one")
+        if not task.is_live(case.time):
+            raise Denied(Reason.GRANT_NOT_LIVE, "the task is over: leave task_id empty to start another")
+        self.called_for(task.task_id)
+        return replace(case, task=task)
+
+    def questioned(self, case: Case) -> Case:
+        """Spells the intent out and puts the question; raises InvalidRequest."""
+        ask, revision = case.ask, self.policy.active
+        _check_duration(ask)
+        permissions = list(ask.intent.permissions)
+        for index, capability in enumerate(ask.intent.capabilities):
+            permissions += expand(capability, revision.capabilities, path=f"intent.capabilities[{index}]")
+        if not permissions:
+            raise InvalidRequest([FieldViolation("intent", "needs at least one permission or capability")])
+        if sum(len(item.actions) * len(item.resources) for item in permissions) > MAX_PAIRS:
+            rule = f"stands for more than {MAX_PAIRS} pairs of an action and a resource: ask in several requests"
+            raise InvalidRequest([FieldViolation("intent", rule)])
+        if not is_within(permissions, characters=MAX_CHARACTERS, wildcards=MAX_WILDCARDS):
+            rule = f"has over {MAX_WILDCARDS} wildcards or {MAX_CHARACTERS} characters: ask in several requests"
+            raise InvalidRequest([FieldViolation("intent", rule)])
+        text = decision_input(
+            known(case.delegation),
+            ask.intent,
+            tuple(permissions),
+            task_id=case.task.task_id if case.task else None,
+            grants_so_far=_others_so_far(case),
+            requested_duration=ask.requested_duration or DEFAULT_CREDENTIAL_LIFETIME,
+            now=case.time,
+            source_ip=ask.by.peer,
+            renewal=case.renews is not None,
+        )
+        return replace(case, question=Question(tuple(permissions), revision, text))
+
+    async def planned(self, case: Case) -> Plan:
+        """Hears the policy and plans within its answer; raises Denied with the failing permission, or Outage."""
+        question = known(case.question)
+        match await self.policy.decide(question.revision, question.text):
+            case Deny(reasons):
+                first = reasons[0]
+                sentence = "; ".join(reason.message for reason in reasons)
+                raise Denied(Reason.POLICY_DENIED, f"{sentence} ({first.code})", Refusal(remedy=first.remedy))
+            case Allow() as allow:
+                return await self.deliberate(_wish(case), allow, case.actor)
+
+
+def known(value: T | None) -> T:
+    """Returns a value that an earlier step has set."""
+    if value is None:
+        raise AssertionError("a step of the hearing was left out")
+    return value
+
+
+def _others_so_far(case: Case) -> int:
+    """Returns how many grants the task has had beside the one that is asked for."""
+    return case.task.grants_so_far - (case.renews is not None) if case.task else 0
+
+
+def _wish(case: Case) -> Wish:
+    """Returns what of a case matters for planning."""
+    delegation = known(case.delegation)
+    return Wish(
+        permissions=known(case.question).permissions,
+        requested=case.ask.requested_duration,
+        narrowed=case.ask.narrow,
+        task=case.task,
+        token_end=delegation.token_expire_time if delegation.bind_expiry else None,
+        now=case.time,
+        approval_end=case.approval_end,
+    )
+
+
+def _check_duration(ask: Ask) -> None:
+    """Refuses lifetimes that are too short to use."""
+    if ask.requested_duration is not None and ask.requested_duration < MIN_CREDENTIAL_LIFETIME:
+        seconds = int(MIN_CREDENTIAL_LIFETIME.total_seconds())
+        raise InvalidRequest([FieldViolation("requested_duration", f"must be {seconds} seconds or more")])

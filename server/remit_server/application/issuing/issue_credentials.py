@@ -1,0 +1,178 @@
+"""Issues credentials for a task intent: the whole story of the main job."""
+
+import asyncio
+import logging
+from dataclasses import dataclass, field, replace
+from datetime import timedelta
+
+from remit_server.application.approvals.ask_approval import AskApproval, Pending
+from remit_server.application.issuing.flights import Flights
+from remit_server.application.issuing.grants import authorization_of, issuance_of, order_of, single_use_token
+from remit_server.application.issuing.hearing import Case, Hearing, known
+from remit_server.application.issuing.refusals import refusal_record
+from remit_server.application.issuing.requests import IssueRequest, request_key
+from remit_server.application.issuing.to_the_end import ToTheEnd
+from remit_server.application.planning.plan_session import Plan
+from remit_server.application.ports import AssumeRole, Clock, Entropy, Held, Ledger, Remembered, RequestKey
+from remit_server.domain.approval import Approval, ApprovalState
+from remit_server.domain.audit import CredentialsIssued, IssuanceFailed
+from remit_server.domain.credentials import Credentials, StsSession
+from remit_server.domain.errors import Denied, FieldViolation, InvalidRequest, Outage, Reason, RemitError
+from remit_server.domain.grant import Grant, GrantState
+from remit_server.domain.task import TASK_ID_BYTES, GrantId, opaque_id
+
+METHOD = "IssueCredentials"
+OUTCOME_WITHIN = timedelta(seconds=20)
+STS_WITHIN = timedelta(seconds=15)
+_OF_WHAT_WAS_PRESENTED = frozenset({Reason.SUBJECT_TOKEN_REJECTED, Reason.ACTOR_REJECTED})
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Issued:
+    """The grant, and the credentials that are given this once."""
+
+    grant: Grant
+    credentials: Credentials
+
+
+@dataclass(frozen=True, slots=True)
+class IssueCredentials:
+    """Verifies, decides, proves, records, asks STS, records again, answers: in this order and no other."""
+
+    hearing: Hearing
+    ledger: Ledger
+    assume_role: AssumeRole
+    clock: Clock
+    entropy: Entropy
+    ask: AskApproval
+    to_the_end: ToTheEnd = field(default_factory=ToTheEnd)
+    flights: Flights = field(default_factory=Flights)
+
+    async def __call__(self, request: IssueRequest) -> Issued | Pending:
+        """Returns credentials, or what is waited for; raises RemitError when nobody holds any and a record says why."""
+        case, key = Case(request.ask, self.clock.now()), None
+        async with self.flights(case.actor.actor_id, request.request_id):
+            try:
+                case = await self.hearing.verified(case)
+                key = request_key(request, known(case.delegation))
+                before = await self._remembered(key)
+                if before is not None and before.is_answered:
+                    grant = await self._live_again(before, case)
+                    return await self.to_the_end(self._issued(grant, case, key, repeated=True))
+                tried = before.grant if before else None
+                approval = await self.ask.standing(tried, case.time)
+                if tried is not None and approval is not None and approval.state is ApprovalState.PENDING:
+                    return Pending(tried, approval)
+                case = replace(case, approval_end=approval.valid_until if approval else None)
+                case = await self.hearing.in_task(case, tried.task_id if tried else request.ask.task_id)
+                case = self.hearing.questioned(case)
+                plan = await self.hearing.planned(case)
+                return await self.to_the_end(self._decided(case, key, plan, tried, approval))
+            except Exception as error:
+                await self._refused(error, case, key, request.request_id)
+                raise
+
+    async def _remembered(self, key: RequestKey) -> Remembered | None:
+        """Returns what is known of the request; raises InvalidRequest when its id was used for another one."""
+        before = await self.ledger.remembered(key.actor_id, key.request_id)
+        if before is not None and before.content_hash != key.content_hash:
+            raise InvalidRequest([FieldViolation("request_id", "was used for another request: choose a new UUID")])
+        return before
+
+    async def _decided(
+        self, case: Case, key: RequestKey, plan: Plan, tried: Grant | None, approval: Approval | None
+    ) -> Issued | Pending:
+        """Asks people where that is needed and was not done yet; else issues, on what they said."""
+        if plan.approval is not None and tried is None:
+            return await self.ask(case, key, plan)
+        held = await self.ask.held(approval, case, plan)
+        return await self._granted(case, key, plan, tried, held)
+
+    async def _granted(self, case: Case, key: RequestKey, plan: Plan, tried: Grant | None, held: Held | None) -> Issued:
+        """Records that everything was proven: from here on STS may be called, and nothing of it is forgotten."""
+        grant_id = tried.grant_id if tried else GrantId(opaque_id(self.entropy(TASK_ID_BYTES)))
+        authorization = authorization_of(case, key, plan, grant_id, self.entropy, held=held)
+        authorization = self.ask.with_review(case, plan, authorization, tried)
+        await self.ledger.authorize(authorization)
+        return await self._issued(authorization.grant, case, key)
+
+    async def _live_again(self, before: Remembered, case: Case) -> Grant:
+        """Returns the live grant of a repeat, whose recorded policy STS will get again; raises the same refusal."""
+        if before.refusal is not None:
+            raise before.refusal
+        grant = known(before.grant)
+        if grant.state is GrantState.AUTHORIZED:
+            raise Outage(
+                Reason.STS_UNAVAILABLE,
+                "the first call with this request_id has no outcome yet: repeat it in a second",
+                retry_after=timedelta(seconds=1),
+            )
+        await self.ledger.check_presented(case.presented)
+        task = await self.ledger.task(grant.task_id)
+        if task is None or not task.is_live(case.time) or not grant.may_be_repeated(case.time):
+            raise Denied(Reason.GRANT_NOT_LIVE, "the grant of this request_id is over: ask with a new one")
+        self.hearing.called_for(task.task_id)
+        await self.hearing.deliberate.again(grant, case.actor)
+        if (token := single_use_token(case)) is not None:
+            await self.ledger.tie_token(token, grant)
+        return grant
+
+    async def _issued(self, grant: Grant, case: Case, key: RequestKey, *, repeated: bool = False) -> Issued:
+        """Calls STS and records the issuance before anybody sees a key; withholds the credentials when that fails."""
+        session: StsSession | None = None
+        try:
+            async with asyncio.timeout(OUTCOME_WITHIN.total_seconds()):
+                deadline = self.clock.monotonic() + STS_WITHIN.total_seconds()
+                ordered = replace(grant, expire_time=grant.policy_end)
+                order = order_of(ordered, self.hearing.ceilings, self.clock.now())
+                session = await self.assume_role(order, deadline=deadline)
+                issuance = issuance_of(ordered, session, self.clock.now())
+                record = CredentialsIssued(
+                    who=case.who,
+                    request_id=key.request_id,
+                    task_id=grant.task_id,
+                    grant_id=grant.grant_id,
+                    access_key_id=issuance.access_key_id,
+                    session_policy_digest=issuance.session_policy_digest,
+                    policy_revision=issuance.policy_revision,
+                    expire_time=issuance.expire_time,
+                    packed_policy_percent=issuance.packed_policy_percent,
+                    repeated=repeated,
+                )
+                await self.ledger.issue(grant.grant_id, issuance, record)
+        except BaseException as error:
+            await self._withheld(grant, error, answered=session is not None)
+            if isinstance(error, TimeoutError):
+                raise Outage(Reason.STS_UNAVAILABLE, "issuing took too long and was given up: ask again") from error
+            raise
+        credentials = replace(session.credentials, expire_time=issuance.expire_time)
+        issued = replace(grant, state=GrantState.ISSUED, issuances=(*grant.issuances, issuance))
+        return Issued(issued, credentials)
+
+    async def _withheld(self, grant: Grant, error: BaseException, *, answered: bool) -> None:
+        """Records that no caller was given credentials. If even that fails, the sweeper finds the grant.
+
+        `answered` says that STS made some: then the grant did not FAIL, whatever went wrong afterwards.
+        """
+        unsure = error.credentials_may_exist if isinstance(error, Outage) else not isinstance(error, Denied)
+        may_exist = answered or unsure
+        reason = error.reason if isinstance(error, RemitError) else Reason.INTERNAL
+        state = GrantState.REVOKING if may_exist else GrantState.FAILED
+        if grant.state is GrantState.ISSUED:
+            state = GrantState.ISSUED  # a repeat: what was issued before lives on
+        record = IssuanceFailed(grant.task_id, grant.grant_id, reason.value, state.value)
+        try:
+            refusal = error if isinstance(error, Denied) and not may_exist else None
+            await self.ledger.fail(grant.grant_id, record, credentials_may_exist=may_exist, refusal=refusal)
+        except RemitError:
+            _log.exception("the outcome of a grant could not be recorded; the sweeper will take it")
+
+    async def _refused(self, error: Exception, case: Case, key: RequestKey | None, request_id: str) -> None:
+        """Records the no. A decision is remembered for repeats, an outage and a malformed request are not."""
+        digest = self.hearing.ceilings.digest
+        record = refusal_record(error, case, request_id=request_id, method=METHOD, ceiling_digest=digest)
+        # NOTE: what came with the request was refused, not the request: with a fresh login it may be repeated.
+        remembered = error if isinstance(error, Denied) and error.reason not in _OF_WHAT_WAS_PRESENTED else None
+        question = case.question.text if case.question else None
+        await self.ledger.refuse(key if remembered else None, remembered, record, question=question)

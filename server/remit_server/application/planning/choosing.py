@@ -1,0 +1,163 @@
+"""Which role, and which of its entitlements, an intent rests on (4-policy.md, Choosing)."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import combinations, islice
+
+from remit_server.application.planning.ceilings import Ceilings
+from remit_server.domain.decision import Allow
+from remit_server.domain.entitlement import Entitlement, Role
+from remit_server.domain.errors import Outage, Reason
+from remit_server.iam import (
+    Budget,
+    Counterexample,
+    Document,
+    Purse,
+    Undecided,
+    conditioned,
+    contains,
+    contains_all,
+    narrow_all,
+    narrowing_steps,
+)
+
+FAST = Budget(permissions=0)
+EXACT = Budget()
+MOST_COMBINATIONS = 64
+
+ENTITLEMENTS, ROLE_CEILING, FORBIDDEN_FLOOR = "entitlements", "role_ceiling", "forbidden_floor"
+RULES = (ENTITLEMENTS, ROLE_CEILING, FORBIDDEN_FLOOR)
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """The role and the fewest entitlements that cover the intent."""
+
+    role: Role
+    entitlements: tuple[Entitlement, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class NoChoice:
+    """No single role covers the intent.
+
+    The first thing that stopped each, and the most that the best of them allows.
+    """
+
+    stopped: tuple[Counterexample | Undecided, ...]
+    offer: Document
+    spans_roles: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A role with all entitlements that policy allowed on it, and the ceilings they amount to."""
+
+    role: Role
+    entitlements: tuple[Entitlement, ...]
+    ceilings: tuple[Document, ...]
+
+    def verdict(self, intent: Document, purse: Purse) -> Counterexample | Undecided | None:
+        """Returns what keeps the intent out of this role, or None."""
+        asked = conditioned(intent, [item.document() for item in self.entitlements], steps=purse.comparisons)
+        proof = contains_all(asked, self.ceilings, budget=purse)
+        return proof if isinstance(proof, Counterexample | Undecided) else None
+
+
+def candidates(allow: Allow, ceilings: Ceilings) -> tuple[Candidate, ...]:
+    """Groups the allowed entitlements by role, in the catalogue's order.
+
+    Raises Outage(POLICY_UNAVAILABLE) for a role that the configuration does not have: such an answer is not to be
+    trusted.
+    """
+    roles = list(dict.fromkeys(item.role_arn for item in allow.entitlements))
+    unknown = [arn for arn in roles if not ceilings.knows(arn)]
+    if unknown:
+        message = "policy names a role that this gateway's configuration does not have: its operator has to mend that"
+        raise Outage(Reason.POLICY_UNAVAILABLE, message) from LookupError(", ".join(unknown))
+    found = []
+    for arn in roles:
+        entitlements = tuple(item for item in allow.entitlements if item.role_arn == arn)
+        found.append(Candidate(ceilings.role(arn), entitlements, (union(entitlements), *ceilings.documents(arn))))
+    return tuple(found)
+
+
+def choose(intent: Document, offered: Sequence[Candidate], budget: Budget) -> Choice | NoChoice:
+    """Returns the first role that contains the whole intent, with the fewest entitlements that do.
+
+    All its proofs share the budget: what is not proven when that is used up counts as a no.
+    """
+    purse = budget.opened()
+    stopped: list[Counterexample | Undecided] = []
+    for candidate in offered:
+        verdict = candidate.verdict(intent, purse)
+        if verdict is None:
+            return Choice(candidate.role, _fewest(intent, candidate, purse))
+        stopped.append(verdict)
+        if budget is FAST:
+            break  # the exact path will look at all roles again
+    offer = Document(()) if budget is FAST else largest_part(intent, offered)
+    spans = budget is not FAST and _spans(intent, offered, purse)
+    return NoChoice(tuple(stopped), offer, spans)
+
+
+def largest_part(intent: Document, offered: Sequence[Candidate]) -> Document:
+    """Returns the most of the intent that one role allows; the first of equals; possibly empty."""
+    steps = narrowing_steps()
+    parts = [narrow_all(intent, candidate.ceilings, steps=steps) for candidate in offered]
+    return max(parts, key=_breadth, default=Document(()))
+
+
+def union(entitlements: Sequence[Entitlement]) -> Document:
+    """Returns the permissions of all the entitlements as one document."""
+    if len(entitlements) == 1:
+        return entitlements[0].document()
+    return Document(tuple(statement for item in entitlements for statement in item.document().statements))
+
+
+def _fewest(intent: Document, candidate: Candidate, purse: Purse) -> tuple[Entitlement, ...]:
+    """Returns the fewest entitlements that cover the intent, out of the first pool that does."""
+    if len(candidate.entitlements) == 1:
+        return candidate.entitlements  # the verdict was about this one
+    for pool in _pools(candidate.entitlements):
+        if pool == candidate.entitlements or _covers(intent, pool, purse):
+            few = islice(_ever_more(pool), MOST_COMBINATIONS)
+            return next((chosen for chosen in few if _covers(intent, chosen, purse)), pool)
+    return candidate.entitlements
+
+
+def _pools(entitlements: tuple[Entitlement, ...]) -> Iterator[tuple[Entitlement, ...]]:
+    """Yields what is tried one after the other: what nobody is asked about, then with break-glass, then everything.
+
+    Policy allows break-glass where it is meant; then it must not wait for the approval that it is there to skip.
+    """
+    free = tuple(item for item in entitlements if item.approval is None)
+    at_once = tuple(item for item in entitlements if item.approval is None or item.is_break_glass)
+    yield from dict.fromkeys(pool for pool in (free, at_once, entitlements) if pool)
+
+
+def _covers(intent: Document, chosen: tuple[Entitlement, ...], purse: Purse) -> bool:
+    """Says whether these entitlements together are proven to cover the intent."""
+    asked = conditioned(intent, [item.document() for item in chosen], steps=purse.comparisons)
+    return not isinstance(contains(asked, union(chosen), budget=purse), Counterexample | Undecided)
+
+
+def _ever_more(pool: tuple[Entitlement, ...]) -> Iterator[tuple[Entitlement, ...]]:
+    """Yields single entitlements, pairs, triples, and so on."""
+    for size in range(1, len(pool) + 1):
+        yield from combinations(pool, size)
+
+
+def _spans(intent: Document, offered: Sequence[Candidate], purse: Purse) -> bool:
+    """Says whether each part of the intent is covered by some role, though no role covers all of it."""
+    if len(offered) < 2:  # noqa: PLR2004 - spanning takes two
+        return False
+    return all(
+        any(candidate.verdict(Document((statement,)), purse) is None for candidate in offered)
+        for statement in intent.statements
+    )
+
+
+def _breadth(document: Document) -> int:
+    """Counts the action and resource pairs of a document."""
+    return sum(len(statement.actions) * len(statement.resources) for statement in document.statements)

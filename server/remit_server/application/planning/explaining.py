@@ -1,0 +1,93 @@
+"""Says why an intent was stopped, in words an agent and a person can act on, and what could be had instead."""
+
+from collections.abc import Sequence
+
+from remit_server.application.planning.choosing import (
+    ENTITLEMENTS,
+    FORBIDDEN_FLOOR,
+    ROLE_CEILING,
+    RULES,
+    Candidate,
+    NoChoice,
+    largest_part,
+)
+from remit_server.domain.errors import Denied, FailedPermission, Reason, Refusal, Remedy
+from remit_server.domain.permission import as_permissions
+from remit_server.domain.task import MAX_PERMISSIONS
+from remit_server.iam import LASTING, Counterexample, Document, Undecided, forbidden_action
+
+_NAMES = {
+    ENTITLEMENTS: "this user's entitlements for this agent allow by role {role}",
+    ROLE_CEILING: "the role {role} itself may do",
+    FORBIDDEN_FLOOR: "the gateway ever issues",
+}
+
+
+def refusal(intent: Document, nothing: NoChoice, offered: Sequence[Candidate]) -> Denied:
+    """Says which permission failed on which rule, and what could be had instead."""
+    if nothing.spans_roles:
+        parts = tuple(as_permissions(largest_part(intent, [candidate])) for candidate in offered)
+        return Denied(
+            Reason.INTENT_SPANS_ROLES,
+            "no single role covers the intent, though several together do: ask once per role",
+            Refusal(remedy=Remedy.SPLIT, split=tuple(part for part in parts if part)),
+        )
+    offer = as_permissions(nothing.offer)[:MAX_PERMISSIONS]
+    stopped = zip(offered, nothing.stopped, strict=False)
+    failures = tuple(dict.fromkeys(_failure(item, intent, candidate.role.name) for candidate, item in stopped))
+    forbidden = _forbidden(intent, offered)
+    if forbidden is not None:
+        if not offer:
+            return never_issuable(forbidden)
+        failures = (_on_the_floor(forbidden), *failures)
+    first = failures[0] if failures else None
+    message = first.message if first else "policy allowed nothing for this intent"
+    advice = "ask for the offered part, or send narrow" if offer else "no part of it can be had"
+    remedy = Remedy.NARROW if offer else Remedy.GIVE_UP
+    return Denied(Reason.CEILING_EXCEEDED, f"{message}: {advice}", Refusal(remedy, failures, offer))
+
+
+def never_issuable(forbidden: str) -> Denied:
+    """Returns the refusal of what the floor forbids: what nobody can change, and what only the operator can."""
+    failure = _on_the_floor(forbidden)
+    return Denied(Reason.NEVER_ISSUABLE, failure.message, Refusal(remedy=Remedy.GIVE_UP, failures=(failure,)))
+
+
+def _forbidden(intent: Document, offered: Sequence[Candidate]) -> str | None:
+    """Returns the floor's pattern that the intent touches on every role it could have had, or None."""
+    reopened = frozenset(str(action) for candidate in offered for action in candidate.role.reopened)
+    found = (forbidden_action(statement, reopened=reopened) for statement in intent.statements)
+    return next(filter(None, found), None)
+
+
+def _on_the_floor(forbidden: str) -> FailedPermission:
+    """Says why the floor forbids something, and whether anybody can change it."""
+    if forbidden in LASTING:
+        why = (
+            f"{forbidden} is not issued: what it hands out works on when the task is over, and AWS cannot take it back."
+            " Do without it; the operator may re-open it for a role by name (`reopened`): its grants say outlives_task"
+        )
+    else:
+        why = f"{forbidden} is never issued, whatever policy says: it would outlive or outgrow the task"
+    return FailedPermission(forbidden, "*", FORBIDDEN_FLOOR, why)
+
+
+def _failure(stopped: Counterexample | Undecided, intent: Document, role: str) -> FailedPermission:
+    """Turns what the proof found on a role into what an agent can read: what it asked for, one request too much."""
+    rule = RULES[stopped.ceiling]
+    if isinstance(stopped, Undecided):
+        return FailedPermission("", "", rule, f"the intent could not be proven to fit: {stopped.reason}")
+    action, asked = _asked_for(stopped, intent)
+    example = "" if asked == stopped.resource else f"{stopped.resource}: "
+    message = f"{action} on {asked} is more than {_NAMES[rule].format(role=role)} ({example}{stopped.stopped_by})"
+    return FailedPermission(action, stopped.resource, rule, message)
+
+
+def _asked_for(found: Counterexample, intent: Document) -> tuple[str, str]:
+    """Returns action and resource of the intent that a counterexample belongs to, as they were written."""
+    for statement in intent.statements:
+        for action in statement.actions:
+            resource = next((item for item in statement.resources if item.matches(found.resource)), None)
+            if resource is not None and action.matches(found.action):
+                return (str(action) if action.is_literal else found.action), str(resource)
+    return found.action, found.resource

@@ -1,0 +1,19 @@
+"""`remit-server policy stamp`: writes a bundle's revision into its manifest."""
+
+import typer
+
+from remit_server.cli.policy.app import DEFAULT_BUNDLE, BundleFolder, app, refused_by
+
+
+@app.command("stamp")
+def stamp_policy(bundle: BundleFolder = DEFAULT_BUNDLE) -> None:
+    """Writes the revision of the files into .manifest, after every intended change to them."""
+    from remit_server.adapters.policy.bundle import read_bundle, stamp
+    from remit_server.adapters.policy.findings import BundleRefused
+
+    try:
+        revision = stamp(bundle)
+        read_bundle(bundle)
+    except BundleRefused as refused:
+        raise refused_by(refused) from refused
+    typer.echo(f"revision {revision}")
