@@ -17,7 +17,7 @@ from remit_server.domain.audit import (
     TaskStarted,
     Who,
 )
-from remit_server.domain.decision import DecisionInput
+from remit_server.domain.decision import Basis, DecisionInput, KeptText
 from remit_server.domain.grant import Grant, GrantState, Issuance
 from remit_server.domain.identity import Actor, ActorKind
 from remit_server.domain.task import GrantId, Task, TaskId, TaskState, opaque_id
@@ -120,9 +120,15 @@ def an_authorization(
         grant=grant,
         new_task=new_task,
         single_use=single_use,
-        question=question,
+        basis=a_basis(question),
         records=[*started, authorized_record(grant, request_id, question)],
     )
+
+
+def a_basis(question: DecisionInput) -> Basis:
+    """What a decision on this question rests on, with circumstances and an answer of its own."""
+    of_it = question.digest[:8]
+    return Basis(question, KeptText(f'{{"circumstances":"{of_it}"}}'), KeptText(f'{{"answer":"{of_it}"}}'))
 
 
 def opening(number: int = 1, **changes: Any) -> Authorization:

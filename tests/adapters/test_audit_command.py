@@ -86,7 +86,7 @@ def test_the_command_verifies(story: Place) -> None:
 
 
 def test_verifying_says_how_many_inputs_were_erased(story: Place) -> None:
-    asked(story, "DELETE FROM audit_inputs WHERE digest = (SELECT min(digest) FROM audit_inputs)")
+    asked(story, "DELETE FROM audit_texts WHERE digest = (SELECT min(digest) FROM audit_texts)")
 
     plain = CliRunner().invoke(app, ["verify", "--database", str(story)])
     as_json = CliRunner().invoke(app, ["verify", "--database", str(story), "--json"])

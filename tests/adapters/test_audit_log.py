@@ -198,7 +198,7 @@ def test_a_row_the_ledger_did_not_write_is_not_listed_as_a_record(story: Place) 
 
 def test_inputs_are_counted_by_the_records_that_name_them(story: Place) -> None:
     _, before = verify_with_inputs(story)
-    asked(story, "DELETE FROM audit_inputs WHERE digest = (SELECT min(digest) FROM audit_inputs)")
+    asked(story, "DELETE FROM audit_texts WHERE digest = (SELECT min(digest) FROM audit_texts)")
 
     _, after = verify_with_inputs(story)
 
@@ -215,7 +215,7 @@ async def test_a_text_that_looks_like_a_digest_is_none(ledger: DatabaseLedger, d
 
 
 def test_an_input_that_was_changed_is_named_by_its_record(story: Place) -> None:
-    asked(story, "UPDATE audit_inputs SET text = '{}' WHERE digest = (SELECT max(digest) FROM audit_inputs)")
+    asked(story, "UPDATE audit_texts SET text = '{}' WHERE digest = (SELECT max(digest) FROM audit_texts)")
 
     verdict = verify(story)
 

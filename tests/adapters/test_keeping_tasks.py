@@ -12,6 +12,7 @@ from tests.ledger_values import (
     ANOTHER,
     COPILOT,
     WHO,
+    a_basis,
     a_presented,
     an_issuance,
     asked,
@@ -94,7 +95,7 @@ def a_renewal(before: Grant, **changes: Any) -> RenewalAuthorization:
         offline=False,
         narrowed=False,
     )
-    return RenewalAuthorization(a_presented(before), before, after, until, None, question, record)
+    return RenewalAuthorization(a_presented(before), before, after, until, None, a_basis(question), record)
 
 
 def renewed_record(grant: Grant) -> CredentialsRenewed:

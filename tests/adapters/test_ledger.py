@@ -95,13 +95,15 @@ async def test_each_grant_of_a_task_is_counted(ledger: DatabaseLedger) -> None:
     assert task.grants_so_far == 2
 
 
-async def test_the_input_is_kept_beside_the_chain_by_its_digest(ledger: DatabaseLedger, database: Place) -> None:
+async def test_what_a_decision_rests_on_is_kept_beside_the_chain_by_its_digests(
+    ledger: DatabaseLedger, database: Place
+) -> None:
     authorization = opening()
 
     await ledger.authorize(authorization)
 
-    question = authorization.question
-    assert asked(database, "SELECT digest, text FROM audit_inputs") == [(question.digest, question.text)]
+    kept = asked(database, "SELECT digest, text FROM audit_texts")
+    assert set(kept) == {(text.digest, text.text) for text in authorization.basis.texts}
     assert kinds(database) == ["task_started", "grant_authorized"]
 
 
@@ -413,9 +415,7 @@ def same(one: Denied, other: Denied) -> None:
 
 @pytest.mark.parametrize("denied", [RICH, Denied(Reason.POLICY_DENIED, "no")], ids=["rich", "plain"])
 async def test_a_refusal_repeats_itself_exactly(ledger: DatabaseLedger, denied: Denied) -> None:
-    question = DecisionInput("{}")
-
-    await ledger.refuse(a_key(), denied, refused_record(), question=question)
+    await ledger.refuse(a_key(), denied, refused_record(), kept=[DecisionInput("{}")])
 
     same(await refusal(ledger), denied)
     assert (await remembered(ledger)).content_hash == "1" * 64

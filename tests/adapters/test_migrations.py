@@ -34,7 +34,7 @@ from tests.ledger_values import (
 from remit_server.adapters.database.engine import DatabaseRefused, open_database, sqlite_path
 from remit_server.adapters.database.ledger import open_ledger
 from remit_server.adapters.database.migrations import upgrade
-from remit_server.adapters.database.schema import approval_tables, revocation_tables
+from remit_server.adapters.database.schema import approval_tables, policy_tables, revocation_tables
 from remit_server.adapters.database.schema.tables import metadata
 from remit_server.adapters.database.trail.audit_log import verify
 from remit_server.domain.audit import ChainIntact
@@ -103,7 +103,12 @@ def migrated_to(place: Place, revision: str) -> None:
 
 
 def test_every_table_is_known_to_the_metadata() -> None:
-    ours = {revocation_tables.revocations, revocation_tables.denies, approval_tables.approvals}
+    ours = {
+        revocation_tables.revocations,
+        revocation_tables.denies,
+        approval_tables.approvals,
+        policy_tables.policy_revisions,
+    }
 
     assert {table.name for table in ours} <= set(metadata.tables)
 

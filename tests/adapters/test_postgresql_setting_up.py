@@ -28,7 +28,7 @@ from remit_sandbox.certificates import Authority
 from remit_server.adapters.database.engine import START_PATIENCE, DatabaseRefused, open_database, open_for_reading
 from remit_server.adapters.database.ledger import open_ledger
 from remit_server.adapters.database.migrations import upgrade
-from remit_server.adapters.database.schema import approval_tables, revocation_tables, tables
+from remit_server.adapters.database.schema import approval_tables, policy_tables, revocation_tables, tables
 from remit_server.adapters.database.trail.audit_log import verify_with_inputs
 from remit_server.adapters.database.writing.privileges import NEEDED, NUMBERED, statements
 from remit_server.cli import audit
@@ -254,7 +254,7 @@ def test_a_role_that_may_not_read_is_told_so_and_what_gives_it_the_right(
         ("gateway", "UPDATE audit_events SET body = ''"),
         ("gateway", "DELETE FROM audit_events"),
         ("gateway", "TRUNCATE audit_events"),
-        ("gateway", "UPDATE audit_inputs SET text = ''"),
+        ("gateway", "UPDATE audit_texts SET text = ''"),
         ("gateway", "DELETE FROM audit_head"),
         ("gateway", "INSERT INTO audit_head (id, sequence, hash) VALUES (1, 0, '')"),
         ("gateway", "DELETE FROM grants"),
@@ -264,7 +264,7 @@ def test_a_role_that_may_not_read_is_told_so_and_what_gives_it_the_right(
         ("gateway", "DROP TABLE audit_events"),
         ("auditor", "SELECT * FROM single_use_tokens"),
         ("auditor", "UPDATE grants SET state = ''"),
-        ("auditor", "INSERT INTO audit_inputs (digest, text) VALUES ('', '')"),
+        ("auditor", "INSERT INTO audit_texts (digest, text) VALUES ('', '')"),
     ],
 )
 def test_a_role_may_do_no_more(postgresql: PostgresqlServer, owned: str, role: str, statement: str) -> None:
@@ -273,7 +273,12 @@ def test_a_role_may_do_no_more(postgresql: PostgresqlServer, owned: str, role: s
 
 
 def test_the_privileges_name_every_table_and_every_numbered_column() -> None:
-    known = {*tables.metadata.tables.values(), revocation_tables.denies, approval_tables.notifications}
+    known = {
+        *tables.metadata.tables.values(),
+        revocation_tables.denies,
+        approval_tables.notifications,
+        policy_tables.policy_shadows,
+    }
     numbered = {
         f"{table.name}_{column.name}_seq"
         for table in known

@@ -112,7 +112,7 @@ def test_g9_a_changed_head_is_found(story: Path, change: str) -> None:
 
 @pytest.mark.parametrize("change", ["text = '{}'", "text = text || ' '", "digest = 'x' || digest", "text = x'00'"])
 def test_g9_a_changed_input_names_the_record_that_was_decided_on_it(story: Path, change: str) -> None:
-    asked(story, f"UPDATE audit_inputs SET {change} WHERE text LIKE '%request-2%'")  # noqa: S608 - a table of ours
+    asked(story, f"UPDATE audit_texts SET {change} WHERE text LIKE '%request-2%'")  # noqa: S608 - a table of ours
 
     verdict = verify(story)
 
@@ -120,7 +120,7 @@ def test_g9_a_changed_input_names_the_record_that_was_decided_on_it(story: Path,
 
 
 def test_g9_an_erased_input_is_no_change(story: Path) -> None:
-    asked(story, "DELETE FROM audit_inputs")
+    asked(story, "DELETE FROM audit_texts")
 
     assert isinstance(verify(story), ChainIntact)
 

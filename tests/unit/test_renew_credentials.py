@@ -15,7 +15,7 @@ from tests.fakes import ACCOUNT, NOON, READ_REPORTS, ROLES, World, entitlement, 
 
 from remit_server.adapters.database.lifecycle.renewals import DatabaseRenewals
 from remit_server.adapters.database.revoking.revocations import DatabaseRevocations
-from remit_server.adapters.database.schema.tables import audit_inputs
+from remit_server.adapters.database.schema.tables import audit_texts
 from remit_server.application.issuing.flights import Flights
 from remit_server.application.issuing.issue_credentials import Issued
 from remit_server.application.issuing.requests import IssueRequest
@@ -314,7 +314,7 @@ async def test_an_issuer_that_is_trusted_no_more_has_no_absent_users(offline: Wo
 
 async def test_a_user_of_whom_all_was_erased_has_to_be_there(offline: World) -> None:
     first = await issued(offline)
-    await offline.ledger.store.commit(lambda batch: batch.connection.execute(delete(audit_inputs)).rowcount)
+    await offline.ledger.store.commit(lambda batch: batch.connection.execute(delete(audit_texts)).rowcount)
 
     refused = await refusal(offline, first.grant, user="")
 

@@ -9,7 +9,7 @@ from remit_server.domain.approval import Approval
 from remit_server.domain.audit import AuditRecord, IssuanceFailed
 from remit_server.domain.capability import CapabilityTemplate
 from remit_server.domain.credentials import SessionOrder, StsSession
-from remit_server.domain.decision import Decision, DecisionInput
+from remit_server.domain.decision import Basis, Decision, DecisionInput, KeptText
 from remit_server.domain.errors import Denied
 from remit_server.domain.grant import Grant, GrantState, Issuance
 from remit_server.domain.identity import Actor, Caller, Delegation
@@ -174,7 +174,7 @@ class Authorization:
     """Everything one AUTHORIZED transaction writes, or nothing of it.
 
     `new_task` is set when the grant opens its task. `single_use` is (issuer, jti) of a token that is tied to this task.
-    `question` is kept beside the chain by its digest. `records` go into the chain in their order. `presented` is held
+    `basis` is kept beside the chain by its digests. `records` go into the chain in their order. `presented` is held
     against revokes and blocks. `held` is what people said yes to, which is thereby used; `review` is opened with the
     grant.
     """
@@ -184,7 +184,7 @@ class Authorization:
     grant: Grant
     new_task: Task | None
     single_use: tuple[str, str] | None
-    question: DecisionInput
+    basis: Basis
     records: Sequence[AuditRecord]
     held: Held | None = None
     review: Approval | None = None
@@ -279,7 +279,7 @@ class Ledger(Protocol):
         record: AuditRecord,
         /,
         *,
-        question: DecisionInput | None = None,
+        kept: Sequence[KeptText] = (),
     ) -> None:
         """Records a no; with `key` and `refusal` it is remembered so that a repeat gets the same answer.
 
@@ -287,8 +287,8 @@ class Ledger(Protocol):
         """
         ...
 
-    async def record(self, record: AuditRecord, /, *, question: DecisionInput | None = None) -> None:
-        """Appends one record to the chain."""
+    async def record(self, record: AuditRecord, /, *, kept: Sequence[KeptText] = ()) -> None:
+        """Appends one record to the chain, and keeps texts beside it."""
         ...
 
     async def end_task(

@@ -37,7 +37,7 @@ from remit_server.application.issuing.preview_credentials import PreviewCredenti
 from remit_server.application.lifecycle import renew_credentials, watch_task
 from remit_server.application.lifecycle.renew_credentials import RenewCredentials
 from remit_server.application.oversight.ports import WholePolicy
-from remit_server.application.planning.ceilings import Ceilings
+from remit_server.application.planning.ceilings import Ceilings, kept_ceilings
 from remit_server.application.planning.deliberation import Deliberation
 from remit_server.application.ports import AssumeRole, Policy, Revision
 from remit_server.application.sweep import Sweep
@@ -51,6 +51,7 @@ from remit_server.bootstrap.sts import follow_own_issuer, reach_sts
 from remit_server.bootstrap.tasks import sweep_of, watch_tasks
 from remit_server.config.settings import Settings
 from remit_server.domain.audit import GatewayStarted
+from remit_server.domain.decision import KeptText
 from remit_server.domain.errors import RemitError
 from remit_server.transport.grpc.credential_service import CredentialService
 from remit_server.transport.grpc.server import GrpcServer
@@ -152,7 +153,7 @@ async def running_gateway(
         stack.push_async_callback(service.issue.to_the_end.settled)
         stack.push_async_callback(server.stop, GRACE)
         addresses = tuple(server.listen(listener) for listener in settings.listeners)
-        await ledger.record(_started(settings, policy.active, seat))
+        await ledger.record(_started(settings, policy.active, seat), kept=[_kept_ceilings(settings)])
         await server.start()
         routes = [
             *await hear_events(stack, settings.events, ledger, clock, wake=wake),
@@ -181,6 +182,11 @@ def _started(settings: Settings, revision: Revision, seat: Seat) -> GatewayStart
         worker=seat.number,
         workers=seat.of,
     )
+
+
+def _kept_ceilings(settings: Settings) -> KeptText:
+    """Returns the ceilings as records name them, so that what was decided under them can be decided again."""
+    return kept_ceilings(settings.roles, [str(action) for action in settings.forbidden_extra])
 
 
 async def _policy(stack: AsyncExitStack, settings: Settings, bundle: Bundle | None, seat: Seat) -> WholePolicy:

@@ -3,9 +3,10 @@
 import hashlib
 import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 
+from remit_server.application.planning.ceilings import kept_ceilings
 from remit_server.config import (
     loading_approvals,
     loading_cloud,
@@ -24,8 +25,6 @@ from remit_server.config.mistakes import ConfigurationError, Mistake, Notes
 from remit_server.config.settings import AgentSettings, Settings
 from remit_server.config.shapes import AgentTable, IssuerTable, RoleTable
 from remit_server.config.source import Source, are_all, read, table, tables
-from remit_server.domain.entitlement import Role
-from remit_server.iam import ActionPattern, floor
 
 __all__ = ["ConfigurationError", "Mistake", "load"]
 
@@ -82,7 +81,7 @@ def _settings(path: Path, source: Source, files: Files) -> Settings | None:
     notifications = loading_approvals.notifications(receivers, files)
     if notes.mistakes or aws is None or policy is None or database is None:
         return None
-    ceilings_digest = _ceilings_digest(roles, forbidden)
+    ceilings_digest = kept_ceilings(roles, [str(action) for action in forbidden]).digest
     return Settings(
         listeners=listeners,
         issuers=issuers,
@@ -117,18 +116,3 @@ def _digest(source: Source, ceilings_digest: str) -> str:
         hasher.update(len(part).to_bytes(8, "big"))
         hasher.update(part)
     return hasher.hexdigest()
-
-
-def _ceilings_digest(roles: Sequence[Role], forbidden: Sequence[ActionPattern]) -> str:
-    """Returns SHA-256 over every role's ceiling and lifetime, and the forbidden floor that goes with it."""
-    extra = [str(action) for action in forbidden]
-    entries = [
-        {
-            "arn": role.arn,
-            "ceiling": role.ceiling.sha256,
-            "floor": floor(extra, [str(action) for action in role.reopened]).sha256,
-            "max_session_seconds": int(role.max_session.total_seconds()),
-        }
-        for role in sorted(roles, key=lambda role: role.arn)
-    ]
-    return hashlib.sha256(json.dumps(entries, sort_keys=True).encode()).hexdigest()

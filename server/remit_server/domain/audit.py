@@ -78,6 +78,8 @@ class RequestRefused(AuditRecord):
     policy_revision: str = ""
     ceiling_digest: str = ""
     failures: tuple[tuple[str, str, str], ...] = ()
+    circumstances_digest: str = ""
+    decision_digest: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,6 +120,8 @@ class GrantAuthorized(AuditRecord):
     outlives_task: bool
     approval_id: str = ""
     break_glass: bool = False
+    circumstances_digest: str = ""
+    decision_digest: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,6 +169,8 @@ class PreviewDecided(AuditRecord):
     input_digest: str
     policy_revision: str
     ceiling_digest: str
+    circumstances_digest: str = ""
+    decision_digest: str = ""
 
 
 @dataclass(frozen=True, slots=True)

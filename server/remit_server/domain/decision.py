@@ -3,7 +3,7 @@
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -12,6 +12,7 @@ from remit_server.domain.errors import Remedy
 from remit_server.domain.identity import Delegation
 from remit_server.domain.permission import Permission
 from remit_server.domain.task import TaskIntent
+from remit_server.iam import ActionPattern, Condition, ResourcePattern
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,10 +25,38 @@ class PolicyReason:
 
 
 @dataclass(frozen=True, slots=True)
+class KeptText:
+    """A text that is kept beside the audit chain by its digest, where it can be erased and the chain stays whole."""
+
+    text: str
+    _digest: str = field(default="", init=False, compare=False, repr=False)
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of the text, in hex."""
+        if not self._digest:
+            object.__setattr__(self, "_digest", hashlib.sha256(self.text.encode()).hexdigest())
+        return self._digest
+
+
+@dataclass(frozen=True, slots=True)
+class DecisionInput(KeptText):
+    """The canonical JSON text that a policy is asked with; kept so that a decision can be repeated."""
+
+
+@dataclass(frozen=True, slots=True)
 class Allow:
     """Policy lets this subject delegate these entitlements to this actor, in the catalogue's order."""
 
     entitlements: tuple[Entitlement, ...]
+    _kept: KeptText | None = field(default=None, init=False, compare=False, repr=False)
+
+    @property
+    def kept(self) -> KeptText:
+        """The decision as 4-policy.md spells it, canonical: two engines that agree make the same bytes."""
+        if self._kept is None:
+            object.__setattr__(self, "_kept", KeptText(_allow_text(self.entitlements)))
+        return self._kept  # type: ignore[return-value] # set above
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,20 +65,36 @@ class Deny:
 
     reasons: tuple[PolicyReason, ...]
 
+    @property
+    def kept(self) -> KeptText:
+        """The decision as 4-policy.md spells it, canonical."""
+        reasons = [{"code": one.code, "message": one.message, "remedy": one.remedy.value} for one in self.reasons]
+        return KeptText(canonical_json({"allow": False, "entitlements": [], "reasons": reasons}))
+
 
 Decision = Allow | Deny
 
 
 @dataclass(frozen=True, slots=True)
-class DecisionInput:
-    """The canonical JSON text that a policy is asked with; kept by its digest so that a decision can be repeated."""
+class Basis:
+    """What a decision rests on, as it is kept: what policy was asked, what else planning went by, what policy said.
 
-    text: str
+    `circumstances` is what of the ask is not in the question; `decision` is None where policy gave none.
+    """
+
+    question: DecisionInput
+    circumstances: KeptText
+    decision: KeptText | None = None
 
     @property
-    def digest(self) -> str:
-        """SHA-256 of the text, in hex."""
-        return hashlib.sha256(self.text.encode()).hexdigest()
+    def texts(self) -> tuple[KeptText, ...]:
+        """Everything that is kept."""
+        return tuple(text for text in (self.question, self.circumstances, self.decision) if text is not None)
+
+    @property
+    def decision_digest(self) -> str:
+        """The digest of what policy said, empty where it said nothing."""
+        return self.decision.digest if self.decision else ""
 
 
 def canonical_json(value: Any) -> str:
@@ -116,6 +161,15 @@ def decision_input(
     )
 
 
+def permission_of(value: Mapping[str, Any]) -> Permission:
+    """Returns the permission of an intent that `permission_json` wrote; raises ValueError or KeyError for any other."""
+    return Permission(
+        actions=tuple(ActionPattern.parse(text) for text in value["actions"]),
+        resources=tuple(ResourcePattern.parse(text) for text in value["resources"]),
+        conditions=tuple(Condition(one["operator"], one["key"], tuple(one["values"])) for one in value["conditions"]),
+    )
+
+
 def permission_json(permission: Permission) -> Mapping[str, Any]:
     """Returns a permission as policies and records write it."""
     return {
@@ -125,4 +179,34 @@ def permission_json(permission: Permission) -> Mapping[str, Any]:
             {"operator": condition.operator, "key": condition.key, "values": list(condition.values)}
             for condition in permission.conditions
         ],
+    }
+
+
+def _allow_text(entitlements: tuple[Entitlement, ...]) -> str:
+    """Returns a yes as policies write it."""
+    return canonical_json({"allow": True, "entitlements": [_entitlement(one) for one in entitlements], "reasons": []})
+
+
+def _entitlement(one: Entitlement) -> Mapping[str, Any]:
+    """Returns an entitlement as policies write it."""
+    approval, bind = one.approval, one.bind
+    return {
+        "id": one.entitlement_id,
+        "role_arn": one.role_arn,
+        "kind": one.kind.value,
+        "permissions": [permission_json(permission) for permission in one.permissions],
+        "max_credential_seconds": int(one.max_credential.total_seconds()),
+        "max_task_seconds": int(one.max_task.total_seconds()),
+        "approval": None
+        if approval is None
+        else {
+            "groups": list(approval.groups),
+            "by": approval.by.value,
+            "min_approvers": approval.min_approvers,
+            "valid_seconds": int(approval.valid.total_seconds()),
+        },
+        "bind": None
+        if bind is None
+        else ({"source_cidrs": list(bind.source_cidrs)} if bind.source_cidrs else {"vpc_ids": list(bind.vpc_ids)}),
+        "offline_renewal": one.offline_renewal,
     }

@@ -28,6 +28,8 @@ class RenewalAuthorized(AuditRecord):
     expire_time: datetime
     offline: bool
     narrowed: bool
+    circumstances_digest: str = ""
+    decision_digest: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,6 +200,9 @@ class ApprovalAsked(AuditRecord):
     policy_revision: str
     review: bool
     joined: bool
+    ceiling_digest: str = ""
+    circumstances_digest: str = ""
+    decision_digest: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,7 @@
 """The `Ledger` port on one database: every write by group commit, every read of what is committed."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from datetime import datetime
 from functools import partial
@@ -27,7 +27,7 @@ from remit_server.adapters.database.writing.prepared import Prepared
 from remit_server.adapters.database.writing.store import Store
 from remit_server.application.ports import Authorization, Clock, EndedTask, Presented, Remembered, RequestKey
 from remit_server.domain.audit import AuditRecord, IssuanceFailed
-from remit_server.domain.decision import DecisionInput
+from remit_server.domain.decision import KeptText
 from remit_server.domain.errors import Denied
 from remit_server.domain.grant import Grant, Issuance
 from remit_server.domain.identity import Actor
@@ -116,14 +116,14 @@ class DatabaseLedger:
         record: AuditRecord,
         /,
         *,
-        question: DecisionInput | None = None,
+        kept: Sequence[KeptText] = (),
     ) -> None:
         """Records a no; with `key` and `refusal` it is remembered so that a repeat gets the same answer."""
-        await self._commit(lambda batch: operations.refuse(batch, key, refusal, record, question))
+        await self._commit(lambda batch: operations.refuse(batch, key, refusal, record, kept))
 
-    async def record(self, record: AuditRecord, /, *, question: DecisionInput | None = None) -> None:
-        """Appends one record to the chain."""
-        await self.refuse(None, None, record, question=question)
+    async def record(self, record: AuditRecord, /, *, kept: Sequence[KeptText] = ()) -> None:
+        """Appends one record to the chain, and keeps texts beside it."""
+        await self.refuse(None, None, record, kept=kept)
 
     async def end_task(
         self, task_id: TaskId, actor: Actor, now: datetime, /, *, clock_is_settled: bool = True

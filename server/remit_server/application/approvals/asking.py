@@ -93,10 +93,13 @@ def asked(case: Case, approval: Approval, grant: Grant) -> ApprovalAsked:
         approved_by="subject" if approval.need.by_subject else "others",
         min_approvers=approval.need.min_approvers,
         lapse_time=approval.lapse_time,
-        input_digest=known(case.question).text.digest,
+        input_digest=known(case.basis).question.digest,
         policy_revision=approval.policy_revision,
         review=approval.kind is ApprovalKind.REVIEW,
         joined=False,
+        ceiling_digest=grant.ceiling_digest,
+        circumstances_digest=known(case.basis).circumstances.digest,
+        decision_digest=known(case.basis).decision_digest,
     )
 
 

@@ -32,7 +32,6 @@ def authorization_of(
     """
     if plan.approval is not None and held is None and not asks:
         raise AssertionError("what people have to approve is authorized without them")
-    question = known(case.question)
     task = case.task or _new_task(case, plan, TaskId(opaque_id(entropy(TASK_ID_BYTES))))
     grant = _grant(case, plan, task, grant_id)
     grant = replace(
@@ -52,7 +51,7 @@ def authorization_of(
         grant=grant,
         new_task=task if case.task is None else None,
         single_use=single_use_token(case),
-        question=question.text,
+        basis=known(case.basis),
         records=records,
         held=held,
     )
@@ -112,6 +111,7 @@ def _grant(case: Case, plan: Plan, task: Task, grant_id: GrantId) -> Grant:
 
 def _authorized_record(case: Case, key: RequestKey, plan: Plan, grant: Grant) -> GrantAuthorized:
     """Returns the record without which no credentials exist."""
+    basis = known(case.basis)
     return GrantAuthorized(
         who=case.who,
         request_id=key.request_id,
@@ -124,7 +124,7 @@ def _authorized_record(case: Case, key: RequestKey, plan: Plan, grant: Grant) ->
         covers=plan.covers,
         unguarded=grant.unguarded,
         ceiling_digest=grant.ceiling_digest,
-        input_digest=known(case.question).text.digest,
+        input_digest=basis.question.digest,
         policy_revision=grant.policy_revision,
         source_identity=grant.source_identity,
         tags=grant.tags,
@@ -132,6 +132,8 @@ def _authorized_record(case: Case, key: RequestKey, plan: Plan, grant: Grant) ->
         outlives_task=grant.outlives_task,
         approval_id=grant.approval_id or "",
         break_glass=grant.break_glass,
+        circumstances_digest=basis.circumstances.digest,
+        decision_digest=basis.decision_digest,
     )
 
 

@@ -10,31 +10,30 @@ from typing import TypeVar
 
 from remit_server.application.issuing.requests import Ask
 from remit_server.application.planning.ceilings import Ceilings
+from remit_server.application.planning.circumstances import Circumstances
 from remit_server.application.planning.deliberation import Deliberation
-from remit_server.application.planning.plan_session import Plan, Wish
+from remit_server.application.planning.plan_session import Plan
 from remit_server.application.ports import Clock, Ledger, Policy, Presented, Revision, VerifyDelegation
 from remit_server.domain.audit import Who
-from remit_server.domain.capability import expand
-from remit_server.domain.decision import Allow, DecisionInput, Deny, decision_input
+from remit_server.domain.decision import Allow, Basis, Decision, DecisionInput, Deny, decision_input
 from remit_server.domain.entitlement import DEFAULT_CREDENTIAL_LIFETIME, MIN_CREDENTIAL_LIFETIME
 from remit_server.domain.errors import Denied, FieldViolation, InvalidRequest, Reason, Refusal
 from remit_server.domain.grant import Grant
 from remit_server.domain.identity import Actor, Delegation
-from remit_server.domain.permission import Permission, is_within
+from remit_server.domain.permission import Permission
 from remit_server.domain.task import Task, TaskId
 
 T = TypeVar("T")
-MAX_PAIRS = 500
-MAX_CHARACTERS, MAX_WILDCARDS = 16_384, 500
 
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """The intent spelled out in permissions, and the text that the active revision is asked with."""
+    """The intent spelled out in permissions, the text that the active revision is asked with, and what else counts."""
 
     permissions: tuple[Permission, ...]
     revision: Revision
     text: DecisionInput
+    circumstances: Circumstances
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +48,7 @@ class Case:
     delegation: Delegation | None = None
     task: Task | None = None
     question: Question | None = None
+    decision: Decision | None = None
     approval_end: datetime | None = None
     renews: Grant | None = None
 
@@ -56,6 +56,14 @@ class Case:
     def actor(self) -> Actor:
         """The agent that asks."""
         return self.ask.by.actor
+
+    @property
+    def basis(self) -> Basis | None:
+        """What a decision rests on, as it is kept; None before the question is put."""
+        if self.question is None:
+            return None
+        decision = self.decision.kept if self.decision else None
+        return Basis(self.question.text, self.question.circumstances.kept, decision)
 
     @property
     def presented(self) -> Presented:
@@ -123,21 +131,12 @@ class Hearing:
         """Spells the intent out and puts the question; raises InvalidRequest."""
         ask, revision = case.ask, self.policy.active
         _check_duration(ask)
-        permissions = list(ask.intent.permissions)
-        for index, capability in enumerate(ask.intent.capabilities):
-            permissions += expand(capability, revision.capabilities, path=f"intent.capabilities[{index}]")
-        if not permissions:
-            raise InvalidRequest([FieldViolation("intent", "needs at least one permission or capability")])
-        if sum(len(item.actions) * len(item.resources) for item in permissions) > MAX_PAIRS:
-            rule = f"stands for more than {MAX_PAIRS} pairs of an action and a resource: ask in several requests"
-            raise InvalidRequest([FieldViolation("intent", rule)])
-        if not is_within(permissions, characters=MAX_CHARACTERS, wildcards=MAX_WILDCARDS):
-            rule = f"has over {MAX_WILDCARDS} wildcards or {MAX_CHARACTERS} characters: ask in several requests"
-            raise InvalidRequest([FieldViolation("intent", rule)])
+        circumstances = _circumstances(case)
+        permissions = circumstances.spelt_out(revision.capabilities)
         text = decision_input(
             known(case.delegation),
             ask.intent,
-            tuple(permissions),
+            permissions,
             task_id=case.task.task_id if case.task else None,
             grants_so_far=_others_so_far(case),
             requested_duration=ask.requested_duration or DEFAULT_CREDENTIAL_LIFETIME,
@@ -145,18 +144,30 @@ class Hearing:
             source_ip=ask.by.peer,
             renewal=case.renews is not None,
         )
-        return replace(case, question=Question(tuple(permissions), revision, text))
+        return replace(case, question=Question(permissions, revision, text, circumstances))
+
+    async def decided(self, case: Case) -> Case:
+        """Hears the policy; raises Outage where it gives no decision."""
+        question = known(case.question)
+        return replace(case, decision=await self.policy.decide(question.revision, question.text))
 
     async def planned(self, case: Case) -> Plan:
-        """Hears the policy and plans within its answer; raises Denied with the failing permission, or Outage."""
+        """Plans within what policy allowed; raises Denied with its reasons or the failing permission, or Outage."""
         question = known(case.question)
-        match await self.policy.decide(question.revision, question.text):
-            case Deny(reasons):
-                first = reasons[0]
-                sentence = "; ".join(reason.message for reason in reasons)
-                raise Denied(Reason.POLICY_DENIED, f"{sentence} ({first.code})", Refusal(remedy=first.remedy))
+        match case.decision:
+            case Deny() as no:
+                raise policy_denied(no)
             case Allow() as allow:
-                return await self.deliberate(_wish(case), allow, case.actor)
+                return await self.deliberate(question.circumstances.wish(question.permissions), allow, case.actor)
+            case None:
+                raise AssertionError("a step of the hearing was left out")
+
+
+def policy_denied(deny: Deny) -> Denied:
+    """Returns the refusal that a policy's no amounts to."""
+    first = deny.reasons[0]
+    sentence = "; ".join(reason.message for reason in deny.reasons)
+    return Denied(Reason.POLICY_DENIED, f"{sentence} ({first.code})", Refusal(remedy=first.remedy))
 
 
 def known(value: T | None) -> T:
@@ -171,17 +182,18 @@ def _others_so_far(case: Case) -> int:
     return case.task.grants_so_far - (case.renews is not None) if case.task else 0
 
 
-def _wish(case: Case) -> Wish:
+def _circumstances(case: Case) -> Circumstances:
     """Returns what of a case matters for planning."""
-    delegation = known(case.delegation)
-    return Wish(
-        permissions=known(case.question).permissions,
-        requested=case.ask.requested_duration,
-        narrowed=case.ask.narrow,
+    ask, delegation = case.ask, known(case.delegation)
+    return Circumstances(
+        permissions=ask.intent.permissions,
+        capabilities=ask.intent.capabilities,
+        requested=ask.requested_duration,
+        narrowed=ask.narrow,
         task=case.task,
         token_end=delegation.token_expire_time if delegation.bind_expiry else None,
-        now=case.time,
         approval_end=case.approval_end,
+        now=case.time,
     )
 
 

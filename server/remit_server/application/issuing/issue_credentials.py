@@ -66,7 +66,7 @@ class IssueCredentials:
                     return Pending(tried, approval)
                 case = replace(case, approval_end=approval.valid_until if approval else None)
                 case = await self.hearing.in_task(case, tried.task_id if tried else request.ask.task_id)
-                case = self.hearing.questioned(case)
+                case = await self.hearing.decided(self.hearing.questioned(case))
                 plan = await self.hearing.planned(case)
                 return await self.to_the_end(self._decided(case, key, plan, tried, approval))
             except Exception as error:
@@ -174,5 +174,5 @@ class IssueCredentials:
         record = refusal_record(error, case, request_id=request_id, method=METHOD, ceiling_digest=digest)
         # NOTE: what came with the request was refused, not the request: with a fresh login it may be repeated.
         remembered = error if isinstance(error, Denied) and error.reason not in _OF_WHAT_WAS_PRESENTED else None
-        question = case.question.text if case.question else None
-        await self.ledger.refuse(key if remembered else None, remembered, record, question=question)
+        kept = case.basis.texts if case.basis else ()
+        await self.ledger.refuse(key if remembered else None, remembered, record, kept=kept)

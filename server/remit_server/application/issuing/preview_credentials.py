@@ -47,13 +47,14 @@ class PreviewCredentials:
             case = await self.hearing.in_task(case, ask.task_id)
             case = self.hearing.questioned(case)
             await self.ledger.check_presented(case.presented)
+            case = await self.hearing.decided(case)
             plan = await self._planned(case)
         except Exception as error:
             digest = self.hearing.ceilings.digest
             record = refusal_record(error, case, request_id="", method=METHOD, ceiling_digest=digest)
             await self.ledger.refuse(None, None, record)
             raise
-        await self.ledger.record(_decided(case, plan, self.hearing.ceilings.digest), question=known(case.question).text)
+        await self.ledger.record(_decided(case, plan, self.hearing.ceilings.digest), kept=known(case.basis).texts)
         if isinstance(plan, Denied):
             return WouldRefuse(plan)
         return WouldIssue(plan, known(case.question).revision.digest)
@@ -79,4 +80,6 @@ def _decided(case: Case, plan: Plan | Denied, ceiling_digest: str) -> PreviewDec
         input_digest=question.text.digest,
         policy_revision=question.revision.digest,
         ceiling_digest=ceiling_digest,
+        circumstances_digest=question.circumstances.kept.digest,
+        decision_digest=known(case.basis).decision_digest,
     )

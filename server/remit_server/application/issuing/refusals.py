@@ -11,7 +11,7 @@ def refusal_record(
     """Returns the audit record of a refusal, an outage, or a failure that nobody thought of."""
     told = told_of(error)
     refusal = error.refusal if isinstance(error, Denied) else None
-    question = case.question
+    question, basis = case.question, case.basis
     return RequestRefused(
         who=case.who,
         request_id=request_id,
@@ -23,4 +23,6 @@ def refusal_record(
         policy_revision=question.revision.digest if question else "",
         ceiling_digest=ceiling_digest if question else "",
         failures=tuple((item.action, item.resource, item.rule) for item in refusal.failures) if refusal else (),
+        circumstances_digest=basis.circumstances.digest if basis else "",
+        decision_digest=basis.decision_digest if basis else "",
     )

@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from typing import Protocol
 
 from remit_server.application.ports import Presented
-from remit_server.domain.decision import DecisionInput
+from remit_server.domain.decision import Basis
 from remit_server.domain.grant import Grant, Issuance
 from remit_server.domain.identity import Admitted
 from remit_server.domain.lifecycle_records import CredentialsRenewed, RenewalAuthorized, RenewalFailed
@@ -27,7 +27,7 @@ class RenewalAuthorization:
     after: Grant
     until: datetime
     single_use: tuple[str, str] | None
-    question: DecisionInput
+    basis: Basis
     record: RenewalAuthorized
 
 

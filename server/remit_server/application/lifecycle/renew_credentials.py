@@ -18,6 +18,7 @@ from remit_server.application.lifecycle.ports import AcceptsSubjects, RenewalAut
 from remit_server.application.lifecycle.renewals import RenewRequest, ask_of, authorization_of
 from remit_server.application.planning.plan_session import Plan
 from remit_server.application.ports import AssumeRole, Clock, Ledger
+from remit_server.domain.approval import Approval
 from remit_server.domain.credentials import Credentials, StsSession
 from remit_server.domain.errors import Denied, Outage, Reason, Refusal, Remedy, RemitError
 from remit_server.domain.grant import Grant
@@ -60,8 +61,10 @@ class RenewCredentials:
                 case = await self._of_own_grant(case, request)
                 case = await self._delegated(case)
                 case = await self.hearing.in_task(case, request.task_id)
-                case = self.hearing.questioned(case)
-                plan = await self._planned(case)
+                approval = await self.ask.of_live(known(case.renews), case.time)
+                case = replace(case, approval_end=approval.valid_until if approval else None)
+                case = await self.hearing.decided(self.hearing.questioned(case))
+                plan = await self._planned(case, approval)
                 narrowed = await self._narrowed(case, plan, narrow=request.narrow)
                 authorization = authorization_of(case, plan, narrowed=narrowed)
                 renewing_time = await self.renewals.authorize(authorization)
@@ -98,12 +101,10 @@ class RenewCredentials:
             raise needs_the_user("what was known of the user has been erased")
         return replace(case, delegation=kept_delegation(text, grant, case.actor))
 
-    async def _planned(self, case: Case) -> Plan:
-        """Decides and plans again; what people said yes to bounds how long, and is neither changed nor skipped."""
-        grant = known(case.renews)
-        approval = await self.ask.of_live(grant, case.time)
-        plan = await self.hearing.planned(replace(case, approval_end=approval.valid_until if approval else None))
-        self.ask.check_renewal(grant, approval, case, plan)
+    async def _planned(self, case: Case, approval: Approval | None) -> Plan:
+        """Plans again; what people said yes to bounds how long, and is neither changed nor skipped."""
+        plan = await self.hearing.planned(case)
+        self.ask.check_renewal(known(case.renews), approval, case, plan)
         return plan
 
     async def _narrowed(self, case: Case, plan: Plan, *, narrow: bool) -> bool:
@@ -174,5 +175,5 @@ class RenewCredentials:
         """Records the no."""
         digest = self.hearing.ceilings.digest
         record = refusal_record(error, case, request_id="", method=METHOD, ceiling_digest=digest)
-        question = case.question.text if case.question else None
-        await self.ledger.refuse(None, None, record, question=question)
+        kept = case.basis.texts if case.basis else ()
+        await self.ledger.refuse(None, None, record, kept=kept)

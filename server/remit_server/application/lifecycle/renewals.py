@@ -47,8 +47,8 @@ def ask_of(request: RenewRequest, grant: Grant | None = None) -> Ask:
 
 def authorization_of(case: Case, plan: Plan, *, narrowed: bool) -> RenewalAuthorization:
     """Returns everything that authorizing this renewal writes."""
-    before, question = known(case.renews), known(case.question)
-    after = _after(before, plan, question.revision.digest)
+    before, basis = known(case.renews), known(case.basis)
+    after = _after(before, plan, known(case.question).revision.digest)
     record = RenewalAuthorized(
         who=case.who,
         task_id=after.task_id,
@@ -60,12 +60,14 @@ def authorization_of(case: Case, plan: Plan, *, narrowed: bool) -> RenewalAuthor
         covers=plan.covers,
         unguarded=after.unguarded,
         ceiling_digest=after.ceiling_digest,
-        input_digest=question.text.digest,
+        input_digest=basis.question.digest,
         policy_revision=after.policy_revision,
         tags=after.tags,
         expire_time=plan.expire_time,
         offline=not case.ask.unverified_subject_token,
         narrowed=narrowed,
+        circumstances_digest=basis.circumstances.digest,
+        decision_digest=basis.decision_digest,
     )
     return RenewalAuthorization(
         presented=case.presented,
@@ -73,7 +75,7 @@ def authorization_of(case: Case, plan: Plan, *, narrowed: bool) -> RenewalAuthor
         after=after,
         until=plan.expire_time,
         single_use=single_use_token(case),
-        question=question.text,
+        basis=basis,
         record=record,
     )
 

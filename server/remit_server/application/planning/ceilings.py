@@ -1,10 +1,13 @@
 """The second opinion: what the gateway's own configuration lets each role be used for, whatever policy says."""
 
-from collections.abc import Mapping
+import json
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 
+from remit_server.domain.decision import KeptText, canonical_json
 from remit_server.domain.entitlement import Role
-from remit_server.iam import Document, Statement, floor, forbidden_action
+from remit_server.iam import ActionPattern, Document, Statement, floor, forbidden_action
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,3 +41,46 @@ class Ceilings:
     def documents(self, role_arn: str) -> tuple[Document, Document]:
         """Returns what a role's credentials must be contained in: the role's own policy, and the floor."""
         return self.roles[role_arn].ceiling, self.floors[role_arn]
+
+
+def kept_ceilings(roles: Sequence[Role], forbidden_extra: Sequence[str]) -> KeptText:
+    """Returns the ceilings of a configuration as records name them: every role's ceiling and lifetime, and the floor.
+
+    Its digest is the `ceiling_digest` of every record. It holds no secret.
+    """
+    extra = tuple(forbidden_extra)
+    entries = [
+        {
+            "arn": role.arn,
+            "ceiling": json.loads(role.ceiling.text),
+            "floor": floor(extra, tuple(str(item) for item in role.reopened)).sha256,
+            "max_session_seconds": int(role.max_session.total_seconds()),
+            "region": role.region,
+            "reopened": [str(item) for item in role.reopened],
+        }
+        for role in sorted(roles, key=lambda role: role.arn)
+    ]
+    return KeptText(canonical_json({"forbidden": list(extra), "roles": entries}))
+
+
+def ceilings_of(kept: KeptText) -> Ceilings:
+    """Returns the ceilings that were kept; raises ValueError for what is no such text, or had another floor.
+
+    The floor belongs to a version of the gateway: what was decided under another one cannot be decided again.
+    """
+    raw = json.loads(kept.text)
+    roles = tuple(
+        Role(
+            arn=entry["arn"],
+            region=entry["region"],
+            ceiling=Document.parse(json.dumps(entry["ceiling"]), authored=True),
+            max_session=timedelta(seconds=entry["max_session_seconds"]),
+            reopened=tuple(ActionPattern.parse(item) for item in entry["reopened"]),
+        )
+        for entry in raw["roles"]
+    )
+    ceilings = Ceilings.of(roles, tuple(raw["forbidden"]), kept.digest)
+    for entry in raw["roles"]:
+        if ceilings.floors[entry["arn"]].sha256 != entry["floor"]:
+            raise ValueError("the forbidden floor of this version of the gateway is another one than it was then")
+    return ceilings

@@ -42,11 +42,8 @@ class Deliberation:
 
     async def __call__(self, wish: Wish, allow: Allow, actor: Actor) -> Plan:
         """Returns the plan; raises what `Planner` raises, or Outage(OVERLOADED) when too many hard cases wait."""
-        if not wish.narrowed and is_small(wish.permissions):
-            try:
-                return self._plan(wish, allow, FAST)
-            except Undetermined:
-                pass
+        if (plan := _at_once(self._plan, wish, allow)) is not None:
+            return plan
         return await self.beside_the_loop(actor.actor_id, self._plan, wish, allow, EXACT)
 
     async def again(self, grant: Grant, actor: Actor) -> None:
@@ -81,6 +78,24 @@ class Deliberation:
     def close(self) -> None:
         """Ends the threads."""
         self._threads.shutdown(wait=False, cancel_futures=True)
+
+
+def planned_as_live(planner: Planner, wish: Wish, allow: Allow) -> Plan:
+    """Returns the plan that a live call gets, whichever path that takes; raises what `Planner` raises."""
+    return _at_once(planner, wish, allow) or planner(wish, allow, EXACT)
+
+
+def _at_once(planner: Planner, wish: Wish, allow: Allow) -> Plan | None:
+    """Returns the plan where it is quick; None where the exact path has to look.
+
+    NOTE: the two may choose other entitlements, so what is decided again must take the same one.
+    """
+    if wish.narrowed or not is_small(wish.permissions):
+        return None
+    try:
+        return planner(wish, allow, FAST)
+    except Undetermined:
+        return None
 
 
 async def _finished(work: Future[T]) -> T:

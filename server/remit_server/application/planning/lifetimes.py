@@ -3,11 +3,25 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Protocol
 
 from remit_server.domain.approval import ApprovalNeed, joined
 from remit_server.domain.entitlement import DEFAULT_CREDENTIAL_LIFETIME, MIN_CREDENTIAL_LIFETIME, Entitlement, Role
 from remit_server.domain.errors import Denied, Reason, Refusal, Remedy
-from remit_server.domain.task import Task
+
+
+class TaskSpan(Protocol):
+    """From when to when a task may last: all of a task that planning goes by."""
+
+    @property
+    def start_time(self) -> datetime:
+        """When it began."""
+        ...
+
+    @property
+    def end_time(self) -> datetime:
+        """When it ends at the latest."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +39,7 @@ def lifetime(
     *,
     now: datetime,
     requested: timedelta | None,
-    task: Task | None,
+    task: TaskSpan | None,
     ends: Sequence[datetime],
 ) -> Life:
     """Returns the lifetimes (4-policy.md, Lifetime): a longer wish is cut, and nothing outlives one of the `ends`.

@@ -21,14 +21,13 @@ from remit_server.application.planning.choosing import (
     union,
 )
 from remit_server.application.planning.explaining import never_issuable, refusal
-from remit_server.application.planning.lifetimes import Life, lifetime, needs
+from remit_server.application.planning.lifetimes import Life, TaskSpan, lifetime, needs
 from remit_server.application.planning.recent import Recent
 from remit_server.domain.approval import ApprovalNeed
 from remit_server.domain.decision import Allow
 from remit_server.domain.entitlement import Entitlement, Role
 from remit_server.domain.errors import Denied, Reason, Refusal, Remedy
 from remit_server.domain.permission import Permission, as_document, as_permissions
-from remit_server.domain.task import Task
 from remit_server.iam import (
     Budget,
     Counterexample,
@@ -56,7 +55,7 @@ class Wish:
     permissions: tuple[Permission, ...]
     requested: timedelta | None
     narrowed: bool
-    task: Task | None
+    task: TaskSpan | None
     token_end: datetime | None
     now: datetime
     approval_end: datetime | None = None

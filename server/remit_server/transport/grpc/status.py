@@ -38,6 +38,8 @@ _CODES: dict[Reason, grpc.StatusCode] = {
     Reason.APPROVAL_LAPSED: grpc.StatusCode.FAILED_PRECONDITION,
     Reason.APPROVAL_DECIDED: grpc.StatusCode.FAILED_PRECONDITION,
     Reason.APPROVAL_CHANGED: grpc.StatusCode.FAILED_PRECONDITION,
+    Reason.REVISION_REFUSED: grpc.StatusCode.FAILED_PRECONDITION,
+    Reason.REVISION_CHANGED: grpc.StatusCode.ABORTED,
     Reason.NOT_AUTHORIZED: grpc.StatusCode.PERMISSION_DENIED,
     Reason.NOT_FOUND: grpc.StatusCode.NOT_FOUND,
     Reason.RATE_LIMITED: grpc.StatusCode.RESOURCE_EXHAUSTED,

@@ -8,7 +8,7 @@ from sqlalchemy import Connection, bindparam, select
 
 from remit_server.adapters.database.lifecycle import renewing
 from remit_server.adapters.database.schema.rows import grant_of
-from remit_server.adapters.database.schema.tables import audit_events, audit_inputs, grants, issuances
+from remit_server.adapters.database.schema.tables import audit_events, audit_texts, grants, issuances
 from remit_server.adapters.database.writing.batch import Batch
 from remit_server.adapters.database.writing.prepared import Prepared
 from remit_server.adapters.database.writing.store import Store
@@ -32,7 +32,7 @@ _AUTHORIZED = (
     )
     .order_by(audit_events.c.sequence.desc())
 )
-_INPUT = select(audit_inputs.c.text).where(audit_inputs.c.digest == bindparam("digest"))
+_INPUT = select(audit_texts.c.text).where(audit_texts.c.digest == bindparam("digest"))
 
 
 class DatabaseRenewals:

@@ -94,7 +94,7 @@ def authorize(batch: Batch, authorization: RenewalAuthorization) -> datetime | R
     if token is not None and (lost := tie_token(batch, token, before.task_id, before.actor_id)):
         return lost
     batch.connection.execute(_AUTHORIZE, {**these, "until": authorization.until})
-    batch.keep(authorization.question)
+    batch.keep(authorization.basis.texts)
     batch.append(authorization.record)
     return batch.now
 

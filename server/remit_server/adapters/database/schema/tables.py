@@ -215,11 +215,15 @@ signals = Table(
     Column("time", UtcTime, nullable=False),
 )
 
-audit_inputs = Table(
-    "audit_inputs",
+# What records name by digest: inputs, circumstances and decisions, and the ceilings of configurations. `time` is about
+# when it was last used; what was not for long is erased, and the chain stays whole.
+audit_texts = Table(
+    "audit_texts",
     metadata,
     Column("digest", Text, primary_key=True),
     Column("text", Text, nullable=False),
+    Column("time", UtcTime, nullable=False),
+    Index(None, "time"),
 )
 
 audit_head = Table(

@@ -15,7 +15,7 @@ from sqlalchemy.exc import DBAPIError
 from remit_server.adapters.database.engine import Database, open_for_reading
 from remit_server.adapters.database.engine.unreadable import unreadable
 from remit_server.adapters.database.schema.json_text import input_digest
-from remit_server.adapters.database.schema.tables import audit_events, audit_head, audit_inputs, utc_time
+from remit_server.adapters.database.schema.tables import audit_events, audit_head, audit_texts, utc_time
 from remit_server.adapters.database.trail.checkpointed import wrong_by_checkpoints
 from remit_server.domain.audit import ChainBroken, ChainedEvent, ChainIntact, verify_chain
 
@@ -32,7 +32,7 @@ _EVENTS = select(
     audit_events.c.task_id,
 )
 _HEAD = select(audit_head.c.sequence, audit_head.c.hash).where(audit_head.c.id == 1)
-_INPUTS = select(audit_inputs.c.digest, audit_inputs.c.text)
+_INPUTS = select(audit_texts.c.digest, audit_texts.c.text)
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,9 +193,9 @@ def _verify_and_count(
         return verdict, None
     digest = input_digest(audit_events.c.body).label("digest")
     named = select(digest).where(digest != "").distinct().subquery()
-    joined = named.outerjoin(audit_inputs, audit_inputs.c.digest == named.c.digest)
+    joined = named.outerjoin(audit_texts, audit_texts.c.digest == named.c.digest)
     counts = connection.execute(
-        select(func.count(named.c.digest), func.count(audit_inputs.c.digest)).select_from(joined)
+        select(func.count(named.c.digest), func.count(audit_texts.c.digest)).select_from(joined)
     )
     names, kept = counts.one()
     return verdict, InputsKept(names, kept)

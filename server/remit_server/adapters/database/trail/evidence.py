@@ -14,7 +14,7 @@ from remit_server.adapters.database.engine import open_for_reading
 from remit_server.adapters.database.engine.unreadable import unreadable
 from remit_server.adapters.database.schema.revocation_tables import revocations
 from remit_server.adapters.database.schema.rows import grant_of
-from remit_server.adapters.database.schema.tables import audit_events, audit_inputs, grants, issuances
+from remit_server.adapters.database.schema.tables import audit_events, audit_texts, grants, issuances
 from remit_server.domain.audit import ChainedEvent
 from remit_server.domain.grant import Grant
 
@@ -128,7 +128,7 @@ def _revoked_by(grant: Grant, connection: Connection) -> RevokedBy | None:
 def _questions(events: Sequence[ChainedEvent], connection: Connection) -> tuple[tuple[str, str], ...]:
     """Returns the inputs that records name and that are still kept, by digest."""
     digests = {found[1] for event in events if (found := _INPUT.search(event.body_text))}
-    query = select(audit_inputs.c.digest, audit_inputs.c.text).where(audit_inputs.c.digest.in_(sorted(digests)))
+    query = select(audit_texts.c.digest, audit_texts.c.text).where(audit_texts.c.digest.in_(sorted(digests)))
     return tuple((str(digest), str(text)) for digest, text in connection.execute(query))
 
 

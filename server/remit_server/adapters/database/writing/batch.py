@@ -1,19 +1,19 @@
 """One transaction of the ledger: what its operations share, and the records they append to the chain."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar
 
 from sqlalchemy import Connection, bindparam, select, update
 from sqlalchemy.dialects.postgresql import insert  # its ON CONFLICT is also SQLite's; a test holds both to it
 
 from remit_server.adapters.database.schema.approval_tables import notifications
-from remit_server.adapters.database.schema.tables import audit_events, audit_head, audit_inputs, signals
+from remit_server.adapters.database.schema.tables import audit_events, audit_head, audit_texts, signals
 from remit_server.adapters.database.writing.prepared import Prepared, run_text
 from remit_server.application.ports import Clock, MayBeStepped
 from remit_server.domain.audit import AuditRecord, ChainedEvent, bounded, chained
-from remit_server.domain.decision import DecisionInput, canonical_json
+from remit_server.domain.decision import KeptText, canonical_json
 from remit_server.domain.errors import RemitError
 from remit_server.domain.notification import NotificationKind, told_of
 
@@ -32,7 +32,16 @@ _ADD_NOTICE = Prepared(
     insert(notifications),
     columns=("receiver", "kind", "body", "create_time", "next_time", "attempts", "deliver_time"),
 )
-_ADD_INPUT = Prepared(insert(audit_inputs).on_conflict_do_nothing())
+KEPT_ANEW_AFTER = timedelta(days=1)  # what is used again is kept longer; that is written once a day, not at each use
+_insert_text = insert(audit_texts)
+_ADD_TEXT = Prepared(
+    _insert_text.on_conflict_do_update(
+        index_elements=["digest"],
+        set_={"time": _insert_text.excluded.time},
+        where=audit_texts.c.time < bindparam("kept_before"),
+    ),
+    columns=("digest", "text", "time"),
+)
 
 
 @dataclass(slots=True)
@@ -48,7 +57,7 @@ class Batch:
     gets_on: Callable[[], None] = lambda: None
     is_settled: bool = True
     records: list[AuditRecord] = field(default_factory=list)
-    inputs: dict[str, str] = field(default_factory=dict)
+    texts: dict[str, str] = field(default_factory=dict)
 
     @property
     def over_before(self) -> datetime:
@@ -59,10 +68,10 @@ class Batch:
         """Appends records to the chain when the batch is committed."""
         self.records.extend(records)
 
-    def keep(self, question: DecisionInput | None) -> None:
-        """Keeps what policy was asked beside the chain, by its digest."""
-        if question is not None:
-            self.inputs[question.digest] = question.text
+    def keep(self, texts: Iterable[KeptText]) -> None:
+        """Keeps texts beside the chain, by their digests."""
+        for text in texts:
+            self.texts[text.digest] = text.text
 
 
 Operation = Callable[[Batch], T | RemitError]
@@ -80,8 +89,8 @@ def write_batch(
     is_settled = not isinstance(clock, MayBeStepped) or clock.unsettled_for() is None
     batch = Batch(connection, now, gets_on, is_settled)
     results = [operation(batch) for operation in operations]
-    if batch.inputs:
-        _ADD_INPUT.run_each(connection, [{"digest": digest, "text": text} for digest, text in batch.inputs.items()])
+    if batch.texts:
+        _ADD_TEXT.run_each(connection, [_text_row(digest, text, now) for digest, text in batch.texts.items()])
     if batch.records:
         rows = []
         for place, record in enumerate(batch.records, start=sequence + 1):
@@ -97,6 +106,11 @@ def write_batch(
         if _MOVE_HEAD.run(connection, moved) != 1:
             raise RuntimeError("the head of the audit chain moved under its lock")
     return results
+
+
+def _text_row(digest: str, text: str, now: datetime) -> dict[str, Any]:
+    """Returns a text that is kept as its row."""
+    return {"digest": digest, "text": text, "time": now, "kept_before": now - KEPT_ANEW_AFTER}
 
 
 def _ring(connection: Connection, sequence: int) -> None:

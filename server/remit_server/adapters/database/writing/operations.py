@@ -3,6 +3,7 @@
 Every state change is a compare-and-set on the states that `TRANSITIONS` allows.
 """
 
+from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any
 
@@ -26,7 +27,7 @@ from remit_server.adapters.database.writing.batch import Batch
 from remit_server.adapters.database.writing.prepared import Prepared, Row
 from remit_server.application.ports import Authorization, RequestKey
 from remit_server.domain.audit import AuditRecord
-from remit_server.domain.decision import DecisionInput
+from remit_server.domain.decision import KeptText
 from remit_server.domain.errors import Denied, Outage, Reason, Refusal, Remedy, RemitError
 from remit_server.domain.grant import GrantState, Issuance, sources_of
 from remit_server.domain.task import GrantId, TaskId, TaskState
@@ -115,7 +116,7 @@ def authorize(batch: Batch, authorization: Authorization) -> RemitError | None:
     _write_grant(batch, authorization, state)
     if authorization.review is not None:
         add(batch, authorization.review)
-    batch.keep(authorization.question)
+    batch.keep(authorization.basis.texts)
     batch.append(*authorization.records)
     return None
 
@@ -140,12 +141,12 @@ def issue(batch: Batch, grant_id: GrantId, issuance: Issuance, record: AuditReco
 
 
 def refuse(
-    batch: Batch, key: RequestKey | None, refusal: Denied | None, record: AuditRecord, question: DecisionInput | None
+    batch: Batch, key: RequestKey | None, refusal: Denied | None, record: AuditRecord, kept: Sequence[KeptText]
 ) -> None:
     """Records a no and remembers it for its request, unless that was answered otherwise meanwhile."""
     if key is not None and refusal is not None:
         _remember(batch, key, refusal_text(refusal))
-    batch.keep(question)
+    batch.keep(kept)
     batch.append(record)
 
 

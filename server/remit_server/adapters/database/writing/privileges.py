@@ -15,7 +15,7 @@ NEEDED: Final[dict[str, str]] = {
     "requests": CHANGE,
     "single_use_tokens": ADD,
     "audit_events": ADD,
-    "audit_inputs": ADD,
+    "audit_texts": "SELECT, INSERT, UPDATE, DELETE",
     "audit_head": "SELECT, UPDATE",
     "signals": "SELECT, INSERT, DELETE",
     "revocations": CHANGE,
@@ -23,14 +23,24 @@ NEEDED: Final[dict[str, str]] = {
     "holds": "SELECT, INSERT, UPDATE, DELETE",
     "presence": "SELECT, INSERT, UPDATE",
     "seen_events": "SELECT, INSERT, DELETE",
+    "policy_revisions": "SELECT, INSERT, DELETE",
+    "policy_activations": ADD,
+    "policy_shadows": "SELECT, INSERT, UPDATE, DELETE",
+    "shadow_counts": "SELECT, INSERT, UPDATE, DELETE",
     "approvals": CHANGE,
     "approval_votes": ADD,
     "notifications": "SELECT, INSERT, UPDATE, DELETE",
     "alembic_version": READ,
 }
-NUMBERED: Final = ("issuances_number_seq", "denies_number_seq", "notifications_number_seq")
+NUMBERED: Final = (
+    "issuances_number_seq",
+    "policy_revisions_number_seq",
+    "policy_activations_number_seq",
+    "denies_number_seq",
+    "notifications_number_seq",
+)
 # What `audit list`, `verify`, `export` and `explain` read.
-_AUDIT: Final = ("audit_events", "audit_inputs", "audit_head", "grants", "issuances", "revocations")
+_AUDIT: Final = ("audit_events", "audit_texts", "audit_head", "grants", "issuances", "revocations")
 
 
 def statements(role: str, *, only_audit: bool = False) -> Iterator[str]:

@@ -1,0 +1,157 @@
+"""What the use cases of policy revisions need from outside."""
+
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Protocol
+
+from remit_server.application.ports import Revision
+from remit_server.domain.decision import Decision, DecisionInput, KeptText
+from remit_server.domain.policy_revision import Activation, BundleFacts, PublishedRevision, RevisionSource
+
+
+@dataclass(frozen=True, slots=True)
+class NewRevision:
+    """A bundle that was checked: what is known of it, and its files as one archive."""
+
+    facts: BundleFacts
+    archive: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class ActivationOrder:
+    """Asks that a published revision decide.
+
+    `revoke_issued` revokes what the revision before issued and blocks it. `expected_active` is what must be active
+    now, `only_back` demands a revision that was active before. `adopted` says that a source offered it, not a person.
+    """
+
+    revision: str
+    by: str
+    why: str
+    revoke_issued: bool = False
+    expected_active: str = ""
+    only_back: bool = False
+    adopted: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Activated:
+    """What an order did: the activation that is now the last, what decided before, and how many grants it revoked."""
+
+    activation: Activation
+    previous: str
+    revoked_grants: int
+    changed: bool
+
+
+class Revisions(Protocol):
+    """The published revisions and which of them decides. Each call is one transaction, as the ledger's are.
+
+    Each raises Outage(LEDGER_UNAVAILABLE | OVERLOADED) when it could not be done.
+    """
+
+    async def publish(self, new: NewRevision, /, *, by: str, source: RevisionSource) -> tuple[PublishedRevision, bool]:
+        """Keeps a bundle, and returns it as it is kept and whether it is new; puts it on record when it is."""
+        ...
+
+    async def matching(self, digits: str, /) -> Sequence[PublishedRevision]:
+        """Returns the revisions whose digests begin so, two at the most."""
+        ...
+
+    async def archive(self, revision: str, /) -> bytes | None:
+        """Returns the files of a revision as they were published, or None."""
+        ...
+
+    async def listed(self, *, before: int | None, limit: int) -> Sequence[PublishedRevision]:
+        """Returns revisions, newest first: those with a lower number than `before`."""
+        ...
+
+    async def activations(self, revision: str | None, /, *, limit: int) -> Sequence[Activation]:
+        """Returns activations, newest first: of one revision, or of all."""
+        ...
+
+    async def active(self) -> Activation | None:
+        """Returns the last activation, or None before the first."""
+        ...
+
+    async def activate(self, order: ActivationOrder, /) -> Activated:
+        """Makes a revision the one that decides: from the commit on no replica authorizes by another.
+
+        Raises Denied(NOT_FOUND) for what was not published, Denied(REVISION_REFUSED) for what was never active where
+        that is asked for or what is blocked, Denied(REVISION_CHANGED) when another than `expected_active` is active.
+        """
+        ...
+
+
+class Judge(Protocol):
+    """One revision that decides beside the active one: for simulations, replays and shadows."""
+
+    @property
+    def revision(self) -> Revision:
+        """Which revision, and its capabilities."""
+        ...
+
+    async def decide(self, question: DecisionInput, /) -> Decision:
+        """Returns its complete decision; raises Outage(POLICY_UNAVAILABLE) for anything else, and OVERLOADED."""
+        ...
+
+
+class OpenJudge(Protocol):
+    """Loads a published revision beside the active one."""
+
+    def __call__(self, revision: str, /, *, workers: int = 1) -> AbstractAsyncContextManager[Judge]:
+        """Gives the judge while the block runs.
+
+        Raises Denied(NOT_FOUND) for what was not published, Denied(REVISION_REFUSED) for what may not decide here.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What was really answered: a session policy on a role, or a refusal's reason.
+
+    `waits` says that people were asked before anything was issued.
+    """
+
+    role_arn: str = ""
+    entitlements: tuple[str, ...] = ()
+    session_policy: str = ""
+    reason: str = ""
+    message: str = ""
+    waits: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class RecordedDecision:
+    """One real decision as the records tell it. Texts that were erased, or were not kept yet then, are None.
+
+    `sequence` is its record's place in the chain. Previews are no real decisions and never among them.
+    """
+
+    sequence: int
+    time: datetime
+    kind: str
+    subject_issuer: str
+    subject_id: str
+    actor_id: str
+    policy_revision: str
+    ceiling_digest: str
+    question: DecisionInput | None
+    circumstances: KeptText | None
+    decision: KeptText | None
+    outcome: Outcome
+
+
+class History(Protocol):
+    """The real decisions that are on record."""
+
+    async def count(self, since: datetime, /) -> int:
+        """Returns about how many there are since then: as many as records that may be decisions."""
+        ...
+
+    def since(self, since: datetime, /, *, most: int) -> AsyncIterator[Sequence[RecordedDecision]]:
+        """Yields the newest `most` of them since then, oldest first, page by page; raises Outage."""
+        ...

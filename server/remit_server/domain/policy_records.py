@@ -1,0 +1,66 @@
+"""Audit records of policy revisions: published, refused, activated, tried in shadow."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import ClassVar
+
+from remit_server.domain.audit import AuditRecord
+
+
+@dataclass(frozen=True, slots=True)
+class RevisionPublished(AuditRecord):
+    """A bundle was checked and can be activated from now on."""
+
+    kind: ClassVar[str] = "revision_published"
+    revision: str
+    by: str
+    source: str
+    size: int
+    built_time: datetime | None
+    signed_by: str
+
+
+@dataclass(frozen=True, slots=True)
+class RevisionRefused(AuditRecord):
+    """A bundle was offered that may not decide; what was active stays. `code` is stable, `message` says what is wrong."""
+
+    kind: ClassVar[str] = "revision_refused"
+    revision: str
+    by: str
+    source: str
+    code: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class RevisionActivated(AuditRecord):
+    """From this record on no replica issues by another revision. `revocation_id` names the revoke that went with it."""
+
+    kind: ClassVar[str] = "revision_activated"
+    signals: ClassVar[bool] = True
+    revision: str
+    previous: str
+    activation: str
+    by: str
+    why: str
+    revocation_id: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ShadowStarted(AuditRecord):
+    """A candidate decides beside the active revision from now on; answers are untouched."""
+
+    kind: ClassVar[str] = "shadow_started"
+    signals: ClassVar[bool] = True
+    revision: str
+    by: str
+
+
+@dataclass(frozen=True, slots=True)
+class ShadowStopped(AuditRecord):
+    """That ended."""
+
+    kind: ClassVar[str] = "shadow_stopped"
+    signals: ClassVar[bool] = True
+    revision: str
+    by: str
