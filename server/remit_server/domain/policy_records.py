@@ -22,7 +22,7 @@ class RevisionPublished(AuditRecord):
 
 @dataclass(frozen=True, slots=True)
 class RevisionRefused(AuditRecord):
-    """A bundle was offered that may not decide; what was active stays. `code` is stable, `message` says what is wrong."""
+    """A bundle was offered that may not decide; what was active stays. `code` is stable, `message` says why."""
 
     kind: ClassVar[str] = "revision_refused"
     revision: str

@@ -1,4 +1,4 @@
-"""Decides again what was asked before, or is only supposed: on any revision, along the very path that live calls take."""
+"""Decides again what was asked, or is only supposed: on any revision, along the very path that live calls take."""
 
 import json
 from dataclasses import dataclass
@@ -39,11 +39,10 @@ async def redecide(judge: Judge, planner: Planner, question: DecisionInput, circ
             return Redecided(question, decision, policy_denied(decision))
         case Allow():
             try:
-                return Redecided(
-                    question, decision, planned_as_live(planner, circumstances.wish(permissions), decision)
-                )
+                plan = planned_as_live(planner, circumstances.wish(permissions), decision)
             except Denied as denied:
                 return Redecided(question, decision, denied)
+            return Redecided(question, decision, plan)
 
 
 def _asking_for(permissions: tuple[Permission, ...], question: DecisionInput) -> DecisionInput:
