@@ -15,7 +15,7 @@ NEEDED: Final[dict[str, str]] = {
     "requests": CHANGE,
     "single_use_tokens": ADD,
     "audit_events": ADD,
-    "audit_texts": "SELECT, INSERT, UPDATE, DELETE",
+    "audit_texts": "SELECT, INSERT, UPDATE (time), DELETE",
     "audit_head": "SELECT, UPDATE",
     "signals": "SELECT, INSERT, DELETE",
     "revocations": CHANGE,
