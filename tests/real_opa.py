@@ -23,10 +23,16 @@ def find_opa() -> Path:
     pytest.skip("no opa binary (set REMIT_OPA)")
 
 
-def run_opa(*arguments: str, stdin: str = "") -> str:
-    """Returns what an `opa` command printed; fails the test when the command failed."""
+def run_opa(*arguments: str, stdin: str = "", folder: Path | None = None) -> str:
+    """Returns what an `opa` command printed, run in a folder; fails the test when the command failed."""
     done = subprocess.run(  # noqa: S603 - the binary that the tests are pointed at
-        [str(find_opa()), *arguments], input=stdin, capture_output=True, text=True, timeout=60, check=False
+        [str(find_opa()), *arguments],
+        input=stdin,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+        cwd=folder,
     )
     assert done.returncode == 0, done.stderr or done.stdout
     return done.stdout

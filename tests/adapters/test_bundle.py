@@ -120,9 +120,9 @@ def test_a_file_that_opa_would_leave_out_is_refused(tmp_path: Path, path: str) -
     assert [fault.path for fault in faults(tmp_path)] == [path]
 
 
-@pytest.mark.parametrize("path", ["data.json", "other/data.json", "other/a.rego"])
+@pytest.mark.parametrize("path", ["data.json", "other/data.json", "other/a.rego", "schemas/data.json"])
 def test_what_stands_outside_the_root_is_refused(tmp_path: Path, path: str) -> None:
-    written(tmp_path, {**RULES, path: "{}"})
+    written(tmp_path, {**RULES, path: '{"other": 1}'})
 
     assert [fault.path for fault in faults(tmp_path)] == [path]
 

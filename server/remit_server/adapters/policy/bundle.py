@@ -135,7 +135,9 @@ def stamp(folder: Path) -> str:
 def _misplaced(path: str) -> Iterable[Finding]:
     """Yields a fault for a file that has no meaning where it stands."""
     name = PurePosixPath(path).name
-    if path in _OUTSIDE_THE_REVISION or path.startswith("schemas/") or name.endswith(".md"):
+    if path in _OUTSIDE_THE_REVISION or path in _DATA_NAMES or name.endswith(".md"):
+        return  # data at the top is how `opa build` writes all of it
+    if path.startswith("schemas/") and name.endswith(".json") and name not in _DATA_NAMES:
         return
     if not name.endswith(".rego") and name not in _DATA_NAMES:
         yield Finding(path, 0, "OPA's bundle layout has no such file, so it would have no effect", _WHAT_BELONGS)
@@ -231,8 +233,10 @@ def _placed(tree: dict[str, Any], folder: str, value: Any) -> None:
     """Puts the value of one data file into the tree; raises ValueError when something else is there already."""
     if not isinstance(value, dict):
         raise ValueError("a data file holds an object at its top")  # noqa: TRY004 - a fault of the file
+    if folder == "." and value.keys() - set(ROOTS):
+        raise ValueError("data at the top of the bundle stands outside its only root, remit")
     parent = tree
-    for step in folder.split("/"):
+    for step in folder.split("/") if folder != "." else ():
         parent = parent.setdefault(step, {})
         if not isinstance(parent, dict):
             raise ValueError("another data file already gives this path a value")  # noqa: TRY004 - the same

@@ -1,0 +1,1 @@
+"""Where bundles come from: archives, signatures, folders and bundle servers, none of them trusted."""
