@@ -10,12 +10,14 @@ import json
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path, PurePosixPath
 from typing import Any, Final
 
 from remit_server.adapters.policy.bundle_files import read_files
 from remit_server.adapters.policy.catalogue import catalogue_advice, read_catalogue
 from remit_server.adapters.policy.findings import BundleRefused, Finding
+from remit_server.adapters.policy.manifest import built_time_faults, built_time_of, manifest_text, stamped_revision
 from remit_server.adapters.strict_json import MalformedJson, strict_json
 from remit_server.adapters.strict_yaml import MalformedYaml, strict_yaml
 from remit_server.domain.capability import CapabilityTemplate
@@ -100,6 +102,7 @@ def examine_files(files: Mapping[str, bytes], *, stamped: bool = True) -> Readin
     found: list[Finding] = [finding for path in files for finding in _misplaced(path)]
     revision = revision_of(files)
     found += _manifest_faults(files.get(MANIFEST), revision if stamped else None)
+    found += built_time_faults(files)
     modules, faults = _modules(files)
     found += faults
     tree, lines, faults = _data(files)
@@ -124,11 +127,18 @@ def revision_of(files: Mapping[str, bytes]) -> str:
     return hashlib.sha256(b"".join(sorted(lines))).hexdigest()
 
 
-def stamp(folder: Path) -> str:
-    """Writes the revision of what is in the folder into its `.manifest` and returns it."""
-    revision = revision_of(read_files(folder))
-    manifest = {"revision": revision, "roots": ROOTS, "rego_version": 1}
-    (folder / MANIFEST).write_text(json.dumps(manifest, indent=2) + "\n", encoding="utf-8")
+def stamp(folder: Path, built_time: datetime | None = None) -> str:
+    """Writes the revision of what is in the folder into its `.manifest` and returns it.
+
+    With `built_time` also when it was built, unless the manifest says so of this very revision.
+    """
+    files = read_files(folder)
+    revision = revision_of(files)
+    manifest = files.get(MANIFEST, b"")
+    dated = stamped_revision(manifest) == revision and not built_time_faults(files) and built_time_of(files) is not None
+    (folder / MANIFEST).write_bytes(
+        manifest_text(manifest, revision=revision, roots=ROOTS, built_time=None if dated else built_time)
+    )
     return revision
 
 

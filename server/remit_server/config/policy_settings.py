@@ -1,0 +1,53 @@
+"""The frozen values of where bundles come from, and of whose signature they must bear."""
+
+from dataclasses import dataclass, field
+from datetime import timedelta
+from pathlib import Path
+
+from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePublicKey
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
+
+from remit_server.domain.secret import Secret
+
+BundlePublicKey = RSAPublicKey | EllipticCurvePublicKey | Ed25519PublicKey
+
+
+@dataclass(frozen=True, slots=True)
+class BundleKeySettings:
+    """A public key that bundles may be signed by, under its id, and the one algorithm it is used with."""
+
+    key_id: str
+    algorithm: str
+    public_key: BundlePublicKey = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class BundleSigningSettings:
+    """Whose signature a bundle must bear. With `required` an unsigned one is refused; one that is wrong always is."""
+
+    keys: tuple[BundleKeySettings, ...] = ()
+    scope: str = ""
+    required: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class BundleServerSettings:
+    """The bundle server that is asked: `url` is https, or http of a loopback host.
+
+    `poll` is the pause between two questions where the server does not let its clients wait for a change.
+    """
+
+    url: str
+    ca_file: Path | None = None
+    token: Secret | None = field(default=None, repr=False)
+    poll: timedelta = timedelta(seconds=30)
+    private_network: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class BundleLimits:
+    """How old a policy may be: since its source last confirmed it, and since it was built; None: as old as it is."""
+
+    unconfirmed: timedelta | None = None
+    built: timedelta | None = None
