@@ -1,6 +1,7 @@
 """Proves who calls: by the SVID of a mutual TLS connection, or by the agent's own bearer token."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 from remit_server.adapters.identity.oidc import OidcVerifier, VerifiedToken
 from remit_server.adapters.identity.spiffe import SpiffeVerifier
@@ -10,6 +11,7 @@ from remit_server.config.settings import AgentSettings
 from remit_server.domain.errors import Denied, Reason, Refusal, Remedy
 from remit_server.domain.identity import Actor, ActorKind, Caller
 from remit_server.domain.secret import Secret
+from remit_server.domain.spiffe_id import SpiffeId
 
 
 class ActorAuthentication:
@@ -21,7 +23,7 @@ class ActorAuthentication:
 
     def __init__(self, agents: Sequence[AgentSettings], spiffe: SpiffeVerifier, verifier: OidcVerifier) -> None:
         self._by_spiffe_id = {agent.spiffe_id: agent for agent in agents if agent.spiffe_id is not None}
-        self._by_subject = {(agent.issuer, agent.subject): agent for agent in agents if agent.issuer is not None}
+        self._by_subject = agents_by_subject(agents)
         names = {agent.agent for agent in agents}
         if not len(names) == len(agents) == len(self._by_spiffe_id) + len(self._by_subject):
             raise ValueError("two agents have the same id, the same SPIFFE ID, or the same issuer and subject")
@@ -58,39 +60,56 @@ class ActorAuthentication:
         agent = self._by_spiffe_id.get(svid.spiffe_id.text)
         if agent is None:
             raise TokenRefused("no [[agents]] entry has the SPIFFE ID of this certificate; have it added")
-        return Actor(
-            actor_id=svid.spiffe_id.text,
-            kind=ActorKind.SPIFFE,
-            issuer=f"spiffe://{svid.spiffe_id.trust_domain}",
-            agent=agent.agent,
-            client_ids=agent.client_ids,
-            certificate_thumbprint=svid.thumbprint,
-            token_issue_time=svid.issue_time,
-        )
+        actor = workload_of(agent, svid.spiffe_id)
+        return replace(actor, certificate_thumbprint=svid.thumbprint, token_issue_time=svid.issue_time)
 
     def _from_token(self, verified: VerifiedToken) -> Actor:
         """Returns the agent that the token names."""
-        _check_own_token(verified)
-        if verified.issuer.carries_actor is not None:
-            subject = _carried_actor(verified, verified.issuer.carries_actor)
-            kind = ActorKind.WORKLOAD
-        elif verified.issuer.actors:
-            subject, kind = verified.subject, ActorKind.OIDC
-        else:
-            raise TokenRefused("tokens of this issuer are not accepted as an agent's own; do not send a user's token")
-        agent = self._by_subject.get((verified.issuer.issuer, subject))
-        if agent is None and kind is not ActorKind.WORKLOAD:
-            raise TokenRefused("no [[agents]] entry has the issuer and subject of this token; have it added")
-        return Actor(
-            actor_id=f"{verified.issuer.alias}:{subject}",
-            kind=kind,
-            issuer=verified.issuer.issuer,
-            agent=agent.agent if agent else None,
-            client_ids=agent.client_ids if agent else frozenset(),
-            claims=verified.holder.kept,
-            token_fingerprint=verified.fingerprint,
-            token_issue_time=verified.issue_time,
-        )
+        return bearer_of(verified, self._by_subject)
+
+
+def agents_by_subject(agents: Sequence[AgentSettings]) -> Mapping[tuple[str, str], AgentSettings]:
+    """Returns the agents that prove themselves by a token of their own, by its issuer and subject."""
+    return {(one.issuer, one.subject): one for one in agents if one.issuer is not None and one.subject is not None}
+
+
+def bearer_of(verified: VerifiedToken, agents: Mapping[tuple[str, str], AgentSettings]) -> Actor:
+    """Returns the agent that a token names; `agents` are those that are known by (issuer, subject).
+
+    Raises TokenRefused for a token that is no agent's own.
+    """
+    _check_own_token(verified)
+    if verified.issuer.carries_actor is not None:
+        subject = _carried_actor(verified, verified.issuer.carries_actor)
+        kind = ActorKind.WORKLOAD
+    elif verified.issuer.actors:
+        subject, kind = verified.subject, ActorKind.OIDC
+    else:
+        raise TokenRefused("tokens of this issuer are not accepted as an agent's own; do not send a user's token")
+    agent = agents.get((verified.issuer.issuer, subject))
+    if agent is None and kind is not ActorKind.WORKLOAD:
+        raise TokenRefused("no [[agents]] entry has the issuer and subject of this token; have it added")
+    return Actor(
+        actor_id=f"{verified.issuer.alias}:{subject}",
+        kind=kind,
+        issuer=verified.issuer.issuer,
+        agent=agent.agent if agent else None,
+        client_ids=agent.client_ids if agent else frozenset(),
+        claims=verified.holder.kept,
+        token_fingerprint=verified.fingerprint,
+        token_issue_time=verified.issue_time,
+    )
+
+
+def workload_of(agent: AgentSettings, spiffe_id: SpiffeId) -> Actor:
+    """Returns an agent that proves itself by a certificate, as policies know it."""
+    return Actor(
+        actor_id=spiffe_id.text,
+        kind=ActorKind.SPIFFE,
+        issuer=f"spiffe://{spiffe_id.trust_domain}",
+        agent=agent.agent,
+        client_ids=agent.client_ids,
+    )
 
 
 def _check_own_token(verified: VerifiedToken) -> None:

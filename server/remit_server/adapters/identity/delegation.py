@@ -1,7 +1,8 @@
 """Proves for whom an actor works: the subject's token, verified, and given to this actor."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
+from remit_server.adapters.identity.authentication import agents_by_subject
 from remit_server.adapters.identity.binding import Bound, NotBound, bind
 from remit_server.adapters.identity.oidc import OidcVerifier, VerifiedToken
 from remit_server.adapters.identity.token_parsing import TokenRefused
@@ -15,7 +16,7 @@ class DelegationVerification:
     """Verifies delegations (the port `VerifyDelegation`): two identities, both proven, neither for the other."""
 
     def __init__(self, agents: Sequence[AgentSettings], verifier: OidcVerifier) -> None:
-        self._agents = frozenset((agent.issuer, agent.subject) for agent in agents if agent.issuer is not None)
+        self._agents = agents_by_subject(agents).keys()
         self._verifier = verifier
 
     async def __call__(self, unverified_subject_token: Secret, actor: Actor, /) -> Delegation:
@@ -26,7 +27,7 @@ class DelegationVerification:
         """
         try:
             token = await self._verifier.verify(unverified_subject_token)
-            subject = self._subject(token)
+            subject = subject_of(token, self._agents)
             _check_one_or_two_tokens(token, actor)
             bound = bind(token, actor)
         except TokenRefused as refused:
@@ -37,7 +38,7 @@ class DelegationVerification:
             raise Denied(
                 Reason.TOKEN_NOT_BOUND, f"the subject token is not this agent's to present: {refused.why}", _GIVE_UP
             ) from refused
-        return _delegation(token, subject, actor, bound)
+        return delegation_of(token, subject, actor, bound)
 
     def accepts_offline(self, issuer: str) -> bool:
         """Says whether users of this issuer may still be acted for while they are not there (`AcceptsSubjects`).
@@ -49,34 +50,36 @@ class DelegationVerification:
             settings is not None and settings.subjects and not settings.bind_expiry and settings.carries_actor is None
         )
 
-    def _subject(self, token: VerifiedToken) -> Principal:
-        """Returns the person (or pipeline) that the token is about; refuses tokens that no person stands behind."""
-        settings, holder = token.issuer, token.holder
-        if not settings.subjects:
-            raise TokenRefused("tokens of this issuer are not accepted as subject tokens")
-        is_agent = (settings.issuer, token.subject) in self._agents and settings.carries_actor is None
-        if holder.is_client or is_agent:
-            raise TokenRefused("it names no user: it is a client's or an agent's own token; send the user's token")
-        if settings.single_use and holder.token_id is None:
-            raise TokenRefused(
-                "its issuer's tokens are for one task each, but this one has no id (`jti`) to know it by"
-            )
-        if holder.source_id is None:
-            raise TokenRefused(
-                f"it lacks the claim `{settings.source_claim}`, which names its user to AWS, or does not vouch for it"
-            )
-        return Principal(
-            issuer=settings.issuer,
-            alias=settings.alias,
-            subject=token.subject,
-            source_id="" if settings.source_identity_hashed else holder.source_id,
-            groups=holder.groups,
-            email=holder.email,
-            auth_time=holder.auth_time,
-            acr=holder.acr,
-            amr=holder.amr,
-            claims=holder.kept,
+
+def subject_of(token: VerifiedToken, agents: Collection[tuple[str, str]]) -> Principal:
+    """Returns the person (or pipeline) that the token is about.
+
+    Raises TokenRefused for tokens that no person stands behind: `agents` are the (issuer, subject) of agents.
+    """
+    settings, holder = token.issuer, token.holder
+    if not settings.subjects:
+        raise TokenRefused("tokens of this issuer are not accepted as subject tokens")
+    is_agent = (settings.issuer, token.subject) in agents and settings.carries_actor is None
+    if holder.is_client or is_agent:
+        raise TokenRefused("it names no user: it is a client's or an agent's own token; send the user's token")
+    if settings.single_use and holder.token_id is None:
+        raise TokenRefused("its issuer's tokens are for one task each, but this one has no id (`jti`) to know it by")
+    if holder.source_id is None:
+        raise TokenRefused(
+            f"it lacks the claim `{settings.source_claim}`, which names its user to AWS, or does not vouch for it"
         )
+    return Principal(
+        issuer=settings.issuer,
+        alias=settings.alias,
+        subject=token.subject,
+        source_id="" if settings.source_identity_hashed else holder.source_id,
+        groups=holder.groups,
+        email=holder.email,
+        auth_time=holder.auth_time,
+        acr=holder.acr,
+        amr=holder.amr,
+        claims=holder.kept,
+    )
 
 
 def _check_one_or_two_tokens(token: VerifiedToken, actor: Actor) -> None:
@@ -88,8 +91,8 @@ def _check_one_or_two_tokens(token: VerifiedToken, actor: Actor) -> None:
         raise TokenRefused("it is the agent's own token; one token never proves both who works and for whom")
 
 
-def _delegation(token: VerifiedToken, subject: Principal, actor: Actor, bound: Bound) -> Delegation:
-    """Returns what was proven."""
+def delegation_of(token: VerifiedToken, subject: Principal, actor: Actor, bound: Bound) -> Delegation:
+    """Returns the delegation that these amount to."""
     return Delegation(
         subject=subject,
         actor=actor,

@@ -69,13 +69,13 @@ def parse_token(text: str) -> UnverifiedToken:
     claims = json_object(jws.unverified_payload, "payload")
     return UnverifiedToken(
         jws=jws,
-        unverified_issuer=_text_claim(claims, "iss"),
-        unverified_subject=_text_claim(claims, "sub"),
+        unverified_issuer=plain_claim(claims, "iss"),
+        unverified_subject=plain_claim(claims, "sub"),
         unverified_audience=one_audience(claims),
         unverified_issue_time=date_claim(claims, "iat"),
         unverified_expire_time=date_claim(claims, "exp"),
         unverified_not_before=date_claim(claims, "nbf") if "nbf" in claims else None,
-        unverified_token_id=_text_claim(claims, "jti") if "jti" in claims else None,
+        unverified_token_id=plain_claim(claims, "jti") if "jti" in claims else None,
         unverified_claims=claims,
     )
 
@@ -191,7 +191,7 @@ def _key_id(header: Mapping[str, Any]) -> str:
     return value
 
 
-def _text_claim(claims: Mapping[str, Any], name: str) -> str:
+def plain_claim(claims: Mapping[str, Any], name: str) -> str:
     """Returns a claim that must be 1 to 255 printable ASCII characters."""
     value = claims.get(name)
     if not isinstance(value, str) or not is_plain_text(value):

@@ -152,6 +152,12 @@ def order_of(grant: Grant, ceilings: Ceilings, now: datetime) -> SessionOrder:
     )
 
 
+def supposed_order(case: Case, plan: Plan, ceilings: Ceilings, *, task_id: TaskId, grant_id: GrantId) -> SessionOrder:
+    """Returns the STS call that issuing this plan would come to, with these in the place of ids that are random."""
+    grant = _grant(case, plan, _new_task(case, plan, task_id), grant_id)
+    return order_of(replace(grant, expire_time=grant.policy_end), ceilings, case.time)
+
+
 def issuance_of(grant: Grant, session: StsSession, now: datetime) -> Issuance:
     """Returns what is kept of STS's answer."""
     return Issuance(

@@ -129,22 +129,7 @@ class Hearing:
 
     def questioned(self, case: Case) -> Case:
         """Spells the intent out and puts the question; raises InvalidRequest."""
-        ask, revision = case.ask, self.policy.active
-        _check_duration(ask)
-        circumstances = _circumstances(case)
-        permissions = circumstances.spelt_out(revision.capabilities)
-        text = decision_input(
-            known(case.delegation),
-            ask.intent,
-            permissions,
-            task_id=case.task.task_id if case.task else None,
-            grants_so_far=_others_so_far(case),
-            requested_duration=ask.requested_duration or DEFAULT_CREDENTIAL_LIFETIME,
-            now=case.time,
-            source_ip=ask.by.peer,
-            renewal=case.renews is not None,
-        )
-        return replace(case, question=Question(permissions, revision, text, circumstances))
+        return replace(case, question=question_of(case, self.policy.active))
 
     async def decided(self, case: Case) -> Case:
         """Hears the policy; raises Outage where it gives no decision."""
@@ -161,6 +146,26 @@ class Hearing:
                 return await self.deliberate(question.circumstances.wish(question.permissions), allow, case.actor)
             case None:
                 raise AssertionError("a step of the hearing was left out")
+
+
+def question_of(case: Case, revision: Revision) -> Question:
+    """Returns the question that a case, whose delegation is known, puts to a revision; raises InvalidRequest."""
+    ask = case.ask
+    _check_duration(ask)
+    circumstances = _circumstances(case)
+    permissions = circumstances.spelt_out(revision.capabilities)
+    text = decision_input(
+        known(case.delegation),
+        ask.intent,
+        permissions,
+        task_id=case.task.task_id if case.task else None,
+        grants_so_far=_others_so_far(case),
+        requested_duration=ask.requested_duration or DEFAULT_CREDENTIAL_LIFETIME,
+        now=case.time,
+        source_ip=ask.by.peer,
+        renewal=case.renews is not None,
+    )
+    return Question(permissions, revision, text, circumstances)
 
 
 def policy_denied(deny: Deny) -> Denied:

@@ -99,14 +99,14 @@ def _ask(
         by=by,
         unverified_subject_token=Secret(message.subject_token),
         task_id=TaskId(message.task_id) if message.task_id else None,
-        intent=_intent(message.intent),
+        intent=task_intent(message.intent),
         requested_duration=_duration(requested) if message.HasField("requested_duration") else None,
         narrow=message.narrow,
     )
 
 
-def _intent(message: types_pb2.TaskIntent) -> TaskIntent:
-    """Reads an intent: every pattern is parsed here, once."""
+def task_intent(message: types_pb2.TaskIntent) -> TaskIntent:
+    """Reads an intent, every pattern of it once; raises InvalidRequest naming field and rule."""
     if not message.purpose.isprintable():
         raise InvalidRequest([FieldViolation("intent.purpose", "must not hold control characters")])
     if not all(value.isprintable() for value in message.labels.values()):
