@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import Delete, Insert, Select, Update
+from sqlalchemy import CompoundSelect, Delete, Insert, Select, Update
 from sqlalchemy.dialects.postgresql.psycopg import dialect as postgresql_dialect
 from sqlalchemy.dialects.sqlite import dialect as sqlite_dialect
 from tests.databases import connected
@@ -37,7 +37,7 @@ def statements() -> Iterator[Any]:
         for name, value in vars(module).items():
             for one in value.values() if isinstance(value, dict) else (value,):
                 statement = one.statement if isinstance(one, Prepared) else one
-                if isinstance(statement, Delete | Insert | Select | Update):
+                if isinstance(statement, CompoundSelect | Delete | Insert | Select | Update):
                     columns = one.columns if isinstance(one, Prepared) else None
                     yield pytest.param(statement, columns, id=f"{module.__name__.rpartition('.')[2]}-{name}")
 

@@ -135,6 +135,18 @@ class Outage(RemitError):  # noqa: N818 - named for what it says
         self.credentials_may_exist = credentials_may_exist
 
 
+class PolicyChanged(Outage):
+    """Another policy revision was activated than the one that decided: nothing was done, and it is decided anew.
+
+    `activation` is the number of the activation that counts; who follows it decides by what is active now.
+    """
+
+    def __init__(self, activation: int) -> None:
+        message = "another policy revision was activated while this was decided: ask again"
+        super().__init__(Reason.POLICY_UNAVAILABLE, message, retry_after=timedelta(seconds=1))
+        self.activation = activation
+
+
 def told_of(error: BaseException) -> RemitError:
     """Returns what the caller and the record are told of a failure; what nobody thought of is an internal error."""
     return error if isinstance(error, RemitError) else Outage(Reason.INTERNAL, "internal error")

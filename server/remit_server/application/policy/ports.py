@@ -24,7 +24,8 @@ class ActivationOrder:
     """Asks that a published revision decide.
 
     `revoke_issued` revokes what the revision before issued and blocks it. `expected_active` is what must be active
-    now, `only_back` demands a revision that was active before. `adopted` says that a source offered it, not a person.
+    now, `only_back` demands a revision that was active before. `adopted` says that a source offered it, not a person:
+    then exactly `expected_active` must be active (empty: none), and it must not have been active before.
     """
 
     revision: str
@@ -79,8 +80,22 @@ class Revisions(Protocol):
     async def activate(self, order: ActivationOrder, /) -> Activated:
         """Makes a revision the one that decides: from the commit on no replica authorizes by another.
 
+        The one that is active already is left so, and `changed` says it. Whether the revision may decide here is for
+        `Prepare` to say before.
         Raises Denied(NOT_FOUND) for what was not published, Denied(REVISION_REFUSED) for what was never active where
-        that is asked for or what is blocked, Denied(REVISION_CHANGED) when another than `expected_active` is active.
+        that is asked for, what is blocked, or what is older and adopted; Denied(REVISION_CHANGED) when another than
+        `expected_active` is active, and when a revoke is asked for of what was active before an active one.
+        """
+        ...
+
+
+class Prepare(Protocol):
+    """Makes ready for a revision before it is activated: on this process it then decides at once."""
+
+    async def __call__(self, revision: str, /) -> None:
+        """Returns once a published revision is loaded, fits this gateway's roles, and has refused strangers.
+
+        Raises Denied(NOT_FOUND), Denied(REVISION_REFUSED) with everything that forbids it to decide here, or Outage.
         """
         ...
 
@@ -102,9 +117,10 @@ class OpenJudge(Protocol):
     """Loads a published revision beside the active one."""
 
     def __call__(self, revision: str, /, *, workers: int = 1) -> AbstractAsyncContextManager[Judge]:
-        """Gives the judge while the block runs.
+        """Gives the judge while the block runs; with one worker it may share an engine that is warm already.
 
-        Raises Denied(NOT_FOUND) for what was not published, Denied(REVISION_REFUSED) for what may not decide here.
+        Raises Denied(NOT_FOUND) for what was not published, Denied(REVISION_REFUSED) for what no engine takes, and
+        Outage(OVERLOADED) when as many judges are open in this process as may be.
         """
         ...
 

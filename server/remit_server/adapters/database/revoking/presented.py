@@ -1,22 +1,42 @@
-"""Holds what a call comes with against revokes and blocks: the revoked need a new login, the blocked more than that."""
+"""Holds what a call comes with against revokes and blocks: the revoked need a new login, the blocked more than that.
+
+What was decided by another policy revision than the active one is held here, too, by the same one query: a transaction
+that authorizes sees the last activation that was committed, whatever the process that decided knew of it.
+"""
 
 from datetime import datetime
+from typing import Final
 
-from sqlalchemy import Connection, and_, bindparam, case, func, or_, select
+from sqlalchemy import Connection, and_, bindparam, case, cast, func, literal_column, null, or_, select
 
 from remit_server.adapters.database.schema.approval_tables import approvals
+from remit_server.adapters.database.schema.policy_tables import policy_activations
 from remit_server.adapters.database.schema.revocation_tables import revocations
+from remit_server.adapters.database.schema.tables import UtcTime
 from remit_server.adapters.database.writing.prepared import Prepared, Row
 from remit_server.application.ports import Presented
-from remit_server.domain.errors import Denied, Reason, Refusal, Remedy
+from remit_server.domain.errors import Denied, PolicyChanged, Reason, Refusal, Remedy
 from remit_server.domain.revocation import TargetKind
 
 _blocks = and_(revocations.c.block.is_(True), revocations.c.lift_time.is_(None))
+_ANOTHER_IS_ACTIVE: Final = "ACTIVATION"  # beside the kinds of targets
+# NOTE: no row where there was no activation at all, and none for a call that no revision has decided yet.
+_ACTIVATED = select(
+    literal_column(f"'{_ANOTHER_IS_ACTIVE}'").label("target"),
+    cast(null(), UtcTime()).label("revoke_time"),
+    literal_column("0").label("is_blocked"),
+    policy_activations.c.number,
+).where(
+    policy_activations.c.number == select(func.max(policy_activations.c.number)).scalar_subquery(),
+    policy_activations.c.revision != bindparam("policy_revision"),
+    bindparam("policy_revision") != "",
+)
 _AGAINST = Prepared(
     select(
         revocations.c.target,
         func.max(revocations.c.revoke_time).label("revoke_time"),
         func.max(case((_blocks, 1), else_=0)).label("is_blocked"),
+        literal_column("0").label("number"),
     )
     .where(
         or_(
@@ -34,6 +54,7 @@ _AGAINST = Prepared(
         )
     )
     .group_by(revocations.c.target)
+    .union_all(_ACTIVATED)
 )
 # Revokes of a grant by its own name: it may have FAILED by then, and would else be tried again.
 _GRANT_REVOKED = Prepared(
@@ -67,19 +88,21 @@ def is_revoked_unissued(connection: Connection, grant_id: str, approval_id: str 
     return approval_id is not None and _REVOKED_SINCE_YES.first(connection, {"approval_id": approval_id}) is not None
 
 
-def refusal_of_presented(connection: Connection, presented: Presented) -> Denied | None:
-    """Returns why what a call comes with is refused, or None."""
+def refusal_of_presented(connection: Connection, presented: Presented) -> Denied | PolicyChanged | None:
+    """Returns why what a call comes with is refused, or None; PolicyChanged where another revision is to decide it."""
     these = {
         "subject_issuer": presented.subject_issuer,
         "subject_id": presented.subject_id,
         "actor_id": presented.actor_id,
         "policy_revision": presented.policy_revision,
     }
-    against = {TargetKind(row["target"]): row for row in _AGAINST.all(connection, these)}
+    against = {row["target"]: row for row in _AGAINST.all(connection, these)}
     if (row := against.get(TargetKind.ACTOR)) and (refused := _of_actor(row, presented.actor_token_time)):
         return refused
     if (row := against.get(TargetKind.SUBJECT)) and (refused := _of_subject(row, presented.subject_token_time)):
         return refused
+    if row := against.get(_ANOTHER_IS_ACTIVE):
+        return PolicyChanged(row["number"])
     if TargetKind.REVISION in against:
         message = "the active policy revision is blocked: the security team has to activate another one"
         return Denied(Reason.POLICY_DENIED, message)

@@ -36,4 +36,5 @@ def _refusal(operator: Operator, connection: Connection) -> Denied | None:
         actor_token_time=operator.token_issue_time,
         policy_revision="",  # no revision's: whoever is blocked must be able to activate another one
     )
-    return refusal_of_presented(connection, presented)
+    refused = refusal_of_presented(connection, presented)
+    return refused if isinstance(refused, Denied) else None

@@ -4,7 +4,7 @@ from sqlalchemy import CheckConstraint, Column, ForeignKey, Index, Integer, Larg
 
 from remit_server.adapters.database.schema.tables import Sequence, UtcTime, metadata
 
-# Every bundle that was published, byte for byte, as an archive; `number` is the order of publishing.
+# Every bundle that was published; `number` is the order of publishing.
 policy_revisions = Table(
     "policy_revisions",
     metadata,
@@ -13,7 +13,6 @@ policy_revisions = Table(
     Column("publish_time", UtcTime, nullable=False),
     Column("publisher", Text, nullable=False),
     Column("source", Text, nullable=False),
-    Column("archive", LargeBinary, nullable=False),
     Column("size", Integer, nullable=False),
     # What its manifest says of when it was made, and who signed it; empty where it does not say.
     Column("built_time", UtcTime),
@@ -22,6 +21,16 @@ policy_revisions = Table(
     Column("capabilities", Integer, nullable=False),
     Column("entitlements", Integer, nullable=False),
     Index("uq_policy_revisions_revision", "revision", unique=True),
+)
+
+# Its files as one archive, byte for byte as they were published, in parts: written at once, 64 MiB would keep every
+# other writer waiting for longer than the ledger is waited for.
+policy_archives = Table(
+    "policy_archives",
+    metadata,
+    Column("revision", Text, ForeignKey("policy_revisions.revision"), primary_key=True),
+    Column("part", Integer, primary_key=True, autoincrement=False),
+    Column("content", LargeBinary, nullable=False),
 )
 
 # The last row is what decides, on every replica; rows are added and never changed.

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from operator import itemgetter
 from typing import Any, TypeAlias
 
-from sqlalchemy import Connection, Dialect, Insert, Select, Update
+from sqlalchemy import CompoundSelect, Connection, Dialect, Insert, Select, Update
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.types import TypeEngine
 
@@ -46,7 +46,11 @@ class Prepared:
     """
 
     def __init__(
-        self, statement: Select[Any] | Insert | Update, *, columns: Iterable[str] = (), copied: bool = False
+        self,
+        statement: Select[Any] | CompoundSelect[Any] | Insert | Update,
+        *,
+        columns: Iterable[str] = (),
+        copied: bool = False,
     ) -> None:
         self.statement = statement
         self.columns = list(columns) or None

@@ -24,6 +24,7 @@ NEEDED: Final[dict[str, str]] = {
     "presence": "SELECT, INSERT, UPDATE",
     "seen_events": "SELECT, INSERT, DELETE",
     "policy_revisions": "SELECT, INSERT, DELETE",
+    "policy_archives": "SELECT, INSERT, DELETE",
     "policy_activations": ADD,
     "policy_shadows": "SELECT, INSERT, UPDATE, DELETE",
     "shadow_counts": "SELECT, INSERT, UPDATE, DELETE",

@@ -45,7 +45,6 @@ def _revisions() -> None:
         sa.Column("publish_time", sa.Text, nullable=False),
         sa.Column("publisher", sa.Text, nullable=False),
         sa.Column("source", sa.Text, nullable=False),
-        sa.Column("archive", sa.LargeBinary, nullable=False),
         sa.Column("size", sa.Integer, nullable=False),
         sa.Column("built_time", sa.Text),
         sa.Column("signed_by", sa.Text, nullable=False),
@@ -55,6 +54,14 @@ def _revisions() -> None:
         sa.PrimaryKeyConstraint("number", name="pk_policy_revisions"),
     )
     op.create_index("uq_policy_revisions_revision", "policy_revisions", ["revision"], unique=True)
+    op.create_table(
+        "policy_archives",
+        sa.Column("revision", sa.Text, nullable=False),
+        sa.Column("part", sa.Integer, autoincrement=False, nullable=False),
+        sa.Column("content", sa.LargeBinary, nullable=False),
+        sa.PrimaryKeyConstraint("revision", "part", name="pk_policy_archives"),
+        sa.ForeignKeyConstraint(["revision"], ["policy_revisions.revision"], name="fk_policy_archives_revision"),
+    )
     op.create_table(
         "policy_activations",
         sa.Column("number", SEQUENCE, nullable=False),

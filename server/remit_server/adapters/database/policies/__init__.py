@@ -1,0 +1,1 @@
+"""The published policy revisions, and which of them decides since when."""
