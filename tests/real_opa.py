@@ -11,13 +11,22 @@ from typing import Any
 import pytest
 
 
-def find_opa() -> Path:
-    """Returns the `opa` binary; without one the test is skipped, or fails under REMIT_REQUIRE_REAL=1."""
+def is_there() -> bool:
+    """Says whether there is an `opa` binary."""
+    return _binary() is not None
+
+
+def _binary() -> Path | None:
+    """Returns the `opa` binary, or None."""
     named = os.environ.get("REMIT_OPA") or shutil.which("opa")
     places = [Path(named)] if named else [Path("/go/bin/opa"), Path.home() / "go" / "bin" / "opa"]
-    for place in places:
-        if os.access(place, os.X_OK):
-            return place
+    return next((place for place in places if os.access(place, os.X_OK)), None)
+
+
+def find_opa() -> Path:
+    """Returns the `opa` binary; without one the test is skipped, or fails under REMIT_REQUIRE_REAL=1."""
+    if (binary := _binary()) is not None:
+        return binary
     if os.environ.get("REMIT_REQUIRE_REAL") == "1":
         pytest.fail("no opa binary: set REMIT_OPA, or `go install github.com/open-policy-agent/opa@latest`")
     pytest.skip("no opa binary (set REMIT_OPA)")

@@ -208,7 +208,7 @@ class Stage:
         folder = private_folder(self.folder / f"gateway-{entitlements}-{workers}-{len(os.listdir(self.folder))}")  # noqa: PTH208 - a number
         address = f"{HOST}:{_free_port()}"
         url = database or f"sqlite:///{folder / 'ledger.sqlite3'}"
-        config = _configuration(self, folder, address, _bundle(folder, entitlements), url)
+        config = _configuration(self, folder, address, grown_bundle(folder, entitlements), url)
         arguments = [tethered.__file__, "remit_server", "serve", "--config", str(config)]
         if workers > 1:
             arguments += ["--workers", str(workers)]
@@ -280,7 +280,7 @@ def _tokens(issuer: LocalIssuer) -> Iterator[str]:
         yield issuer.token(f"user-{number}", client_id="copilot", groups=("analysts", "engineers"))
 
 
-def _bundle(folder: Path, entitlements: int) -> Path:
+def grown_bundle(folder: Path, entitlements: int) -> Path:
     """Writes the default policy with a catalogue grown to so many entitlements, each of a group of its own.
 
     What is added is short: a data file has room for 32 MiB, and 100,000 entitlements nearly fill it.
