@@ -6,7 +6,6 @@ import pytest
 import regorus  # the engine itself: the checks read its syntax tree
 
 from remit_server.adapters.rego.checks import BUILTINS, text_findings, tree_findings
-from remit_server.adapters.rego.checks import tests_of as listed_tests
 
 HEAD = "package remit.issue\n\nimport data.remit.lib.http\nimport data.remit.lib.http as web\n\ndecision := {}\n\n"
 LIBRARY = "package remit.lib.http\n\nsend(x) := x\n"
@@ -144,20 +143,6 @@ def test_a_quote_in_a_comment_hides_no_bracket() -> None:
     text = "package a\n# it's a \"quote\nx := " + "[" * 50 + ' # "\n'
 
     assert len(text_findings([("a.rego", text)])) == 1
-
-
-def test_tests_are_found_by_name() -> None:
-    engine = regorus.Engine()
-    engine.add_policy("b_test.rego", "package b_test\n\ntest_two if true\n\nhelper if true\n\ntest_two if false\n")
-    engine.add_policy("a_test.rego", "package a_test\n\ntest_one if true\n")
-
-    found = listed_tests(json.loads(engine.get_ast_as_json()))
-
-    assert [(name, line) for name, _, line in found] == [
-        ("data.a_test.test_one", 3),
-        ("data.b_test.test_two", 3),
-        ("data.b_test.test_two", 7),
-    ]
 
 
 @pytest.mark.parametrize("name", sorted(BUILTINS - {"print"}))

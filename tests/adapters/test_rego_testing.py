@@ -8,7 +8,8 @@ from typer.testing import CliRunner
 
 from remit_server.adapters.policy.bundle import read_bundle
 from remit_server.adapters.policy.findings import BundleRefused
-from remit_server.adapters.rego.testing import Outcome, Verdict, run_tests
+from remit_server.adapters.rego.suite.outcome import Outcome, Verdict
+from remit_server.adapters.rego.suite.running import run_suite
 from remit_server.cli.policy import app
 
 TESTS = """package remit.issue_test
@@ -58,13 +59,13 @@ test_b_after_it if true
 async def outcomes_of(folder: Path, **tests: str) -> tuple[Outcome, ...]:
     files = {"remit/issue/issue.rego": DENY_ALL, "remit/x/data.json": "{}"}
     files |= {f"remit/issue/{name}_test.rego": text for name, text in tests.items()}
-    return await run_tests(read_bundle(written(folder, files)))
+    return (await run_suite(read_bundle(written(folder, files)))).outcomes
 
 
 async def test_each_test_is_told_by_name_line_and_verdict(tmp_path: Path) -> None:
     outcomes = await outcomes_of(tmp_path, issue=TESTS)
 
-    told = {outcome.name.removeprefix("data.remit.issue_test.test_"): outcome.verdict for outcome in outcomes}
+    told = {outcome.full_name.removeprefix("data.remit.issue_test.test_"): outcome.verdict for outcome in outcomes}
     assert told == {
         "denied": Verdict.PASS,
         "input_is_replaced": Verdict.PASS,
@@ -110,7 +111,7 @@ def test_the_command_ends_with_1_and_names_what_failed(tmp_path: Path) -> None:
     ran = CliRunner().invoke(app, ["test", "--bundle", folder])
 
     assert ran.exit_code == 1
-    assert "FAIL  remit.issue_test.test_y (remit/issue/issue_test.rego:5)" in ran.output
+    assert "FAIL     remit.issue_test.test_y (remit/issue/issue_test.rego:5)" in ran.output
     assert "test_x" not in ran.output
 
 

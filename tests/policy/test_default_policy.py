@@ -23,7 +23,8 @@ from remit_server.adapters.policy.decision import PolicyUnavailable, decision_of
 from remit_server.adapters.policy.entitlement_json import permissions
 from remit_server.adapters.rego.embedded import EmbeddedRego, EngineLimits, check_bundle
 from remit_server.adapters.rego.process import Program, RegoProcess
-from remit_server.adapters.rego.testing import Verdict, run_tests
+from remit_server.adapters.rego.suite.outcome import Verdict
+from remit_server.adapters.rego.suite.running import run_suite
 from remit_server.adapters.rego.wire import ISSUE, QUERY
 from remit_server.adapters.strict_yaml import strict_yaml
 from remit_server.domain.capability import expand
@@ -144,7 +145,7 @@ _OPEN = "data.remit.lib.time_window.is_open({c}[0], time.parse_rfc3339_ns({c}[1]
 
 
 async def test_the_policies_own_tests_pass_on_the_embedded_engine() -> None:
-    outcomes = await run_tests(default_bundle())
+    outcomes = (await run_suite(default_bundle())).outcomes
 
     assert len(outcomes) >= 50
     assert [one for one in outcomes if one.verdict is not Verdict.PASS] == []

@@ -9,3 +9,8 @@ CANNOT_START = 2  # the command could not do its work
 def complain(message: str) -> None:
     """Writes one complaint to standard error."""
     sys.stderr.write(f"{message}\n")
+
+
+def visible(text: str) -> str:
+    """Returns a text that cannot steer a terminal: what is not printable is escaped as in Python."""
+    return "".join(one if one.isprintable() else one.encode("unicode_escape").decode("ascii") for one in text)

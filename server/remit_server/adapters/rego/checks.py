@@ -174,17 +174,6 @@ def tree_advice(trees: Sequence[Mapping[str, Any]]) -> list[Finding]:
     )
 
 
-def tests_of(trees: Sequence[Mapping[str, Any]]) -> list[tuple[str, str, int]]:
-    """Returns path, file and line of every rule whose name begins with `test_`, by file and line."""
-    found = {
-        (rule.path, rule.file, rule.line)
-        for tree in trees
-        for rule in rules_of(tree)
-        if rule.path.rpartition(".")[2].startswith("test_")
-    }
-    return sorted(found, key=lambda test: (test[1], test[2]))
-
-
 def _package_findings(rules: Iterable[Rule]) -> Iterator[Finding]:
     """Yields a finding for each file whose package is not below the bundle's root."""
     for rule in rules:

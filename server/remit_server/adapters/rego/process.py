@@ -34,6 +34,7 @@ class Program:
     data_json: str
     memory_bytes: int
     alarm_seconds: float
+    worker: str = "remit_server.adapters.rego.worker"
 
 
 class RegoProcess:
@@ -49,7 +50,7 @@ class RegoProcess:
         Raises BundleRefused with the file that the engine does not take, WorkerLost when the process fails.
         """
         process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-I", "-m", "remit_server.adapters.rego.worker", str(program.memory_bytes)),
+            *(sys.executable, "-I", "-m", program.worker, str(program.memory_bytes)),
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.DEVNULL,  # a panic prints what it was evaluating

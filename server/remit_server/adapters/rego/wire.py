@@ -9,16 +9,18 @@ from typing import Final
 HEADER: Final = struct.Struct(">cI")
 MAX_ANSWER: Final = 1 << 20
 
-# What the parent sends: the alarm in seconds, one module, the data, a question, a check or a list of the tests of what
-# was loaded, any query.
+# What the parent sends: the alarm in seconds, one module, the data, a question, a check of what was loaded, any query.
 ALARM: Final = b"S"
 MODULE: Final = b"M"
 DATA: Final = b"T"
 ISSUE: Final = b"I"
 ADMIN: Final = b"A"
 CHECK: Final = b"C"
-LIST_TESTS: Final = b"L"
 QUERY: Final = b"Q"
+# To a worker that runs tests: make the program ready for them, run one, run them on a changed program.
+SUITE: Final = b"Y"
+TRY: Final = b"V"
+MUTANT: Final = b"W"
 
 # What it gets: a value as JSON, nothing, or an error's text.
 RESULT: Final = b"R"

@@ -16,13 +16,13 @@ from typing import Any, BinaryIO, Final, NoReturn
 
 from remit_server.adapters.rego import wire
 from remit_server.adapters.rego.builtins import glob_match, lower, regex_match
-from remit_server.adapters.rego.checks import ADMIN_ENTRYPOINT, ENTRYPOINT, tests_of, tree_advice, tree_findings
+from remit_server.adapters.rego.checks import ADMIN_ENTRYPOINT, ENTRYPOINT, tree_advice, tree_findings
 
 MAX_MESSAGE: Final = 2_000
 _ENTRYPOINTS: Final = {wire.ISSUE: ENTRYPOINT, wire.ADMIN: ADMIN_ENTRYPOINT}
 
 
-class _Worker:
+class Worker:
     """Answers one frame after the other with one engine."""
 
     def __init__(self, requests: BinaryIO, answers: BinaryIO) -> None:
@@ -31,12 +31,17 @@ class _Worker:
         # NOTE: imported under the limits: its allocator reserves 1 GiB of addresses at once where it may.
         import regorus  # noqa: PLC0415 - see above
 
-        self._engine = regorus.Engine()
-        self._engine.set_gather_prints(True)
-        self._engine.add_extension("regex.match", 2, regex_match)
-        self._engine.add_extension("glob.match", 3, glob_match)
-        self._engine.add_extension("lower", 1, lower)
+        self._engine = self._new_engine(regorus)
         self._alarm_seconds = 60.0
+
+    def _new_engine(self, regorus: Any) -> Any:
+        """Returns an engine that knows nothing yet but its built-ins."""
+        engine = regorus.Engine()
+        engine.set_gather_prints(True)
+        engine.add_extension("regex.match", 2, regex_match)
+        engine.add_extension("glob.match", 3, glob_match)
+        engine.add_extension("lower", 1, lower)
+        return engine
 
     def run(self) -> None:
         """Answers until the parent closes its end."""
@@ -59,7 +64,7 @@ class _Worker:
             return wire.RESULT, json.dumps(self._prepared(kind, payload))
         except Exception as wrong:  # noqa: BLE001 - the engine raises RuntimeError for whatever an author got wrong
             self._engine.take_prints()
-            return wire.FAILED, str(wrong).partition("\n\nStack backtrace")[0].strip()[:MAX_MESSAGE]
+            return wire.FAILED, complaint(wrong)
 
     def _prepared(self, kind: bytes, payload: str) -> Any:
         """Loads the program or looks at it; returns what is to be told of that."""
@@ -73,8 +78,6 @@ class _Worker:
             case wire.CHECK:
                 found = (tree_findings(self._trees(), entrypoint=payload), tree_advice(self._trees()))
                 return [[astuple(one) for one in part] for part in found]
-            case wire.LIST_TESTS:
-                return tests_of(self._trees())
             case _:
                 raise ValueError("an unknown kind of request")
         return None
@@ -101,7 +104,12 @@ class _Worker:
         self._answers.flush()
 
 
-def main() -> NoReturn:
+def complaint(wrong: Exception) -> str:
+    """Returns what the engine complains about, without its backtrace."""
+    return str(wrong).partition("\n\nStack backtrace")[0].strip()[:MAX_MESSAGE]
+
+
+def main(kind: type[Worker] = Worker) -> NoReturn:
     """Takes away what the process does not need, then serves its pipes."""
     memory = int(sys.argv[1])
     # NOTE: RLIMIT_AS counts addresses, not pages; where an allocation fails the engine aborts, and only this process.
@@ -115,7 +123,7 @@ def main() -> NoReturn:
     os.dup2(nowhere, 1)  # a stray print must not become a frame
     status = 0
     try:
-        _Worker(sys.stdin.buffer, answers).run()
+        kind(sys.stdin.buffer, answers).run()
     except BaseException:  # noqa: BLE001 - PanicException is no Exception, and nothing may be printed here
         status = 70
     os._exit(status)
