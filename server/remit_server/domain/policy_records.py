@@ -64,3 +64,23 @@ class ShadowStopped(AuditRecord):
     signals: ClassVar[bool] = True
     revision: str
     by: str
+
+
+@dataclass(frozen=True, slots=True)
+class PolicyUnconfirmed(AuditRecord):
+    """A process decides nothing any more: the policy's source has not confirmed it for longer than it may stay away."""
+
+    kind: ClassVar[str] = "policy_unconfirmed"
+    source: str
+    revision: str
+    confirmed_time: datetime | None
+    limit_seconds: int
+
+
+@dataclass(frozen=True, slots=True)
+class PolicyConfirmed(AuditRecord):
+    """It decides again: the source has confirmed the policy, or offered a newer one that was adopted."""
+
+    kind: ClassVar[str] = "policy_confirmed"
+    source: str
+    revision: str

@@ -113,11 +113,7 @@ class HttpsFetch:
 
     async def _exchange(self, method: str, url: str, body: bytes | None, headers: Mapping[str, str]) -> HttpAnswer:
         """Asks once, without cookies, proxies, redirects or decompression."""
-        host = urlsplit(url).hostname or ""
-        if _is_address(host):
-            _check_address(
-                host, host, private_network=self.private_network
-            )  # NOTE: aiohttp connects to an IP address without asking the resolver
+        check_address(urlsplit(url).hostname or "", private_network=self.private_network)
         connector = aiohttp.TCPConnector(
             resolver=CheckedResolver(self.resolve, private_network=self.private_network),
             ssl=self._trust(),
@@ -180,6 +176,15 @@ class CheckedResolver(AbstractResolver):
 
     async def close(self) -> None:
         """Holds nothing open."""
+
+
+def check_address(host: str, *, private_network: bool) -> None:
+    """Raises FetchFailed when the host is an IP address that may not be connected to.
+
+    NOTE: aiohttp connects to an IP address without asking the resolver.
+    """
+    if _is_address(host):
+        _check_address(host, host, private_network=private_network)
 
 
 def _checked(host: str, port: int, address: str, *, private_network: bool) -> ResolveResult:
