@@ -1,4 +1,4 @@
-"""What a source offers is adopted or refused on record; neither an outage nor a refusal takes the active policy away."""
+"""What a source offers is adopted or refused on record; no outage and no refusal takes the active policy away."""
 
 import logging
 from collections.abc import AsyncIterator, Sequence
