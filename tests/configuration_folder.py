@@ -4,6 +4,7 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
+from tests.bundle_keys import bundle_key
 from tests.signing_key_files import put_key
 from tests.token_forge import ec_key
 
@@ -76,7 +77,7 @@ class ConfigurationFolder:
             (folder / name).mkdir()
         shutil.copy(pair.certificate_path, folder / "tls/server.pem")
         shutil.copy(pair.key_path, folder / "tls/server.key")
-        for name in ("agents-ca", "issuer-ca", "sts-ca", "opa-ca"):
+        for name in ("agents-ca", "issuer-ca", "sts-ca", "opa-ca", "bundles-ca"):
             shutil.copy(authority.bundle_path, folder / f"tls/{name}.pem")
         for name in (
             "external-id",
@@ -86,6 +87,7 @@ class ConfigurationFolder:
             "opa-token",
             "opa-bundle-token",
             "bundle-signing.key",
+            "bundles-token",
             "checkpoints.key",
             "checkpoints-token",
         ):
@@ -95,6 +97,7 @@ class ConfigurationFolder:
             (folder / "secrets" / name).write_text(f"value-of-{name}-0123456789abcdef\n")
             (folder / "secrets" / name).chmod(0o600)
         (folder / "secrets/issuer").mkdir()
+        bundle_key(folder / "keys", "bundles-ci-2026")
         put_key(folder / "secrets/issuer/active.pem", ec_key())
         for name, value in (
             ("notifications", "0123456789abcdef" * 2),

@@ -12,6 +12,7 @@ from tests.configuration_folder import DEPLOY, TEXT, ConfigurationFolder
 from typer.testing import CliRunner
 
 from remit_server.cli.config import app
+from remit_server.config.bundle_shapes import BundleServerTable, BundleSigningTable
 from remit_server.config.http_shapes import HttpListenerTable
 from remit_server.config.loading import ConfigurationError, load
 from remit_server.config.shapes import (
@@ -33,8 +34,13 @@ SHAPES: dict[str, type[Table]] = {
     "[listen.bearer]": ListenerTable,
     "[listen.http]": HttpListenerTable,
     "[policy.opa]": OpaTable,
+    "[policy.bundle_server]": BundleServerTable,
+    "[policy.signing]": BundleSigningTable,
 }
-TABLES_WITHIN = {("[listen]", "mtls"), ("[listen]", "bearer"), ("[listen]", "http"), ("[policy]", "opa")}
+TABLES_WITHIN = {
+    *(("[listen]", name) for name in ("mtls", "bearer", "http")),
+    *(("[policy]", name) for name in ("opa", "bundle_server", "signing")),
+}
 
 
 @pytest.fixture(scope="module")
@@ -67,6 +73,7 @@ def test_the_example_loads_with_every_optional_key_set(folder: ConfigurationFold
     text = COMMENTED.sub(r"\1", EXAMPLE)
     text = text.replace("https://login.acme.example/oauth2", "https://keys.acme.example/oauth2")
     text = text.replace("sqlite:///data/remit.db", "postgresql://remit@localhost/remit")
+    text = text.replace('bundle = "policies"\nfollow_seconds = 5\n', "")  # a bundle server stands in its place
 
     settings = load(folder.write(text), {})
 

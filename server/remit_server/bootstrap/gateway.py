@@ -24,7 +24,7 @@ from remit_server.adapters.identity.spiffe import SpiffeVerifier
 from remit_server.adapters.identity.steady_clock import AcceptsWhileClockIsSteady, WhileClockIsSteady
 from remit_server.adapters.own_memory import keep_memory_private
 from remit_server.adapters.policy.bundle import Bundle
-from remit_server.adapters.policy.fitting import read_fitting_bundle
+from remit_server.adapters.policy.sources.choosing import first_bundle
 from remit_server.adapters.rego.embedded import EmbeddedRego, EngineLimits
 from remit_server.adapters.system_clock import SystemClock, system_entropy
 from remit_server.application.admission import Admission, Budget, Places, Rejections
@@ -193,7 +193,7 @@ async def _policy(stack: AsyncExitStack, settings: Settings, bundle: Bundle | No
     """Starts the engine on the bundle; it has refused a stranger before this returns."""
     if bundle is None:
         roles = [role.arn for role in settings.roles]
-        bundle = await asyncio.to_thread(read_fitting_bundle, settings.policy.bundle, roles)
+        bundle = await asyncio.to_thread(first_bundle, settings.policy, roles)
     chosen = settings.policy
     seconds = chosen.decision_timeout.total_seconds()
     if chosen.opa is None:

@@ -34,8 +34,6 @@ def check(
     ] = False,
 ) -> None:
     """Prints every mistake and ends with 1, or prints what would be served and ends with 0."""
-    from remit_server.adapters.policy.findings import BundleRefused
-    from remit_server.adapters.policy.fitting import read_fitting_bundle
     from remit_server.config.loading import ConfigurationError, load
 
     try:
@@ -43,15 +41,25 @@ def check(
     except ConfigurationError as error:
         _print_mistakes(error.path, error.mistakes)
         raise typer.Exit(WRONG) from error
-    try:
-        read_fitting_bundle(settings.policy.bundle, [role.arn for role in settings.roles])
-    except BundleRefused as refused:
-        complain(f"the policy bundle in {settings.policy.bundle} cannot be served:\n{refused}")
-        raise typer.Exit(WRONG) from refused
+    _check_bundle(settings)
     if ask_issuers:
         _check_issuers(settings)
     _print_settings(config, settings)
     _print_advice(settings)
+
+
+def _check_bundle(settings: "Settings") -> None:
+    """Ends the command when the folder's bundle could not be served; a bundle server is asked at the start only."""
+    from remit_server.adapters.policy.findings import BundleRefused
+    from remit_server.adapters.policy.sources.choosing import first_bundle
+
+    if settings.policy.bundle is None:
+        return
+    try:
+        first_bundle(settings.policy, [role.arn for role in settings.roles])
+    except BundleRefused as refused:
+        complain(f"the policy bundle in {settings.policy.bundle} cannot be served:\n{refused}")
+        raise typer.Exit(WRONG) from refused
 
 
 def _print_advice(settings: "Settings") -> None:
@@ -137,7 +145,7 @@ def _rows(settings: "Settings") -> list[tuple[str, str]]:
     ]
     rows += _event_rows(settings)
     rows += [
-        ("policy", f"{settings.policy.bundle}, decided by {_engine(settings)}"),
+        ("policy", f"{_bundles(settings)}, decided by {_engine(settings)}"),
         ("AWS", f"{settings.aws.endpoint_url or f'STS of {settings.aws.region}'}, {_signed_with(settings)}"),
         ("revokes", _revoking(settings)),
         ("ledger", settings.database_url),
@@ -145,6 +153,16 @@ def _rows(settings: "Settings") -> list[tuple[str, str]]:
         ("ceilings", settings.ceilings_digest),
     ]
     return rows
+
+
+def _bundles(settings: "Settings") -> str:
+    """Says where bundles come from, and whose signature they bear."""
+    policy = settings.policy
+    place = str(policy.bundle) if policy.server is None else policy.server.url
+    keys = ", ".join(key.key_id for key in policy.signing.keys)
+    if not keys:
+        return place
+    return f"{place}, {'signed by' if policy.signing.required else 'if signed, by'} {keys}"
 
 
 def _event_rows(settings: "Settings") -> list[tuple[str, str]]:

@@ -97,14 +97,14 @@ def _supervised(settings: "Settings", workers: int) -> "Ending":
     """
     from remit_server.adapters.opa.nonce import new_nonce
     from remit_server.adapters.own_memory import keep_memory_private
-    from remit_server.adapters.policy.fitting import read_fitting_bundle
+    from remit_server.adapters.policy.sources.choosing import first_bundle
     from remit_server.cli.workers.gateway import GatewayWork
     from remit_server.cli.workers.supervisor import Supervisor
     from remit_server.config.sharing import share_of
 
     keep_memory_private()
     # Read once, for the workers of today and those that replace them: whatever happens to the files meanwhile.
-    bundle = read_fitting_bundle(settings.policy.bundle, [role.arn for role in settings.roles])
+    bundle = first_bundle(settings.policy, [role.arn for role in settings.roles])
     with _held(share_of(settings, workers)) as (held, ports):
         work = GatewayWork(held, bundle, workers, new_nonce())
         return Supervisor(work, workers, abandon=ports.close).run()
@@ -114,10 +114,10 @@ def _alone(settings: "Settings") -> "Ending":
     """Serves in this process."""
     import uvloop
 
-    from remit_server.adapters.policy.fitting import read_fitting_bundle
+    from remit_server.adapters.policy.sources.choosing import first_bundle
     from remit_server.cli.workers.supervisor import Ending
 
-    bundle = read_fitting_bundle(settings.policy.bundle, [role.arn for role in settings.roles])
+    bundle = first_bundle(settings.policy, [role.arn for role in settings.roles])
     with _held(settings) as (held, _):
         uvloop.run(_served(held, bundle))
     return Ending(0)

@@ -12,6 +12,7 @@ SIGNATURE_ALGORITHMS: Final = frozenset(
 )
 _PRINTABLE = re.compile(r"[\x21-\x7e](?:[\x20-\x7e]{0,253}[\x21-\x7e])?", re.ASCII)
 _CLAIM_NAME = re.compile(r"[\x21-\x7e]{1,255}", re.ASCII)
+_KEY_ID = re.compile(r"[A-Za-z0-9._-]{1,128}", re.ASCII)
 _ALIAS = re.compile(r"[a-z0-9-]{1,20}", re.ASCII)
 _HOST_NAME = re.compile(r"(?!-)[a-z0-9-]{1,63}(?<!-)(?:\.(?!-)[a-z0-9-]{1,63}(?<!-))*", re.ASCII)
 _ENTRA_PATH = re.compile(r"/(?P<tenant>[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12})/v2\.0", re.ASCII)
@@ -34,6 +35,11 @@ def is_plain_text(text: str) -> bool:
 def is_claim_name(text: str) -> bool:
     """Says whether the text is 1 to 255 printable ASCII characters without spaces."""
     return _CLAIM_NAME.fullmatch(text) is not None
+
+
+def is_key_id(text: object) -> bool:
+    """Says whether this can be a key's id: it is only ever looked up in a dictionary, and is no path, URL or query."""
+    return isinstance(text, str) and _KEY_ID.fullmatch(text) is not None
 
 
 def is_alias(text: str) -> bool:

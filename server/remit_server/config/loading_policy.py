@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import SplitResult, urlsplit
 
+from remit_server.config import loading_bundles
 from remit_server.config.files import Files
 from remit_server.config.loading_serving import is_address, is_loopback
 from remit_server.config.mistakes import Notes
@@ -18,14 +19,41 @@ _PULLED: Final = "OPA decides by what it pulls there, so nobody may be able to p
 
 def policy(item: PolicyTable, files: Files) -> PolicySettings | None:
     """Returns where the bundle is and which engine decides by it, or None."""
-    bundle = files.directory("policy.bundle", item.bundle)
+    before = len(files.notes.mistakes)
+    bundle = files.directory("policy.bundle", item.bundle) if item.bundle is not None else None
     if bundle is not None:
         files.unchangeable("policy.bundle", bundle)
+    server = loading_bundles.bundle_server(item.bundle_server, files)
+    is_served = item.bundle_server is not None and bool(item.bundle_server.model_fields_set)
+    _check_sources(item, files.notes, is_served=is_served)
+    signing = loading_bundles.signing(item.signing, files, is_served=is_served)
     opa = _engine(item, files)
-    if bundle is None:
+    if len(files.notes.mistakes) > before:
         return None
-    timeout = timedelta(milliseconds=item.decision_timeout_milliseconds)
-    return PolicySettings(bundle=bundle, workers=item.workers, decision_timeout=timeout, queue=item.queue, opa=opa)
+    return PolicySettings(
+        bundle=bundle,
+        workers=item.workers,
+        decision_timeout=timedelta(milliseconds=item.decision_timeout_milliseconds),
+        queue=item.queue,
+        opa=opa,
+        server=server,
+        follow=timedelta(seconds=item.follow_seconds) if item.follow_seconds else None,
+        signing=signing,
+    )
+
+
+def _check_sources(item: PolicyTable, notes: Notes, *, is_served: bool) -> None:
+    """Notes when bundles would come from two places, or from none."""
+    why = "the policy comes from one place, so that it is plain which one is the newest"
+    if item.bundle is None and not is_served:
+        mend = 'write bundle = "policies", or add [policy.bundle_server]'
+        notes.add("policy.bundle", "is missing, and no bundle server is named", why=why, mend=mend)
+    if item.bundle is not None and is_served:
+        mend = "remove bundle, or [policy.bundle_server]"
+        notes.add("policy.bundle", "is set although a bundle server is named", why=why, mend=mend)
+    if item.follow_seconds and item.bundle is None:
+        mend = "remove it: a bundle server has poll_seconds"
+        notes.add("policy.follow_seconds", "is set without a folder", why="it is about the folder", mend=mend)
 
 
 def _engine(item: PolicyTable, files: Files) -> OpaSettings | None:

@@ -24,30 +24,28 @@ class BundleKeySettings:
 
 @dataclass(frozen=True, slots=True)
 class BundleSigningSettings:
-    """Whose signature a bundle must bear. With `required` an unsigned one is refused; one that is wrong always is."""
+    """Whose signature a bundle must bear. With `required` an unsigned one is refused; one that is wrong always is.
+
+    `valid` is for how long after it was built a bundle may be adopted; None: for ever.
+    """
 
     keys: tuple[BundleKeySettings, ...] = ()
     scope: str = ""
     required: bool = False
+    valid: timedelta | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class BundleServerSettings:
     """The bundle server that is asked: `url` is https, or http of a loopback host.
 
-    `poll` is the pause between two questions where the server does not let its clients wait for a change.
+    `poll` is the pause between two questions where the server does not let its clients wait for a change; `max_age` is
+    for how long a policy decides without its confirmation, None: for ever.
     """
 
     url: str
     ca_file: Path | None = None
     token: Secret | None = field(default=None, repr=False)
-    poll: timedelta = timedelta(seconds=30)
     private_network: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class BundleLimits:
-    """How old a policy may be: since its source last confirmed it, and since it was built; None: as old as it is."""
-
-    unconfirmed: timedelta | None = None
-    built: timedelta | None = None
+    poll: timedelta = timedelta(seconds=30)
+    max_age: timedelta | None = timedelta(days=1)

@@ -8,6 +8,7 @@ from remit_server.config.approval_settings import ApprovalSettings, Notification
 from remit_server.config.checkpoint_settings import CheckpointSettings
 from remit_server.config.event_settings import EventSettings
 from remit_server.config.identity_settings import AgentSettings, Binding, ClaimProfile, IssuerSettings
+from remit_server.config.policy_settings import BundleServerSettings, BundleSigningSettings
 from remit_server.config.revocation_settings import RevocationSettings
 from remit_server.domain.entitlement import Role
 from remit_server.domain.secret import Secret
@@ -86,13 +87,20 @@ class OpaSettings:
 
 @dataclass(frozen=True, slots=True)
 class PolicySettings:
-    """Where the bundle is, which engine decides by it, and how that is bounded: with `opa` an OPA server."""
+    """Where the bundle is, which engine decides by it, and how that is bounded: with `opa` an OPA server.
 
-    bundle: Path
+    The bundle is in the folder `bundle`, which is looked at again after each `follow` (None: only at the start), or
+    comes from `server`: one of the two is there.
+    """
+
+    bundle: Path | None
     workers: int = 1
     decision_timeout: timedelta = timedelta(milliseconds=250)
     queue: int = 256
     opa: OpaSettings | None = None
+    server: BundleServerSettings | None = None
+    follow: timedelta | None = None
+    signing: BundleSigningSettings = field(default_factory=BundleSigningSettings)
 
 
 @dataclass(frozen=True, slots=True)

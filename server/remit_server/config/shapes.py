@@ -6,6 +6,7 @@ What spans keys or needs the disk is checked afterwards. `docs/configuration.md`
 from typing import Final, Literal
 
 from remit_server.config.approval_shapes import ApprovalTable, NotificationTable
+from remit_server.config.bundle_shapes import BundleServerTable, BundleSigningTable
 from remit_server.config.checkpoint_settings import CheckpointTable
 from remit_server.config.event_shapes import EVENT_LISTS
 from remit_server.config.http_shapes import HttpListenerTable, OwnIssuerTable
@@ -193,7 +194,12 @@ class OpaTable(Table):
 class PolicyTable(Table):
     """`[policy]`: the bundle, the engine that decides by it, and its bounds."""
 
-    bundle: str = _key("The folder of the policy bundle.", 'bundle = "policies"')
+    bundle: str | None = _key("The folder of the policy bundle.", 'bundle = "policies"', None)
+    follow_seconds: int = _key(
+        "How often the folder is looked at for changes; 0: only at the start.", "follow_seconds = 5", 0, ge=0, le=3600
+    )
+    bundle_server: BundleServerTable | None = _key("The server of bundles.", "[policy.bundle_server]", None)
+    signing: BundleSigningTable | None = _key("Whose signature a bundle must bear.", "[policy.signing]", None)
     engine: Literal["embedded", "opa"] = _key("What evaluates it.", 'engine = "opa"', "embedded")
     opa: OpaTable | None = _key("The OPA server.", "[policy.opa]", None)
     workers: int = _key("How many embedded engines decide side by side.", "workers = 2", 1, ge=1, le=64)

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from remit_server.adapters.strict_json import MalformedJson, strict_json
-from remit_server.config.identity_rules import is_claim_name, is_plain_text
+from remit_server.config.identity_rules import is_claim_name, is_key_id, is_plain_text
 from remit_server.domain.errors import Remedy
 
 MAX_TOKEN_CHARACTERS: Final = 16 * 1024
@@ -21,7 +21,6 @@ _LARGEST_INTEGER: Final = 2**53 - 1  # RFC 7493 2.2: beyond it readers disagree
 _PARTS: Final = 3
 
 _BASE64URL = re.compile(r"[A-Za-z0-9_-]*", re.ASCII)
-_KEY_ID = re.compile(r"[A-Za-z0-9._-]{1,128}", re.ASCII)
 _ALLOWED_HEADER: Final = frozenset({"alg", "kid", "typ", "x5t"})  # x5t: ADFS and old Entra tokens repeat the kid in it
 # RFC 7515 4.1: each of these lets the bearer say how, or with whose key, the token is to be verified.
 _REFUSED_HEADER: Final = frozenset({"jku", "jwk", "x5u", "x5c", "crit", "b64", "zip", "enc", "cty", "x5t#S256"})
@@ -111,11 +110,6 @@ def canonical_base64url(text: str) -> bytes:
     if base64.urlsafe_b64encode(raw).rstrip(b"=").decode("ascii") != text:
         raise ValueError("not the canonical base64url form")
     return raw
-
-
-def is_key_id(text: object) -> bool:
-    """Says whether this can be a key's id: it is only ever looked up in a dictionary, and is no path, URL or query."""
-    return isinstance(text, str) and _KEY_ID.fullmatch(text) is not None
 
 
 def bounded_json(text: str, *, max_characters: int) -> Any:

@@ -17,8 +17,9 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicNumbers
 from jwt.algorithms import AllowedPublicKeys
 
-from remit_server.adapters.identity.token_parsing import UnverifiedJws, bounded_json, canonical_base64url, is_key_id
+from remit_server.adapters.identity.token_parsing import UnverifiedJws, bounded_json, canonical_base64url
 from remit_server.adapters.strict_json import MalformedJson
+from remit_server.config.identity_rules import is_key_id
 
 MAX_KEY_SET_BYTES: Final = 100 * 1024
 MAX_KEYS: Final = 100

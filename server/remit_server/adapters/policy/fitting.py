@@ -12,7 +12,11 @@ CATALOGUE = "remit/catalog/entitlements/data.yaml"
 
 def read_fitting_bundle(folder: Path, roles: Collection[str]) -> Bundle:
     """Returns the bundle; raises BundleRefused for its own faults and for each role that is not configured."""
-    bundle = read_bundle(folder)
+    return fitting(read_bundle(folder), roles)
+
+
+def fitting(bundle: Bundle, roles: Collection[str]) -> Bundle:
+    """Returns the bundle; raises BundleRefused for each role of its catalogue that is not configured."""
     missing = [arn for arn in _roles_of(bundle) if arn not in roles]
     if missing:
         raise BundleRefused(

@@ -20,10 +20,9 @@ BuiltTime = Annotated[
 
 def signer_of(key: Path, key_id: str, scope: str) -> "Signer":
     """Returns who signs; ends the command when the key or its id will not do."""
-    from remit_server.adapters.identity.token_parsing import is_key_id
     from remit_server.adapters.policy.sources.building import Signer
     from remit_server.adapters.policy.sources.signing import SigningKey, UnfitSigningKey
-    from remit_server.config.identity_rules import is_claim_name
+    from remit_server.config.identity_rules import is_claim_name, is_key_id
 
     if not is_key_id(key_id):
         complain("--key-id must be 1 to 128 letters, digits, dots, _ or -: the id under policy.signing.keys.")

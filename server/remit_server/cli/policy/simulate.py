@@ -58,7 +58,10 @@ def simulate_decision(
         _read(claims, "--claims"), agent, _read(intent, "--intent"), (time, duration, source_ip), narrow=narrow
     )
     settings = _settings(config)
-    found = _simulated(_bundle(bundle or settings.policy.bundle), settings, supposition)
+    folder = bundle or settings.policy.bundle
+    if folder is None:
+        raise _cannot(f"{config} names a bundle server and no folder: name a folder or an archive with --bundle.")
+    found = _simulated(_bundle(folder), settings, supposition)
     answer = told(found)
     if output_format is OutputFormat.JSON:
         typer.echo(json.dumps(answer, sort_keys=True))

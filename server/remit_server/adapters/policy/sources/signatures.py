@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from remit_server.adapters.identity.token_parsing import UnverifiedJws, bounded_json, canonical_base64url, is_key_id
+from remit_server.adapters.identity.token_parsing import UnverifiedJws, bounded_json, canonical_base64url
 from remit_server.adapters.identity.verification_keys import VerificationKey
 from remit_server.adapters.policy.bundle import SIGNATURES
 from remit_server.adapters.policy.bundle_files import MAX_FILES
@@ -17,6 +17,7 @@ from remit_server.adapters.policy.findings import BundleRefused, Finding
 from remit_server.adapters.policy.sources.hashing import ALGORITHM, signed_digest
 from remit_server.adapters.strict_fields import Malformed, items, members, text
 from remit_server.adapters.strict_json import MalformedJson
+from remit_server.config.identity_rules import is_key_id
 from remit_server.config.policy_settings import BundleKeySettings
 
 MAX_SIGNATURES_BYTES: Final = 2 * 1024 * 1024

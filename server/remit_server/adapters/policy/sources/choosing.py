@@ -1,0 +1,63 @@
+"""Makes the source that a configuration names, and takes the bundle of a start from it."""
+
+import asyncio
+from collections.abc import Collection
+from datetime import UTC, datetime
+
+from remit_server.adapters.policy.bundle import SIGNATURES, Bundle, bundle_of
+from remit_server.adapters.policy.findings import BundleRefused, Finding
+from remit_server.adapters.policy.fitting import fitting
+from remit_server.adapters.policy.sources.folder import FolderSource
+from remit_server.adapters.policy.sources.server import BundleServerSource
+from remit_server.application.policy.offers import OfferLimits, Refused, Seen, judge
+from remit_server.application.policy.source_ports import Offered, PolicySource, SourceNews, Unacceptable, Unreachable
+from remit_server.config.settings import PolicySettings
+
+
+def source_of(policy: PolicySettings) -> PolicySource:
+    """Returns the one source of bundles of a configuration."""
+    if policy.server is not None:
+        return BundleServerSource(policy.server, policy.signing)
+    if policy.bundle is None:
+        raise ValueError("a configuration names a folder or a bundle server")
+    return FolderSource(policy.bundle, policy.signing, policy.follow)
+
+
+def limits_of(policy: PolicySettings) -> OfferLimits:
+    """Returns what is asked of an offer, whatever was before."""
+    return OfferLimits(signature_required=policy.signing.required, oldest=policy.signing.valid)
+
+
+def first_bundle(policy: PolicySettings, roles: Collection[str]) -> Bundle:
+    """Returns the bundle that the source has now, for a start that knows of none before.
+
+    Leaves no thread and no event loop behind. Raises BundleRefused for one that may not be adopted, or not decide for
+    these roles, and RuntimeError when the source does not answer.
+    """
+    source = source_of(policy)
+    return bundle_in(asyncio.run(_first(source)), policy, roles, source.name)
+
+
+def bundle_in(news: SourceNews, policy: PolicySettings, roles: Collection[str], source: str) -> Bundle:
+    """Returns the bundle that a source offers, where nothing was before; raises as `first_bundle` does."""
+    match news:
+        case Offered():
+            verdict = judge(news.offer, Seen(), limits_of(policy), datetime.now(UTC))
+            if isinstance(verdict, Refused):
+                raise BundleRefused(
+                    [Finding(SIGNATURES, 0, f"the bundle is refused ({verdict.code})", verdict.message)]
+                )
+            return fitting(bundle_of(news.files), roles)
+        case Unacceptable():
+            raise BundleRefused([Finding(source, 0, f"its bundle is refused ({news.code})", news.message)])
+        case Unreachable():
+            raise RuntimeError(f"the policy cannot be had from {source}: {news.why}")
+        case _:
+            raise RuntimeError(f"the policy cannot be had from {source}: it offers nothing")
+
+
+async def _first(source: PolicySource) -> SourceNews:
+    """Returns what a source has now."""
+    async for news in source.news():
+        return news
+    raise RuntimeError("a source of policies says at once what it has")

@@ -1,0 +1,95 @@
+"""A start takes its bundle from the source that is configured, held to everything but what was before."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from tests.bundle_keys import BundleKey, bundle_key
+from tests.bundle_web import BundleWeb, bundle_web
+
+from remit_server.adapters.policy.archive import archive_of_files
+from remit_server.adapters.policy.bundle import Bundle, read_bundle
+from remit_server.adapters.policy.bundle_files import read_files
+from remit_server.adapters.policy.findings import BundleRefused
+from remit_server.adapters.policy.sources.building import Signer, built
+from remit_server.adapters.policy.sources.choosing import first_bundle
+from remit_server.adapters.policy.sources.signing import SigningKey
+from remit_server.config.policy_settings import BundleSigningSettings
+from remit_server.config.settings import PolicySettings
+
+POLICIES = Path(__file__).parents[2] / "policies"
+FOLDER = read_bundle(POLICIES)
+ROLES = json.loads(FOLDER.data_json)["remit"]["catalog"]["entitlements"]["roles"]
+DAY = timedelta(days=1)
+
+
+@pytest.fixture(scope="module")
+def key(tmp_path_factory: pytest.TempPathFactory) -> BundleKey:
+    return bundle_key(tmp_path_factory.mktemp("key"))
+
+
+@pytest.fixture
+async def server() -> AsyncIterator[BundleWeb]:
+    async with bundle_web() as running:
+        yield running
+
+
+def packed(key: BundleKey | None, *, age: timedelta = timedelta()) -> bytes:
+    signer = Signer(SigningKey.of(key.path), "ci") if key is not None else None
+    return archive_of_files(built(read_files(POLICIES), datetime.now(UTC) - age, signer).files)
+
+
+async def first(server: BundleWeb, signing: BundleSigningSettings) -> Bundle:
+    policy = PolicySettings(None, server=server.settings(), signing=signing)
+    return await asyncio.to_thread(first_bundle, policy, ROLES)
+
+
+async def test_a_signed_bundle_of_a_server_is_the_folder_it_was_built_of(server: BundleWeb, key: BundleKey) -> None:
+    server.archive = packed(key)
+
+    bundle = await first(server, BundleSigningSettings((key.settings,), required=True, valid=DAY))
+
+    assert bundle == FOLDER
+
+
+def test_a_folder_is_taken_as_it_is() -> None:
+    assert first_bundle(PolicySettings(POLICIES), ROLES) == FOLDER
+
+
+@pytest.mark.parametrize(
+    ("signs", "age", "why"),
+    [
+        (None, timedelta(), r"UNSIGNED"),
+        ("another", timedelta(), r"SIGNATURE_WRONG"),
+        ("ci", 2 * DAY, r"TOO_OLD"),
+        ("ci", -DAY, r"FROM_THE_FUTURE"),
+    ],
+)
+async def test_a_bundle_that_may_not_be_adopted_is_refused_with_why(
+    server: BundleWeb, key: BundleKey, tmp_path: Path, signs: str | None, age: timedelta, *, why: str
+) -> None:
+    signer = {None: None, "ci": key, "another": bundle_key(tmp_path)}[signs]
+    server.archive = packed(signer, age=age)
+
+    with pytest.raises(BundleRefused, match=why):
+        await first(server, BundleSigningSettings((key.settings,), required=True, valid=DAY))
+
+
+async def test_a_bundle_for_other_roles_is_refused(server: BundleWeb) -> None:
+    server.archive = packed(None)
+    policy = PolicySettings(None, server=server.settings())
+
+    with pytest.raises(BundleRefused, match="which this gateway's configuration does not have"):
+        await asyncio.to_thread(first_bundle, policy, [])
+
+
+async def test_a_server_that_does_not_answer_is_told_with_its_place(server: BundleWeb) -> None:
+    server.behaviour = "500"
+    settings = replace(server.settings(), poll=DAY)
+
+    with pytest.raises(RuntimeError, match=rf"{server.url}: the answer has HTTP status 500"):
+        await asyncio.to_thread(first_bundle, PolicySettings(None, server=settings), ROLES)
