@@ -144,7 +144,9 @@ class Outcome:
 class RecordedDecision:
     """One real decision as the records tell it. Texts that were erased, or were not kept yet then, are None.
 
-    `sequence` is its record's place in the chain. Previews are no real decisions and never among them.
+    `sequence` is its record's place in the chain, `input_digest` names its question also where that was erased.
+    `erased` says that texts are missing which were kept once; without `circumstances` it is else of a time before those
+    were kept. Previews are no real decisions and never among them.
     """
 
     sequence: int
@@ -159,15 +161,43 @@ class RecordedDecision:
     circumstances: KeptText | None
     decision: KeptText | None
     outcome: Outcome
+    task_id: str = ""
+    input_digest: str = ""
+    erased: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """A part of the audit trail, by the places of its first and last record."""
+
+    first: int
+    last: int
+
+    @property
+    def records(self) -> int:
+        """How many records of any kind it has."""
+        return self.last - self.first + 1
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """Decisions in the order of their records, and up to which record they are all there are."""
+
+    through: int
+    decisions: tuple[RecordedDecision, ...]
 
 
 class History(Protocol):
-    """The real decisions that are on record."""
+    """The real decisions that are on record. Each call raises Outage(LEDGER_UNAVAILABLE) when it could not be done."""
 
-    async def count(self, since: datetime, /) -> int:
-        """Returns about how many there are since then: as many as records that may be decisions."""
+    async def span(self, since: datetime, /, *, most: int) -> Span | None:
+        """Returns where the newest `most` decisions since then stand; None where there is no record since then."""
         ...
 
-    def since(self, since: datetime, /, *, most: int) -> AsyncIterator[Sequence[RecordedDecision]]:
-        """Yields the newest `most` of them since then, oldest first, page by page; raises Outage."""
+    def decisions(self, span: Span, /) -> AsyncIterator[Page]:
+        """Yields the decisions of a part of the trail, oldest first."""
+        ...
+
+    async def ceilings(self, digest: str, /) -> KeptText | None:
+        """Returns the ceilings that records name so, None where they were erased or never kept."""
         ...

@@ -1,0 +1,91 @@
+"""`remit-server policy replay`: runs what was really asked on a candidate and says what would change."""
+
+import asyncio
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from remit_server.cli.audit import Database, PasswordFile
+from remit_server.cli.output import CANNOT_START, WRONG, complain
+from remit_server.cli.policy.app import app
+from remit_server.cli.policy.replaying.rendering import Format, since_of
+
+if TYPE_CHECKING:  # the rest is imported by the command that needs it, so that `--help` answers at once
+    from remit_server.application.policy.replaying.report import Report
+
+MOST = 1_000_000
+
+
+@app.command("replay")
+def replay_policy(
+    against: Annotated[
+        str,
+        typer.Option(
+            "--against",
+            metavar="CANDIDATE",
+            help="A bundle's folder, its archive, or the digest of a revision published in the database.",
+        ),
+    ],
+    database: Database,
+    *,
+    since: Annotated[
+        str, typer.Option("--since", help="How far back: 30d, 12h, or a day (2026-11-01) or time, in UTC.")
+    ] = "30d",
+    most: Annotated[int, typer.Option("--most", min=1, max=MOST, help="At most so many, the newest.")] = MOST,
+    config: Annotated[
+        Path | None,
+        typer.Option("--config", help="Replays under the roles of this remit.toml, not under those of the records."),
+    ] = None,
+    jobs: Annotated[int | None, typer.Option("--jobs", min=1, max=64, help="Workers; one per core if unset.")] = None,
+    form: Annotated[Format, typer.Option("--format", help="How to tell it.")] = Format.TEXT,
+    output: Annotated[Path | None, typer.Option("--output", "-o", help="The file to write it to.")] = None,
+    ci: Annotated[
+        bool, typer.Option("--ci", help="Ends with 1 when somebody may do more or is newly refused, unless allowed.")
+    ] = False,
+    allow_widening: Annotated[bool, typer.Option("--allow-widening", help="With --ci: more is meant.")] = False,
+    allow_refusals: Annotated[bool, typer.Option("--allow-refusals", help="With --ci: refusals are meant.")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Tells no progress.")] = False,
+    password_file: PasswordFile = None,
+) -> None:
+    """Runs what agents really asked on a candidate, and says in AWS permissions what would change.
+
+    It reads the ledger, or a copy of it, and writes nothing to it. With --ci it ends with 1 when somebody may do more
+    (without --allow-widening), is newly refused or gets no decision (without --allow-refusals); with 2 when it could
+    not replay.
+    """
+    from remit_server.cli.policy.replaying.local import replay_locally
+    from remit_server.cli.policy.replaying.progress import Told
+    from remit_server.cli.policy.replaying.rendering import rendered
+    from remit_server.domain.errors import RemitError
+
+    try:
+        start = since_of(since, datetime.now(UTC))
+        work = replay_locally(
+            against, database, password_file, start, most=most, config=config, jobs=jobs, told=Told(quiet=quiet)
+        )
+        report = asyncio.run(work)
+        text = rendered(report, form)
+        if output is None:
+            typer.echo(text, nl=False)
+        else:
+            output.write_text(text, encoding="utf-8")
+    except (RemitError, ValueError, OSError) as failed:
+        complain(f"It could not be replayed: {failed}")
+        raise typer.Exit(CANNOT_START) from failed
+    if ci:
+        _judge(report, allow_widening=allow_widening, allow_refusals=allow_refusals)
+
+
+def _judge(report: "Report", *, allow_widening: bool, allow_refusals: bool) -> None:
+    """Ends the command with 1 for what was not allowed."""
+    refused = []
+    if report.widens and not allow_widening:
+        refused.append("somebody may do more: if that is meant, say --allow-widening")
+    if report.refuses and not allow_refusals:
+        refused.append("somebody is newly refused or gets no decision: if that is meant, say --allow-refusals")
+    for reason in refused:
+        complain(f"NOT ACCEPTED: {reason}")
+    if refused:
+        raise typer.Exit(WRONG)

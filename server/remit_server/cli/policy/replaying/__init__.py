@@ -1,0 +1,1 @@
+"""How a replay is told: in text, in Markdown, and as one page of HTML."""
