@@ -178,3 +178,18 @@ def test_a_time_that_is_none_is_a_fault_of_the_manifest(tmp_path: Path, said: st
 
     with pytest.raises(BundleRefused, match=r"\.manifest: metadata\.remit is not exactly a built_time"):
         read_bundle(written(tmp_path, {RULES: DENY_ALL, ".manifest": manifest}))
+
+
+def test_the_time_that_stamp_wrote_survives_opa_build_and_is_signed_by_it(tmp_path: Path, folder: Path) -> None:
+    key = bundle_key(tmp_path / "key", "default")
+    ran("stamp", "-b", folder)
+    stamped = built_time_of(read_files(folder))
+    archive = tmp_path / "opa.tar.gz"
+    options = ["--signing-key", str(key.path), "--signing-alg", "ES256"]
+
+    run_opa("build", "-b", ".", "--revision", "", *options, "-o", str(archive), folder=folder)
+
+    files = files_of_archive(archive.read_bytes())
+    assert believed(key).signed_by(files) == "default"
+    assert built_time_of(files) == stamped
+    assert stamped is not None
