@@ -9,13 +9,15 @@ from typing import Final
 HEADER: Final = struct.Struct(">cI")
 MAX_ANSWER: Final = 1 << 20
 
-# What the parent sends: the alarm in seconds, one module, the data, a question, a check of what was loaded, any query.
+# What the parent sends: the alarm in seconds, one module, the data, a question, a check or an outline of
+# what was loaded, any query.
 ALARM: Final = b"S"
 MODULE: Final = b"M"
 DATA: Final = b"T"
 ISSUE: Final = b"I"
 ADMIN: Final = b"A"
 CHECK: Final = b"C"
+OUTLINE: Final = b"O"
 QUERY: Final = b"Q"
 # To a worker that runs tests: make the program ready for them, run one, run them on a changed program.
 SUITE: Final = b"Y"

@@ -17,6 +17,7 @@ from typing import Any, BinaryIO, Final, NoReturn
 from remit_server.adapters.rego import wire
 from remit_server.adapters.rego.builtins import glob_match, lower, regex_match
 from remit_server.adapters.rego.checks import ADMIN_ENTRYPOINT, ENTRYPOINT, tree_advice, tree_findings
+from remit_server.adapters.rego.outline import outline
 
 MAX_MESSAGE: Final = 2_000
 _ENTRYPOINTS: Final = {wire.ISSUE: ENTRYPOINT, wire.ADMIN: ADMIN_ENTRYPOINT}
@@ -78,6 +79,8 @@ class Worker:
             case wire.CHECK:
                 found = (tree_findings(self._trees(), entrypoint=payload), tree_advice(self._trees()))
                 return [[astuple(one) for one in part] for part in found]
+            case wire.OUTLINE:
+                return outline(self._trees())
             case _:
                 raise ValueError("an unknown kind of request")
         return None

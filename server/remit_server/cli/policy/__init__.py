@@ -1,6 +1,6 @@
 """`remit-server policy`: one file per command; importing this package puts them into the group."""
 
-from remit_server.cli.policy import build, check, replay, sign, simulate, stamp, test
+from remit_server.cli.policy import build, check, diff, replay, sign, simulate, stamp, test
 from remit_server.cli.policy.app import app
 
-__all__ = ["app", "build", "check", "replay", "sign", "simulate", "stamp", "test"]
+__all__ = ["app", "build", "check", "diff", "replay", "sign", "simulate", "stamp", "test"]

@@ -1,0 +1,66 @@
+"""Times that stand for all others: one for each set of weekly hours that can be open together."""
+
+from collections.abc import Iterable, Iterator
+from datetime import UTC, date, datetime, time, timedelta
+from typing import Final
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+Hours = tuple[tuple[str, ...], str, str, str]
+"""Days, from, to, time zone: what an entitlement's `hours` say."""
+
+ANY_TIME: Final = ("2026-01-14T12:00:00Z", "at any time")
+# A week in winter and one in summer: offsets differ, and so does what is open together in two time zones.
+_WEEKS: Final = (date(2026, 1, 12), date(2026, 7, 13))
+_DAYS: Final = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
+
+
+def moments(hours: Iterable[Hours]) -> tuple[tuple[tuple[str, str], ...], tuple[str, ...]]:
+    """Returns (time, its name) for each set of hours that are open together, and the time zones that are not known.
+
+    Which are open only changes where one begins or ends, so those moments of a week are all that need asking.
+    """
+    known: list[Hours] = []
+    unknown: set[str] = set()
+    for window in sorted(set(hours)):
+        try:
+            ZoneInfo(window[3])
+        except (ZoneInfoNotFoundError, ValueError, OSError):
+            unknown.add(window[3])
+        else:
+            known.append(window)
+    found: dict[frozenset[Hours], str] = {}
+    for moment in sorted({edge for window in known for edge in _edges(window)}):
+        found.setdefault(frozenset(window for window in known if _is_open(window, moment)), _text(moment))
+    if not known:
+        return (ANY_TIME,), tuple(sorted(unknown))
+    named = sorted((text, _named(windows)) for windows, text in found.items())
+    return tuple(named), tuple(sorted(unknown))
+
+
+def _edges(window: Hours) -> Iterator[datetime]:
+    """Yields when the hours begin and end, in both weeks."""
+    days, start, end, zone = window
+    for monday in _WEEKS:
+        for day in days:
+            on = monday + timedelta(days=_DAYS.index(day))
+            for clock in (start, end):
+                yield datetime.combine(on, time.fromisoformat(clock), ZoneInfo(zone)).astimezone(UTC)
+
+
+def _is_open(window: Hours, moment: datetime) -> bool:
+    """Says whether a moment falls within hours; the beginning belongs to them, the end does not."""
+    days, start, end, zone = window
+    there = moment.astimezone(ZoneInfo(zone))
+    return _DAYS[there.weekday()] in days and start <= f"{there:%H:%M}" < end
+
+
+def _named(windows: frozenset[Hours]) -> str:
+    """Returns what people call a time at which just these hours are open."""
+    if not windows:
+        return "outside all hours"
+    told = (f"{', '.join(days)} {start}-{end} {zone}" for days, start, end, zone in sorted(windows))
+    return f"within {' and '.join(told)}"
+
+
+def _text(moment: datetime) -> str:
+    return moment.strftime("%Y-%m-%dT%H:%M:%SZ")
