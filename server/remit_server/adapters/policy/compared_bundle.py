@@ -18,12 +18,14 @@ def side_of(bundle: Bundle, rules: Rules) -> Side:
     tree = json.loads(bundle.data_json)
     catalog = tree.get("remit", {}).get("catalog", {})
     entitlements = catalog.get("entitlements", {})
+    stated = entitlements.get("entitlements", {})
     data = dict(_others(tree, ()))
     return Side(
         revision=bundle.revision,
         roles=tuple(entitlements.get("roles", [])),
-        groups={group: tuple(names) for group, names in entitlements.get("by_group", {}).items()},
-        entries={name: _entry(name, raw) for name, raw in entitlements.get("entitlements", {}).items()},
+        groups=entitlements.get("by_group", {}),
+        stated=stated,
+        entries=_Entries(stated),
         rights=tuple(_rights(catalog.get("administration", {}))),
         capabilities=bundle.capabilities,
         data={path: hashlib.sha256(_told(value).encode()).hexdigest() for path, value in data.items()},
@@ -32,8 +34,24 @@ def side_of(bundle: Bundle, rules: Rules) -> Side:
     )
 
 
+class _Entries(Mapping[str, Entry]):
+    """The entitlements of a catalogue, each read when it is asked for: of 100,000 few are."""
+
+    def __init__(self, stated: Mapping[str, Mapping[str, Any]]) -> None:
+        self._stated = stated
+
+    def __getitem__(self, name: str) -> Entry:
+        return _entry(name, self._stated[name])
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._stated)
+
+    def __len__(self) -> int:
+        return len(self._stated)
+
+
 def _entry(name: str, raw: Mapping[str, Any]) -> Entry:
-    """Returns one entitlement of the catalogue; its description is for people and tells nothing."""
+    """Returns one entitlement of the catalogue."""
     hours = raw.get("hours")
     return Entry(
         entitlement_id=name,
@@ -42,7 +60,6 @@ def _entry(name: str, raw: Mapping[str, Any]) -> Entry:
         labels=tuple(sorted(raw.get("task_labels", {}).items())),
         hours=(tuple(hours["days"]), hours["from"], hours["to"], hours["time_zone"]) if hours else None,
         permissions=tuple((tuple(one["actions"]), tuple(one["resources"])) for one in raw["permissions"]),
-        told=_told({key: value for key, value in raw.items() if key != "description"}),
     )
 
 

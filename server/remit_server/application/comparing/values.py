@@ -1,7 +1,7 @@
 """What a comparison of two policies says, as frozen values: changes with a direction, who they are for, and doubts."""
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Any
@@ -211,7 +211,7 @@ def review_of(before: str, after: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """An entitlement of a catalogue as far as it says for whom it is; `told` is all of it but its description."""
+    """An entitlement of a catalogue as far as it says for whom it is, and what it gives."""
 
     entitlement_id: str
     actors: tuple[str, ...]
@@ -219,7 +219,6 @@ class Entry:
     labels: tuple[tuple[str, str], ...]
     hours: tuple[tuple[str, ...], str, str, str] | None
     permissions: tuple[tuple[tuple[str, ...], tuple[str, ...]], ...]
-    told: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -250,13 +249,14 @@ class Rules:
 class Side:
     """One of the two policies, read: everything of it that can be compared without asking its engine.
 
-    `groups` leads from a group to entitlement ids, `data` from a path of any other data to its digest; `texts` are
-    the texts in that data.
+    `groups` leads from a group to entitlement ids, `stated` from an id to all that is written of an entitlement, which
+    `entries` reads where asked; `data` leads from a path of any other data to its digest; `texts` are the texts in it.
     """
 
     revision: str
     roles: tuple[str, ...]
-    groups: Mapping[str, tuple[str, ...]]
+    groups: Mapping[str, Sequence[str]]
+    stated: Mapping[str, Mapping[str, Any]]
     entries: Mapping[str, Entry]
     rights: tuple[Right, ...]
     capabilities: Mapping[str, Any]

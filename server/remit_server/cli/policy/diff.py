@@ -57,14 +57,14 @@ def diff_policies(
     """
     from remit_server.adapters.policy.findings import BundleRefused
     from remit_server.adapters.rego.process import WorkerLost
-    from remit_server.cli.policy.sources_of import bundle_from
+    from remit_server.cli.policy.sources_of import bundles_from
 
     if not ci and (allow_widening or rules_reviewed):
         complain("--allow-widening and --rules-reviewed say what a pipeline may let pass: they belong to --ci.")
         raise typer.Exit(CANNOT_START)
     try:
         variations = _probes(probes) if probes else ()
-        outcome = asyncio.run(_compared(bundle_from(before), bundle_from(after), variations))
+        outcome = asyncio.run(_compared(*bundles_from(before, after), variations))
     except BundleRefused as refused:
         refused_by(refused)
         raise typer.Exit(CANNOT_START) from refused

@@ -3,6 +3,9 @@
 import re
 import shutil
 import subprocess
+from collections.abc import Mapping
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -22,6 +25,7 @@ if TYPE_CHECKING:
     from remit_server.adapters.policy.bundle import Bundle
 
 SOURCES: Final = "a folder, an archive (.tar.gz), or git:REF:FOLDER"
+_LARGE_BYTES: Final = 8 << 20
 _GIT: Final = "git:"
 # A name of git's that is no option, no range, and no walk through history but by plain suffixes.
 _REF: Final = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_./^~-]{0,199}")
@@ -32,9 +36,21 @@ _PLAIN_MODES: Final = frozenset({"100644", "100755"})
 _GIT_SECONDS: Final = 60.0
 
 
-def bundle_from(source: str) -> "Bundle":
-    """Returns the bundle that a command line names, stamped or not; raises BundleRefused with every fault seen."""
-    return bundle_of(files_from(source), stamped=False)
+def bundles_from(before: str, after: str) -> "tuple[Bundle, Bundle]":
+    """Returns both bundles, stamped or not; large ones are read side by side, in processes of their own.
+
+    Raises BundleRefused with every fault seen.
+    """
+    files = (files_from(before), files_from(after))
+    if sum(len(content) for each in files for content in each.values()) < _LARGE_BYTES:
+        return _bundle(files[0]), _bundle(files[1])
+    with ProcessPoolExecutor(max_workers=2, mp_context=get_context("spawn")) as pool:
+        then, now = pool.map(_bundle, files)
+    return then, now
+
+
+def _bundle(files: Mapping[str, bytes]) -> "Bundle":
+    return bundle_of(files, stamped=False)
 
 
 def files_from(source: str) -> dict[str, bytes]:

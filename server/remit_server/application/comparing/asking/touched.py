@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final, TypeVar
+from typing import Any, Final, TypeVar
 
 from remit_server.application.comparing.values import Doubt, DoubtKind, Side
 
@@ -29,7 +29,7 @@ class Touched:
 def touched(before: Side, after: Side) -> Touched:
     """Returns the groups that a change touches: all of them, within a bound, when more than the catalogue changed."""
     names = sorted({*before.groups, *after.groups})
-    changed = {name for name in {*before.entries, *after.entries} if _told(before, name) != _told(after, name)}
+    changed = {name for name in {*before.stated, *after.stated} if _differs(name, before.stated, after.stated)}
     nearest = [name for name in names if _is_touched(name, before.groups, after.groups, changed)]
     doubts = (*_rule_doubts(before, after), *_data_doubts(before, after))
     news = frozenset(
@@ -56,13 +56,16 @@ def spread(names: Sequence[Name], most: int) -> tuple[Name, ...]:
     return tuple(names[at * len(names) // most] for at in range(most))
 
 
-def _told(side: Side, name: str) -> str:
-    entry = side.entries.get(name)
-    return entry.told if entry else ""
+def _differs(name: str, before: Mapping[str, Mapping[str, Any]], after: Mapping[str, Mapping[str, Any]]) -> bool:
+    """Says whether an entitlement says something else; its description is for people and tells nothing."""
+    then, now = before.get(name), after.get(name)
+    if then is None or now is None or then == now:
+        return then != now
+    return any(then.get(key) != now.get(key) for key in {*then, *now} - {"description"})
 
 
 def _is_touched(
-    group: str, before: Mapping[str, tuple[str, ...]], after: Mapping[str, tuple[str, ...]], changed: set[str]
+    group: str, before: Mapping[str, Sequence[str]], after: Mapping[str, Sequence[str]], changed: set[str]
 ) -> bool:
     """Says whether a group leads to other entitlements than before, or to one that changed."""
     then, now = set(before.get(group, ())), set(after.get(group, ()))
