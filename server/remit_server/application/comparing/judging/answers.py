@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
+from remit_server.application.comparing.asking.intents import literal_actions, literal_resources
 from remit_server.application.comparing.judging.limits import aspects, is_as_lax
 from remit_server.application.comparing.judging.proofs import Proofs, atoms, shows, union
 from remit_server.application.comparing.values import Change, Direction, Doubt, DoubtKind, Example, What
@@ -143,7 +144,21 @@ def _example(found: Counterexample | Undecided, atom: Document, narrower: Docume
         return None
     spelled = _action(atom)
     action = spelled if spelled.lower() == found.action.lower() else found.action
-    return Example(action, found.resource, found.context, evaluated=shows(found, atom, narrower))
+    shortest = replace(found, action=action)
+    for better in _readable(shortest, atom):
+        if shows(better, atom, narrower):
+            return Example(better.action, better.resource, better.context, evaluated=True)
+    return Example(action, found.resource, found.context, evaluated=shows(shortest, atom, narrower))
+
+
+def _readable(found: Counterexample, atom: Document) -> Iterator[Counterexample]:
+    """Yields calls that people know better than the shortest that a proof finds, such as an object in a prefix."""
+    statement = atom.statements[0]
+    actions = [one.text for one in literal_actions(statement.actions[0], ())]
+    resources = [one.text for one in literal_resources(statement.resources[0], ())]
+    for action in (*actions, found.action):
+        for resource in (*resources, found.resource):
+            yield replace(found, action=action, resource=resource)
 
 
 def _reasons(before: Decision, after: Decision) -> Iterator[Change]:
