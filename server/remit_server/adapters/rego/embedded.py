@@ -106,11 +106,12 @@ async def check_bundle(bundle: Bundle, limits: EngineLimits | None = None) -> tu
         entrypoints = [ENTRYPOINT]
         if bundle.administers:
             entrypoints.append(ADMIN_ENTRYPOINT)
-        rules = replace(_program(bundle, limits), data_json="{}")  # what rules look like does not go by the data
+        program = _program(bundle, limits)
         for entrypoint in entrypoints:
-            refused, advised = await check_rules(rules, entrypoint)
+            refused, advised = await check_rules(program, entrypoint)
             found += refused
             advice.update(advised)
+            program = replace(program, data_json="{}")  # that the data fits is known now, and rules look alike without
     if found:
         raise BundleRefused(sorted(set(found)))
     return tuple(sorted(advice))
