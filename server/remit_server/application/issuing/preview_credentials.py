@@ -52,7 +52,7 @@ class PreviewCredentials:
         except Exception as error:
             digest = self.hearing.ceilings.digest
             record = refusal_record(error, case, request_id="", method=METHOD, ceiling_digest=digest)
-            await self.ledger.refuse(None, None, record)
+            await self.ledger.refuse(None, None, record, kept=case.basis.texts if case.basis else ())
             raise
         await self.ledger.record(_decided(case, plan, self.hearing.ceilings.digest), kept=known(case.basis).texts)
         if isinstance(plan, Denied):

@@ -18,7 +18,7 @@ LOOK_EVERY: Final = timedelta(seconds=1)
 MOST_LOOKED_AT: Final = 20_000  # events of which a page takes those that are wanted
 _sequence: Final = audit_events.c.sequence
 _HEAD: Final = select(audit_head.c.sequence).where(audit_head.c.id == 1)
-_EVENTS: Final = select(
+EVENTS: Final = select(
     _sequence,
     audit_events.c.time,
     audit_events.c.kind,
@@ -53,7 +53,7 @@ class DatabaseTrail:
 
     async def after(self, sequence: int, /, *, at_most: int) -> Sequence[ChainedEvent]:
         """Returns the events behind a place in their order, at most so many."""
-        query = _EVENTS.where(_sequence > sequence).order_by(_sequence).limit(at_most)
+        query = EVENTS.where(_sequence > sequence).order_by(_sequence).limit(at_most)
         return await self.reads.read(partial(events_of, query))
 
     async def before(self, sequence: int | None, wanted: TrailFilter, /, *, at_most: int) -> TrailPage:
@@ -97,7 +97,7 @@ def events_of(query: Select[Any], connection: Connection) -> list[ChainedEvent]:
 def events_behind(sequence: int, until: int, kinds: Sequence[str], at_most: int) -> Select[Any]:
     """Returns the query of events of some kinds in a part of the chain, in their order."""
     return (
-        _EVENTS.where(_sequence > sequence, _sequence <= until, audit_events.c.kind.in_(kinds))
+        EVENTS.where(_sequence > sequence, _sequence <= until, audit_events.c.kind.in_(kinds))
         .order_by(_sequence)
         .limit(at_most)
     )
@@ -106,7 +106,7 @@ def events_behind(sequence: int, until: int, kinds: Sequence[str], at_most: int)
 def _before(sequence: int | None, wanted: TrailFilter, at_most: int, connection: Connection) -> TrailPage:
     """Reads one page."""
     top = (_head(connection) + 1) if sequence is None else sequence
-    query = _EVENTS.where(_sequence < top)
+    query = EVENTS.where(_sequence < top)
     floor = 0
     if wanted.task_id:
         query = query.where(audit_events.c.task_id == wanted.task_id)
