@@ -290,20 +290,22 @@ async def world(
     per_actor: int = 128,
     clock: FakeClock | None = None,
     place: Place | None = None,
+    engine: Any = None,
+    ceilings_digest: str = "c" * 64,
 ) -> AsyncIterator[World]:
     """Builds a world whose policy allows these entitlements, reading reports when none are given.
 
-    Its ledger is at the place, or in a file in the folder.
+    Its ledger is at the place, or in a file in the folder. With an `engine` that decides instead of a script.
     """
     clock, identity = clock or FakeClock(), FakeIdentity()
     for known in roles:
         LOG.configure(known.arn, Ceiling(known.ceiling.text, tuple(str(action) for action in known.reopened)))
-    policy = ScriptedPolicy(Allow(entitlements or (READ_REPORTS,)), capabilities or {})
+    policy = engine or ScriptedPolicy(Allow(entitlements or (READ_REPORTS,)), capabilities or {})
     sts = ScriptedSts(clock)
     database = folder / "remit.sqlite3" if place is None else place
     async with open_ledger(database, clock) as ledger, following(ledger.store, database) as follow:
         rejections = Rejections(ledger, clock)
-        deliberate = Deliberation(Ceilings.of(roles, (), "c" * 64))
+        deliberate = Deliberation(Ceilings.of(roles, (), ceilings_digest))
         leases, news = DatabaseLeases(ledger.store), DatabaseTaskNews(ledger.store)
         watching = Watching(follow, news, leases, clock, OFTEN)
         watch = WatchTask(leases, news, watching, ledger, clock)

@@ -1,6 +1,7 @@
 """`audit explain`: who, for whom, why, under what, what it could do, when it ended, by every name it has."""
 
 import json
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,9 @@ from remit_server.domain.revocation import RevokeCause, RevokeOrder, Target, Tar
 
 
 def explain(place: Place, what: str, *options: str) -> Result:
-    return CliRunner().invoke(app, ["audit", "explain", what, "--database", str(place), *options])
+    arguments = ["audit", "explain", what, "--database", str(place), *options]
+    with ThreadPoolExecutor(1) as beside:  # a command runs in a process of its own, with no loop around it
+        return beside.submit(CliRunner().invoke, app, arguments).result()
 
 
 def told(place: Place, what: str) -> list[dict[str, Any]]:

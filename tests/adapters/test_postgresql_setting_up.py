@@ -1,5 +1,6 @@
 """What a PostgreSQL database must be, how it is reached, and the least that its roles need."""
 
+import asyncio
 import re
 from collections.abc import Iterator
 from datetime import timedelta
@@ -228,7 +229,8 @@ async def test_a_gateway_works_under_a_role_that_may_change_no_record_and_make_n
     assert isinstance(verdict, ChainIntact)
     assert inputs is not None
     assert inputs.kept == 2
-    explained = CliRunner().invoke(audit.app, ["explain", task_id(1), "--database", postgresql.url(owned, "auditor")])
+    arguments = ["explain", task_id(1), "--database", postgresql.url(owned, "auditor")]
+    explained = await asyncio.to_thread(CliRunner().invoke, audit.app, arguments)
     assert explained.exit_code == 0, explained.output
     assert f"Grant tasks/{task_id(1)}" in explained.stdout
 

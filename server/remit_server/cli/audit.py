@@ -10,7 +10,7 @@ from remit_server.cli.audit_words import about, plain
 from remit_server.cli.output import CANNOT_START, WRONG, complain
 
 if TYPE_CHECKING:  # the rest is imported by the command that needs it, so that `--help` answers at once
-    from remit_server.adapters.database.trail.audit_log import InputsKept
+    from remit_server.adapters.database.trail.kept_texts import InputsKept, Kept
     from remit_server.domain.audit import ChainedEvent
 
 app = typer.Typer(name="audit", help="Reads the audit trail and verifies its chain.", no_args_is_help=True)
@@ -77,10 +77,10 @@ def verify_chain(
 
     With --checkpoints and --public-key also a chain that was computed anew is found out, up to the last checkpoint.
 
-    The chain covers the audit records, and by its digest each input of a decision that is kept beside them. Inputs may
-    be erased: how many are kept is told. It does not cover the working tables (tasks, grants): what is changed there
-    is no change of what was recorded. Make a copy with `sqlite3 DB ".backup COPY"`: the file alone, without its -wal,
-    may lack the newest records.
+    The chain covers the audit records, and by its digest each input, circumstance, decision and ceiling that is kept
+    beside them. They may be erased: how many are kept is told. It does not cover the working tables (tasks, grants):
+    what is changed there is no change of what was recorded. Make a copy with `sqlite3 DB ".backup COPY"`: the file
+    alone, without its -wal, may lack the newest records.
     """
     from remit_server.adapters.database.engine import DatabaseRefused
     from remit_server.adapters.database.trail.audit_log import verify_with_inputs
@@ -97,14 +97,16 @@ def verify_chain(
         typer.echo(json.dumps(fields) if as_json else text)
         raise typer.Exit(WRONG)
     if as_json:
-        kept = {"named": inputs.named, "kept": inputs.kept} if inputs else None
-        typer.echo(json.dumps({"intact": True, "count": verdict.count, "head": verdict.head, "inputs": kept}))
+        fields = {"intact": True, "count": verdict.count, "head": verdict.head}
+        typer.echo(json.dumps(fields | (_counts(inputs) if inputs else {})))
     else:
         typer.echo(f"The chain is intact: {verdict.count} records, head {verdict.head}.")
         if known:
             typer.echo(f"It has the records that {len(known)} checkpoints name, up to record {max(known)}.")
         if inputs and inputs.named:
             typer.echo(_kept(inputs))
+        if inputs and (others := [f"{it.kept} of {it.named} {sort}" for sort, it in _others(inputs)]):
+            typer.echo(f"Of what else it takes to decide again, {', '.join(others)} are kept.")
         typer.echo(
             "It covers the audit records, not the working tables (tasks, grants): they may differ from it unseen."
         )
@@ -126,6 +128,18 @@ def _checkpoints(file: Path | None, public_key: Path | None) -> dict[int, str]:
     if not found:
         raise _failure(f"{file} holds no checkpoint.")
     return {checkpoint.count: checkpoint.head for checkpoint in found}
+
+
+def _counts(inputs: "InputsKept") -> dict[str, Any]:
+    """Returns how many texts beside the chain there are, as JSON values."""
+    told = {sort: {"named": it.named, "kept": it.kept} for sort, it in inputs.others.items()}
+    return {"inputs": {"named": inputs.named, "kept": inputs.kept}, **told}
+
+
+def _others(inputs: "InputsKept") -> "list[tuple[str, Kept]]":
+    """Returns what there is beside inputs, in the plural."""
+    plural = {"decision": "decisions"}
+    return [(plural.get(sort, sort), it) for sort, it in inputs.others.items() if it.named]
 
 
 def _kept(inputs: "InputsKept") -> str:

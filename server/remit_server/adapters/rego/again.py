@@ -7,7 +7,7 @@ from remit_server.adapters.policy.archive import files_of_archive
 from remit_server.adapters.policy.bundle import bundle_of
 from remit_server.adapters.policy.findings import BundleRefused
 from remit_server.adapters.rego.embedded import EmbeddedRego, EngineLimits
-from remit_server.adapters.rego.judge import EmbeddedJudge
+from remit_server.adapters.rego.judges import EngineJudge
 from remit_server.application.planning.ceilings import ceilings_of
 from remit_server.application.planning.plan_session import Planner
 from remit_server.application.policy.time_travel import Again, OnRecord, decide_again, not_again
@@ -46,13 +46,13 @@ async def _by_revision(
         why = f"revision {revision} may not decide in this version of the gateway: {next(iter(refused.findings))}"
         return [not_again(one, why) for one in decisions]
     try:
-        judge = EmbeddedJudge(engine)
+        judge = EngineJudge(engine, engine.active)
         return [await _one(judge, one, planners) for one in decisions]
     finally:
         await engine.close()
 
 
-async def _one(judge: EmbeddedJudge, decision: OnRecord, planners: dict[str, Planner | str]) -> Again:
+async def _one(judge: EngineJudge, decision: OnRecord, planners: dict[str, Planner | str]) -> Again:
     """Returns what comes of one decision under its own ceilings."""
     kept = decision.ceilings
     if kept is None:

@@ -171,7 +171,7 @@ def _simulated(bundle: "Bundle", settings: "Settings", supposition: "Supposition
 async def _asked(bundle: "Bundle", settings: "Settings", supposition: "Supposition") -> "Simulated":
     from remit_server.adapters.identity.supposing import SupposedDelegations
     from remit_server.adapters.rego.embedded import EmbeddedRego, EngineLimits
-    from remit_server.adapters.rego.judge import EmbeddedJudge
+    from remit_server.adapters.rego.judges import EngineJudge
     from remit_server.application.planning.ceilings import Ceilings
     from remit_server.application.planning.plan_session import Planner
     from remit_server.application.policy.simulate import SimulateDecision
@@ -182,7 +182,7 @@ async def _asked(bundle: "Bundle", settings: "Settings", supposition: "Suppositi
     engine = await EmbeddedRego.start(bundle, EngineLimits(spares=0, decision_seconds=max(1.0, seconds)))
     try:
         suppose = SupposedDelegations(settings.issuers, settings.agents)
-        return await SimulateDecision(suppose, planner)(EmbeddedJudge(engine), supposition)
+        return await SimulateDecision(suppose, planner)(EngineJudge(engine, engine.active), supposition)
     finally:
         await engine.close()
 

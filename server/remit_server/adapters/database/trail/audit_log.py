@@ -1,22 +1,20 @@
 """Reads the audit trail back: lists it page by page, and verifies its chain in one pass."""
 
-import hashlib
 import json
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, Row, Select, Text, func, select, type_coerce
+from sqlalchemy import Connection, Row, Select, Text, select, type_coerce
 from sqlalchemy.exc import DBAPIError
 
 from remit_server.adapters.database.engine import Database, open_for_reading
 from remit_server.adapters.database.engine.unreadable import unreadable
-from remit_server.adapters.database.schema.json_text import input_digest
-from remit_server.adapters.database.schema.tables import audit_events, audit_head, audit_texts, utc_time
+from remit_server.adapters.database.schema.tables import audit_events, audit_head, utc_time
 from remit_server.adapters.database.trail.checkpointed import wrong_by_checkpoints
+from remit_server.adapters.database.trail.kept_texts import InputsKept, texts_kept, wrong_text
 from remit_server.domain.audit import ChainBroken, ChainedEvent, ChainIntact, verify_chain
 
 PAGE = 500
@@ -32,15 +30,6 @@ _EVENTS = select(
     audit_events.c.task_id,
 )
 _HEAD = select(audit_head.c.sequence, audit_head.c.hash).where(audit_head.c.id == 1)
-_INPUTS = select(audit_texts.c.digest, audit_texts.c.text)
-
-
-@dataclass(frozen=True, slots=True)
-class InputsKept:
-    """How many distinct inputs of decisions the records name, and how many of those are still kept beside them."""
-
-    named: int
-    kept: int
 
 
 class UnreadableRecord(Exception):  # noqa: N818 - named for what it says
@@ -122,7 +111,7 @@ def verify(url: str | Path, *, password_file: Path | None = None) -> ChainIntact
 def verify_with_inputs(
     url: str | Path, *, password_file: Path | None = None, checkpoints: Mapping[int, str] | None = None
 ) -> tuple[ChainIntact | ChainBroken, InputsKept | None]:
-    """Verifies as `verify` does, and counts the inputs at the same point in time; None when the chain is broken.
+    """Verifies as `verify` does, and counts the texts at the same point in time; None when the chain is broken.
 
     `checkpoints` are hashes of records, by their place, that were kept elsewhere: the chain must have these very ones.
     Raises DatabaseRefused when it is not there or not a ledger.
@@ -168,7 +157,7 @@ class _Pages:
 
 
 def _verify(connection: Connection) -> ChainIntact | ChainBroken:
-    """Walks the chain up to its head row, then the inputs that stand beside it."""
+    """Walks the chain up to its head row, then the texts that stand beside it."""
     try:
         head = connection.execute(_HEAD).first()
     except DBAPIError as error:
@@ -182,7 +171,7 @@ def _verify(connection: Connection) -> ChainIntact | ChainBroken:
         return ChainBroken(error.sequence, error.what)
     if isinstance(verdict, ChainIntact) and head is None:
         return ChainBroken(verdict.count + 1, "the recorded head is gone, so records may be missing from here on")
-    return (_wrong_input(connection) or verdict) if isinstance(verdict, ChainIntact) else verdict
+    return (wrong_text(connection) or verdict) if isinstance(verdict, ChainIntact) else verdict
 
 
 def _verify_and_count(
@@ -191,14 +180,7 @@ def _verify_and_count(
     verdict = wrong_by_checkpoints(checkpoints, connection) or _verify(connection)
     if isinstance(verdict, ChainBroken):
         return verdict, None
-    digest = input_digest(audit_events.c.body).label("digest")
-    named = select(digest).where(digest != "").distinct().subquery()
-    joined = named.outerjoin(audit_texts, audit_texts.c.digest == named.c.digest)
-    counts = connection.execute(
-        select(func.count(named.c.digest), func.count(audit_texts.c.digest)).select_from(joined)
-    )
-    names, kept = counts.one()
-    return verdict, InputsKept(names, kept)
+    return verdict, texts_kept(connection)
 
 
 def _walk(connection: Connection) -> Iterator[ChainedEvent]:
@@ -257,24 +239,3 @@ def _task_of(body: str) -> str | None:
         return None
     task_id = record.get("task_id", "") if isinstance(record, dict) else None
     return task_id if isinstance(task_id, str) else None
-
-
-def _wrong_input(connection: Connection) -> ChainBroken | None:
-    """Names the record whose input was changed. One that was erased is no change: inputs stand outside the chain."""
-    with connection.execute(_INPUTS.execution_options(yield_per=PAGE)) as inputs:
-        for digest, text in inputs:
-            actual = hashlib.sha256(str(text).encode("utf-8", "surrogateescape")).hexdigest()
-            place = None if actual == digest else _naming(connection, (str(digest), actual))
-            if place is not None:
-                return ChainBroken(place, "the input it was decided on is not what was recorded")
-    return None
-
-
-def _naming(connection: Connection, digests: tuple[str, str]) -> int | None:
-    """Returns the first record that names one of the digests."""
-    for named in digests:
-        names_it = audit_events.c.body.contains(named, autoescape=True)
-        place: int | None = connection.execute(select(func.min(audit_events.c.sequence)).where(names_it)).scalar()
-        if place is not None:
-            return place
-    return None

@@ -1,12 +1,12 @@
 """Decisions as the ledger has them on record, with what is kept beside the chain to decide them again."""
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
 from sqlalchemy import Connection, select
 
-from remit_server.adapters.database.schema.policy_tables import policy_revisions
+from remit_server.adapters.database.policies.publishing import archive_of
 from remit_server.adapters.database.schema.tables import audit_texts
 from remit_server.application.policy.time_travel import DECIDED, OnRecord
 from remit_server.domain.audit import ChainedEvent
@@ -35,12 +35,10 @@ def texts_of(digests: Iterable[str], connection: Connection) -> Mapping[str, str
     return found
 
 
-def archives_of(revisions: Sequence[str], connection: Connection) -> Mapping[str, bytes]:
+def archives_of(revisions: Iterable[str], connection: Connection) -> Mapping[str, bytes]:
     """Returns the archives of those revisions that were published."""
-    query = select(policy_revisions.c.revision, policy_revisions.c.archive).where(
-        policy_revisions.c.revision.in_(sorted(set(revisions)))
-    )
-    return {str(revision): bytes(archive) for revision, archive in connection.execute(query)}
+    found = {revision: archive_of(connection, revision) for revision in sorted(set(revisions)) if revision}
+    return {revision: archive for revision, archive in found.items() if archive is not None}
 
 
 def _on_record(event: ChainedEvent, body: Mapping[str, Any], texts: Mapping[str, str]) -> OnRecord:

@@ -41,7 +41,10 @@ NUMBERED: Final = (
     "notifications_number_seq",
 )
 # What `audit list`, `verify`, `export` and `explain` read.
-_AUDIT: Final = ("audit_events", "audit_texts", "audit_head", "grants", "issuances", "revocations")
+_AUDIT: Final = (
+    *("audit_events", "audit_texts", "audit_head", "grants", "issuances", "revocations"),
+    "policy_archives",
+)
 
 
 def statements(role: str, *, only_audit: bool = False) -> Iterator[str]:
