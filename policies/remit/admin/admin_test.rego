@@ -10,10 +10,20 @@ by_group := {
 	"data": [{"may": ["GrantService.ListGrants"], "visible": [{"accounts": ["111122223333"]}]}],
 }
 
-by_caller := {"spiffe://remit.sandbox": {"spiffe://remit.sandbox/ops/soar": [{
-	"may": ["AuditService.WatchEvents"],
-	"visible": "all",
-}]}}
+by_caller := {
+	"spiffe://remit.sandbox": {"spiffe://remit.sandbox/ops/soar": [{
+		"may": ["AuditService.WatchEvents"],
+		"visible": "all",
+	}]},
+	gitlab: {pipeline: [{
+		"may": ["PolicyService.PublishRevision", "PolicyService.ReplayRevision"],
+		"visible": "all",
+	}]},
+}
+
+gitlab := "https://gitlab.acme.example"
+
+pipeline := "project_path:security/policies:ref_type:branch:ref:main"
 
 asked(caller, rpc) := decision if {
 	known := {"issuer": login, "id": "olga", "kind": "person", "groups": [], "claims": {}}
@@ -31,6 +41,21 @@ refused(decision) if {
 	decision.allow == false
 	decision.visible == null
 	{reason.code | some reason in decision.reasons} == {"not_an_administrator"}
+}
+
+test_the_pipeline_of_the_policies_publishes_and_replays if {
+	caller := {"issuer": gitlab, "id": pipeline, "kind": "workload"}
+	asked(caller, "PolicyService.PublishRevision").visible == "all"
+	asked(caller, "PolicyService.ReplayRevision").visible == "all"
+}
+
+test_it_activates_nothing if {
+	refused(asked({"issuer": gitlab, "id": pipeline, "kind": "workload"}, "PolicyService.ActivateRevision"))
+}
+
+test_the_pipeline_of_another_branch_is_nobody if {
+	other := "project_path:security/policies:ref_type:branch:ref:try-out"
+	refused(asked({"issuer": gitlab, "id": other, "kind": "workload"}, "PolicyService.PublishRevision"))
 }
 
 test_a_named_group_may_call_what_it_is_named_for if {

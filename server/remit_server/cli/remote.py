@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Concatenate, Final, ParamSpec
 
 import typer
 
+from remit_server.cli.audit_words import plain
+from remit_server.cli.finding_words import told_finding
 from remit_server.cli.output import CANNOT_START, WRONG, complain
 
 if TYPE_CHECKING:  # the rest is imported by the command that needs it, so that `--help` answers at once
@@ -56,7 +58,7 @@ CertificateFile = Annotated[
 KeyFile = Annotated[
     Path | None, typer.Option("--key", dir_okay=False, help="The certificate's key (PEM).", rich_help_panel=_GROUP)
 ]
-_OPTIONS: Final[dict[str, tuple[Any, Any]]] = {
+OPTIONS: Final[dict[str, tuple[Any, Any]]] = {
     "gateway": (Gateway, inspect.Parameter.empty),
     "ca_file": (CaFile, None),
     "token_file": (TokenFile, None),
@@ -67,42 +69,64 @@ _OPTIONS: Final[dict[str, tuple[Any, Any]]] = {
 
 def calls_a_gateway(command: "Callable[Concatenate[OperatorClient, P], None]") -> Callable[..., None]:
     """Gives a command the options of a connection in place of its first parameter, and tells how its call failed."""
+    return with_options(command, OPTIONS, on_a_gateway)
+
+
+def with_options(
+    command: Callable[..., None],
+    options: dict[str, tuple[Any, Any]],
+    serve: Callable[[dict[str, Any], Callable[[Any], None]], None],
+) -> Callable[..., None]:
+    """Gives a command options (annotation and default by name) in place of its first parameter.
+
+    `serve` gets what was given for them, and what runs the command with the first argument that it makes of that.
+    """
     signature = inspect.signature(command)
-    _, *own = signature.parameters.values()
+    first, *own = signature.parameters.values()
     kind = inspect.Parameter.KEYWORD_ONLY
     shared = [
         inspect.Parameter(name, kind, default=default, annotation=annotation)
-        for name, (annotation, default) in _OPTIONS.items()
+        for name, (annotation, default) in options.items()
     ]
 
     @functools.wraps(command)
     def run(**values: Any) -> None:
-        from remit_server.transport.grpc.operator_client import CallFailed, OperatorClient
-
-        connection = _connection(**{name: values.pop(name) for name in _OPTIONS})
-        try:
-            with OperatorClient(connection) as client:
-                command(client, **values)  # type: ignore[call-arg] # all of them by name
-        except CallFailed as failed:
-            raise told(failed) from None
-        except (OSError, ValueError) as wrong:
-            raise _failure(str(wrong)) from wrong
-        except KeyboardInterrupt:
-            raise typer.Exit(0) from None
+        given = {name: values.pop(name) for name in options}
+        serve(given, lambda made: command(made, **values))
 
     run.__signature__ = signature.replace(  # type: ignore[attr-defined]
         parameters=[parameter.replace(kind=kind) for parameter in own] + shared
     )
     run.__annotations__ = {
-        **{name: value for name, value in command.__annotations__.items() if name != next(iter(signature.parameters))},
-        **{name: annotation for name, (annotation, _) in _OPTIONS.items()},
+        **{name: value for name, value in command.__annotations__.items() if name != first.name},
+        **{name: annotation for name, (annotation, _) in options.items()},
     }
     return run
 
 
+def on_a_gateway(given: dict[str, Any], act: "Callable[[OperatorClient], None]") -> None:
+    """Acts on a connection to the gateway that the options describe; ends the command when that fails."""
+    from remit_server.transport.grpc.operator_client import CallFailed, OperatorClient
+
+    try:
+        with OperatorClient(_connection(**given)) as client:
+            act(client)
+    except CallFailed as failed:
+        raise told(failed) from None
+    except (OSError, ValueError) as wrong:
+        raise failure(str(wrong)) from wrong
+    except KeyboardInterrupt:
+        raise typer.Exit(0) from None
+
+
 def told(failed: "CallFailed") -> typer.Exit:
     """Tells on standard error what failed and what to do, and returns the exit that follows."""
-    complain(f"{failed.reason}: {failed.message}")
+    if failed.findings:
+        complain(f"{failed.reason}: this bundle may not decide:")
+        for finding in failed.findings:
+            complain(f"  {told_finding(finding)}")
+    else:
+        complain(f"{failed.reason}: {failed.message if failed.message.isprintable() else plain(failed.message)}")
     if failed.remedy:
         complain(f"what to do: {failed.remedy}")
     return typer.Exit(WRONG if failed.is_no else CANNOT_START)
@@ -115,10 +139,10 @@ def _connection(
     from remit_server.transport.grpc.operator_client import Connection
 
     if (certificate is None) != (key is None):
-        raise _failure("--certificate and --key belong together: give both, or neither.")
+        raise failure("--certificate and --key belong together: give both, or neither.")
     if certificate is not None:
         if token_file is not None:
-            raise _failure("Give either --token-file or --certificate with --key, not both: you are one caller.")
+            raise failure("Give either --token-file or --certificate with --key, not both: you are one caller.")
         return Connection(gateway, ca_file, certificate_file=certificate, key_file=key)
     token = functools.partial(_token, token_file)
     token()  # so that a missing one is told at once
@@ -134,7 +158,7 @@ def _token(file: Path | None) -> "Secret":
     if file is None:
         text = os.environ.get(TOKEN_VARIABLE, "")
         if not text:
-            raise _failure(
+            raise failure(
                 f"Nothing says who you are. Give --token-file FILE, set {TOKEN_VARIABLE} to a token for the gateway's "
                 "operators, or give --certificate and --key (docs/operators.md)."
             )
@@ -143,14 +167,14 @@ def _token(file: Path | None) -> "Secret":
             with file.open("rb") as opened:
                 text = opened.read(MAX_TOKEN_BYTES + 1).decode("ascii").strip()
         except (OSError, UnicodeDecodeError) as wrong:
-            raise _failure(f"{file} cannot be read as a token: {wrong}.") from wrong
+            raise failure(f"{file} cannot be read as a token: {wrong}.") from wrong
     token = text.strip()
     if not token or len(token) > MAX_TOKEN_BYTES or any(character <= " " or character > "~" for character in token):
-        raise _failure(f"{file or TOKEN_VARIABLE} holds no token: it must be one line, such as `eyJ...`.")
+        raise failure(f"{file or TOKEN_VARIABLE} holds no token: it must be one line, such as `eyJ...`.")
     return Secret(token)
 
 
-def _failure(message: str) -> typer.Exit:
+def failure(message: str) -> typer.Exit:
     """Tells why the command could not do its work and returns the exit that follows."""
     complain(message)
     return typer.Exit(CANNOT_START)

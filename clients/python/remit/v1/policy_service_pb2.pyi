@@ -538,7 +538,9 @@ class ActivateRevisionRequest(_message.Message):
     EXPECTED_ACTIVE_FIELD_NUMBER: _builtins.int
     ROLLBACK_FIELD_NUMBER: _builtins.int
     revision: _builtins.str
-    """Required. Its digest, or the first 8 or more digits of it."""
+    """Required, unless `rollback` is set: then, when empty, the one that was active last before the present one. Its digest, or the first
+    8 or more digits of it.
+    """
     why: _builtins.str
     """Required. Why, for the record; one line."""
     revoke_issued: _builtins.bool

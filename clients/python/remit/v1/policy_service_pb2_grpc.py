@@ -30,7 +30,8 @@ class PolicyServiceStub:
     a person or a workload with a token for the gateway's operators, never an agent; `data.remit.admin` decides. Every call is recorded.
 
     A revision is named by the digest of its files, 64 hex digits. A bundle travels as a gzipped tar, as `opa build` and
-    `remit-server policy build` make it, in chunks of at most 32 KiB, 64 MiB in all.
+    `remit-server policy build` make it, in chunks of at most 32 KiB, 64 MiB and 4,096 chunks in all, within a minute. A gateway process takes
+    two uploads at a time, one of a caller; more are refused with RESOURCE_EXHAUSTED.
     """
 
     def __init__(self, channel):
@@ -101,7 +102,8 @@ class PolicyServiceServicer:
     a person or a workload with a token for the gateway's operators, never an agent; `data.remit.admin` decides. Every call is recorded.
 
     A revision is named by the digest of its files, 64 hex digits. A bundle travels as a gzipped tar, as `opa build` and
-    `remit-server policy build` make it, in chunks of at most 32 KiB, 64 MiB in all.
+    `remit-server policy build` make it, in chunks of at most 32 KiB, 64 MiB and 4,096 chunks in all, within a minute. A gateway process takes
+    two uploads at a time, one of a caller; more are refused with RESOURCE_EXHAUSTED.
     """
 
     def CheckRevision(self, request_iterator, context):
@@ -128,7 +130,7 @@ class PolicyServiceServicer:
     def ListRevisions(self, request, context):
         """Lists the published revisions, newest first.
 
-        Caller: whoever `data.remit.admin` allows. Recorded.
+        Caller: whoever `data.remit.admin` allows; administrators of the configuration always. Recorded.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -137,7 +139,7 @@ class PolicyServiceServicer:
     def GetRevision(self, request, context):
         """Returns one revision and when it was active.
 
-        Caller: whoever `data.remit.admin` allows. Recorded. Fails with NOT_FOUND.
+        Caller: whoever `data.remit.admin` allows; administrators of the configuration always. Recorded. Fails with NOT_FOUND.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -146,7 +148,8 @@ class PolicyServiceServicer:
     def DownloadRevision(self, request, context):
         """Streams the bundle of a revision, byte for byte as it was published, in chunks.
 
-        Caller: whoever `data.remit.admin` allows. Recorded. Fails with NOT_FOUND.
+        Caller: whoever `data.remit.admin` allows and sees every grant. Recorded. Fails with NOT_FOUND. Two run at a time in a gateway process;
+        more are refused with RESOURCE_EXHAUSTED.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -156,7 +159,7 @@ class PolicyServiceServicer:
         """Makes a published revision the one that decides, on every replica, or goes back to one that was active before.
 
         Caller: whoever `data.remit.admin` of the ACTIVE revision allows; an administrator of the configuration may always go back to a
-        revision that was active before. Recorded. When it returns, no replica issues by another revision. Idempotent: activating what is
+        revision that was active before. `revoke_issued` needs the right to GrantService.RevokeGrants and to see every grant, too. Recorded. When it returns, no replica issues by another revision. Idempotent: activating what is
         active changes nothing. Fails with NOT_FOUND for what was not published, FAILED_PRECONDITION (REVISION_REFUSED) for what this gateway
         cannot load or serve, ABORTED (REVISION_CHANGED) when `expected_active` is no longer active.
         """
@@ -281,7 +284,8 @@ class PolicyService:
     a person or a workload with a token for the gateway's operators, never an agent; `data.remit.admin` decides. Every call is recorded.
 
     A revision is named by the digest of its files, 64 hex digits. A bundle travels as a gzipped tar, as `opa build` and
-    `remit-server policy build` make it, in chunks of at most 32 KiB, 64 MiB in all.
+    `remit-server policy build` make it, in chunks of at most 32 KiB, 64 MiB and 4,096 chunks in all, within a minute. A gateway process takes
+    two uploads at a time, one of a caller; more are refused with RESOURCE_EXHAUSTED.
     """
 
     @staticmethod

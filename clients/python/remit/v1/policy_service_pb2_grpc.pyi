@@ -31,7 +31,8 @@ class PolicyServiceStub:
     a person or a workload with a token for the gateway's operators, never an agent; `data.remit.admin` decides. Every call is recorded.
 
     A revision is named by the digest of its files, 64 hex digits. A bundle travels as a gzipped tar, as `opa build` and
-    `remit-server policy build` make it, in chunks of at most 32 KiB, 64 MiB in all.
+    `remit-server policy build` make it, in chunks of at most 32 KiB, 64 MiB and 4,096 chunks in all, within a minute. A gateway process takes
+    two uploads at a time, one of a caller; more are refused with RESOURCE_EXHAUSTED.
     """
 
     @_typing.overload
@@ -54,23 +55,24 @@ class PolicyServiceStub:
     ListRevisions: _grpc.UnaryUnaryMultiCallable[_policy_service_pb2.ListRevisionsRequest, _policy_service_pb2.ListRevisionsResponse]
     """Lists the published revisions, newest first.
 
-    Caller: whoever `data.remit.admin` allows. Recorded.
+    Caller: whoever `data.remit.admin` allows; administrators of the configuration always. Recorded.
     """
     GetRevision: _grpc.UnaryUnaryMultiCallable[_policy_service_pb2.GetRevisionRequest, _policy_service_pb2.GetRevisionResponse]
     """Returns one revision and when it was active.
 
-    Caller: whoever `data.remit.admin` allows. Recorded. Fails with NOT_FOUND.
+    Caller: whoever `data.remit.admin` allows; administrators of the configuration always. Recorded. Fails with NOT_FOUND.
     """
     DownloadRevision: _grpc.UnaryStreamMultiCallable[_policy_service_pb2.DownloadRevisionRequest, _policy_service_pb2.DownloadRevisionResponse]
     """Streams the bundle of a revision, byte for byte as it was published, in chunks.
 
-    Caller: whoever `data.remit.admin` allows. Recorded. Fails with NOT_FOUND.
+    Caller: whoever `data.remit.admin` allows and sees every grant. Recorded. Fails with NOT_FOUND. Two run at a time in a gateway process;
+    more are refused with RESOURCE_EXHAUSTED.
     """
     ActivateRevision: _grpc.UnaryUnaryMultiCallable[_policy_service_pb2.ActivateRevisionRequest, _policy_service_pb2.ActivateRevisionResponse]
     """Makes a published revision the one that decides, on every replica, or goes back to one that was active before.
 
     Caller: whoever `data.remit.admin` of the ACTIVE revision allows; an administrator of the configuration may always go back to a
-    revision that was active before. Recorded. When it returns, no replica issues by another revision. Idempotent: activating what is
+    revision that was active before. `revoke_issued` needs the right to GrantService.RevokeGrants and to see every grant, too. Recorded. When it returns, no replica issues by another revision. Idempotent: activating what is
     active changes nothing. Fails with NOT_FOUND for what was not published, FAILED_PRECONDITION (REVISION_REFUSED) for what this gateway
     cannot load or serve, ABORTED (REVISION_CHANGED) when `expected_active` is no longer active.
     """
@@ -107,7 +109,8 @@ class PolicyServiceAsyncStub(PolicyServiceStub):
     a person or a workload with a token for the gateway's operators, never an agent; `data.remit.admin` decides. Every call is recorded.
 
     A revision is named by the digest of its files, 64 hex digits. A bundle travels as a gzipped tar, as `opa build` and
-    `remit-server policy build` make it, in chunks of at most 32 KiB, 64 MiB in all.
+    `remit-server policy build` make it, in chunks of at most 32 KiB, 64 MiB and 4,096 chunks in all, within a minute. A gateway process takes
+    two uploads at a time, one of a caller; more are refused with RESOURCE_EXHAUSTED.
     """
 
     def __init__(self, channel: _aio.Channel) -> None: ...
@@ -127,23 +130,24 @@ class PolicyServiceAsyncStub(PolicyServiceStub):
     ListRevisions: _aio.UnaryUnaryMultiCallable[_policy_service_pb2.ListRevisionsRequest, _policy_service_pb2.ListRevisionsResponse]  # type: ignore[assignment]
     """Lists the published revisions, newest first.
 
-    Caller: whoever `data.remit.admin` allows. Recorded.
+    Caller: whoever `data.remit.admin` allows; administrators of the configuration always. Recorded.
     """
     GetRevision: _aio.UnaryUnaryMultiCallable[_policy_service_pb2.GetRevisionRequest, _policy_service_pb2.GetRevisionResponse]  # type: ignore[assignment]
     """Returns one revision and when it was active.
 
-    Caller: whoever `data.remit.admin` allows. Recorded. Fails with NOT_FOUND.
+    Caller: whoever `data.remit.admin` allows; administrators of the configuration always. Recorded. Fails with NOT_FOUND.
     """
     DownloadRevision: _aio.UnaryStreamMultiCallable[_policy_service_pb2.DownloadRevisionRequest, _policy_service_pb2.DownloadRevisionResponse]  # type: ignore[assignment]
     """Streams the bundle of a revision, byte for byte as it was published, in chunks.
 
-    Caller: whoever `data.remit.admin` allows. Recorded. Fails with NOT_FOUND.
+    Caller: whoever `data.remit.admin` allows and sees every grant. Recorded. Fails with NOT_FOUND. Two run at a time in a gateway process;
+    more are refused with RESOURCE_EXHAUSTED.
     """
     ActivateRevision: _aio.UnaryUnaryMultiCallable[_policy_service_pb2.ActivateRevisionRequest, _policy_service_pb2.ActivateRevisionResponse]  # type: ignore[assignment]
     """Makes a published revision the one that decides, on every replica, or goes back to one that was active before.
 
     Caller: whoever `data.remit.admin` of the ACTIVE revision allows; an administrator of the configuration may always go back to a
-    revision that was active before. Recorded. When it returns, no replica issues by another revision. Idempotent: activating what is
+    revision that was active before. `revoke_issued` needs the right to GrantService.RevokeGrants and to see every grant, too. Recorded. When it returns, no replica issues by another revision. Idempotent: activating what is
     active changes nothing. Fails with NOT_FOUND for what was not published, FAILED_PRECONDITION (REVISION_REFUSED) for what this gateway
     cannot load or serve, ABORTED (REVISION_CHANGED) when `expected_active` is no longer active.
     """
@@ -179,7 +183,8 @@ class PolicyServiceServicer(metaclass=_abc_1.ABCMeta):
     a person or a workload with a token for the gateway's operators, never an agent; `data.remit.admin` decides. Every call is recorded.
 
     A revision is named by the digest of its files, 64 hex digits. A bundle travels as a gzipped tar, as `opa build` and
-    `remit-server policy build` make it, in chunks of at most 32 KiB, 64 MiB in all.
+    `remit-server policy build` make it, in chunks of at most 32 KiB, 64 MiB and 4,096 chunks in all, within a minute. A gateway process takes
+    two uploads at a time, one of a caller; more are refused with RESOURCE_EXHAUSTED.
     """
 
     @_abc_1.abstractmethod
@@ -215,7 +220,7 @@ class PolicyServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_policy_service_pb2.ListRevisionsResponse, _abc.Awaitable[_policy_service_pb2.ListRevisionsResponse]]:
         """Lists the published revisions, newest first.
 
-        Caller: whoever `data.remit.admin` allows. Recorded.
+        Caller: whoever `data.remit.admin` allows; administrators of the configuration always. Recorded.
         """
 
     @_abc_1.abstractmethod
@@ -226,7 +231,7 @@ class PolicyServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_policy_service_pb2.GetRevisionResponse, _abc.Awaitable[_policy_service_pb2.GetRevisionResponse]]:
         """Returns one revision and when it was active.
 
-        Caller: whoever `data.remit.admin` allows. Recorded. Fails with NOT_FOUND.
+        Caller: whoever `data.remit.admin` allows; administrators of the configuration always. Recorded. Fails with NOT_FOUND.
         """
 
     @_abc_1.abstractmethod
@@ -237,7 +242,8 @@ class PolicyServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_abc.Iterator[_policy_service_pb2.DownloadRevisionResponse], _abc.AsyncIterator[_policy_service_pb2.DownloadRevisionResponse]]:
         """Streams the bundle of a revision, byte for byte as it was published, in chunks.
 
-        Caller: whoever `data.remit.admin` allows. Recorded. Fails with NOT_FOUND.
+        Caller: whoever `data.remit.admin` allows and sees every grant. Recorded. Fails with NOT_FOUND. Two run at a time in a gateway process;
+        more are refused with RESOURCE_EXHAUSTED.
         """
 
     @_abc_1.abstractmethod
@@ -249,7 +255,7 @@ class PolicyServiceServicer(metaclass=_abc_1.ABCMeta):
         """Makes a published revision the one that decides, on every replica, or goes back to one that was active before.
 
         Caller: whoever `data.remit.admin` of the ACTIVE revision allows; an administrator of the configuration may always go back to a
-        revision that was active before. Recorded. When it returns, no replica issues by another revision. Idempotent: activating what is
+        revision that was active before. `revoke_issued` needs the right to GrantService.RevokeGrants and to see every grant, too. Recorded. When it returns, no replica issues by another revision. Idempotent: activating what is
         active changes nothing. Fails with NOT_FOUND for what was not published, FAILED_PRECONDITION (REVISION_REFUSED) for what this gateway
         cannot load or serve, ABORTED (REVISION_CHANGED) when `expected_active` is no longer active.
         """

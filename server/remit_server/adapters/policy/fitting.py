@@ -17,20 +17,23 @@ def read_fitting_bundle(folder: Path, roles: Collection[str]) -> Bundle:
 
 def fitting(bundle: Bundle, roles: Collection[str]) -> Bundle:
     """Returns the bundle; raises BundleRefused for each role of its catalogue that is not configured."""
-    missing = [arn for arn in _roles_of(bundle) if arn not in roles]
-    if missing:
-        raise BundleRefused(
-            [
-                Finding(
-                    CATALOGUE,
-                    0,
-                    f"names {arn}, which this gateway's configuration does not have",
-                    "Add it under [[roles]] with a copy of its own policy, or take it out of the catalogue",
-                )
-                for arn in missing
-            ]
-        )
+    if missing := missing_roles(bundle, roles):
+        raise BundleRefused(missing)
     return bundle
+
+
+def missing_roles(bundle: Bundle, roles: Collection[str]) -> list[Finding]:
+    """Returns a fault for each role that the catalogue names and the gateway's configuration does not have."""
+    return [
+        Finding(
+            CATALOGUE,
+            0,
+            f"names {arn}, which this gateway's configuration does not have",
+            "Add it under [[roles]] with a copy of its own policy, or take it out of the catalogue",
+        )
+        for arn in _roles_of(bundle)
+        if arn not in roles
+    ]
 
 
 def _roles_of(bundle: Bundle) -> list[str]:

@@ -8,7 +8,14 @@ from typing import Protocol
 
 from remit_server.application.ports import Revision
 from remit_server.domain.decision import Decision, DecisionInput, KeptText
-from remit_server.domain.policy_revision import Activation, BundleFacts, PublishedRevision, RevisionSource
+from remit_server.domain.policy_revision import (
+    Activation,
+    BundleFacts,
+    PolicyFinding,
+    PublishedRevision,
+    RevisionSource,
+    Shadow,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,6 +24,34 @@ class NewRevision:
 
     facts: BundleFacts
     archive: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Examined:
+    """What is known of an archive that was offered: its revision, empty when it could not be read, and every finding.
+
+    `new` is what can be published; None when a finding refuses it.
+    """
+
+    revision: str
+    findings: tuple[PolicyFinding, ...]
+    new: NewRevision | None
+
+    @property
+    def refusing(self) -> tuple[PolicyFinding, ...]:
+        """What forbids it to decide."""
+        return tuple(finding for finding in self.findings if finding.refuses)
+
+
+class ExamineBundle(Protocol):
+    """Does with an archive everything that this gateway does before it decides by one."""
+
+    async def __call__(self, archive: bytes, /) -> Examined:
+        """Returns what was found; nothing that stands in the archive is a failure. Raises Outage.
+
+        Whoever goes away takes the work with them.
+        """
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +132,39 @@ class Prepare(Protocol):
 
         Raises Denied(NOT_FOUND), Denied(REVISION_REFUSED) with everything that forbids it to decide here, or Outage.
         """
+        ...
+
+
+class Prepare(Protocol):
+    """Knows whether this gateway can decide by a published revision, before it has to."""
+
+    async def __call__(self, revision: str, /) -> None:
+        """Returns once it was loaded and has refused a stranger.
+
+        Raises Denied(NOT_FOUND) for what was not published, Denied(REVISION_REFUSED) for what may not decide here.
+        """
+        ...
+
+
+class Shadows(Protocol):
+    """Which candidate decides beside the active revision, and what was counted of it.
+
+    Each raises Outage(LEDGER_UNAVAILABLE | OVERLOADED) when it could not be done.
+    """
+
+    async def start(self, revision: str, /, *, by: str) -> None:
+        """Puts a published revision into shadow, in place of another one; raises Denied(NOT_FOUND).
+
+        At a repeat nothing changes.
+        """
+        ...
+
+    async def stop(self, *, by: str) -> str:
+        """Ends the shadow and returns which revision was in it; empty when none was."""
+        ...
+
+    async def shown(self, revision: str | None, /) -> Shadow | None:
+        """Returns a candidate with its counts, or the one in shadow; None when nothing is known of it."""
         ...
 
 

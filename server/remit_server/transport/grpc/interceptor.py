@@ -10,19 +10,19 @@ from datetime import timedelta
 from typing import Any, Final, NoReturn, Protocol, TypeAlias, TypeVar, cast
 
 import grpc
-from google.protobuf.message import DecodeError, Message
+from google.protobuf.message import Message
 
 from remit_server.application.admission import Rejections
-from remit_server.domain.errors import FieldViolation, InvalidRequest, Outage, Reason, RemitError, told_of
+from remit_server.domain.errors import Outage, Reason, RemitError, told_of
 from remit_server.domain.identity import Admitted, Caller
 from remit_server.transport.grpc.caller import caller_of, peer_of
+from remit_server.transport.grpc.reading import AnyHandler, one_message, whole
 from remit_server.transport.grpc.status import DETAILS_KEY, code_of, status_of
 from remit_server.transport.grpc.streams import Answers, NotTaken, Streams
 from remit_server.transport.grpc.untaken import Untaken, at_its_end, end_call
-from remit_server.transport.grpc.validation import violations
+from remit_server.transport.grpc.uploads import Uploads
 
 Context = grpc.aio.ServicerContext[Any, Any]
-AnyHandler: TypeAlias = "grpc.RpcMethodHandler[Any, Any]"
 Handler: TypeAlias = "AnyHandler | None"
 Behaviour: TypeAlias = Callable[[AsyncIterator[bytes], Context], Awaitable[Message | None]]
 K = TypeVar("K", bound="Known")
@@ -85,12 +85,14 @@ class Guard(grpc.aio.ServerInterceptor):
         open_methods: frozenset[str] = frozenset(),
         read_within: timedelta = READ_WITHIN,
         taken_within: timedelta = TAKEN_WITHIN,
+        uploads: Uploads | None = None,
     ) -> None:
         self._doors = doors
         self._open_methods = open_methods
         self._most_calls, self._calls = calls, 0
         self._streams = streams
         self._read_within = read_within.total_seconds()
+        self._uploads = uploads or Uploads(each_within=read_within)
         self._untaken = Untaken(taken_within)
         self._strangers: Counter[str] = Counter()
 
@@ -117,7 +119,8 @@ class Guard(grpc.aio.ServerInterceptor):
         if handler.unary_stream is not None:
             streaming: Any = self._answering(self._streaming(handler, door, method))
             return grpc.stream_stream_rpc_method_handler(streaming, **as_one)
-        return grpc.stream_unary_rpc_method_handler(self._answering(self._guarded(handler, door, method)), **as_one)
+        wrap = self._guarded if handler.stream_unary is None else self._uploading
+        return grpc.stream_unary_rpc_method_handler(self._answering(wrap(handler, door, method)), **as_one)
 
     def _guarded(self, handler: AnyHandler, door: Door, method: str) -> Behaviour:
         """Wraps a method: admits the caller, then reads and validates its message."""
@@ -125,12 +128,9 @@ class Guard(grpc.aio.ServerInterceptor):
 
         async def guarded(messages: AsyncIterator[bytes], context: Context) -> Message:
             async with door(_caller(context, door), method) as admitted:
-                _ADMITTED.set(admitted)
-                self._take_place()
-                if self._untaken.of(admitted.caller_id) >= MOST_UNTAKEN:
-                    raise Outage(Reason.OVERLOADED, "too many answers wait for this agent: take them, then ask again")
+                self._begin(admitted)
                 async with door.reading(admitted, method):
-                    request = _whole(await _one(messages, self._read_within), handler)
+                    request = whole(await one_message(messages, self._read_within), handler)
                 return await behaviour(request, context)
 
         return guarded
@@ -144,10 +144,29 @@ class Guard(grpc.aio.ServerInterceptor):
                 _ADMITTED.set(admitted)
                 told = self._streams.take_place()
                 async with door.reading(admitted, method):
-                    request = _whole(await _one(messages, self._read_within), handler)
+                    request = whole(await one_message(messages, self._read_within), handler)
                 await self._streams.send(behaviour(request, context), context, told)
 
         return streaming
+
+    def _uploading(self, handler: AnyHandler, door: Door, method: str) -> Behaviour:
+        """Wraps a client stream: admits the caller, whose messages the method reads once it has allowed that."""
+        behaviour: Callable[[AsyncIterator[Message], Context], Awaitable[Message]] = cast("Any", handler.stream_unary)
+
+        async def uploading(messages: AsyncIterator[bytes], context: Context) -> Message:
+            async with door(_caller(context, door), method) as admitted:
+                self._begin(admitted)
+                with self._uploads.place(admitted.caller_id):
+                    return await behaviour(self._uploads.read(messages, lambda raw: whole(raw, handler)), context)
+
+        return uploading
+
+    def _begin(self, admitted: Known) -> None:
+        """Notes whose call is running, and takes a place for it."""
+        _ADMITTED.set(admitted)
+        self._take_place()
+        if self._untaken.of(admitted.caller_id) >= MOST_UNTAKEN:
+            raise Outage(Reason.OVERLOADED, "too many answers wait for this agent: take them, then ask again")
 
     def _take_place(self) -> None:
         """Takes one of the places for the call that is running, until the library is rid of it."""
@@ -176,7 +195,7 @@ class Guard(grpc.aio.ServerInterceptor):
             self._strangers[who] += 1
             try:
                 within = min(self._read_within, OPEN_READ_WITHIN.total_seconds())
-                return await behaviour(_whole(await _one(messages, within), handler), context)
+                return await behaviour(whole(await one_message(messages, within), handler), context)
             finally:
                 self._strangers[who] -= 1
                 self._strangers += Counter()  # drops those that have none running
@@ -232,44 +251,6 @@ def _caller(context: Context, door: Door) -> Caller:
     except RemitError as error:
         door.rejections.count(peer_of(context), error.reason)
         raise
-
-
-async def _one(messages: AsyncIterator[bytes], seconds: float) -> bytes:
-    """Returns the call's one message; raises InvalidRequest for none or two, and when it does not come in time."""
-    try:
-        async with asyncio.timeout(seconds):
-            raw = [message async for message in _first_two(messages)]
-    except TimeoutError:
-        raise _malformed(f"did not come within {seconds:g} seconds") from None
-    if len(raw) != 1:
-        raise _malformed("must be one message")
-    return raw[0]
-
-
-def _whole(raw: bytes, handler: AnyHandler) -> Message:
-    """Returns the message; refuses one that breaks a rule of its proto or holds what its proto does not define."""
-    try:
-        request: Message = handler.request_deserializer(raw)  # type: ignore[misc]
-    except DecodeError:
-        raise _malformed("is not a message of this method") from None
-    if broken := violations(request):
-        raise InvalidRequest(broken)
-    return request
-
-
-def _malformed(rule: str) -> InvalidRequest:
-    """Returns the failure of a call that cannot be read at all."""
-    return InvalidRequest([FieldViolation("the request", rule)])
-
-
-async def _first_two(messages: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
-    """Yields at most two messages: a caller who sends more has said enough."""
-    count = 0
-    async for message in messages:
-        yield message
-        count += 1
-        if count > 1:
-            return
 
 
 async def _abort(context: Context, error: BaseException) -> NoReturn:

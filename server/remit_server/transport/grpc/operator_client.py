@@ -1,7 +1,7 @@
 """How the commands of people and CI call a gateway: over TLS, a fresh token for each call, failures told in words."""
 
 import ssl
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
@@ -15,6 +15,8 @@ from google.rpc.status_pb2 import Status
 from remit.v1.approval_service_pb2_grpc import ApprovalServiceStub
 from remit.v1.audit_service_pb2_grpc import AuditServiceStub
 from remit.v1.grant_service_pb2_grpc import GrantServiceStub
+from remit.v1.policy_service_pb2 import PolicyFinding, PolicyFindings
+from remit.v1.policy_service_pb2_grpc import PolicyServiceStub
 from remit_server.domain.secret import Secret
 from remit_server.transport.grpc.status import DETAILS_KEY, DOMAIN
 
@@ -37,6 +39,7 @@ if TYPE_CHECKING:
     # gRPC's own classes take no type parameters when the program runs.
     Unary = grpc.UnaryUnaryMultiCallable[Q, R]
     Streaming = grpc.UnaryStreamMultiCallable[Q, R]
+    Uploading = grpc.StreamUnaryMultiCallable[Q, R]
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,11 +60,19 @@ class CallFailed(Exception):  # noqa: N818 - named for what it says
     """A call had no answer, or a no: the reason, a sentence, and what to do.
 
     `is_no` says that the gateway answered no; otherwise it could not be asked, or could not say. `is_over` says that
-    only the connection ended, as long streams' do: asking again may go on where it was.
+    only the connection ended, as long streams' do: asking again may go on where it was. `findings` are what forbids a
+    bundle to decide, as many as the gateway could tell.
     """
 
     def __init__(
-        self, reason: str, message: str, remedy: str, *, is_no: bool, retry_after: timedelta | None = None
+        self,
+        reason: str,
+        message: str,
+        remedy: str,
+        *,
+        is_no: bool,
+        retry_after: timedelta | None = None,
+        findings: Sequence[PolicyFinding] = (),
     ) -> None:
         super().__init__(f"{reason}: {message}")
         self.reason = reason
@@ -69,6 +80,7 @@ class CallFailed(Exception):  # noqa: N818 - named for what it says
         self.remedy = remedy
         self.is_no = is_no
         self.retry_after = retry_after
+        self.findings = tuple(findings)
 
     @property
     def is_over(self) -> bool:
@@ -89,6 +101,7 @@ class OperatorClient:
         self.grants = GrantServiceStub(self._channel)
         self.audit = AuditServiceStub(self._channel)
         self.approvals = ApprovalServiceStub(self._channel)
+        self.policies = PolicyServiceStub(self._channel)
 
     def __enter__(self) -> Self:
         return self
@@ -100,10 +113,18 @@ class OperatorClient:
         """Ends the connection."""
         self._channel.close()
 
-    def call(self, method: "Unary[Q, R]", request: Q) -> R:
+    def call(self, method: "Unary[Q, R]", request: Q, timeout: timedelta | None = None) -> R:
         """Returns the answer; raises CallFailed."""
+        seconds = self._timeout if timeout is None else timeout.total_seconds()
         try:
-            return method(request, timeout=self._timeout, metadata=self._metadata())
+            return method(request, timeout=seconds, metadata=self._metadata())
+        except grpc.RpcError as error:
+            raise failure_of(error, self._connection.target) from None
+
+    def upload(self, method: "Uploading[Q, R]", requests: Iterator[Q], timeout: timedelta) -> R:
+        """Sends one message after the other and returns the answer; raises CallFailed."""
+        try:
+            return method(requests, timeout=timeout.total_seconds(), metadata=self._metadata())
         except grpc.RpcError as error:
             raise failure_of(error, self._connection.target) from None
 
@@ -162,6 +183,7 @@ _NO: Final = frozenset(
         grpc.StatusCode.PERMISSION_DENIED,
         grpc.StatusCode.FAILED_PRECONDITION,
         grpc.StatusCode.NOT_FOUND,
+        grpc.StatusCode.ABORTED,
         grpc.StatusCode.UNIMPLEMENTED,
     }
 )
@@ -170,6 +192,8 @@ _REMEDIES: Final = {
     "NOT_AUTHORIZED": "ask who keeps the policies for the right (data.remit.admin), or use another identity",
     "INVALID_REQUEST": "correct what is named and call again",
     "NOT_FOUND": "check the name; what is not yours to see is not found either",
+    "REVISION_REFUSED": "mend what is named, then publish it and activate that; what was active still decides",
+    "REVISION_CHANGED": "see what is active now (`policy list`), then decide anew",
     "REAUTHENTICATE": "sign in again, so that your token is a fresh one",
     "RETRY_LATER": "try again in a moment",
     "UNIMPLEMENTED": "update the gateway, which is older than this command, or correct --gateway",
@@ -199,7 +223,14 @@ def failure_of(error: grpc.RpcError, target: str) -> CallFailed:
     told_fields = "; ".join(f"{field.field}: {field.description}" for field in fields)
     retry = _detail(status, RetryInfo())
     after = retry.retry_delay.ToTimedelta() if retry.HasField("retry_delay") else None
-    return CallFailed(info.reason, told_fields or status.message, remedy, is_no=code in _NO, retry_after=after)
+    return CallFailed(
+        info.reason,
+        told_fields or status.message,
+        remedy,
+        is_no=code in _NO,
+        retry_after=after,
+        findings=_detail(status, PolicyFindings()).findings,
+    )
 
 
 def _status(metadata: Any) -> Status:

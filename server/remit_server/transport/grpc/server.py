@@ -17,6 +17,7 @@ from remit_server.transport.grpc.certificates import Certificates
 from remit_server.transport.grpc.interceptor import READ_WITHIN, TAKEN_WITHIN, Door, Guard
 from remit_server.transport.grpc.streams import STREAM_AGE, Streams
 from remit_server.transport.grpc.untaken import note_calls
+from remit_server.transport.grpc.uploads import Uploads
 
 MAX_MESSAGE = 64 * 1024
 MAX_METADATA = 24 * 1024
@@ -66,6 +67,7 @@ class GrpcServer:
         taken_within: timedelta = TAKEN_WITHIN,
         look_every: timedelta = LOOK_EVERY,
         stream_age: timedelta = STREAM_AGE,
+        uploads: Uploads | None = None,
     ) -> None:
         # NOTE: not its Watch, a stream without end: strangers could take every place with it.
         open_methods = {f"/{HEALTH.full_name}/Check"}
@@ -79,6 +81,7 @@ class GrpcServer:
             open_methods=frozenset(open_methods),
             read_within=read_within,
             taken_within=taken_within,
+            uploads=uploads,
         )
         self._services = tuple(services)
         self._places = concurrent_calls + streams

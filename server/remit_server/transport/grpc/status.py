@@ -8,9 +8,10 @@ from google.protobuf.message import Message
 from google.rpc.error_details_pb2 import BadRequest, ErrorInfo, RetryInfo
 from google.rpc.status_pb2 import Status
 
-from remit.v1 import types_pb2
+from remit.v1 import policy_service_pb2, types_pb2
 from remit_server.domain.errors import Denied, InvalidRequest, Outage, Reason, Refusal, Remedy, RemitError
 from remit_server.domain.permission import Permission
+from remit_server.domain.policy_revision import BundleDenied, PolicyFinding
 
 DOMAIN = "remit.dev"
 DETAILS_KEY = "grpc-status-details-bin"
@@ -21,6 +22,8 @@ MOST_MESSAGE_BYTES = 768
 MOST_VIOLATIONS = 16
 MOST_RULE_CHARACTERS = 320  # where there are few; half of it where there are more
 FEW_VIOLATIONS = 4
+MOST_BYTES_OF_FINDINGS = 3072
+MOST_FINDING_CHARACTERS = 320  # of each of its texts
 
 _CODES: dict[Reason, grpc.StatusCode] = {
     Reason.INVALID_REQUEST: grpc.StatusCode.INVALID_ARGUMENT,
@@ -95,12 +98,37 @@ def _particulars(error: RemitError) -> list[Message]:
                 for item in error.violations[:MOST_VIOLATIONS]
             ]
             return [BadRequest(field_violations=fields)]
+        case BundleDenied(findings=findings):
+            return [_findings_message(findings)]
         case Outage(retry_after=delay) if delay is not None:
             info = RetryInfo()
             info.retry_delay.FromTimedelta(delay)
             return [info]
         case _:
             return []
+
+
+def _findings_message(findings: tuple[PolicyFinding, ...]) -> policy_service_pb2.PolicyFindings:
+    """Returns what forbids a bundle to decide, as much of it as there is room for."""
+    message = policy_service_pb2.PolicyFindings()
+    for finding in findings:
+        message.findings.append(finding_message(finding, MOST_FINDING_CHARACTERS))
+        if message.ByteSize() > MOST_BYTES_OF_FINDINGS:
+            del message.findings[-1]
+            break
+    return message
+
+
+def finding_message(finding: PolicyFinding, room: int | None = None) -> policy_service_pb2.PolicyFinding:
+    """Returns a finding as the API writes it; `room` cuts its texts."""
+    return policy_service_pb2.PolicyFinding(
+        path=finding.path[:room],
+        line=finding.line,
+        problem=finding.problem[:room],
+        mend=finding.mend[:room],
+        rule=finding.rule[:room],
+        refuses=finding.refuses,
+    )
 
 
 def refusal_message(error: RemitError) -> types_pb2.Refusal:

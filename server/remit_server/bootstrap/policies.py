@@ -1,0 +1,38 @@
+"""Wires what the authors of policies call."""
+
+from collections.abc import Callable
+
+from remit_server.adapters.database.policies.shadows import DatabaseShadows
+from remit_server.adapters.examining.examination import ExamineApart
+from remit_server.application.oversight.admitting import OperatorAdmission
+from remit_server.application.policy.activate_revision import ActivateRevision
+from remit_server.application.policy.check_revision import CheckRevision
+from remit_server.application.policy.ports import Prepare, Revisions
+from remit_server.application.policy.publish_revision import PublishRevision
+from remit_server.application.policy.see_revisions import SeeRevisions
+from remit_server.application.policy.shadow_revision import ShadowRevision
+from remit_server.bootstrap.oversight import Oversight
+from remit_server.transport.grpc.policy.service import STREAMS, PolicyService
+from remit_server.transport.grpc.server import Offered
+
+
+def let_authors_publish(
+    oversight: Oversight,
+    door: Callable[[str, frozenset[str]], OperatorAdmission],
+    revisions: Revisions,
+    prepare: Prepare,
+    *,
+    wake: Callable[[], None] = lambda: None,
+) -> Offered:
+    """Returns PolicyService; `wake` tells whoever writes to AWS that an activation revoked something."""
+    authorize = oversight.authorize
+    examine = ExamineApart(tuple(role.arn for role in oversight.settings.roles))
+    service = PolicyService(
+        admit=door("PolicyService", STREAMS),
+        check=CheckRevision(authorize, examine),
+        publish=PublishRevision(authorize, examine, revisions, oversight.ledger),
+        see=SeeRevisions(authorize, revisions),
+        activate=ActivateRevision(authorize, revisions, prepare, wake),
+        shadow=ShadowRevision(authorize, revisions, DatabaseShadows(oversight.ledger.store), prepare),
+    )
+    return service.offered

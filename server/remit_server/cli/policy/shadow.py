@@ -1,0 +1,75 @@
+"""`remit-server policy shadow`: a candidate that decides beside the active revision, answers untouched."""
+
+import json
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from remit_server.cli.audit_words import plain
+from remit_server.cli.output import complain
+from remit_server.cli.policy.app import app
+from remit_server.cli.policy.desk import AsJson, short
+from remit_server.cli.policy.show import Revision
+from remit_server.cli.remote import calls_a_gateway
+from remit_server.cli.tables import print_table
+
+if TYPE_CHECKING:  # the rest is imported by the command that needs it, so that `--help` answers at once
+    from remit_server.transport.grpc.operator_client import OperatorClient
+
+shadow = typer.Typer(
+    name="shadow", help="Has a candidate decide beside the active revision, and counts.", no_args_is_help=True
+)
+app.add_typer(shadow)
+
+
+@shadow.command("start")
+@calls_a_gateway
+def start_shadow(
+    client: "OperatorClient",
+    revision: Annotated[str, typer.Argument(metavar="REV", help="Its digest, or the first 8 or more digits.")],
+    as_json: AsJson = False,
+) -> None:
+    """Puts a published revision into shadow on every replica, in place of the one that was."""
+    from remit_server.transport.grpc.policy import calls
+
+    started = calls.start_shadow(client, revision)
+    typer.echo(json.dumps({"revision": started}) if as_json else f"revision {short(started)} is in shadow.")
+
+
+@shadow.command("stop")
+@calls_a_gateway
+def stop_shadow(client: "OperatorClient", as_json: AsJson = False) -> None:
+    """Ends the shadow. What was counted stays."""
+    from remit_server.transport.grpc.policy import calls
+
+    stopped = calls.stop_shadow(client)
+    if as_json:
+        typer.echo(json.dumps({"revision": stopped}))
+    else:
+        typer.echo(f"revision {short(stopped)} is in shadow no more." if stopped else "No revision was in shadow.")
+
+
+@shadow.command("show")
+@calls_a_gateway
+def show_shadow(client: "OperatorClient", revision: Revision = "", as_json: AsJson = False) -> None:
+    """Shows how often a candidate differed, and how; without REV the one in shadow."""
+    from remit_server.transport.grpc.policy import calls
+
+    shown = calls.shadow(client, revision)
+    if as_json:
+        typer.echo(calls.as_json(shown))
+        return
+    if not shown.revision:
+        complain("Nothing was counted: no revision is in shadow, or this one never was.")
+        return
+    since = f"{shown.start_time.ToDatetime():%F %T} UTC" if shown.HasField("start_time") else ""
+    typer.echo(f"revision {short(shown.revision)} is in shadow {f'since {since}' if since else 'no more'}.")
+    rows = [
+        (plain(one.difference), str(one.count), short(one.active_revision), f"{one.last_time.ToDatetime():%F %T}")
+        for one in shown.counts
+    ]
+    if rows:
+        print_table(("difference", "times", "active", "last (UTC)"), rows)
+    for one in shown.counts:
+        if one.example:
+            typer.echo(f"such as, {plain(one.difference)}: {plain(one.example)}")

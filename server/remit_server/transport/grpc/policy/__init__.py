@@ -1,0 +1,1 @@
+"""PolicyService: its servicer, its messages, and the calls of its commands."""

@@ -1,0 +1,110 @@
+"""Offered bundles, examined apart: what is found, and what becomes of the process that looks."""
+
+import asyncio
+import gzip
+import os
+from pathlib import Path
+
+import pytest
+from tests.policy_bundles import DEFAULT_POLICIES, DENY_ALL, written
+
+from remit_server.adapters.examining.examination import ExamineApart
+from remit_server.adapters.policy.archive import archive_of_files
+from remit_server.adapters.policy.bundle import read_bundle
+from remit_server.adapters.policy.bundle_files import read_files
+
+ROLES = tuple(f"arn:aws:iam::111122223333:role/remit-{name}" for name in ("reports", "data"))
+examine = ExamineApart(ROLES)
+
+
+def children() -> set[int]:
+    """Returns the processes that this one has started and that still are."""
+    found = set()
+    for task in Path("/proc/self/task").iterdir():
+        found |= {int(pid) for pid in (task / "children").read_text().split()}
+    return found
+
+
+async def test_a_sound_bundle_can_be_published_as_it_came() -> None:
+    files = read_files(DEFAULT_POLICIES)
+    archive = archive_of_files(files)
+
+    examined = await examine(archive)
+
+    assert examined.refusing == ()
+    assert examined.new is not None
+    facts = examined.new.facts
+    assert examined.new.archive == archive
+    assert facts.revision == examined.revision == read_bundle(DEFAULT_POLICIES).revision
+    assert facts.size == sum(map(len, files.values()))
+    assert (facts.rule_files, facts.capabilities > 10, facts.entitlements > 3) == (6, True, True)
+
+
+async def test_everything_that_forbids_a_bundle_is_found_at_once(tmp_path: Path) -> None:
+    rules = DENY_ALL + "\nleak := http.send({})\n"
+    files = {"remit/issue/issue.rego": rules, "remit/left.txt": "x", "remit/b/issue.rego": "package remit.b\n!"}
+
+    examined = await examine(archive_of_files(read_files(written(tmp_path, files))))
+
+    assert examined.new is None
+    assert {finding.path for finding in examined.refusing} >= {"remit/issue/issue.rego", "remit/left.txt"}
+    assert all(finding.mend for finding in examined.refusing)
+
+
+async def test_a_role_that_the_gateway_lacks_is_found() -> None:
+    examined = await ExamineApart(ROLES[:1])(archive_of_files(read_files(DEFAULT_POLICIES)))
+
+    assert examined.new is None
+    assert [finding.problem for finding in examined.refusing] == [
+        f"names {ROLES[1]}, which this gateway's configuration does not have"
+    ]
+
+
+async def test_a_policy_that_lets_strangers_in_may_not_decide(tmp_path: Path) -> None:
+    rules = 'package remit.issue\n\ndecision := {"allow": true, "entitlements": [], "reasons": []}\n'
+
+    examined = await examine(archive_of_files(read_files(written(tmp_path, {"remit/issue/issue.rego": rules}))))
+
+    assert examined.new is None
+    assert "stranger" in examined.refusing[0].problem
+
+
+@pytest.mark.parametrize("archive", [b"", b"x" * 1000, gzip.compress(b"x" * 1000), b"\x1f\x8b"])
+async def test_what_is_no_bundle_is_a_finding(archive: bytes) -> None:
+    examined = await examine(archive)
+
+    assert (examined.revision, examined.new) == ("", None)
+    assert examined.refusing
+
+
+async def test_a_bomb_is_refused_before_it_is_unpacked() -> None:
+    examined = await examine(gzip.compress(bytes(400 << 20), compresslevel=9))
+
+    assert examined.new is None
+    assert "unpacks to over" in examined.refusing[0].problem
+
+
+async def test_a_check_that_takes_too_much_is_a_finding() -> None:
+    archive = archive_of_files(read_files(DEFAULT_POLICIES))
+
+    slow = await ExamineApart(ROLES, seconds=0)(archive)
+    large = await ExamineApart(ROLES, memory_bytes=1 << 20)(archive)
+
+    assert "took over 0 s" in slow.refusing[0].problem
+    assert "took over 1 MB" in large.refusing[0].problem
+    assert slow.new is large.new is None
+
+
+async def test_whoever_goes_away_takes_the_process_with_them() -> None:
+    before = children()
+    task = asyncio.create_task(examine(archive_of_files(read_files(DEFAULT_POLICIES))))
+    while not (started := children() - before):  # noqa: ASYNC110 - a process tells nobody that it began
+        await asyncio.sleep(0.01)
+
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+
+    for pid in started:
+        with pytest.raises(ProcessLookupError):
+            os.kill(pid, 0)
