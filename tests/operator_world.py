@@ -29,16 +29,19 @@ def sees(**scope: frozenset[str]) -> AdminAllow:
 
 
 class ScriptedAdminPolicy:
-    """Answers by the caller's id what a test says; strangers get a no."""
+    """Answers by the caller's id what a test says; strangers get a no, and so does everybody for closed RPCs."""
 
     def __init__(self) -> None:
         self.active = Revision("5" * 64, {})
         self.answers: dict[str, AdminDecision | BaseException] = {}
+        self.closed: set[str] = set()
         self.questions: list[str] = []
 
     async def administer(self, revision: Revision, question: DecisionInput, /) -> AdminDecision:
         assert revision is self.active
         self.questions.append(question.text)
+        if any(f'"rpc":"{rpc}"' in question.text for rpc in self.closed):
+            return NO
         answer = next((said for name, said in self.answers.items() if f'"id":"{name}"' in question.text), NO)
         if isinstance(answer, BaseException):
             raise answer
@@ -86,7 +89,7 @@ class OperatorWorld:
             Budget(self.inner.clock, per_minute, "operator"),
             Places(places, who="operator"),
             Places(4, "streams", "operator"),
-            frozenset({"WatchGrants", "WatchEvents"}),
+            frozenset({"WatchGrants", "WatchEvents", "DownloadRevision", "ReplayRevision"}),
         )
 
 

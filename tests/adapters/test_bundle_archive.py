@@ -256,6 +256,13 @@ def test_a_gzip_bomb_is_left_where_a_bundle_must_end() -> None:
     assert most < 96 * MIB
 
 
+def test_a_second_archive_behind_a_small_one_is_refused() -> None:
+    small = archive_of_files({"remit/data.json": b"{}"})
+
+    with pytest.raises(BundleRefused, match="something stands after it"):
+        files_of_archive(small + small)
+
+
 def test_a_bomb_within_a_file_stays_a_file() -> None:
     inner = _bomb()
 

@@ -37,12 +37,12 @@ async def test_a_sound_bundle_can_be_published_as_it_came() -> None:
     assert examined.new.archive == archive
     assert facts.revision == examined.revision == read_bundle(DEFAULT_POLICIES).revision
     assert facts.size == sum(map(len, files.values()))
-    assert (facts.rule_files, facts.capabilities > 10, facts.entitlements > 3) == (6, True, True)
+    assert (facts.rule_files, facts.capabilities > 10, facts.entitlements > 3) == (7, True, True)
 
 
 async def test_everything_that_forbids_a_bundle_is_found_at_once(tmp_path: Path) -> None:
     rules = DENY_ALL + "\nleak := http.send({})\n"
-    files = {"remit/issue/issue.rego": rules, "remit/left.txt": "x", "remit/b/issue.rego": "package remit.b\n!"}
+    files = {"remit/issue/issue.rego": rules, "remit/left.txt": "x"}
 
     examined = await examine(archive_of_files(read_files(written(tmp_path, files))))
 

@@ -21,6 +21,7 @@ from remit_server.transport.grpc.credential_service import CredentialService
 from remit_server.transport.grpc.interceptor import READ_WITHIN, TAKEN_WITHIN
 from remit_server.transport.grpc.server import LOOK_EVERY, GrpcServer, Offered
 from remit_server.transport.grpc.streams import STREAM_AGE
+from remit_server.transport.grpc.uploads import Uploads
 
 if TYPE_CHECKING:
     from remit.v1.credential_service_pb2_grpc import CredentialServiceAsyncStub
@@ -53,6 +54,7 @@ async def served(
     also: Sequence[Offered] = (),
     stream_age: timedelta = STREAM_AGE,
     look_every: timedelta = LOOK_EVERY,
+    uploads: Uploads | None = None,
 ) -> AsyncIterator[Served]:
     """Serves the world on a bearer listener on loopback."""
     authority = Authority.create(folder / "tls")
@@ -68,6 +70,7 @@ async def served(
         taken_within=taken_within,
         stream_age=stream_age,
         look_every=look_every,
+        uploads=uploads,
     )
     address = server.listen(ListenerSettings("127.0.0.1:0", pair.certificate_path, pair.key_path))
     roots = authority.bundle_path.read_bytes()

@@ -120,7 +120,8 @@ def _inflated(inflater: "zlib._Decompress", packed: bytes) -> Iterator[bytes]:
         piece = inflater.decompress(packed, _CHUNK)
         yield piece
         packed = inflater.unconsumed_tail
-        if not packed and len(piece) < _CHUNK:
+        # NOTE: past its end the inflater takes nothing more, and its tail stays what it was.
+        if inflater.eof or (not packed and len(piece) < _CHUNK):
             return
 
 

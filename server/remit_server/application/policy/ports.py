@@ -135,17 +135,6 @@ class Prepare(Protocol):
         ...
 
 
-class Prepare(Protocol):
-    """Knows whether this gateway can decide by a published revision, before it has to."""
-
-    async def __call__(self, revision: str, /) -> None:
-        """Returns once it was loaded and has refused a stranger.
-
-        Raises Denied(NOT_FOUND) for what was not published, Denied(REVISION_REFUSED) for what may not decide here.
-        """
-        ...
-
-
 class Shadows(Protocol):
     """Which candidate decides beside the active revision, and what was counted of it.
 

@@ -130,15 +130,19 @@ class PolicyService(PolicyServiceServicer):
     ) -> messages.SimulateDecisionResponse:
         """Is not offered by this version."""
         del request
-        await context.abort(grpc.StatusCode.UNIMPLEMENTED, "no such method")
+        await self._not_offered(context)
+        return messages.SimulateDecisionResponse()
 
     async def ReplayRevision(  # noqa: N802 - the name in the proto
         self, request: messages.ReplayRevisionRequest, context: Context
     ) -> AsyncGenerator[messages.ReplayRevisionResponse]:
         """Is not offered by this version."""
         del request
-        await context.abort(grpc.StatusCode.UNIMPLEMENTED, "no such method")
+        await self._not_offered(context)
         yield messages.ReplayRevisionResponse()
+
+    async def _not_offered(self, context: Context) -> None:
+        await context.abort(grpc.StatusCode.UNIMPLEMENTED, "no such method")
 
     def _receiving(self, by: AdmittedOperator, method: str, pieces: AsyncIterator[Piece]) -> Receive:
         """Returns what reads an archive off a stream, once it is called; what cannot be one is on record."""
