@@ -6,12 +6,15 @@ import os
 from pathlib import Path
 
 import pytest
+from tests.bundle_keys import bundle_key
 from tests.policy_bundles import DEFAULT_POLICIES, DENY_ALL, written
 
 from remit_server.adapters.examining.examination import ExamineApart
 from remit_server.adapters.policy.archive import archive_of_files
-from remit_server.adapters.policy.bundle import read_bundle
+from remit_server.adapters.policy.bundle import SIGNATURES, read_bundle
 from remit_server.adapters.policy.bundle_files import read_files
+from remit_server.adapters.policy.sources.signing import SigningKey
+from remit_server.config.policy_settings import BundleSigningSettings
 
 ROLES = tuple(f"arn:aws:iam::111122223333:role/remit-{name}" for name in ("reports", "data"))
 examine = ExamineApart(ROLES)
@@ -58,6 +61,25 @@ async def test_a_role_that_the_gateway_lacks_is_found() -> None:
     assert [finding.problem for finding in examined.refusing] == [
         f"names {ROLES[1]}, which this gateway's configuration does not have"
     ]
+
+
+@pytest.mark.parametrize("algorithm", ["RS256", "ES256", "EdDSA"])
+async def test_where_signatures_are_required_only_a_signed_bundle_may_decide(tmp_path: Path, algorithm: str) -> None:
+    key = bundle_key(tmp_path, algorithm=algorithm)
+    believing = ExamineApart(ROLES, BundleSigningSettings((key.settings,), required=True))
+    files = read_files(DEFAULT_POLICIES)
+    signatures = SigningKey.of(key.path).signatures(files, key_id="ci")
+
+    signed = await believing(archive_of_files({**files, SIGNATURES: signatures}))
+    unsigned = await believing(archive_of_files(files))
+    changed = {**files, "remit/lib/more.rego": b"package remit.lib.more\n", ".manifest": b'{"roots": ["remit"]}'}
+    of_others = await believing(archive_of_files({**changed, SIGNATURES: signatures}))
+
+    assert signed.new is not None
+    assert signed.new.facts.signed_by == "ci"
+    assert unsigned.new is of_others.new is None
+    assert [finding.problem for finding in unsigned.refusing] == ["the bundle is not signed"]
+    assert {finding.path for finding in of_others.refusing} == {".manifest", "remit/lib/more.rego"}
 
 
 async def test_a_policy_that_lets_strangers_in_may_not_decide(tmp_path: Path) -> None:

@@ -26,7 +26,8 @@ def let_authors_publish(
 ) -> Offered:
     """Returns PolicyService; `wake` tells whoever writes to AWS that an activation revoked something."""
     authorize = oversight.authorize
-    examine = ExamineApart(tuple(role.arn for role in oversight.settings.roles))
+    settings = oversight.settings
+    examine = ExamineApart(tuple(role.arn for role in settings.roles), settings.policy.signing)
     service = PolicyService(
         admit=door("PolicyService", STREAMS),
         check=CheckRevision(authorize, examine),

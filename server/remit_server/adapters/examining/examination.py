@@ -7,17 +7,21 @@ import os
 import signal
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Final
 
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+
 from remit_server.adapters.examining import wire
 from remit_server.application.policy.ports import Examined, NewRevision
+from remit_server.config.policy_settings import BundleSigningSettings
 from remit_server.domain.policy_revision import BundleFacts, PolicyFinding
 
 SECONDS: Final = 120
 MEMORY_BYTES: Final = 1536 << 20
 _ALARM_MARGIN: Final = 5
+_PUBLIC: Final = PublicFormat.SubjectPublicKeyInfo
 
 
 class _Lost(Exception):  # noqa: N818 - named for what it says
@@ -26,9 +30,13 @@ class _Lost(Exception):  # noqa: N818 - named for what it says
 
 @dataclass(frozen=True, slots=True)
 class ExamineApart:
-    """Examines bundles for a gateway with these roles (implements `application.policy.ports.ExamineBundle`)."""
+    """Examines bundles for a gateway with these roles (implements `application.policy.ports.ExamineBundle`).
+
+    `signing` says whose signature they may, or must, bear.
+    """
 
     roles: Sequence[str]
+    signing: BundleSigningSettings = field(default_factory=BundleSigningSettings)
     seconds: int = SECONDS
     memory_bytes: int = MEMORY_BYTES
 
@@ -52,6 +60,7 @@ class ExamineApart:
         """Returns what the process says; raises _Lost when it says nothing. It is gone when this returns or raises."""
         order = {
             "roles": list(self.roles),
+            "signing": _signing(self.signing),
             "memory_bytes": self.memory_bytes,
             "seconds": self.seconds + _ALARM_MARGIN,
         }
@@ -91,6 +100,19 @@ class ExamineApart:
             await process.wait()
 
 
+def _signing(signing: BundleSigningSettings) -> dict[str, Any]:
+    """Returns whose signature a bundle must bear, as the process is told it."""
+    keys = [
+        (
+            one.key_id,
+            one.algorithm,
+            one.public_key.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo).decode(),
+        )
+        for one in signing.keys
+    ]
+    return {"keys": keys, "scope": signing.scope, "required": signing.required}
+
+
 def _facts(revision: str, facts: Any) -> BundleFacts:
     """Returns what the process says of a bundle that may decide."""
     built = facts["built_time"]
@@ -98,7 +120,7 @@ def _facts(revision: str, facts: Any) -> BundleFacts:
         revision=revision,
         size=facts["size"],
         built_time=None if built is None else datetime.fromisoformat(built),
-        signed_by="",
+        signed_by=facts["signed_by"],
         rule_files=facts["rule_files"],
         capabilities=facts["capabilities"],
         entitlements=facts["entitlements"],

@@ -13,24 +13,29 @@ import signal
 import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Any, Final
+
+from cryptography.hazmat.primitives.serialization import load_pem_public_key
 
 from remit_server.adapters.examining import wire
 from remit_server.adapters.policy.archive import files_of_archive
-from remit_server.adapters.policy.bundle import MANIFEST, Bundle, examine_files
+from remit_server.adapters.policy.bundle import SIGNATURES, Bundle, examine_files
 from remit_server.adapters.policy.findings import BundleRefused, Finding
 from remit_server.adapters.policy.fitting import missing_roles
+from remit_server.adapters.policy.manifest import built_time_of
+from remit_server.adapters.policy.sources.signatures import BundleSignatures
 from remit_server.adapters.rego.embedded import EmbeddedRego, check_bundle
+from remit_server.config.policy_settings import BundleKeySettings, BundlePublicKey, BundleSigningSettings
 
 _NICENESS: Final = 10  # agents' calls first
 
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """What to hold the bundle against: the roles of the gateway. Within which bounds to work."""
+    """What to hold the bundle against: the roles of the gateway, and whose signature. Within which bounds to work."""
 
     roles: tuple[str, ...]
+    signing: BundleSigningSettings
     memory_bytes: int
     seconds: int
 
@@ -52,12 +57,13 @@ class _Examination:
             reading = examine_files(files)
             self.revision = reading.bundle.revision
             faults = {*reading.faults, *missing_roles(reading.bundle, self.order.roles)}
-            advice = await _checked(reading.bundle, faults)
+            signed_by, wrong = _signed_by(files, self.order.signing)
+            advice = await _checked(reading.bundle, {*faults, *wrong})
         except BundleRefused as refused:
             self.refusing = refused.findings
             return
         self.advice = (*reading.advice, *advice)
-        self.facts = _facts(reading.bundle, files)
+        self.facts = _facts(reading.bundle, files, signed_by)
 
     def answer(self) -> Mapping[str, Any]:
         """Returns what was found, as it is sent."""
@@ -81,28 +87,30 @@ async def _checked(bundle: Bundle, faults: set[Finding]) -> tuple[Finding, ...]:
     return advice
 
 
-def _facts(bundle: Bundle, files: Mapping[str, bytes]) -> Mapping[str, Any]:
+def _signed_by(files: Mapping[str, bytes], signing: BundleSigningSettings) -> tuple[str, tuple[Finding, ...]]:
+    """Returns the id of the key that signed the files, empty for none, and what is wrong with that."""
+    if not signing.required and not (signing.keys and SIGNATURES in files):
+        return "", ()
+    try:
+        return BundleSignatures.by(signing.keys, signing.scope).signed_by(files), ()
+    except BundleRefused as refused:
+        return "", refused.findings
+
+
+def _facts(bundle: Bundle, files: Mapping[str, bytes], signed_by: str) -> Mapping[str, Any]:
     """Returns what is known of a bundle that may decide."""
     catalogue = json.loads(bundle.data_json).get("remit", {}).get("catalog", {})
     # Reading the bundle has checked the default policy's catalogue; another policy may have none.
     entitlements = catalogue.get("entitlements", {}).get("entitlements", {})
+    built = built_time_of(files)
     return {
         "size": sum(map(len, files.values())),
-        "built_time": _built_time(files[MANIFEST]),
+        "built_time": None if built is None else built.isoformat(),
+        "signed_by": signed_by,
         "rule_files": len(bundle.rules),
         "capabilities": len(bundle.capabilities),
         "entitlements": len(entitlements),
     }
-
-
-def _built_time(manifest: bytes) -> str | None:
-    """Returns when the manifest says that the bundle was built, None when it does not say."""
-    told = json.loads(manifest).get("metadata", {})
-    built = told.get("built_time") if isinstance(told, dict) else None
-    try:
-        return datetime.fromisoformat(built).isoformat() if isinstance(built, str) else None
-    except ValueError:
-        return None
 
 
 def _sent(findings: Iterable[Finding], *, refuses: bool) -> list[list[Any]]:
@@ -113,12 +121,27 @@ def _sent(findings: Iterable[Finding], *, refuses: bool) -> list[list[Any]]:
     ]
 
 
+def _signing(given: Mapping[str, Any]) -> BundleSigningSettings:
+    """Returns whose signature a bundle must bear."""
+    return BundleSigningSettings(
+        tuple(BundleKeySettings(name, algorithm, _key(pem)) for name, algorithm, pem in given["keys"]),
+        given["scope"],
+        given["required"],
+    )
+
+
+def _key(pem: str) -> BundlePublicKey:
+    """Returns a public key, which the configuration was checked to be."""
+    key: Any = load_pem_public_key(pem.encode())
+    return key  # type: ignore[no-any-return] # of the kinds that the configuration takes
+
+
 def main() -> None:
     """Reads the order and the archive, examines it, and answers."""
     source = sys.stdin.buffer
     (length,) = wire.HEADER.unpack(source.read(wire.HEADER.size))
     given = json.loads(source.read(length))
-    order = Order(tuple(given["roles"]), given["memory_bytes"], given["seconds"])
+    order = Order(tuple(given["roles"]), _signing(given["signing"]), given["memory_bytes"], given["seconds"])
     # NOTE: the kernel ends it should the gateway be gone: SIGALRM keeps its default action.
     signal.alarm(order.seconds)
     resource.setrlimit(resource.RLIMIT_AS, (order.memory_bytes, order.memory_bytes))
