@@ -15,13 +15,16 @@ from remit.v1 import policy_service_pb2 as messages
 from remit.v1.policy_service_pb2_grpc import PolicyServiceStub
 from remit_server.adapters.database.policies.revisions import DatabaseRevisions
 from remit_server.adapters.database.policies.shadows import DatabaseShadows
+from remit_server.adapters.database.reading.history import DatabaseHistory
 from remit_server.adapters.examining.examination import ExamineApart
 from remit_server.adapters.policy.archive import archive_of_files
 from remit_server.adapters.policy.bundle import MANIFEST
 from remit_server.adapters.policy.bundle_files import read_files
+from remit_server.adapters.replaying.team import OpenTeam
 from remit_server.application.policy.activate_revision import ActivateRevision
 from remit_server.application.policy.check_revision import CheckRevision
 from remit_server.application.policy.publish_revision import PublishRevision
+from remit_server.application.policy.replay_revision import ReplayRevision
 from remit_server.application.policy.see_revisions import SeeRevisions
 from remit_server.application.policy.shadow_revision import ShadowRevision
 from remit_server.transport.grpc.policy.service import PolicyService
@@ -71,6 +74,7 @@ async def policy_server(
         world.operator("sam")
         world.administrators.add("corp:sam")
         revisions, prepare, woken = DatabaseRevisions(world.inner.ledger.store), ScriptedPrepare(), list[str]()
+        clock = world.inner.clock
         authorize, examine = world.authorize, ExamineApart(ROLES)
         service = PolicyService(
             admit=world.admission("PolicyService", per_minute=per_minute),
@@ -79,6 +83,7 @@ async def policy_server(
             see=SeeRevisions(authorize, revisions),
             activate=ActivateRevision(authorize, revisions, prepare, lambda: woken.append("woken")),
             shadow=ShadowRevision(authorize, revisions, DatabaseShadows(world.inner.ledger.store), prepare),
+            replay=ReplayRevision(authorize, revisions, DatabaseHistory(world.inner.ledger.store), OpenTeam(), clock),
         )
         async with served(world.inner, folder, also=[service.offered], uploads=uploads) as running:
             stub = PolicyServiceStub(running.channel)

@@ -1,22 +1,31 @@
 """Wires what the authors of policies call."""
 
 from collections.abc import Callable
+from contextlib import AsyncExitStack
+from typing import Final
 
 from remit_server.adapters.database.policies.shadows import DatabaseShadows
+from remit_server.adapters.database.reading.history import DatabaseHistory
+from remit_server.adapters.database.reading.own_reader import own_reader
 from remit_server.adapters.examining.examination import ExamineApart
+from remit_server.adapters.replaying.team import OpenTeam
 from remit_server.application.oversight.admitting import OperatorAdmission
 from remit_server.application.policy.activate_revision import ActivateRevision
 from remit_server.application.policy.check_revision import CheckRevision
 from remit_server.application.policy.ports import Prepare, Revisions
 from remit_server.application.policy.publish_revision import PublishRevision
+from remit_server.application.policy.replay_revision import ReplayRevision
 from remit_server.application.policy.see_revisions import SeeRevisions
 from remit_server.application.policy.shadow_revision import ShadowRevision
 from remit_server.bootstrap.oversight import Oversight
 from remit_server.transport.grpc.policy.service import STREAMS, PolicyService
 from remit_server.transport.grpc.server import Offered
 
+REPLAY_JOBS: Final = 2  # they give way to agents' calls
 
-def let_authors_publish(
+
+async def let_authors_publish(
+    stack: AsyncExitStack,
     oversight: Oversight,
     door: Callable[[str, frozenset[str]], OperatorAdmission],
     revisions: Revisions,
@@ -24,10 +33,17 @@ def let_authors_publish(
     *,
     wake: Callable[[], None] = lambda: None,
 ) -> Offered:
-    """Returns PolicyService; `wake` tells whoever writes to AWS that an activation revoked something."""
+    """Returns PolicyService; `wake` tells whoever writes to AWS that an activation revoked something.
+
+    Replays read history on a connection of their own until the stack is left.
+    """
     authorize = oversight.authorize
     settings = oversight.settings
     examine = ExamineApart(tuple(role.arn for role in settings.roles), settings.policy.signing)
+    reads = await stack.enter_async_context(
+        own_reader(settings.database_url, password_file=settings.database_password_file)
+    )
+    replays = OpenTeam(REPLAY_JOBS, is_nice=True)
     service = PolicyService(
         admit=door("PolicyService", STREAMS),
         check=CheckRevision(authorize, examine),
@@ -35,5 +51,6 @@ def let_authors_publish(
         see=SeeRevisions(authorize, revisions),
         activate=ActivateRevision(authorize, revisions, prepare, wake),
         shadow=ShadowRevision(authorize, revisions, DatabaseShadows(oversight.ledger.store), prepare),
+        replay=ReplayRevision(authorize, revisions, DatabaseHistory(reads), replays, oversight.clock),
     )
     return service.offered

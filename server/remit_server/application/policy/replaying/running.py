@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Final
@@ -45,7 +45,7 @@ class Run:
     _under_way: deque[_Batch] = field(default_factory=deque)
     _asked_for: set[str] = field(default_factory=set)
 
-    async def __call__(self, since: datetime, *, most: int) -> AsyncIterator[Progress | Report]:
+    async def __call__(self, since: datetime, *, most: int) -> AsyncGenerator[Progress | Report, None]:
         """Yields progress, and at last the report; raises Outage where the history cannot be read."""
         span = await self.history.span(since, most=most)
         gathering = Gathering(self.replays.candidate, since, self.given_ceilings)

@@ -1,7 +1,7 @@
 """Policy revisions as the API writes them."""
 
-from collections.abc import Iterable
-from datetime import datetime
+from collections.abc import Iterable, Iterator
+from datetime import datetime, timedelta
 from typing import Final
 
 from google.protobuf.timestamp_pb2 import Timestamp
@@ -11,7 +11,11 @@ from remit_server.application.oversight.paging import Page
 from remit_server.application.policy.activate_revision import ActivationRequest
 from remit_server.application.policy.ports import Activated, Examined
 from remit_server.application.policy.publish_revision import Published
-from remit_server.application.policy.see_revisions import Shown
+from remit_server.application.policy.replay_revision import ReplayRequest
+from remit_server.application.policy.replaying.report import Report
+from remit_server.application.policy.replaying.report_json import report_text
+from remit_server.application.policy.replaying.running import Progress
+from remit_server.application.policy.see_revisions import CHUNK, Shown
 from remit_server.domain.errors import FieldViolation, InvalidRequest
 from remit_server.domain.operator import Operator
 from remit_server.domain.policy_revision import (
@@ -25,6 +29,8 @@ from remit_server.domain.policy_revision import (
 from remit_server.transport.grpc.status import finding_message
 
 MOST_FINDINGS: Final = 1000
+SINCE: Final = timedelta(days=30)
+MOST_REPLAYED: Final = 100_000
 _SOURCES: Final = {
     RevisionSource.OPERATOR: messages.REVISION_SOURCE_OPERATOR,
     RevisionSource.FOLDER: messages.REVISION_SOURCE_FOLDER,
@@ -126,6 +132,22 @@ def activate_response(activated: Activated) -> messages.ActivateRevisionResponse
         previous_revision=activated.previous,
         revoked_grants=activated.revoked_grants,
     )
+
+
+def replay_request(message: messages.ReplayRevisionRequest, operator: Operator) -> ReplayRequest:
+    """Reads which candidate is to be replayed on what."""
+    since = message.since.ToTimedelta() or SINCE
+    return ReplayRequest(operator, message.revision, since, message.most or MOST_REPLAYED)
+
+
+def replay_responses(outcome: Progress | Report) -> Iterator[messages.ReplayRevisionResponse]:
+    """Writes progress, or the report in its pieces."""
+    if isinstance(outcome, Progress):
+        yield messages.ReplayRevisionResponse(done=outcome.done, total=outcome.total)
+        return
+    text = report_text(outcome).encode()
+    for start in range(0, len(text), CHUNK):
+        yield messages.ReplayRevisionResponse(report_chunk=text[start : start + CHUNK])
 
 
 def shadow_response(shadow: Shadow | None) -> messages.GetShadowResponse:

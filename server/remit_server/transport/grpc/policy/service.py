@@ -15,6 +15,7 @@ from remit_server.application.policy.activate_revision import ActivateRevision
 from remit_server.application.policy.check_revision import CheckRevision
 from remit_server.application.policy.publish_revision import PublishRevision
 from remit_server.application.policy.receiving import Receive
+from remit_server.application.policy.replay_revision import ReplayRevision
 from remit_server.application.policy.see_revisions import RevisionListOrder, SeeRevisions
 from remit_server.application.policy.shadow_revision import ShadowRevision
 from remit_server.domain.errors import FieldViolation, InvalidRequest
@@ -39,6 +40,7 @@ class PolicyService(PolicyServiceServicer):
     see: SeeRevisions
     activate: ActivateRevision
     shadow: ShadowRevision
+    replay: ReplayRevision
 
     @property
     def offered(self) -> Offered:
@@ -136,10 +138,13 @@ class PolicyService(PolicyServiceServicer):
     async def ReplayRevision(  # noqa: N802 - the name in the proto
         self, request: messages.ReplayRevisionRequest, context: Context
     ) -> AsyncGenerator[messages.ReplayRevisionResponse]:
-        """Is not offered by this version."""
-        del request
-        await self._not_offered(context)
-        yield messages.ReplayRevisionResponse()
+        """Streams progress and the report."""
+        del context
+        asked = mapping.replay_request(request, _operator().operator)
+        async with aclosing(self.replay(asked)) as told:
+            async for outcome in told:
+                for answer in mapping.replay_responses(outcome):
+                    yield answer
 
     async def _not_offered(self, context: Context) -> None:
         await context.abort(grpc.StatusCode.UNIMPLEMENTED, "no such method")
