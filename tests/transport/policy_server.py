@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import grpc
+from tests.fakes import ROLES as CEILINGS
 from tests.operator_world import SEES_ALL, OperatorWorld, operator_world
 from tests.policy_bundles import DEFAULT_POLICIES
 from tests.transport.gateway_server import served
@@ -17,16 +18,22 @@ from remit_server.adapters.database.policies.revisions import DatabaseRevisions
 from remit_server.adapters.database.policies.shadows import DatabaseShadows
 from remit_server.adapters.database.reading.history import DatabaseHistory
 from remit_server.adapters.examining.examination import ExamineApart
+from remit_server.adapters.identity.supposing import SupposedDelegations
 from remit_server.adapters.policy.archive import archive_of_files
 from remit_server.adapters.policy.bundle import MANIFEST
 from remit_server.adapters.policy.bundle_files import read_files
+from remit_server.adapters.rego.judges import RegoJudges
 from remit_server.adapters.replaying.team import OpenTeam
+from remit_server.application.planning.ceilings import Ceilings
+from remit_server.application.planning.plan_session import Planner
 from remit_server.application.policy.activate_revision import ActivateRevision
 from remit_server.application.policy.check_revision import CheckRevision
 from remit_server.application.policy.publish_revision import PublishRevision
 from remit_server.application.policy.replay_revision import ReplayRevision
 from remit_server.application.policy.see_revisions import SeeRevisions
 from remit_server.application.policy.shadow_revision import ShadowRevision
+from remit_server.application.policy.simulate import SimulateDecision
+from remit_server.application.policy.simulate_decision import SimulateForOperator
 from remit_server.transport.grpc.policy.service import PolicyService
 from remit_server.transport.grpc.uploads import Uploads
 
@@ -75,6 +82,7 @@ async def policy_server(
         world.administrators.add("corp:sam")
         revisions, prepare, woken = DatabaseRevisions(world.inner.ledger.store), ScriptedPrepare(), list[str]()
         clock = world.inner.clock
+        simulate = SimulateDecision(SupposedDelegations((), ()), Planner(Ceilings.of(CEILINGS, (), "c" * 64)))
         authorize, examine = world.authorize, ExamineApart(ROLES)
         service = PolicyService(
             admit=world.admission("PolicyService", per_minute=per_minute),
@@ -84,6 +92,8 @@ async def policy_server(
             activate=ActivateRevision(authorize, revisions, prepare, lambda: woken.append("woken")),
             shadow=ShadowRevision(authorize, revisions, DatabaseShadows(world.inner.ledger.store), prepare),
             replay=ReplayRevision(authorize, revisions, DatabaseHistory(world.inner.ledger.store), OpenTeam(), clock),
+            simulate=SimulateForOperator(authorize, revisions, RegoJudges(revisions), simulate),
+            clock=clock,
         )
         async with served(world.inner, folder, also=[service.offered], uploads=uploads) as running:
             stub = PolicyServiceStub(running.channel)

@@ -8,16 +8,22 @@ from remit_server.adapters.database.policies.shadows import DatabaseShadows
 from remit_server.adapters.database.reading.history import DatabaseHistory
 from remit_server.adapters.database.reading.own_reader import own_reader
 from remit_server.adapters.examining.examination import ExamineApart
+from remit_server.adapters.identity.supposing import SupposedDelegations
 from remit_server.adapters.replaying.team import OpenTeam
 from remit_server.application.oversight.admitting import OperatorAdmission
+from remit_server.application.planning.ceilings import Ceilings
+from remit_server.application.planning.plan_session import Planner
 from remit_server.application.policy.activate_revision import ActivateRevision
 from remit_server.application.policy.check_revision import CheckRevision
-from remit_server.application.policy.ports import Prepare, Revisions
+from remit_server.application.policy.ports import OpenJudge, Prepare, Revisions
 from remit_server.application.policy.publish_revision import PublishRevision
 from remit_server.application.policy.replay_revision import ReplayRevision
 from remit_server.application.policy.see_revisions import SeeRevisions
 from remit_server.application.policy.shadow_revision import ShadowRevision
+from remit_server.application.policy.simulate import SimulateDecision
+from remit_server.application.policy.simulate_decision import SimulateForOperator
 from remit_server.bootstrap.oversight import Oversight
+from remit_server.config.settings import Settings
 from remit_server.transport.grpc.policy.service import STREAMS, PolicyService
 from remit_server.transport.grpc.server import Offered
 
@@ -28,9 +34,10 @@ async def let_authors_publish(
     stack: AsyncExitStack,
     oversight: Oversight,
     door: Callable[[str, frozenset[str]], OperatorAdmission],
+    *,
     revisions: Revisions,
     prepare: Prepare,
-    *,
+    judge: OpenJudge,
     wake: Callable[[], None] = lambda: None,
 ) -> Offered:
     """Returns PolicyService; `wake` tells whoever writes to AWS that an activation revoked something.
@@ -52,5 +59,14 @@ async def let_authors_publish(
         activate=ActivateRevision(authorize, revisions, prepare, wake),
         shadow=ShadowRevision(authorize, revisions, DatabaseShadows(oversight.ledger.store), prepare),
         replay=ReplayRevision(authorize, revisions, DatabaseHistory(reads), replays, oversight.clock),
+        simulate=SimulateForOperator(authorize, revisions, judge, _simulate(settings)),
+        clock=oversight.clock,
     )
     return service.offered
+
+
+def _simulate(settings: Settings) -> SimulateDecision:
+    """Returns what simulates under this configuration's issuers, agents and ceilings."""
+    forbidden = tuple(str(action) for action in settings.forbidden_extra)
+    planner = Planner(Ceilings.of(settings.roles, forbidden, settings.ceilings_digest))
+    return SimulateDecision(SupposedDelegations(settings.issuers, settings.agents), planner)

@@ -697,6 +697,12 @@ class SimulateDecisionResponse(_message.Message):
     APPROVAL_FIELD_NUMBER: _builtins.int
     BREAK_GLASS_FIELD_NUMBER: _builtins.int
     CLOUDTRAIL_FIELD_NUMBER: _builtins.int
+    REVIEW_FIELD_NUMBER: _builtins.int
+    NOTES_FIELD_NUMBER: _builtins.int
+    TASK_END_TIME_FIELD_NUMBER: _builtins.int
+    OUTLIVES_TASK_FIELD_NUMBER: _builtins.int
+    OFFLINE_RENEWAL_FIELD_NUMBER: _builtins.int
+    CEILING_DIGEST_FIELD_NUMBER: _builtins.int
     revision: _builtins.str
     """Output. The revision that decided."""
     input: _builtins.str
@@ -715,6 +721,12 @@ class SimulateDecisionResponse(_message.Message):
     """Output. The session policy, byte for byte as STS would get it."""
     break_glass: _builtins.bool
     """Output. True when it would be issued at once and reviewed afterwards."""
+    outlives_task: _builtins.bool
+    """Output. True when the credentials could hand out what lasts longer than the task."""
+    offline_renewal: _builtins.bool
+    """Output. True when they could be renewed without the user's token."""
+    ceiling_digest: _builtins.str
+    """Output. The digest of the ceilings that it was held against."""
     @_builtins.property
     def refusal(self) -> _types_pb2.Refusal:
         """Output. What an agent would be told; unset when it is allowed."""
@@ -740,12 +752,24 @@ class SimulateDecisionResponse(_message.Message):
         """Output. When the credentials would end."""
 
     @_builtins.property
-    def approval(self) -> _types_pb2.ApprovalRequirement:
-        """Output. Who would have to say yes before, or review afterwards; unset when nobody."""
+    def approval(self) -> Global___SimulatedApproval:
+        """Output. Who would have to say yes before; unset when nobody."""
 
     @_builtins.property
     def cloudtrail(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
         """Output. What AWS CloudTrail would show of the session, by the path of the field in an event."""
+
+    @_builtins.property
+    def review(self) -> Global___SimulatedApproval:
+        """Output. Who would review it afterwards; unset when nobody."""
+
+    @_builtins.property
+    def notes(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Output. What a live call also holds a token to, and a supposition not."""
+
+    @_builtins.property
+    def task_end_time(self) -> _timestamp_pb2.Timestamp:
+        """Output. When the task would end."""
 
     def __init__(
         self,
@@ -764,17 +788,57 @@ class SimulateDecisionResponse(_message.Message):
         covers: _abc.Iterable[_builtins.str] | None = ...,
         unguarded: _abc.Iterable[_builtins.str] | None = ...,
         expire_time: _timestamp_pb2.Timestamp | None = ...,
-        approval: _types_pb2.ApprovalRequirement | None = ...,
+        approval: Global___SimulatedApproval | None = ...,
         break_glass: _builtins.bool = ...,
         cloudtrail: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
+        review: Global___SimulatedApproval | None = ...,
+        notes: _abc.Iterable[_builtins.str] | None = ...,
+        task_end_time: _timestamp_pb2.Timestamp | None = ...,
+        outlives_task: _builtins.bool = ...,
+        offline_renewal: _builtins.bool = ...,
+        ceiling_digest: _builtins.str = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["approval", b"approval", "expire_time", b"expire_time", "refusal", b"refusal", "size", b"size"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["approval", b"approval", "expire_time", b"expire_time", "refusal", b"refusal", "review", b"review", "size", b"size", "task_end_time", b"task_end_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["allowed", b"allowed", "approval", b"approval", "break_glass", b"break_glass", "cloudtrail", b"cloudtrail", "covers", b"covers", "decision", b"decision", "entitlements", b"entitlements", "expire_time", b"expire_time", "input", b"input", "message", b"message", "reason", b"reason", "refusal", b"refusal", "revision", b"revision", "role_arn", b"role_arn", "session_policy", b"session_policy", "size", b"size", "unguarded", b"unguarded"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["allowed", b"allowed", "approval", b"approval", "break_glass", b"break_glass", "ceiling_digest", b"ceiling_digest", "cloudtrail", b"cloudtrail", "covers", b"covers", "decision", b"decision", "entitlements", b"entitlements", "expire_time", b"expire_time", "input", b"input", "message", b"message", "notes", b"notes", "offline_renewal", b"offline_renewal", "outlives_task", b"outlives_task", "reason", b"reason", "refusal", b"refusal", "review", b"review", "revision", b"revision", "role_arn", b"role_arn", "session_policy", b"session_policy", "size", b"size", "task_end_time", b"task_end_time", "unguarded", b"unguarded"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___SimulateDecisionResponse: _TypeAlias = SimulateDecisionResponse  # noqa: Y015
+
+@_typing.final
+class SimulatedApproval(_message.Message):
+    """Who would be asked."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REQUIREMENTS_FIELD_NUMBER: _builtins.int
+    BY_SUBJECT_FIELD_NUMBER: _builtins.int
+    VALID_FIELD_NUMBER: _builtins.int
+    by_subject: _builtins.bool
+    """Output. True when the user answers for themselves."""
+    @_builtins.property
+    def requirements(self) -> _containers.RepeatedCompositeFieldContainer[_types_pb2.ApprovalRequirement]:
+        """Output. Each of these groups, by so many of its members."""
+
+    @_builtins.property
+    def valid(self) -> _duration_pb2.Duration:
+        """Output. For how long a yes is good."""
+
+    def __init__(
+        self,
+        *,
+        requirements: _abc.Iterable[_types_pb2.ApprovalRequirement] | None = ...,
+        by_subject: _builtins.bool = ...,
+        valid: _duration_pb2.Duration | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["valid", b"valid"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["by_subject", b"by_subject", "requirements", b"requirements", "valid", b"valid"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SimulatedApproval: _TypeAlias = SimulatedApproval  # noqa: Y015
 
 @_typing.final
 class ReplayRevisionRequest(_message.Message):

@@ -18,9 +18,12 @@ from remit_server.application.policy.receiving import Receive
 from remit_server.application.policy.replay_revision import ReplayRevision
 from remit_server.application.policy.see_revisions import RevisionListOrder, SeeRevisions
 from remit_server.application.policy.shadow_revision import ShadowRevision
+from remit_server.application.policy.simulate_decision import SimulateForOperator
+from remit_server.application.ports import Clock
 from remit_server.domain.errors import FieldViolation, InvalidRequest
 from remit_server.transport.grpc.interceptor import admitted_as
 from remit_server.transport.grpc.policy import mapping
+from remit_server.transport.grpc.policy.simulating import simulate_response, supposition
 from remit_server.transport.grpc.server import Offered
 
 Context = grpc.aio.ServicerContext[Any, Any]
@@ -41,6 +44,8 @@ class PolicyService(PolicyServiceServicer):
     activate: ActivateRevision
     shadow: ShadowRevision
     replay: ReplayRevision
+    simulate: SimulateForOperator
+    clock: Clock
 
     @property
     def offered(self) -> Offered:
@@ -130,10 +135,12 @@ class PolicyService(PolicyServiceServicer):
     async def SimulateDecision(  # noqa: N802 - the name in the proto
         self, request: messages.SimulateDecisionRequest, context: Context
     ) -> messages.SimulateDecisionResponse:
-        """Is not offered by this version."""
-        del request
-        await self._not_offered(context)
-        return messages.SimulateDecisionResponse()
+        """Simulates."""
+        del context
+        by = _operator()
+        async with self.admit.reading(by, "SimulateDecision"):
+            supposed = supposition(request, self.clock.now())
+        return simulate_response(await self.simulate(by.operator, request.revision, supposed))
 
     async def ReplayRevision(  # noqa: N802 - the name in the proto
         self, request: messages.ReplayRevisionRequest, context: Context
@@ -145,9 +152,6 @@ class PolicyService(PolicyServiceServicer):
             async for outcome in told:
                 for answer in mapping.replay_responses(outcome):
                     yield answer
-
-    async def _not_offered(self, context: Context) -> None:
-        await context.abort(grpc.StatusCode.UNIMPLEMENTED, "no such method")
 
     def _receiving(self, by: AdmittedOperator, method: str, pieces: AsyncIterator[Piece]) -> Receive:
         """Returns what reads an archive off a stream, once it is called; what cannot be one is on record."""
