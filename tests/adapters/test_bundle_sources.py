@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import time
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -18,6 +19,7 @@ from remit_server.adapters.opa.archive import Archive
 from remit_server.adapters.opa.bundle_server import BundleServer
 from remit_server.adapters.policy.archive import archive_of_files
 from remit_server.adapters.policy.bundle import bundle_of, revision_of
+from remit_server.adapters.policy.bundle_files import read_files
 from remit_server.adapters.policy.sources.building import Signer, built
 from remit_server.adapters.policy.sources.fetching import BundleFetch
 from remit_server.adapters.policy.sources.folder import FolderSource
@@ -398,6 +400,30 @@ async def test_a_folder_that_may_not_be_read_is_refused_and_then_read_again(tmp_
     assert isinstance(told[0], Unacceptable)
     assert "symbolic link" in told[0].message
     assert told[1] == told[0]
+
+
+async def test_a_folder_without_a_mark_of_a_change_is_not_read_again(tmp_path: Path) -> None:
+    reads: list[Path] = []
+
+    def read(place: Path) -> dict[str, bytes]:
+        reads.append(place)
+        return read_files(place)
+
+    folder = written(tmp_path, {RULES: DENY_ALL})
+    long_after = time.time_ns() + 60_000_000_000
+    source = FolderSource(folder, UNSIGNED, AT_ONCE, settle_seconds=0, read=read, wall_ns=lambda: long_after)
+    told: list[SourceNews] = []
+    async for news in source.news():
+        told.append(news)
+        if len(told) == 3:
+            (folder / RULES).write_text(DENY_ALL + "# 1\n")
+        if len(told) == 4:
+            break
+
+    assert len(reads) == 2
+    assert [type(news) for news in told] == [Offered, StillOffered, StillOffered, Offered]
+    assert isinstance(told[3], Offered)
+    assert told[3].offer.revision == revision("# 1\n")
 
 
 async def test_a_signed_folder_is_verified(tmp_path: Path, key: BundleKey) -> None:

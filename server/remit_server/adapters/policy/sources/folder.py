@@ -1,12 +1,14 @@
 """A folder as a source of bundles: read at the start, and then looked at for changes where that is asked for."""
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
+import os
+import time
+from collections.abc import AsyncIterator, Callable, Mapping
 from datetime import timedelta
 from pathlib import Path
 from typing import Final
 
-from remit_server.adapters.policy.bundle_files import read_files
+from remit_server.adapters.policy.bundle_files import MAX_FILES, read_files
 from remit_server.adapters.policy.findings import BundleRefused
 from remit_server.adapters.policy.sources.opening import Opening
 from remit_server.application.policy.offers import OfferCode
@@ -16,6 +18,8 @@ from remit_server.domain.policy_revision import RevisionSource
 
 SETTLE_SECONDS: Final = 1.0
 _MOST_LOOKS: Final = 10
+_MOST_MARKS: Final = 3 * MAX_FILES
+_FRESH_NANOSECONDS: Final = 2_000_000_000
 
 
 class FolderSource:
@@ -33,13 +37,19 @@ class FolderSource:
         follow: timedelta | None = None,
         *,
         settle_seconds: float = SETTLE_SECONDS,
+        read: Callable[[Path], Mapping[str, bytes]] = read_files,
+        wall_ns: Callable[[], int] = time.time_ns,
     ) -> None:
         self.name: Final = str(folder)
         self._folder = folder
         self._opening = Opening(self.name, signing)
         self._follow = follow
         self._settle_seconds = settle_seconds
+        self._read_files = read
+        self._wall_ns = wall_ns
         self._held: Mapping[str, bytes] | str | None = None
+        self._last: Mapping[str, bytes] | None = None
+        self._marks: tuple[object, ...] = ()
         self._news: SourceNews | None = None
 
     def forget(self) -> None:
@@ -78,10 +88,33 @@ class FolderSource:
         return found
 
     def _read(self) -> Mapping[str, bytes] | str:
-        """Returns the files by path, or why they cannot be read."""
+        """Returns the files by path, or why they cannot be read; what shows no mark of a change is not read again."""
         try:
-            return read_files(self._folder)
+            marks = _marks(self._folder, self._wall_ns())
+            if self._last is None or not marks or marks != self._marks:
+                self._last = self._read_files(self._folder)
+                self._marks = marks  # taken before the files: a change meanwhile left others
         except BundleRefused as refused:
             return str(refused)
         except OSError as wrong:  # the folder is changed while it is read
             return f"{self._folder} cannot be read: {wrong.strerror}. See that it stays as it is, and readable."
+        else:
+            return self._last
+
+
+def _marks(folder: Path, now_ns: int) -> tuple[object, ...]:
+    """Returns what changes when anything below a folder does; nothing while another change might leave the same marks.
+
+    NOTE: a status change time is the kernel's, in ticks of some milliseconds, and nobody but root sets it back.
+    """
+    marks: list[tuple[str, int, int, int]] = []
+    newest = 0
+    for place, _, names in os.walk(folder):
+        for path in (place, *(os.path.join(place, name) for name in names)):  # noqa: PTH118 - os.walk gives text
+            found = os.lstat(path)
+            marks.append((path, found.st_ctime_ns, found.st_size, found.st_ino))
+            newest = max(newest, found.st_ctime_ns)
+            if len(marks) > _MOST_MARKS:
+                return ()
+    is_fresh = now_ns - newest < _FRESH_NANOSECONDS
+    return () if is_fresh else tuple(marks)
