@@ -1,7 +1,7 @@
 """What a source offers is adopted or refused on record; no outage and no refusal takes the active policy away."""
 
 import logging
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 
@@ -47,7 +47,7 @@ class Scene:
     forgotten: int = 0
     clock: FakeClock = field(default_factory=FakeClock)
 
-    async def news(self) -> AsyncIterator[SourceNews]:
+    async def news(self) -> AsyncGenerator[SourceNews, None]:
         for one in self.script:
             yield one
 

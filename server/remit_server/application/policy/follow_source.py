@@ -42,7 +42,7 @@ class Record(Protocol):
 class FollowSource:
     """Takes what a source says, for as long as it says anything.
 
-    `active` is what is active when following begins, empty for nothing.
+    `active` is what is active when following begins, empty for nothing; `refused` is why the last offer was refused.
     """
 
     source: PolicySource
@@ -53,6 +53,7 @@ class FollowSource:
     limits: OfferLimits
     clock: Clock
     active: str = ""
+    refused: str = ""
     _unfit: str = ""
     _told: OrderedDict[tuple[str, str, str], None] = field(default_factory=OrderedDict)
     _is_away: bool = False
@@ -131,6 +132,7 @@ class FollowSource:
     async def _refuse(self, revision: str, code: str, message: str) -> None:
         """Logs and records a refusal, once for each that is another."""
         told = message if len(message) <= _LONGEST_MESSAGE else f"{message[:_LONGEST_MESSAGE]}..."
+        self.refused = f"{code}: {told}"
         if (revision, code, told) in self._told:
             return
         about = {"source": self.source.name, "revision": revision, "code": code, "why": told}

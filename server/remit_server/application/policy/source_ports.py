@@ -1,6 +1,6 @@
 """What following a source of policies needs from outside, and what a source has to say."""
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -55,7 +55,7 @@ class PolicySource(Protocol):
         """What kind of source it is."""
         ...
 
-    def news(self) -> AsyncIterator[SourceNews]:
+    def news(self) -> AsyncGenerator[SourceNews, None]:
         """Yields at once what the source has, then what it has later, at its own pace; never raises for the source."""
         ...
 

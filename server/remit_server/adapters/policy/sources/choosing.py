@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Collection
+from contextlib import aclosing
 from datetime import UTC, datetime
 
 from remit_server.adapters.policy.bundle import SIGNATURES, Bundle, bundle_of
@@ -35,7 +36,7 @@ def first_bundle(policy: PolicySettings, roles: Collection[str]) -> Bundle:
     these roles, and RuntimeError when the source does not answer.
     """
     source = source_of(policy)
-    return bundle_in(asyncio.run(_first(source)), policy, roles, source.name)
+    return bundle_in(asyncio.run(first_news(source)), policy, roles, source.name)
 
 
 def bundle_in(news: SourceNews, policy: PolicySettings, roles: Collection[str], source: str) -> Bundle:
@@ -56,8 +57,7 @@ def bundle_in(news: SourceNews, policy: PolicySettings, roles: Collection[str], 
             raise RuntimeError(f"the policy cannot be had from {source}: it offers nothing")
 
 
-async def _first(source: PolicySource) -> SourceNews:
+async def first_news(source: PolicySource) -> SourceNews:
     """Returns what a source has now."""
-    async for news in source.news():
-        return news
-    raise RuntimeError("a source of policies says at once what it has")
+    async with aclosing(source.news()) as told:
+        return await anext(told)

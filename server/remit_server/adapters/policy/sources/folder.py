@@ -3,7 +3,7 @@
 import asyncio
 import os
 import time
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping
 from datetime import timedelta
 from pathlib import Path
 from typing import Final
@@ -56,7 +56,7 @@ class FolderSource:
         """Makes the next news an `Offered` in full."""
         self._held = None
 
-    async def news(self) -> AsyncIterator[SourceNews]:
+    async def news(self) -> AsyncGenerator[SourceNews, None]:
         """Yields what the folder holds, at once and after each pause."""
         yield await self._look(await asyncio.to_thread(self._read))
         while self._follow is not None:

@@ -3,7 +3,7 @@
 import asyncio
 import random
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, Callable
 from typing import Final
 from urllib.parse import urlsplit
 
@@ -55,7 +55,7 @@ class BundleServerSource:
         """Makes the next news an `Offered` in full."""
         self._etag = ""
 
-    async def news(self) -> AsyncIterator[SourceNews]:
+    async def news(self) -> AsyncGenerator[SourceNews, None]:
         """Yields what the server has, at once and then at its own pace, or that it does not answer."""
         while True:
             asked = self._monotonic()
