@@ -84,8 +84,8 @@ def _rights(before: Plan, after: Plan) -> Iterator[Finding]:
     yield Finding(
         kind,
         after.role.arn,
-        gained=gained.actions,
-        lost=lost.actions,
+        gained=tuple(f"{action} on what was asked for" for action in gained.actions),
+        lost=tuple(f"{action} on what was asked for" for action in lost.actions),
         reasons=(*_resting_on(after), *(one for one in (gained.undecided, lost.undecided) if one)),
         shown=bounded(
             [*_signed("+", Document(gained.parts)), *_signed("-", Document(lost.parts))],

@@ -2,7 +2,8 @@
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncGenerator, Iterator, Sequence
+from contextlib import aclosing
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Final
@@ -54,20 +55,21 @@ class Run:
             return
         decisions = 0
         try:
-            async for batch in self._batches(span.first, span.last):
-                for recorded, replayed in zip(batch.decisions, await batch.replays, strict=True):
-                    gathering.add(recorded, replayed)
-                decisions += len(batch.decisions)
-                yield Progress(batch.through - span.first + 1, span.records, decisions)
+            async with aclosing(self._batches(span)) as batches:
+                async for batch in batches:
+                    for recorded, replayed in zip(batch.decisions, await batch.replays, strict=True):
+                        gathering.add(recorded, replayed)
+                    decisions += len(batch.decisions)
+                    yield Progress(batch.through - span.first + 1, span.records, decisions)
         finally:
             for left in self._under_way:
                 left.replays.cancel()
             await asyncio.gather(*(left.replays for left in self._under_way), return_exceptions=True)
         yield gathering.report(span)
 
-    async def _batches(self, first: int, last: int) -> AsyncIterator[_Batch]:
+    async def _batches(self, span: Span) -> AsyncGenerator[_Batch, None]:
         """Yields batches in their order, each begun well before its turn, and no more of them than are needed."""
-        async for page in self.history.decisions(Span(first, last)):
+        async for page in self.history.decisions(span):
             await self._learn_ceilings(page.decisions)
             for through, decisions in _split(page.through, page.decisions):
                 if len(self._under_way) >= self.replays.at_once * _AHEAD:

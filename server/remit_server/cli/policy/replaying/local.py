@@ -7,7 +7,7 @@ from typing import Final
 
 from remit_server.adapters.database.reading.history import DatabaseHistory
 from remit_server.adapters.database.reading.own_reader import OwnReader, own_reader
-from remit_server.adapters.database.reading.published import archive_of
+from remit_server.adapters.database.reading.published import published_archive
 from remit_server.adapters.policy.archive import MAX_ARCHIVE_BYTES, archive_of_files
 from remit_server.adapters.policy.bundle_files import read_files
 from remit_server.adapters.replaying.team import OpenTeam, cores
@@ -53,7 +53,7 @@ async def _candidate(against: str, reader: OwnReader) -> bytes:
         return archive
     if not _DIGITS.fullmatch(against):
         raise ValueError(f"{against} is no folder, no file, and not 8 or more digits of a revision")
-    return await archive_of(reader, against)
+    return await published_archive(reader, against)
 
 
 def _from_files(against: str, path: Path) -> bytes | None:

@@ -12,12 +12,17 @@ _EVERY: Final = 0.1  # seconds between two looks of the bar
 _TENTHS: Final = 10
 
 
+def _watched() -> bool:
+    """Says whether a person watches standard error, as it is when the command runs."""
+    return sys.stderr.isatty()
+
+
 @dataclass(slots=True)
 class Told:
     """Writes to standard error."""
 
     quiet: bool = False
-    _is_terminal: bool = field(default_factory=sys.stderr.isatty)
+    _is_terminal: bool = field(default_factory=_watched)
     _started: float = field(default_factory=time.monotonic)
     _shown: float = 0.0
     _tenth: int = 0

@@ -17,6 +17,8 @@ class Format(StrEnum):
 
     TEXT = "text"
     JSON = "json"
+    MARKDOWN = "markdown"
+    HTML = "html"
 
 
 def since_of(text: str, now: datetime) -> datetime:
@@ -44,3 +46,11 @@ def rendered(report: "Report", form: Format) -> str:
             from remit_server.cli.policy.replaying.text import lines
 
             return "\n".join(lines(report)) + "\n"
+        case Format.MARKDOWN:
+            from remit_server.cli.policy.replaying.markdown import markdown
+
+            return markdown(report)
+        case Format.HTML:
+            from remit_server.cli.policy.replaying.page import page
+
+            return page(report)

@@ -1,5 +1,6 @@
 """The words that every form of a replay's report uses."""
 
+import unicodedata
 from collections.abc import Iterator
 from datetime import datetime
 from typing import Final
@@ -107,3 +108,12 @@ def title(difference: Difference) -> str:
 
 def _some(count: int, noun: str) -> str:
     return f"{count:,} or more {noun}s" if count >= MOST_COUNTED else many(count, noun)
+
+
+def readable(text: str) -> str:
+    """Returns a text in its own letters, what is no letter or mark to see (controls, directions) escaped."""
+    return "".join(one if one == " " or unicodedata.category(one)[0] not in "CZ" else _escaped(one) for one in text)
+
+
+def _escaped(one: str) -> str:
+    return f"\\u{ord(one):04x}"
