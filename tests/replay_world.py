@@ -15,6 +15,7 @@ from tests.fakes import NOON, ROLES, World, given, permission, world
 from tests.policy_bundles import DEFAULT_POLICIES
 
 from remit_server.adapters.database.engine import open_for_reading
+from remit_server.adapters.database.policies.revisions import DatabaseRevisions
 from remit_server.adapters.database.reading.history import DatabaseHistory
 from remit_server.adapters.database.reading.own_reader import OwnReader
 from remit_server.adapters.policy.archive import archive_of_files
@@ -29,6 +30,7 @@ from remit_server.application.approvals.show_approvals import ShowApprovals
 from remit_server.application.issuing.issue_credentials import Issued
 from remit_server.application.planning.ceilings import Ceilings, kept_ceilings
 from remit_server.application.planning.deliberation import Deliberation
+from remit_server.application.policy.ports import NewRevision
 from remit_server.application.policy.replaying.report import Report
 from remit_server.application.policy.replaying.running import Run
 from remit_server.domain.audit import GatewayStarted
@@ -36,6 +38,7 @@ from remit_server.domain.decision import KeptText
 from remit_server.domain.errors import RemitError
 from remit_server.domain.identity import Actor, ActorKind, Delegation, Principal
 from remit_server.domain.permission import Permission
+from remit_server.domain.policy_revision import BundleFacts, RevisionSource
 from remit_server.domain.secret import Secret
 from remit_server.domain.task import Capability
 
@@ -169,6 +172,20 @@ def edited(folder: Path, *, catalogue: Edit | None = None, rego: Mapping[str, st
     return folder
 
 
+def known_archive(policies: Path) -> bytes:
+    """Returns the files of a folder as one archive."""
+    return archive_of_files(read_files(policies))
+
+
+async def published(gateway: Recorded, policies: Path) -> str:
+    """Publishes the bundle of a folder, and returns its digest."""
+    bundle = read_bundle(policies, stamped=False)
+    facts = BundleFacts(bundle.revision, 1, None, "", len(bundle.rules), len(bundle.capabilities), 1)
+    revisions = DatabaseRevisions(gateway.world.ledger.store)
+    await revisions.publish(NewRevision(facts, known_archive(policies)), by="olga", source=RevisionSource.OPERATOR)
+    return bundle.revision
+
+
 async def replayed(
     place: Place,
     candidate: Path,
@@ -183,8 +200,7 @@ async def replayed(
     database = open_for_reading(place)
     try:
         history = DatabaseHistory(OwnReader(database), page)
-        archive = archive_of_files(read_files(candidate))
-        async with OpenTeam(jobs)(archive, given=given_ceilings) as team:
+        async with OpenTeam(jobs)(known_archive(candidate), given=given_ceilings) as team:
             run = Run(history, team, given_ceilings=given_ceilings is not None)
             outcomes = [outcome async for outcome in run(since, most=most)]
     finally:
