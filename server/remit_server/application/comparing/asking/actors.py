@@ -12,8 +12,11 @@ from remit_server.iam import Pattern, PatternTooComplex
 MOST_PATTERNS: Final = 200
 MOST_ACTORS: Final = 64
 UNNAMED: Final = "spiffe://unnamed.invalid/agent"
-_ANY_TEXT: Final = "any"
+MOST_INSTANCES: Final = 81
+_READ: Final = "any"
+_WORDS: Final = ("742", "zqj", "XKW", "890", "~")
 _PARTED: Final = re.compile(r"([/:])")
+_TOKEN: Final = re.compile(r"(\\.|\[!?[^\]]+\]|\*+|\?)")
 _PLAIN: Final = re.compile(r"[^\[\]{}!\\]+")  # a glob whose only wildcards are * and ?
 
 
@@ -29,10 +32,10 @@ class Representatives:
 def representatives(patterns: Iterable[str], matches: MatchesActor) -> Representatives:
     """Returns an actor for every non-empty intersection of the patterns that was found, by what matches it."""
     known = sorted(set(patterns))
-    closed = _closed(known)
+    closed, word = _closed(known), _word(known)
     found: dict[frozenset[str], tuple[str, str]] = {}
     for pattern in (*sorted(known, key=_plainness), *sorted(closed - set(known))):
-        for actor in _instances(pattern):
+        for actor in _instances(pattern, word):
             matching = frozenset(one for one in known if matches(one, actor))
             if matching and matching not in found:
                 found[matching] = (actor, pattern)
@@ -72,13 +75,30 @@ def _met(one: str, other: str) -> Iterator[str]:
     yield from ("".join(step.text for step in way) for way in islice(product(*steps), 8))
 
 
-def _instances(pattern: str) -> Iterator[str]:
-    """Yields actors that the pattern may match; whether it does is for its engine to say."""
+def _instances(pattern: str, word: str) -> Iterator[str]:
+    """Yields actors that the pattern may match; whether it does is for its engine to say.
+
+    Each run of stars stands for a word that people read, for one that no pattern has a letter of, or for nothing.
+    """
     for alternative in _alternatives(pattern):
-        plain = re.sub(r"\[(!?)([^\]])[^\]]*\]", lambda found: "0" if found[1] else found[2], alternative)
-        plain = plain.replace("\\", "")
-        for text in (_ANY_TEXT, ""):
-            yield plain.replace("**", text).replace("*", text).replace("?", "x")
+        tokens = _TOKEN.split(alternative)
+        choices = [(_READ, word, "") if token[:1] == "*" else (_stand_in(token, word),) for token in tokens]
+        yield from ("".join(chosen) for chosen in islice(product(*choices), MOST_INSTANCES))
+
+
+def _stand_in(piece: str, word: str) -> str:
+    """Returns what stands for a piece of a glob: a member of a class, a letter, what is escaped, or itself."""
+    if piece[:1] == "\\":
+        return piece[1:]
+    if piece[:1] == "[" and len(piece) > 1:
+        return word[0] if piece[1] == "!" else piece[1]
+    return word[0] if piece == "?" else piece
+
+
+def _word(patterns: Sequence[str]) -> str:
+    """Returns a word whose letters stand in no pattern, as far as there is one."""
+    letters = set("".join(patterns))
+    return next((word for word in _WORDS if letters.isdisjoint(word)), _WORDS[-1])
 
 
 def _alternatives(pattern: str) -> Iterator[str]:
