@@ -10,9 +10,9 @@ import pytest
 from tests.policy_bundles import DEFAULT_POLICIES, DENY_ALL, written
 from typer.testing import CliRunner
 
-from remit_server.adapters.policy import aws_reference
-from remit_server.adapters.policy.aws_advice import aws_advice
 from remit_server.adapters.policy.bundle import read_bundle
+from remit_server.adapters.policy.checking import aws_reference
+from remit_server.adapters.policy.checking.aws_advice import aws_advice
 from remit_server.cli.policy import app
 from remit_server.iam import ActionPattern, ResourcePattern
 

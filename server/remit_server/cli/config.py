@@ -64,7 +64,7 @@ def _check_bundle(settings: "Settings") -> None:
 
 def _print_advice(settings: "Settings") -> None:
     """Prints the actions of ceilings and floor that AWS's own reference does not have; they may be newer than it."""
-    from remit_server.adapters.policy.aws_advice import unknown_action
+    from remit_server.adapters.policy.checking.aws_advice import unknown_action
 
     if settings.own_issuer is not None:
         if urlsplit(settings.own_issuer.url).port is not None:

@@ -150,9 +150,11 @@ def _misplaced(path: str) -> Iterable[Finding]:
     if path.startswith("schemas/") and name.endswith(".json") and name not in _DATA_NAMES:
         return
     if not name.endswith(".rego") and name not in _DATA_NAMES:
-        yield Finding(path, 0, "OPA's bundle layout has no such file, so it would have no effect", _WHAT_BELONGS)
+        yield Finding(
+            path, 0, "OPA's bundle layout has no such file, so it would have no effect", _WHAT_BELONGS, "bundle-file"
+        )
     elif not path.startswith("remit/"):
-        yield Finding(path, 0, "it stands outside the bundle's only root, remit", "Move it under remit/")
+        yield Finding(path, 0, "it stands outside the bundle's only root, remit", "Move it under remit/", "bundle-file")
 
 
 _WHAT_BELONGS: Final = "Keep rules in *.rego, data in data.yaml or data.json, schemas in schemas/, the rest elsewhere"
@@ -161,27 +163,35 @@ _WHAT_BELONGS: Final = "Keep rules in *.rego, data in data.yaml or data.json, sc
 def _manifest_faults(content: bytes | None, revision: str | None) -> Iterable[Finding]:
     """Yields what is wrong with `.manifest`; a revision in it is compared when `revision` is given."""
     if content is None:
-        yield Finding(MANIFEST, 0, "it is missing", 'Write {"roots": ["remit"]} or run `remit-server policy stamp`')
+        yield Finding(
+            MANIFEST, 0, "it is missing", 'Write {"roots": ["remit"]} or run `remit-server policy stamp`', "manifest"
+        )
         return
     try:
         manifest = strict_json(content.decode("utf-8"), max_characters=64 * 1024)
     except (MalformedJson, UnicodeDecodeError) as wrong:
-        yield Finding(MANIFEST, getattr(wrong, "line", None) or 0, f"it is {wrong}", "Run `remit-server policy stamp`")
+        yield Finding(
+            MANIFEST, getattr(wrong, "line", None) or 0, f"it is {wrong}", "Run `remit-server policy stamp`", "manifest"
+        )
         return
     if not isinstance(manifest, dict) or manifest.get("roots") != ROOTS:
-        yield Finding(MANIFEST, 0, "the roots are not exactly remit", 'Write "roots": ["remit"]')
+        yield Finding(MANIFEST, 0, "the roots are not exactly remit", 'Write "roots": ["remit"]', "manifest")
         return
     if manifest.get("rego_version", 1) != 1 or manifest.get("file_rego_versions"):
-        yield Finding(MANIFEST, 0, "the Rego version is not 1", 'Write "rego_version": 1')
+        yield Finding(MANIFEST, 0, "the Rego version is not 1", 'Write "rego_version": 1', "manifest")
     for key in sorted(manifest.keys() - {"roots", "revision", "rego_version", "metadata"}):
-        yield Finding(MANIFEST, 0, f"the member {key!r} is not known here", "Take it out")
+        yield Finding(MANIFEST, 0, f"the member {key!r} is not known here", "Take it out", "manifest")
     stamped = manifest.get("revision", "")
     if stamped != "" and not (isinstance(stamped, str) and _REVISION.fullmatch(stamped)):
-        yield Finding(MANIFEST, 0, "the revision is not 64 hex digits", "Run `remit-server policy stamp`")
+        yield Finding(MANIFEST, 0, "the revision is not 64 hex digits", "Run `remit-server policy stamp`", "manifest")
     elif stamped and revision and stamped != revision:
         problem = f"it says revision {stamped[:12]}..., the files make {revision[:12]}..."
         yield Finding(
-            MANIFEST, 0, problem, "If you changed the files, run `remit-server policy stamp`; if not, do not use them"
+            MANIFEST,
+            0,
+            problem,
+            "If you changed the files, run `remit-server policy stamp`; if not, do not use them",
+            "manifest",
         )
 
 
@@ -194,7 +204,7 @@ def _modules(files: Mapping[str, bytes]) -> tuple[tuple[tuple[str, str], ...], l
             try:
                 modules.append((path, _text(content)))
             except ValueError as wrong:
-                found.append(Finding(path, 0, str(wrong), "Save it as plain UTF-8"))
+                found.append(Finding(path, 0, str(wrong), "Save it as plain UTF-8", "encoding"))
     return tuple(modules), found
 
 
@@ -224,9 +234,15 @@ def _data(files: Mapping[str, bytes]) -> tuple[dict[str, Any], dict[str, tuple[s
             value, starts = _document(path, _text(content))
             _placed(tree, folder, value)
         except (MalformedJson, MalformedYaml) as wrong:
-            found.append(Finding(path, wrong.line or 0, str(wrong), "Write plain data that every reader reads alike"))
+            found.append(
+                Finding(
+                    path, wrong.line or 0, str(wrong), "Write plain data that every reader reads alike", "data-file"
+                )
+            )
         except ValueError as wrong:
-            found.append(Finding(path, 0, str(wrong), "Keep one data file per folder, one meaning per path"))
+            found.append(
+                Finding(path, 0, str(wrong), "Keep one data file per folder, one meaning per path", "data-file")
+            )
         else:
             lines[folder] = (path, starts)
     return tree, lines, found

@@ -32,7 +32,11 @@ def read_files(folder: Path) -> dict[str, bytes]:
     for path, entry in _entries(folder, ""):
         if len(files) >= MAX_FILES:
             raise BundleRefused(
-                [Finding(path, 0, f"the bundle has over {MAX_FILES} files", "Merge data into fewer files")]
+                [
+                    Finding(
+                        path, 0, f"the bundle has over {MAX_FILES} files", "Merge data into fewer files", "bundle-size"
+                    )
+                ]
             )
         limit = min(room, MAX_REGO_BYTES if path.endswith(".rego") else MAX_FILE_BYTES)
         files[path] = content = _content(path, entry, limit)
@@ -46,19 +50,23 @@ def _entries(folder: Path, prefix: str, depth: int = 1) -> Iterator[tuple[str, P
         path = f"{prefix}{entry.name}"
         mode = entry.lstat().st_mode
         if not PLAIN_NAME.fullmatch(entry.name):
-            raise BundleRefused([Finding(path, 0, "the name is not plain", "Use A-Z, a-z, 0-9, '_', '.' and '-'")])
+            raise BundleRefused(
+                [Finding(path, 0, "the name is not plain", "Use A-Z, a-z, 0-9, '_', '.' and '-'", "bundle-file")]
+            )
         if mode & stat.S_IWOTH and not stat.S_ISLNK(mode):
             problem = "everyone may change it, and so decide what is issued"
-            raise BundleRefused([Finding(path, 0, problem, "Take that right away: chmod o-w")])
+            raise BundleRefused([Finding(path, 0, problem, "Take that right away: chmod o-w", "bundle-file")])
         if stat.S_ISDIR(mode) and depth < MAX_DEPTH:
             yield from _entries(entry, f"{path}/", depth + 1)
         elif stat.S_ISREG(mode):
             yield path, entry
         elif stat.S_ISDIR(mode):
-            raise BundleRefused([Finding(path, 0, f"folders stand over {MAX_DEPTH} deep", "Flatten the bundle")])
+            raise BundleRefused(
+                [Finding(path, 0, f"folders stand over {MAX_DEPTH} deep", "Flatten the bundle", "bundle-size")]
+            )
         else:
             problem = "it is a symbolic link or a special file, so what it holds could change unseen"
-            raise BundleRefused([Finding(path, 0, problem, "Put the file itself there")])
+            raise BundleRefused([Finding(path, 0, problem, "Put the file itself there", "bundle-file")])
 
 
 def _content(path: str, file: Path, limit: int) -> bytes:
@@ -67,13 +75,25 @@ def _content(path: str, file: Path, limit: int) -> bytes:
     try:
         descriptor = os.open(file, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError as wrong:
-        raise BundleRefused([Finding(path, 0, f"it cannot be read: {wrong.strerror}", "Make it readable")]) from None
+        raise BundleRefused(
+            [Finding(path, 0, f"it cannot be read: {wrong.strerror}", "Make it readable", "bundle-file")]
+        ) from None
     with os.fdopen(descriptor, "rb") as stream:
         if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-            raise BundleRefused([Finding(path, 0, "it is not a plain file", "Put the file itself there")])
+            raise BundleRefused(
+                [Finding(path, 0, "it is not a plain file", "Put the file itself there", "bundle-file")]
+            )
         content = stream.read(limit + 1)
     if len(content) > limit:
         raise BundleRefused(
-            [Finding(path, 0, f"it takes the bundle over its bounds ({limit} bytes left)", "Make it smaller")]
+            [
+                Finding(
+                    path,
+                    0,
+                    f"it takes the bundle over its bounds ({limit} bytes left)",
+                    "Make it smaller",
+                    "bundle-size",
+                )
+            ]
         )
     return content

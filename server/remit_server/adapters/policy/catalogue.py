@@ -25,6 +25,14 @@ _ZONE: Final = re.compile(r"UTC|[A-Z][A-Za-z]+(/[A-Za-z_+-]+){1,2}")
 Lines = Mapping[tuple[str | int, ...], int]
 
 
+class Contradiction(Malformed):
+    """Parts of the catalogue that are right by themselves do not fit each other; `rule_id` names the rule."""
+
+    def __init__(self, where: Where, rule: str, rule_id: str) -> None:
+        super().__init__(where, rule)
+        self.rule_id = rule_id
+
+
 def read_catalogue(
     tree: Mapping[str, Any], lines: Mapping[str, tuple[str, Lines]]
 ) -> tuple[dict[str, CapabilityTemplate], list[Finding]]:
@@ -57,14 +65,14 @@ def catalogue_advice(tree: Mapping[str, Any], lines: Mapping[str, tuple[str, Lin
     catalog = tree.get("remit", {}).get("catalog", {})
     entries = catalog.get("entitlements", {}).get("entitlements", {})
     agents = [
-        Finding(*_place(where, _ENTITLEMENTS, lines), f"{spelled(where)}: {_NO_AGENT}", _AGENTS)
+        Finding(*_place(where, _ENTITLEMENTS, lines), f"{spelled(where)}: {_NO_AGENT}", _AGENTS, "actor-form")
         for name, entry in entries.items()
         for place, pattern in enumerate(entry["actors"])
         if ":" not in pattern
         for where in [("entitlements", name, "actors", place)]
     ]
     at_once = [
-        Finding(*_place(where, _ENTITLEMENTS, lines), f"{spelled(where)}: {_ANY_TASK}", _EMERGENCY)
+        Finding(*_place(where, _ENTITLEMENTS, lines), f"{spelled(where)}: {_ANY_TASK}", _EMERGENCY, _BREAK_GLASS)
         for name, entry in entries.items()
         if entry.get("kind") == "break_glass" and not entry.get("task_labels")
         for where in [("entitlements", name, "kind")]
@@ -72,6 +80,7 @@ def catalogue_advice(tree: Mapping[str, Any], lines: Mapping[str, tuple[str, Lin
     return agents + at_once
 
 
+_BREAK_GLASS: Final = "break-glass-any-task"
 _NO_AGENT: Final = "an agent's name in policies is its SPIFFE ID or <issuer alias>:<subject>, and this is neither"
 _ANY_TASK: Final = "break_glass is issued at once to every task, since no label says that there is an emergency"
 _EMERGENCY: Final = "Give it task_labels that only an emergency has, such as {emergency: declared}"
@@ -114,9 +123,8 @@ def _check_entry(name: str, value: Any, roles: frozenset[str]) -> None:
         _check_hours(raw["hours"], (*where, "hours"))
     decided = _DEFAULTS | {key: raw[key] for key in raw.keys() & DECIDED} | {"id": name}
     if entitlement(decided, where).role_arn not in roles:
-        raise Malformed(
-            (*where, "role_arn"), "is not listed under roles, which give the order in which roles are tried"
-        )
+        rule = "is not listed under roles, which give the order in which roles are tried"
+        raise Contradiction((*where, "role_arn"), rule, "unlisted-role")
 
 
 def _check_hours(value: Any, where: Where) -> None:
@@ -145,15 +153,17 @@ def _index_faults(groups: Mapping[str, Any], entries: Mapping[str, Any]) -> Iter
             if isinstance(name, str) and name in entries:
                 reached.add(name)
             else:
-                yield Malformed((*where, place), "leads to no entitlement")
+                yield Contradiction((*where, place), "leads to no entitlement", "dangling-group")
     for name in sorted(entries.keys() - reached):
-        yield Malformed(("entitlements", name), "is reached by no group under by_group, so nobody could ever use it")
+        rule = "is reached by no group under by_group, so nobody could ever use it"
+        yield Contradiction(("entitlements", name), rule, "unreached-entitlement")
 
 
 def _finding(fault: Malformed, folder: str, lines: Mapping[str, tuple[str, Lines]]) -> Finding:
     """Returns the fault with its file and the nearest line known."""
     mend = f"See policies/schemas/{folder.rsplit('/', 1)[1]}.json"
-    return Finding(*_place(fault.where, folder, lines), str(fault), mend)
+    rule = fault.rule_id if isinstance(fault, Contradiction) else "catalogue-shape"
+    return Finding(*_place(fault.where, folder, lines), str(fault), mend, rule)
 
 
 def _place(where: Where, folder: str, lines: Mapping[str, tuple[str, Lines]]) -> tuple[str, int]:

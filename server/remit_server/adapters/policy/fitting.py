@@ -30,6 +30,7 @@ def missing_roles(bundle: Bundle, roles: Collection[str]) -> list[Finding]:
             0,
             f"names {arn}, which this gateway's configuration does not have",
             "Add it under [[roles]] with a copy of its own policy, or take it out of the catalogue",
+            "unknown-role",
         )
         for arn in _roles_of(bundle)
         if arn not in roles

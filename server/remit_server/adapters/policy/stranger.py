@@ -18,10 +18,12 @@ async def refuses_a_stranger(ask: Callable[[DecisionInput], Awaitable[Decision]]
         decision = await ask(STRANGER)
     except PolicyUnavailable as outage:
         problem = f"the policy gives no decision on a stranger who asks for everything: {outage.why}"
-        raise BundleRefused([Finding("remit/issue/", 0, problem, "Deny by default, with a reason")]) from outage
+        raise BundleRefused(
+            [Finding("remit/issue/", 0, problem, "Deny by default, with a reason", "no-refusal")]
+        ) from outage
     if not isinstance(decision, Deny):
         problem = "the policy allows a stranger without groups, through an unknown agent, everything"
-        raise BundleRefused([Finding("remit/issue/", 0, problem, "Deny by default, with a reason")])
+        raise BundleRefused([Finding("remit/issue/", 0, problem, "Deny by default, with a reason", "no-refusal")])
 
 
 async def refuses_a_strange_operator(ask: Callable[[DecisionInput], Awaitable[AdminDecision]]) -> None:
@@ -30,10 +32,12 @@ async def refuses_a_strange_operator(ask: Callable[[DecisionInput], Awaitable[Ad
         decision = await ask(STRANGE_OPERATOR)
     except PolicyUnavailable as outage:
         problem = f"the policy gives no decision on a stranger who calls the security side: {outage.why}"
-        raise BundleRefused([Finding("remit/admin/", 0, problem, "Deny by default, with a reason")]) from outage
+        raise BundleRefused(
+            [Finding("remit/admin/", 0, problem, "Deny by default, with a reason", "no-refusal")]
+        ) from outage
     if not isinstance(decision, AdminDeny):
         problem = "the policy lets a stranger without groups revoke what every agent holds"
-        raise BundleRefused([Finding("remit/admin/", 0, problem, "Deny by default, with a reason")])
+        raise BundleRefused([Finding("remit/admin/", 0, problem, "Deny by default, with a reason", "no-refusal")])
 
 
 STRANGE_OPERATOR: Final = DecisionInput(

@@ -102,8 +102,8 @@ _REFUSED_FAMILIES: Final = {
     "io.": "The gateway verified the tokens; decide by their claims",
 }
 _UNWISE: Final = {
-    "input.delegation_history": "which is for information only (RFC 8693 4.1)",
-    "input.task.purpose": "which is written by the agent, for people",
+    "input.delegation_history": ("which is for information only (RFC 8693 4.1)", "reads-history"),
+    "input.task.purpose": ("which is written by the agent, for people", "reads-purpose"),
 }
 _OPENING: Final = {"(": ")", "[": "]", "{": "}"}
 # A quoted string, a raw string, or a comment: brackets in them open nothing.
@@ -116,16 +116,24 @@ def text_findings(modules: Iterable[tuple[str, str]]) -> list[Finding]:
     for path, text in modules:
         if "\0" in text:
             line = text[: text.index("\0")].count("\n") + 1
-            found.append(Finding(path, line, "it holds a NUL byte, which hides what follows", "Take it out"))
+            found.append(
+                Finding(path, line, "it holds a NUL byte, which hides what follows", "Take it out", "rego-text")
+            )
         lines = text.split("\n")
         if len(lines) > MAX_LINES:
-            found.append(Finding(path, 0, f"it has over {MAX_LINES} lines", "Split it into files"))
+            found.append(Finding(path, 0, f"it has over {MAX_LINES} lines", "Split it into files", "rego-text"))
         for number, line_text in enumerate(lines, start=1):
             if len(line_text) > MAX_LINE:
-                found.append(Finding(path, number, f"the line has over {MAX_LINE} characters", "Break it"))
+                found.append(Finding(path, number, f"the line has over {MAX_LINE} characters", "Break it", "rego-text"))
         if deep := _deep_line(text):
             found.append(
-                Finding(path, deep, f"brackets stand over {MAX_BRACKETS} deep", "Name the parts as rules of their own")
+                Finding(
+                    path,
+                    deep,
+                    f"brackets stand over {MAX_BRACKETS} deep",
+                    "Name the parts as rules of their own",
+                    "rego-text",
+                )
             )
     return found
 
@@ -158,18 +166,20 @@ def tree_findings(trees: Sequence[Mapping[str, Any]], *, entrypoint: str = ENTRY
     if entrypoint not in known:
         package, _, name = entrypoint.removeprefix("data.").rpartition(".")
         problem = f"no rule defines the entrypoint {entrypoint}"
-        found.append(Finding(f"{package.replace('.', '/')}/", 0, problem, f"Define {name} in package {package}"))
+        found.append(
+            Finding(f"{package.replace('.', '/')}/", 0, problem, f"Define {name} in package {package}", "no-entrypoint")
+        )
     return sorted(set(found))
 
 
 def tree_advice(trees: Sequence[Mapping[str, Any]]) -> list[Finding]:
     """Returns what is better not decided by, though nothing forbids it."""
     return sorted(
-        Finding(rule.file, reference.line, f"a rule reads {reference.name}, {why}", "Decide by something else")
+        Finding(rule.file, reference.line, f"a rule reads {reference.name}, {why}", "Decide by something else", rule_id)
         for tree in trees
         for rule in rules_of(tree)
         for reference in rule.references
-        for read, why in _UNWISE.items()
+        for read, (why, rule_id) in _UNWISE.items()
         if reference.name == read or reference.name.startswith(f"{read}.")
     )
 
@@ -179,7 +189,11 @@ def _package_findings(rules: Iterable[Rule]) -> Iterator[Finding]:
     for rule in rules:
         if not rule.path.startswith("data.remit."):
             yield Finding(
-                rule.file, 1, "its package is outside the bundle's root, remit", "Name the package remit.<folder>"
+                rule.file,
+                1,
+                "its package is outside the bundle's root, remit",
+                "Name the package remit.<folder>",
+                "outside-root",
             )
 
 
@@ -190,14 +204,13 @@ def _call_findings(rule: Rule, known: frozenset[str], owned: frozenset[str]) -> 
         if name in known or name in BUILTINS or name.partition(".")[0] == "input":
             continue
         if mend := _refusal(name, called=reference.called):
-            yield Finding(rule.file, reference.line, f"{name} is refused in policies", mend)
+            yield Finding(rule.file, reference.line, f"{name} is refused in policies", mend, "refused-builtin")
         elif reference.called:
             problem = (
                 f"{name or 'what is called here'} is neither a rule of this bundle nor a builtin both engines agree on"
             )
-            yield Finding(
-                rule.file, reference.line, problem, "Correct the name, import its package, or use a listed builtin"
-            )
+            mend = "Correct the name, import its package, or use a listed builtin"
+            yield Finding(rule.file, reference.line, problem, mend, "unknown-builtin")
 
 
 def _refusal(name: str, *, called: bool) -> str | None:
@@ -228,9 +241,8 @@ def _recursion_findings(rules: Sequence[Rule]) -> Iterator[Finding]:
     for path in sorted(edges):
         if way := _way_back(path, edges):
             around = " -> ".join(step.removeprefix("data.") for step in (*way, path))
-            yield Finding(
-                first[path].file, first[path].line, f"it reaches itself: {around}", "Rego has no recursion: unroll it"
-            )
+            problem = f"it reaches itself: {around}"
+            yield Finding(first[path].file, first[path].line, problem, "Rego has no recursion: unroll it", "recursion")
 
 
 def _with_prefixes(paths: Iterable[str]) -> frozenset[str]:

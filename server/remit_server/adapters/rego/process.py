@@ -135,15 +135,17 @@ class RegoProcess:
                 raise BundleRefused([_parse_finding(path, str(wrong))]) from None
             except WorkerLost:
                 mend = "Make its expressions shorter and less nested"
-                raise BundleRefused([Finding(path, 0, "the engine died while reading it", mend)]) from None
+                raise BundleRefused([Finding(path, 0, "the engine died while reading it", mend, "rego-text")]) from None
         try:
             await self.ask(wire.DATA, program.data_json, seconds=LOAD_SECONDS)
         except EvaluationFailed as wrong:
-            raise BundleRefused([Finding("data", 0, f"the engine refuses the data: {wrong}", "Simplify it")]) from None
+            raise BundleRefused(
+                [Finding("data", 0, f"the engine refuses the data: {wrong}", "Simplify it", "data-file")]
+            ) from None
         except WorkerLost:
             problem = f"the data does not fit into {program.memory_bytes >> 20} MB in {LOAD_SECONDS:g} s"
             raise BundleRefused(
-                [Finding("data", 0, problem, "Raise the worker's memory or make the data smaller")]
+                [Finding("data", 0, problem, "Raise the worker's memory or make the data smaller", "bundle-size")]
             ) from None
         await self.ask(wire.ALARM, str(program.alarm_seconds), seconds=LOAD_SECONDS)
 
@@ -183,15 +185,48 @@ async def check_rules(program: Program, entrypoint: str) -> tuple[list[Finding],
         answer = await worker.ask(wire.CHECK, entrypoint, seconds=LOAD_SECONDS)
     except (WorkerLost, EvaluationFailed) as wrong:
         mend = "Make the rules shorter and less nested"
-        return [Finding("remit/", 0, f"the rules could not be checked: {wrong}", mend)], []
+        return [Finding("remit/", 0, f"the rules could not be checked: {wrong}", mend, "rego-text")], []
     finally:
         await worker.close()
     refused, advice = json.loads(answer or "[[], []]")
     return [Finding(*found) for found in refused], [Finding(*found) for found in advice]
 
 
+async def lint_rules(program: Program, knowledge: str) -> list[Finding]:
+    """Returns what authors are told of a program's modules, and what keeps them from compiling; for checked rules only.
+
+    `knowledge` is what `linting/all_lints.py` asks for, as JSON.
+    """
+    worker = await RegoProcess.start(program)
+    try:
+        told = [
+            Finding(*found)
+            for found in json.loads(await worker.ask(wire.LINT, knowledge, seconds=LOAD_SECONDS) or "[]")
+        ]
+        try:
+            await worker.ask(wire.QUERY, "true", seconds=LOAD_SECONDS)
+        except EvaluationFailed as wrong:
+            told.append(_compile_finding(str(wrong)))
+    except (WorkerLost, EvaluationFailed) as wrong:
+        mend = "Make the rules shorter and less nested"
+        return [Finding("remit/", 0, f"the rules could not be looked at: {wrong}", mend, "rego-text")]
+    finally:
+        await worker.close()
+    return told
+
+
+def _compile_finding(message: str) -> Finding:
+    """Returns the engine's complaint about rules that parse: `--> path:LINE:COLUMN` ... `error: why`."""
+    place = message.partition("--> ")[2].partition("\n")[0].split(":")
+    why = message.rpartition("error: ")[2].strip() or "it does not compile"
+    line = int(place[1]) if len(place) > 1 and place[1].isdigit() else 0
+    return Finding(place[0] or "remit/", line, why, "Bind it once, before it is used", "rego-compile")
+
+
 def _parse_finding(path: str, message: str) -> Finding:
     """Returns the engine's complaint about a file as a finding: `--> path:LINE:COLUMN` ... `error: why`."""
     place = message.partition(f"{path}:")[2].partition(":")[0]
     why = message.rpartition("error: ")[2].strip() or "it cannot be read"
-    return Finding(path, int(place) if place.isdigit() else 0, f"it is not Rego v1: {why}", "Correct the line")
+    return Finding(
+        path, int(place) if place.isdigit() else 0, f"it is not Rego v1: {why}", "Correct the line", "rego-syntax"
+    )

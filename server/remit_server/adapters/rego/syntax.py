@@ -37,8 +37,8 @@ def rules_of(module: Node) -> Iterator[Rule]:
     """Yields the rules of one module of the engine's syntax tree."""
     tree = module["ast"]
     contents = str(module["source"]["contents"]).encode("utf-8")
-    package = f"data.{_dotted(tree['package']['refr'])[0]}"
-    aliases = dict(_imports(tree, contents))
+    package = f"data.{dotted(tree['package']['refr'])[0]}"
+    aliases = dict(imports_of(tree, contents))
     for rule in tree["rules"]:
         kind, body = next(iter(rule.items()))
         head = body if kind == "Default" else next(iter(body["head"].values()))
@@ -49,7 +49,7 @@ def rules_of(module: Node) -> Iterator[Rule]:
         ]
         references = tuple(_reference(node, called, aliases) for node, called in _references(text))
         yield Rule(
-            path=f"{package}.{_dotted(head['refr'])[0]}",
+            path=f"{package}.{dotted(head['refr'])[0]}",
             package=package,
             file=str(module["source"]["file"]),
             line=int(body["span"]["line"]),
@@ -58,22 +58,22 @@ def rules_of(module: Node) -> Iterator[Rule]:
         )
 
 
-def _imports(tree: Node, contents: bytes) -> Iterator[tuple[str, str]]:
+def imports_of(tree: Node, contents: bytes) -> Iterator[tuple[str, str]]:
     """Yields (alias, path) for each import."""
     for item in tree["imports"]:
-        path, _ = _dotted(item["refr"])
+        path, _ = dotted(item["refr"])
         alias = item.get("as")
-        yield (_source(contents, alias) if alias else path.rpartition(".")[2]), path
+        yield (source_of(contents, alias) if alias else path.rpartition(".")[2]), path
 
 
 def _reference(node: Node, called: bool, aliases: Mapping[str, str]) -> Reference:
     """Returns a reference with its import written out."""
-    path, line = _dotted(node)
+    path, line = dotted(node)
     first, dot, rest = path.partition(".")
     return Reference(f"{aliases.get(first, first)}{dot}{rest}", line, called)
 
 
-def _nodes(root: Any) -> Iterator[Node]:
+def nodes(root: Any) -> Iterator[Node]:
     """Yields every object below a node, without recursion: the tree is as deep as its author liked."""
     waiting: list[Any] = [root]
     while waiting:
@@ -89,7 +89,7 @@ def _references(root: Any) -> Iterator[tuple[Node, bool]]:
     """Yields every outermost reference below a node, and whether it is called."""
     inner: set[int] = set()
     called: set[int] = set()
-    for node in _nodes(root):
+    for node in nodes(root):
         if "Call" in node:
             called.add(id(node["Call"]["fcn"]))
         if _REFERENCES & node.keys() and id(node) not in inner:
@@ -101,22 +101,22 @@ def _references(root: Any) -> Iterator[tuple[Node, bool]]:
 
 def _bound(root: Any, arguments: Any, contents: bytes) -> Iterator[str]:
     """Yields the names that a rule declares itself."""
-    yield from _variables(arguments)
-    for node in _nodes(root):
+    yield from variables(arguments)
+    for node in nodes(root):
         if "AssignExpr" in node and node["AssignExpr"]["op"] == "ColEq":
-            yield from _variables(node["AssignExpr"]["lhs"])
+            yield from variables(node["AssignExpr"]["lhs"])
         if "SomeIn" in node:
-            yield from _variables([node["SomeIn"]["key"], node["SomeIn"]["value"]])
+            yield from variables([node["SomeIn"]["key"], node["SomeIn"]["value"]])
         if "SomeVars" in node:
-            yield from (_source(contents, span) for span in node["SomeVars"].get("vars", []))
+            yield from (source_of(contents, span) for span in node["SomeVars"].get("vars", []))
         if "Every" in node:
             spans = (node["Every"]["key"], node["Every"]["value"])
-            yield from (_source(contents, span) for span in spans if span)
+            yield from (source_of(contents, span) for span in spans if span)
 
 
-def _variables(root: Any) -> Iterator[str]:
+def variables(root: Any) -> Iterator[str]:
     """Yields the names of the plain variables below a node."""
-    yield from (str(node["Var"]["value"]) for node in _nodes(root) if "Var" in node)
+    yield from (str(node["Var"]["value"]) for node in nodes(root) if "Var" in node)
 
 
 def _indexes(reference: Node) -> Iterator[Any]:
@@ -131,7 +131,7 @@ def _indexes(reference: Node) -> Iterator[Any]:
         reference = body["refr"]
 
 
-def _dotted(reference: Node) -> tuple[str, int]:
+def dotted(reference: Node) -> tuple[str, int]:
     """Returns a reference as a dotted path up to its first index that is no literal string, and its line.
 
     What begins with neither a variable nor a rule, such as a call's outcome, has the empty path.
@@ -153,6 +153,6 @@ def _dotted(reference: Node) -> tuple[str, int]:
         reference = body["refr"]
 
 
-def _source(contents: bytes, span: Node) -> str:
+def source_of(contents: bytes, span: Node) -> str:
     """Returns the source text of a span, whose bounds count bytes."""
     return contents[span["start"] : span["end"]].decode("utf-8")

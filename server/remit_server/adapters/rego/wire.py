@@ -18,6 +18,7 @@ ISSUE: Final = b"I"
 ADMIN: Final = b"A"
 CHECK: Final = b"C"
 OUTLINE: Final = b"O"
+LINT: Final = b"N"  # what authors are told beyond the safety rules
 QUERY: Final = b"Q"
 # To a worker that runs tests: make the program ready for them, run one, run them on a changed program.
 SUITE: Final = b"Y"

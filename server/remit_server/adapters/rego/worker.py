@@ -17,6 +17,7 @@ from typing import Any, BinaryIO, Final, NoReturn
 from remit_server.adapters.rego import wire
 from remit_server.adapters.rego.builtins import glob_match, lower, regex_match
 from remit_server.adapters.rego.checks import ADMIN_ENTRYPOINT, ENTRYPOINT, tree_advice, tree_findings
+from remit_server.adapters.rego.linting.all_lints import lint
 from remit_server.adapters.rego.outline import outline
 
 MAX_MESSAGE: Final = 2_000
@@ -81,6 +82,8 @@ class Worker:
                 return [[astuple(one) for one in part] for part in found]
             case wire.OUTLINE:
                 return outline(self._trees())
+            case wire.LINT:
+                return [astuple(one) for one in lint(self._trees(), json.loads(payload))]
             case _:
                 raise ValueError("an unknown kind of request")
         return None

@@ -3,30 +3,22 @@
 Only advice, because the reference ages: AWS adds actions every week, and a policy that uses one of them is right.
 """
 
-import json
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Final
 
-from remit_server.adapters.policy import aws_reference
-from remit_server.adapters.policy.aws_reference import PERMISSIONS_MANAGEMENT, AwsAction
-from remit_server.adapters.policy.bundle import Bundle
-from remit_server.adapters.policy.bundle_files import read_files
-from remit_server.adapters.policy.findings import Finding
-from remit_server.adapters.strict_fields import Where, spelled
-from remit_server.adapters.strict_yaml import strict_yaml
+from remit_server.adapters.policy.checking import aws_reference
+from remit_server.adapters.policy.checking.aws_reference import PERMISSIONS_MANAGEMENT, AwsAction
+from remit_server.adapters.policy.checking.places import Catalogue, Told
+from remit_server.adapters.policy.checking.proofs import permissions_key
+from remit_server.adapters.strict_fields import Where
 from remit_server.domain.capability import PARTITION
 from remit_server.iam import LASTING, ActionPattern, Effect, ResourcePattern, Statement, forbidden_action
 
-_FOLDERS: Final = {"capabilities": "remit/catalog/capabilities", "entitlements": "remit/catalog/entitlements"}
-_LINES_TO_DEPTH: Final = 8
 _NAMED: Final = 3
 _PLACEHOLDER: Final = re.compile(r"\{([a-z][a-z0-9_]*)\}")
 _NEWER: Final = "If it is newer than that, it is right"
-
-Lines = Mapping[tuple[str | int, ...], int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,55 +28,31 @@ class Advice:
     where: Where
     problem: str
     mend: str
+    rule: str
 
 
-def aws_advice(bundle: Bundle, folder: Path) -> list[Finding]:
-    """Returns what the reference has to say on a sound bundle's catalogue, each with its file and line.
+def capability_advice(catalogue: Catalogue) -> Iterator[Told]:
+    """Yields what the reference has to say on a sound catalogue's capabilities."""
+    for name, capability in catalogue.capabilities.items():
+        for number, permission in enumerate(capability["permissions"]):
+            for advice in permission_advice(permission, (name, "permissions", number)):
+                yield advice.where, advice.problem, advice.mend, advice.rule
 
-    `folder` is where the bundle was read from; only lines are looked up there. Reads the reference: a few
-    milliseconds for each AWS service that the catalogue names.
+
+def entitlement_advice(catalogue: Catalogue) -> Iterator[Told]:
+    """Yields what the reference has to say on a sound catalogue's entitlements; equal permissions are read once.
+
+    Reads the reference: a few milliseconds for each AWS service that the catalogue names.
     """
-    catalog = json.loads(bundle.data_json).get("remit", {}).get("catalog", {})
-    places: dict[str, tuple[str, Lines]] = {}
-    found = []
-    for part, permissions in (("capabilities", _templates(catalog)), ("entitlements", _entitlements(catalog))):
-        for where, permission in permissions:
-            for advice in permission_advice(permission, where):
-                if part not in places:
-                    places[part] = _lines(_FOLDERS[part], read_files(folder))
-                path, lines = places[part]
-                problem = f"{spelled(advice.where)}: {advice.problem}"
-                found.append(Finding(path, _line(advice.where, lines), problem, advice.mend))
-    return found
-
-
-def _templates(catalog: Mapping[str, Any]) -> Iterator[tuple[Where, Mapping[str, Any]]]:
-    """Yields every permission of the capabilities with its place."""
-    for name, capability in catalog.get("capabilities", {}).items():
-        for place, permission in enumerate(capability["permissions"]):
-            yield (name, "permissions", place), permission
-
-
-def _entitlements(catalog: Mapping[str, Any]) -> Iterator[tuple[Where, Mapping[str, Any]]]:
-    """Yields every permission of the entitlements with its place."""
-    for name, entitlement in catalog.get("entitlements", {}).get("entitlements", {}).items():
-        for place, permission in enumerate(entitlement["permissions"]):
-            yield ("entitlements", name, "permissions", place), permission
-
-
-def _lines(folder: str, files: Mapping[str, bytes]) -> tuple[str, Lines]:
-    """Returns the data file of a folder and the line of each of its values; none for JSON."""
-    path = f"{folder}/data.yaml"
-    if path in files:
-        return path, strict_yaml(files[path].decode(), lines_to_depth=_LINES_TO_DEPTH)[1]
-    return (f"{folder}/data.json" if f"{folder}/data.json" in files else folder), {}
-
-
-def _line(where: Where, lines: Lines) -> int:
-    """Returns the nearest line known."""
-    while where and where not in lines:
-        where = where[:-1]
-    return lines.get(where, 0)
+    known: dict[str, tuple[Advice, ...]] = {}
+    for name, entitlement in catalogue.entitlements.items():
+        for number, permission in enumerate(entitlement["permissions"]):
+            key = permissions_key([permission])
+            if key not in known:
+                known[key] = tuple(permission_advice(permission, ()))
+            for advice in known[key]:
+                where: Where = ("entitlements", name, "permissions", number, *advice.where)
+                yield where, advice.problem, advice.mend, advice.rule
 
 
 def permission_advice(permission: Mapping[str, Any], where: Where) -> Iterator[Advice]:
@@ -101,7 +69,9 @@ def permission_advice(permission: Mapping[str, Any], where: Where) -> Iterator[A
         known += actions
         yield from action_advice(pattern, place)
         if actions and not any(action.takes(resource) for action in actions for resource in resources):
-            yield Advice(place, f"{pattern} {_what_it_takes(actions)}, and no resource here is one", _RESOURCES)
+            yield Advice(
+                place, f"{pattern} {_what_it_takes(actions)}, and no resource here is one", _RESOURCES, "wrong-resource"
+            )
     if complete:
         yield from _resource_advice(permission["resources"], resources, known, where)
         yield from _key_advice(keys, known, where)
@@ -115,7 +85,12 @@ def action_advice(pattern: ActionPattern, where: Where = ()) -> Iterator[Advice]
     forbidden = forbidden_action(Statement(Effect.ALLOW, (pattern,), (_EVERYTHING,)))
     # What only lasts too long may be re-opened in the role's configuration, which is not the bundle's to know.
     if forbidden is not None and forbidden not in LASTING and (pattern.is_literal or pattern.service == "*"):
-        yield Advice(where, f"{forbidden} is on the forbidden floor: {pattern} is never issued as it stands", _NEVER)
+        yield Advice(
+            where,
+            f"{forbidden} is on the forbidden floor: {pattern} is never issued as it stands",
+            _NEVER,
+            "forbidden-floor",
+        )
         return
     yield from unknown_action(pattern, where)
     managing = [
@@ -123,7 +98,8 @@ def action_advice(pattern: ActionPattern, where: Where = ()) -> Iterator[Advice]
     ]
     if managing:
         what = "changes" if pattern.is_literal else f"holds {_some(managing)}, which change"
-        yield Advice(where, f"{pattern} {what} who may do what", "Leave it out: an agent's task hardly needs it")
+        mend = "Leave it out: an agent's task hardly needs it"
+        yield Advice(where, f"{pattern} {what} who may do what", mend, "permissions-management")
 
 
 _NEVER: Final = "Leave it out: whoever asks for it is refused"
@@ -138,7 +114,7 @@ def unknown_action(pattern: ActionPattern, where: Where = ()) -> Iterator[Advice
     what = f"no action {pattern}" if known else f"no service {pattern.service}"
     names = aws_reference.near(pattern)
     mend = f"Did you mean {' or '.join(names)}? {_NEWER}" if names else f"Look for its name. {_NEWER}"
-    yield Advice(where, f"AWS's reference of {aws_reference.updated_on()} has {what}", mend)
+    yield Advice(where, f"AWS's reference of {aws_reference.updated_on()} has {what}", mend, "unknown-action")
 
 
 def _resource_advice(
@@ -154,6 +130,7 @@ def _resource_advice(
                 (*where, "resources", number),
                 f"no action of this permission takes {text}",
                 "Take it out, or correct it",
+                "wrong-resource",
             )
 
 
@@ -167,6 +144,7 @@ def _key_advice(keys: list[str], actions: list[AwsAction], where: Where) -> Iter
                 f"AWS's reference of {aws_reference.updated_on()} names no key {key} for {_some(without)}",
                 "Without the key the condition does not hold, and the action is refused. Correct the key, or write"
                 " these actions as a permission of their own",
+                "unknown-condition-key",
             )
 
 
