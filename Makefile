@@ -8,6 +8,7 @@ ROUNDS ?= 10
 BIN := .venv/bin
 SANDBOX_BIN := .venv-ministack/bin
 OPA_VERSION := v1.22.2
+REGAL_VERSION := v0.39.0
 UV_VERSION := 0.13.9
 MINISTACK_VERSION := 1.5.33
 MINIO_VERSION := v0.0.0-20260212201848-7aac2a2c5b7c
@@ -55,6 +56,19 @@ setup-sandbox: .venv-ministack/.ready ## Make .venv-ministack: the local AWS, in
 	elif [ "$(REQUIRE_REAL)" = 1 ]; then echo "OPA is built with Go, and there is no go here" >&2; exit 1; \
 	else echo "There is no go here to build OPA with: tests against the real OPA will be skipped"; fi
 
+# Regal lints the policies. It is built in a module of its own, because `go install` would also ask for the list of all its
+# versions, which not every proxy has.
+.tools/regal-$(REGAL_VERSION):
+	@mkdir -p .tools/bin
+	@if command -v go >/dev/null; then \
+	  echo "Building Regal $(REGAL_VERSION) ..." && build=$$(mktemp -d) && \
+	  printf 'module build\n\ngo 1.25\n\nrequire github.com/open-policy-agent/regal $(REGAL_VERSION)\n' >"$$build/go.mod" && \
+	  printf '//go:build tools\n\npackage build\n\nimport _ "github.com/open-policy-agent/regal"\n' >"$$build/tools.go" && \
+	  (cd "$$build" && GOFLAGS=-mod=mod go build -o "$(CURDIR)/.tools/bin/regal" github.com/open-policy-agent/regal) && \
+	  rm -r "$$build" && touch $@; \
+	elif [ "$(REQUIRE_REAL)" = 1 ]; then echo "Regal is built with Go, and there is no go here" >&2; exit 1; \
+	else echo "There is no go here to build Regal with: the policies will not be linted by it"; fi
+
 # MinIO judges the tokens of the gateway's own issuer in the extended tests. Building it takes some minutes, once.
 .tools/minio-$(MINIO_VERSION):
 	@mkdir -p .tools
@@ -74,7 +88,7 @@ postgresql:
 	else echo "There is no PostgreSQL here: the tests on it will be skipped"; fi
 
 ci-setup: ## Set up everything that a full run needs; fails where something real is missing.
-	@$(MAKE) --no-print-directory REQUIRE_REAL=1 setup setup-sandbox .tools/opa-$(OPA_VERSION) postgresql
+	@$(MAKE) --no-print-directory REQUIRE_REAL=1 setup setup-sandbox .tools/opa-$(OPA_VERSION) .tools/regal-$(REGAL_VERSION) postgresql
 
 # --- Trying it ---
 
@@ -119,13 +133,16 @@ protos-check: setup ## Lint the protos, compare the generated code with them, an
 	$(BIN)/python protos/generate.py --check
 	@$(BREAKING)
 
-policies: setup .tools/opa-$(OPA_VERSION) ## Check and test the policies with our own commands, and with the real OPA where it is.
-	$(BIN)/remit-server policy check --bundle policies
+policies: setup .tools/opa-$(OPA_VERSION) .tools/regal-$(REGAL_VERSION) ## Check and test the policies with our own commands, and with the real OPA and Regal where they are.
+	$(BIN)/remit-server policy check --strict --bundle policies
 	$(BIN)/remit-server policy test --bundle policies --threshold 100
 	@if command -v opa >/dev/null; then set -ex; \
 	  opa check --strict --bundle policies; opa fmt --fail --list policies; opa test --bundle policies; \
 	elif [ "$(REQUIRE_REAL)" = 1 ]; then echo "the real opa is missing" >&2; exit 1; \
 	else echo "skipped: opa check, fmt and test (there is no opa here)"; fi
+	@if command -v regal >/dev/null; then set -ex; regal lint policies; \
+	elif [ "$(REQUIRE_REAL)" = 1 ]; then echo "the real regal is missing" >&2; exit 1; \
+	else echo "skipped: regal lint (there is no regal here)"; fi
 
 test: setup setup-sandbox .tools/opa-$(OPA_VERSION) lint types layers protos-check policies ## Run every check, then every test. REQUIRE_REAL=1: nothing real may be missing.
 	$(BIN)/pytest -n 2 --dist loadfile $(PYTEST_ARGS)

@@ -10,9 +10,12 @@ import pytest
 from tests.policy_bundles import DEFAULT_POLICIES, DENY_ALL, written
 from typer.testing import CliRunner
 
-from remit_server.adapters.policy.bundle import read_bundle
+from remit_server.adapters.policy.bundle import Bundle, read_bundle
+from remit_server.adapters.policy.bundle_files import read_files
 from remit_server.adapters.policy.checking import aws_reference
-from remit_server.adapters.policy.checking.aws_advice import aws_advice
+from remit_server.adapters.policy.checking.aws_advice import capability_advice, entitlement_advice
+from remit_server.adapters.policy.checking.places import CAPABILITIES, ENTITLEMENTS, Catalogue, Places
+from remit_server.adapters.policy.findings import Finding
 from remit_server.cli.policy import app
 from remit_server.iam import ActionPattern, ResourcePattern
 
@@ -47,7 +50,15 @@ def catalogue(actions: str, resources: str, *more: str) -> dict[str, str]:
 
 def advice(tmp_path: Path, files: dict[str, str]) -> list[tuple[int, str]]:
     bundle = read_bundle(written(tmp_path, files))
-    return [(finding.line, f"{finding.problem}. {finding.mend}") for finding in aws_advice(bundle, tmp_path)]
+    return [(finding.line, f"{finding.problem}. {finding.mend}") for finding in told(bundle, tmp_path)]
+
+
+def told(bundle: Bundle, folder: Path) -> list[Finding]:
+    catalogue, places = Catalogue(bundle), Places(read_files(folder))
+    return [
+        *(places.finding(CAPABILITIES, *one) for one in capability_advice(catalogue)),
+        *(places.finding(ENTITLEMENTS, *one) for one in entitlement_advice(catalogue)),
+    ]
 
 
 @pytest.mark.parametrize("text", ["sqs:SendMessage", "SQS:sendmessage", "sqs:SENDMESSAGE"])
@@ -214,7 +225,7 @@ def test_data_in_json_is_told_without_a_line(tmp_path: Path) -> None:
 
 
 def test_the_default_catalogue_is_as_aws_s_reference_has_it() -> None:
-    assert aws_advice(read_bundle(DEFAULT_POLICIES), DEFAULT_POLICIES) == []
+    assert told(read_bundle(DEFAULT_POLICIES), DEFAULT_POLICIES) == []
 
 
 def test_policy_check_advises_and_goes_on_unless_it_is_told_to_be_strict(tmp_path: Path) -> None:

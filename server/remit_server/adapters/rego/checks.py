@@ -16,6 +16,7 @@ ADMIN_ENTRYPOINT: Final = "data.remit.admin.decision"
 MAX_BRACKETS: Final = 40
 MAX_LINE: Final = 1_000
 MAX_LINES: Final = 10_000
+_MOST_STEPS: Final = 8
 
 BUILTINS: Final = frozenset(
     {
@@ -229,7 +230,7 @@ def _resolved(rule: Rule, reference: Reference, owned: frozenset[str]) -> str:
 
 
 def _recursion_findings(rules: Sequence[Rule]) -> Iterator[Finding]:
-    """Yields one finding per rule that can reach itself: OPA refuses it, regorus overflows its stack."""
+    """Yields one finding per ring of rules that reach themselves: OPA refuses it, regorus overflows its stack."""
     known = frozenset(rule.path for rule in rules)
     owned = _with_prefixes(known)
     first: dict[str, Rule] = {}
@@ -238,11 +239,20 @@ def _recursion_findings(rules: Sequence[Rule]) -> Iterator[Finding]:
         first.setdefault(rule.path, rule)
         for reference in rule.references:
             edges.setdefault(rule.path, set()).update(_reach(_resolved(rule, reference, owned), known))
+    told: set[str] = set()
     for path in sorted(edges):
-        if way := _way_back(path, edges):
-            around = " -> ".join(step.removeprefix("data.") for step in (*way, path))
-            problem = f"it reaches itself: {around}"
+        if path not in told and (way := _way_back(path, edges)):
+            told.update(way)
+            problem = f"it reaches itself: {_around((*way, path))}"
             yield Finding(first[path].file, first[path].line, problem, "Rego has no recursion: unroll it", "recursion")
+
+
+def _around(way: tuple[str, ...]) -> str:
+    """Returns a way from a rule back to itself as text, a long one without its middle."""
+    steps = [step.removeprefix("data.") for step in way]
+    if len(steps) > _MOST_STEPS:
+        steps[_MOST_STEPS // 2 : -_MOST_STEPS // 2] = [f"({len(steps) - _MOST_STEPS} more)"]
+    return " -> ".join(steps)
 
 
 def _with_prefixes(paths: Iterable[str]) -> frozenset[str]:

@@ -1,13 +1,24 @@
 """Entitlements held against the ceilings of the gateway that is to serve them, by the algebra that will judge them."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, Final
 
 from remit_server.adapters.policy.checking.places import Catalogue, Told
 from remit_server.adapters.policy.checking.proofs import Proofs, permissions_key
 from remit_server.adapters.strict_fields import Where
 from remit_server.application.planning.ceilings import Ceilings
-from remit_server.iam import Budget, Counterexample, Document, Effect, Statement, Undecided, contains_all
+from remit_server.iam import (
+    Budget,
+    Counterexample,
+    Document,
+    Effect,
+    ResourcePattern,
+    Statement,
+    Undecided,
+    Witness,
+    contains_all,
+)
 
 _BUDGET: Final = Budget()
 _WHOLE: Final = "As far as it is outside it is never issued: write what the role may do, or widen the role"
@@ -67,7 +78,7 @@ class _Judge:
         (statement,) = document.statements
         documents = self._ceilings.documents(arn)
         forbidden = self._ceilings.forbidden(arn, statement)
-        proof = contains_all(document, documents, budget=_BUDGET)
+        proof = _proof(document, documents)
         nothing = not _may_be_issued(statement, documents)
         match proof:
             case Counterexample():
@@ -76,6 +87,42 @@ class _Judge:
                 return reason, nothing, not nothing
             case _:
                 return (f"{forbidden} is on the forbidden floor", False, False) if forbidden else None
+
+
+def _proof(document: Document, ceilings: Sequence[Document]) -> tuple[Witness, ...] | Counterexample | Undecided:
+    """Decides containment of one permission.
+
+    Statements that cannot be about any of it are left out, for a policy variable in one leaves every answer open. What
+    is still open is asked once more of ceilings whose variables are read as `*`: what those do not hold, none does.
+    """
+    (statement,) = document.statements
+    near = [Document(tuple(_near(ceiling, statement))) for ceiling in ceilings]
+    proof = contains_all(document, near, budget=_BUDGET)
+    if isinstance(proof, Undecided):
+        widest = [Document(tuple(_widened(ceiling))) for ceiling in near]
+        again = contains_all(document, widest, budget=_BUDGET)
+        return again if isinstance(again, Counterexample) else proof
+    return proof
+
+
+def _near(ceiling: Document, permission: Statement) -> Iterator[Statement]:
+    """Yields the statements that may be about some of a permission."""
+    for one in ceiling.statements:
+        if any(map(one.touches_action, permission.actions)) and any(map(one.touches_resource, permission.resources)):
+            yield one
+
+
+def _widened(ceiling: Document) -> Iterator[Statement]:
+    """Yields the most that a ceiling can mean, whatever its policy variables stand for."""
+    for one in ceiling.statements:
+        if not any(resource.has_variables for resource in one.resources):
+            yield one
+        elif one.effect is Effect.ALLOW:
+            resources = (_ANYTHING,) if one.not_resource else tuple(each.widened() for each in one.resources)
+            yield replace(one, resources=resources, not_resource=False)
+
+
+_ANYTHING: Final = ResourcePattern.parse("*")
 
 
 def _may_be_issued(statement: Statement, documents: Sequence[Document]) -> bool:

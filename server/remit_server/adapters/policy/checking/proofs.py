@@ -21,6 +21,7 @@ class Proofs:
 
     def __init__(self) -> None:
         self._documents: dict[str, Document] = {}
+        self._values: dict[str, Sequence[Any]] = {}
         self._within: dict[tuple[str, str], bool] = {}
 
     def document(self, value: Sequence[Any]) -> Document:
@@ -31,10 +32,16 @@ class Proofs:
             found = self._documents[key] = as_document(permissions(list(value), ("permissions",)))
         return found
 
-    def within(self, inner: Sequence[Any], outer: Sequence[Any]) -> bool:
-        """Says whether the inner permissions are proven to lie within the outer ones; doubt is a no."""
-        key = permissions_key(inner), permissions_key(outer)
-        if key not in self._within:
-            proof = contains(self.document(inner), self.document(outer), budget=_BUDGET)
-            self._within[key] = isinstance(proof, Witness)
-        return self._within[key]
+    def named(self, value: Sequence[Any]) -> str:
+        """Returns the key of permissions, by which they may be compared."""
+        key = permissions_key(value)
+        self._values.setdefault(key, value)
+        return key
+
+    def within(self, inner: str, outer: str) -> bool:
+        """Says whether the inner of two named permissions are proven to lie within the outer ones; doubt is a no."""
+        known = self._within.get((inner, outer))
+        if known is None:
+            documents = self.document(self._values[inner]), self.document(self._values[outer])
+            known = self._within[inner, outer] = isinstance(contains(*documents, budget=_BUDGET), Witness)
+        return known

@@ -8,7 +8,7 @@ from functools import cache
 from typing import Any, Final
 
 from remit_server.adapters.policy.checking.places import Catalogue, Told
-from remit_server.adapters.policy.checking.proofs import Proofs, permissions_key
+from remit_server.adapters.policy.checking.proofs import Proofs
 from remit_server.adapters.strict_fields import Where
 
 _LABEL: Final = re.compile(r"[a-z0-9_-]{1,63}")  # protos/remit/v1/types.proto, TaskIntent.labels
@@ -80,26 +80,27 @@ def shadowed_findings(catalogue: Catalogue, proofs: Proofs) -> Iterator[Told]:
         if groups_of[name]:
             alike[entry["role_arn"], tuple(sorted(entry["actors"])), min(groups_of[name])].append(name)
     for names in alike.values():
-        for name in names[:_MOST_COMPARED]:
-            other = _covering(name, names[:_MOST_COMPARED], catalogue, groups_of, proofs)
+        few = {name: proofs.named(catalogue.entitlements[name]["permissions"]) for name in names[:_MOST_COMPARED]}
+        for name in few if len(few) > 1 else ():
+            other = _covering(name, few, catalogue, groups_of, proofs)
             if other is not None:
                 problem = f"{other} gives the same people and agents all of it"
                 yield ("entitlements", name), problem, "Take one of them out", "shadowed-entitlement"
 
 
 def _covering(
-    name: str, names: list[str], catalogue: Catalogue, groups_of: Mapping[str, set[str]], proofs: Proofs
+    name: str, few: Mapping[str, str], catalogue: Catalogue, groups_of: Mapping[str, set[str]], proofs: Proofs
 ) -> str | None:
     """Returns the first entitlement that covers this one; of two equal ones only the later is covered."""
     entry = catalogue.entitlements[name]
-    for other in names:
+    for other, permissions in few.items():
+        if other == name or not proofs.within(few[name], permissions) or not groups_of[name] <= groups_of[other]:
+            continue
         theirs = catalogue.entitlements[other]
-        if other == name or not groups_of[name] <= groups_of[other] or not _no_stricter(theirs, entry):
+        if not _no_stricter(theirs, entry):
             continue
-        if not proofs.within(entry["permissions"], theirs["permissions"]):
-            continue
-        same = permissions_key(entry["permissions"]) == permissions_key(theirs["permissions"])
-        if not (same and _no_stricter(entry, theirs) and groups_of[name] == groups_of[other] and other > name):
+        same = few[name] == permissions and groups_of[name] == groups_of[other] and _no_stricter(entry, theirs)
+        if not (same and other > name):
             return other
     return None
 
