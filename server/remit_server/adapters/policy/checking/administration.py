@@ -14,7 +14,8 @@ RPCS: Final = (
     *(f"GrantService.{name}" for name in ("ListBlocks", "RemoveBlock")),
     *(f"ApprovalService.{name}" for name in ("ListApprovals", "GetApproval", "DecideApproval", "WatchApprovals")),
     *(f"PolicyService.{name}" for name in ("CheckRevision", "PublishRevision", "ListRevisions", "ActivateRevision")),
-    *(f"PolicyService.{name}" for name in ("SimulateDecision", "ReplayRevision")),
+    *(f"PolicyService.{name}" for name in ("GetRevision", "DownloadRevision", "SimulateDecision", "ReplayRevision")),
+    *(f"PolicyService.{name}" for name in ("StartShadow", "StopShadow", "GetShadow")),
     *(f"AuditService.{name}" for name in ("ListEvents", "WatchEvents", "VerifyChain")),
 )
 _RPC: Final = re.compile(r"[A-Z][A-Za-z]+Service\.[A-Z][A-Za-z]+")

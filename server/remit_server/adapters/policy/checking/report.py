@@ -89,7 +89,7 @@ async def _rego_findings(reading: Reading, limits: EngineLimits) -> list[Finding
         await check_bundle(bundle, limits)
     except BundleRefused as refused:
         return list(refused.findings)
-    program = Program(bundle.rules, bundle.data_json, limits.memory_bytes, alarm_seconds=limits.decision_seconds + 5)
+    program = Program(bundle.rules, "{}", limits.memory_bytes, alarm_seconds=limits.decision_seconds + 5)
     knowledge = {"schemas": {ISSUE: schema(ISSUE_INPUT), ADMIN: schema(ADMIN_INPUT)}, "outline": _outline(bundle)}
     found = await lint_rules(program, json.dumps(knowledge))
     if not reading.faults and all(one.severity is Severity.ADVICE for one in found):

@@ -9,6 +9,7 @@ from remit_server.adapters.rego.linting.data_paths import data_findings
 from remit_server.adapters.rego.linting.definitions import definition_findings
 from remit_server.adapters.rego.linting.members import input_findings
 from remit_server.adapters.rego.linting.modules import modules_of
+from remit_server.adapters.rego.linting.safety import safety_findings
 from remit_server.adapters.rego.linting.style import style_findings
 
 MOST_FINDINGS: Final = 1_000
@@ -23,6 +24,7 @@ def lint(trees: Sequence[Mapping[str, Any]], knowledge: Mapping[str, Any]) -> li
     modules = modules_of(trees)
     found = chain(
         definition_findings(modules),
+        safety_findings(modules),
         input_findings(modules, knowledge["schemas"]),
         data_findings(modules, knowledge["outline"]),
         *(style_findings(module) for module in modules),
