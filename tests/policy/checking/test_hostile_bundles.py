@@ -3,13 +3,16 @@
 import asyncio
 import json
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from tests.checked_bundles import CATALOGUE, HEAD, ISSUE, PATIENT, READER, bundle, checked, told
+from typer.testing import CliRunner
 
 from remit_server.adapters.policy import catalogue
 from remit_server.adapters.policy.checking.report import check_files
 from remit_server.adapters.rego.checks import MAX_LINES
+from remit_server.cli.policy import app
 
 CHAIN = "\n\n".join(f"r{number} := r{number + 1}" for number in range(400))
 FUNCTIONS = "\n\n".join(f"f{number}(x) := f{number + 1}(x)" for number in range(400))
@@ -40,6 +43,17 @@ def test_a_chain_of_functions_is_followed_so_far_and_no_further() -> None:
     rules = f"{FUNCTIONS}\n\nf400(x) := x.grups\n\ny := f0(input.subject)"
 
     assert checked({ISSUE: f"{HEAD}\n{rules}\n"}).errors == ()
+
+
+def test_what_steers_a_terminal_is_told_as_text(tmp_path: Path) -> None:
+    for path, content in bundle({ISSUE: f'{HEAD}\nx if input.subject["\\u001b[2J"]\n'}).items():
+        (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / path).write_bytes(content)
+
+    done = CliRunner().invoke(app, ["check", "--bundle", str(tmp_path)])
+
+    assert "[unknown-input]" in done.stderr
+    assert "\x1b" not in done.stderr
 
 
 def test_thousands_of_findings_are_counted_and_not_printed() -> None:

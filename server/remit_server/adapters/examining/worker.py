@@ -116,7 +116,14 @@ def _facts(bundle: Bundle, files: Mapping[str, bytes], signed_by: str) -> Mappin
 def _sent(findings: Iterable[Finding], *, refuses: bool) -> list[list[Any]]:
     """Returns findings as they are sent, each bounded."""
     return [
-        [one.path[: wire.MAX_TEXT], one.line, one.problem[: wire.MAX_TEXT], one.mend[: wire.MAX_TEXT], "", refuses]
+        [
+            one.path[: wire.MAX_TEXT],
+            one.line,
+            one.problem[: wire.MAX_TEXT],
+            one.mend[: wire.MAX_TEXT],
+            one.rule,
+            refuses,
+        ]
         for one in findings
     ]
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from remit_server.cli.audit_words import plain
 from remit_server.cli.output import CANNOT_START, WRONG, complain
 from remit_server.cli.policy.app import DEFAULT_BUNDLE, BundleFolder, app
 
@@ -85,12 +86,12 @@ def _print(report: "Report") -> None:
 
 
 def _told(finding: "Finding") -> str:
-    """Returns a finding as a person reads it."""
+    """Returns a finding as a person reads it; nothing in it steers a terminal."""
     from remit_server.adapters.policy.findings import ended
 
     return (
-        f"{finding.severity}: {finding.place}: {finding.problem} [{finding.rule}]\n"
-        f"    why:  {ended(finding.why)}\n    mend: {ended(finding.mend)}"
+        f"{finding.severity}: {plain(finding.place)}: {plain(finding.problem)} [{finding.rule}]\n"
+        f"    why:  {ended(finding.why)}\n    mend: {plain(ended(finding.mend))}"
     )
 
 
