@@ -16,6 +16,7 @@ from remit_server.adapters.database.approvals.approvals import DatabaseApprovals
 from remit_server.adapters.database.ledger import DatabaseLedger, open_ledger
 from remit_server.adapters.database.lifecycle.renewals import DatabaseRenewals
 from remit_server.adapters.database.revoking.denies import DatabaseDenies
+from remit_server.adapters.database.trail.erasing import DatabaseErasing
 from remit_server.adapters.identity.authentication import ActorAuthentication
 from remit_server.adapters.identity.delegation import DelegationVerification
 from remit_server.adapters.identity.jwks import IssuerKeys
@@ -142,7 +143,8 @@ async def running_gateway(
         overseen = [*overseen, let_people_decide(oversight, doors, wake=wake)]
         await keep_checkpoints(stack, settings.checkpoints, ledger.store, clock)
         await tell_people(stack, settings.notifications, ledger.store, clock)
-        await _sweeping(stack, sweep_of(ledger, rejections, clock))
+        erasing = DatabaseErasing(ledger.store, settings.audit_keep, _kept_ceilings(settings))
+        await _sweeping(stack, sweep_of(ledger, rejections, clock, erasing))
         server = GrpcServer(
             [service.offered, *overseen],
             concurrent_calls=settings.limits.concurrent_calls,

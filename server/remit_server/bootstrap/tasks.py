@@ -10,6 +10,7 @@ from remit_server.adapters.database.ledger import DatabaseLedger
 from remit_server.adapters.database.lifecycle.leases import DatabaseLeases
 from remit_server.adapters.database.lifecycle.renewals import DatabaseRenewals
 from remit_server.adapters.database.lifecycle.task_news import DatabaseTaskNews
+from remit_server.adapters.database.trail.erasing import DatabaseErasing
 from remit_server.adapters.database.trail.signal_log import DatabaseSignals
 from remit_server.adapters.system_clock import SystemClock
 from remit_server.application.admission import Rejections
@@ -57,8 +58,8 @@ async def watch_tasks(
     return WatchTask(leases, news, watching, ledger, clock)
 
 
-def sweep_of(ledger: DatabaseLedger, rejections: Rejections, clock: SystemClock) -> Sweep:
+def sweep_of(ledger: DatabaseLedger, rejections: Rejections, clock: SystemClock, erasing: DatabaseErasing) -> Sweep:
     """Returns the housekeeping of one process."""
     store = ledger.store
-    also = (DatabaseRenewals(store).sweep, DatabaseLeases(store).sweep, DatabaseSignals(store).prune)
+    also = (DatabaseRenewals(store).sweep, DatabaseLeases(store).sweep, DatabaseSignals(store).prune, erasing.sweep)
     return Sweep(ledger, rejections, clock, unsettled_for=clock.unsettled_for, also=also)

@@ -72,6 +72,8 @@ def _numbers(record: Mapping[str, Any]) -> Iterator[str]:
     """Yields how many calls, grants or revocations it is about, at which account and since when."""
     if record.get("count"):
         yield counted(record["count"], "call")
+    if record.get("texts"):
+        yield counted(record["texts"], "text")
     if "grant_count" in record:
         yield counted(record["grant_count"], "grant")
     if isinstance(revocations := record.get("revocations"), list):

@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from remit_server.cli import approvals, audit, aws, config, database, events, grants, issuer, policy
+from remit_server.cli.audit_erase import erase
 from remit_server.cli.audit_explain import explain
 from remit_server.cli.audit_export import export
 from remit_server.cli.audit_watch import watch
@@ -38,6 +39,7 @@ def _remit_server(
 
 app.add_typer(config.app, name="config", help="Check a configuration.")
 app.add_typer(policy.app, name="policy", help="Check, test, publish and replay policies.")
+audit.app.command("erase")(erase)
 audit.app.command("explain")(explain)
 audit.app.command("export")(export)
 audit.app.command("watch")(watch)

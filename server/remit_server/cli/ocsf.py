@@ -62,6 +62,7 @@ OPERATIONS: Final[Mapping[str, Operation]] = {
     "sessions_denied": Operation("DenyAtAws", CREATE),
     "task_ended": Operation("EndTask", DELETE),
     "task_started": Operation("StartTask", CREATE),
+    "texts_erased": Operation("EraseTexts", DELETE, LOW),
 }
 _AUTHORIZED: Final = frozenset({"grant_authorized", "renewal_authorized"})
 _READS: Final = ("Get", "List", "Watch", "Verify", "Check", "Simulate", "Replay")

@@ -19,6 +19,7 @@ from remit_server.config import (
     loading_serving,
 )
 from remit_server.config.approval_shapes import NotificationTable
+from remit_server.config.audit_shapes import audit_keep
 from remit_server.config.checkpoint_settings import checkpoints
 from remit_server.config.files import Files
 from remit_server.config.mistakes import ConfigurationError, Mistake, Notes
@@ -28,7 +29,7 @@ from remit_server.config.source import Source, are_all, read, table, tables
 
 __all__ = ["ConfigurationError", "Mistake", "load"]
 
-_SINGLE = ("policy", "aws", "database", "limits", "forbidden", "administrators", "approvals", "checkpoints")
+_SINGLE = ("policy", "aws", "database", "limits", "forbidden", "administrators", "approvals", "checkpoints", "audit")
 
 
 def load(path: Path, environment: Mapping[str, str] = os.environ) -> Settings:
@@ -105,6 +106,7 @@ def _settings(path: Path, source: Source, files: Files) -> Settings | None:
         notifications=notifications,
         revocation=revocation,
         checkpoints=kept,
+        audit_keep=audit_keep(shapes["audit"]),
     )
 
 

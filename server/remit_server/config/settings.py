@@ -165,3 +165,4 @@ class Settings:
     own_issuer: OwnIssuerSettings | None = None
     revocation: RevocationSettings | None = None
     checkpoints: CheckpointSettings | None = None
+    audit_keep: timedelta = timedelta(days=90)

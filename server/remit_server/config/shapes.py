@@ -6,6 +6,7 @@ What spans keys or needs the disk is checked afterwards. `docs/configuration.md`
 from typing import Final, Literal
 
 from remit_server.config.approval_shapes import ApprovalTable, NotificationTable
+from remit_server.config.audit_shapes import AuditTable
 from remit_server.config.bundle_shapes import BundleServerTable, BundleSigningTable
 from remit_server.config.checkpoint_settings import CheckpointTable
 from remit_server.config.event_shapes import EVENT_LISTS
@@ -273,6 +274,7 @@ TABLES: Final[dict[str, type[Table]]] = {
     "forbidden": ForbiddenTable,
     "administrators": AdministratorTable,
     "approvals": ApprovalTable,
+    "audit": AuditTable,
     "revocation": RevocationTable,
     "checkpoints": CheckpointTable,
 }
@@ -284,7 +286,17 @@ LISTS: Final[dict[str, type[Table]]] = {
     "notifications": NotificationTable,
 }
 OPTIONAL: Final = frozenset(
-    {"limits", "forbidden", "agents", "administrators", "approvals", "notifications", "revocation", "checkpoints"}
+    {
+        "limits",
+        "forbidden",
+        "agents",
+        "administrators",
+        "approvals",
+        "notifications",
+        "revocation",
+        "checkpoints",
+        "audit",
+    }
     | EVENT_LISTS.keys()
 )
 SECRETS: Final = {
