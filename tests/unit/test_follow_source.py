@@ -38,7 +38,8 @@ class Scene:
 
     name: str = "https://bundles.example/b"
     kind: RevisionSource = RevisionSource.SERVER
-    script: Sequence[SourceNews] = ()
+    script: Sequence[SourceNews | Exception] = ()
+    told: int = 0
     seen: Seen = field(default_factory=Seen)
     fails: RemitError | None = None
     see_fails: RemitError | None = None
@@ -48,7 +49,10 @@ class Scene:
     clock: FakeClock = field(default_factory=FakeClock)
 
     async def news(self) -> AsyncGenerator[SourceNews, None]:
-        for one in self.script:
+        for one in self.script[self.told :]:
+            self.told += 1
+            if isinstance(one, Exception):
+                raise one
             yield one
 
     def forget(self) -> None:
@@ -79,7 +83,14 @@ class Scene:
     def following(self, *, limit: timedelta | None = HOUR) -> FollowSource:
         freshness = Freshness(self.clock, limit, source=self.name)
         return FollowSource(
-            self, self.see, self.adopt, self.record, freshness, OfferLimits(signature_required=True), self.clock
+            self,
+            self.see,
+            self.adopt,
+            self.record,
+            freshness,
+            OfferLimits(signature_required=True),
+            self.clock,
+            pause_seconds=0,
         )
 
 
@@ -205,3 +216,12 @@ async def test_a_start_without_its_source_is_over_once_what_was_known_is_too_old
     await follow.take(AWAY)
 
     assert scene.records == [PolicyUnconfirmed(scene.name, R1, None, 3600)]
+
+
+async def test_what_nobody_foresaw_does_not_end_following(scene: Scene, caplog: pytest.LogCaptureFixture) -> None:
+    scene.script = [offered(R1, -2), ValueError("a bug"), offered(R2, -1)]
+
+    await scene.following()()
+
+    assert scene.adopted == [R1, R2]
+    assert "following the policy's source failed; it goes on" in caplog.messages

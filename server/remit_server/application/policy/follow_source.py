@@ -3,8 +3,10 @@
 Neither an outage of the source nor a refused offer takes away what is active; its age alone may (freshness.py).
 """
 
+import asyncio
 import logging
 from collections import OrderedDict
+from contextlib import aclosing
 from dataclasses import dataclass, field
 from typing import Final, Protocol, assert_never
 
@@ -53,6 +55,7 @@ class FollowSource:
     limits: OfferLimits
     clock: Clock
     active: str = ""
+    pause_seconds: float = 5.0
     refused: str = ""
     _unfit: str = ""
     _told: OrderedDict[tuple[str, str, str], None] = field(default_factory=OrderedDict)
@@ -60,8 +63,16 @@ class FollowSource:
 
     async def __call__(self) -> None:
         """Follows until it is cancelled, or until the source has nothing more to say."""
-        async for news in self.source.news():
-            await self.take(news)
+        while True:
+            try:
+                async with aclosing(self.source.news()) as told:
+                    async for news in told:
+                        await self.take(news)
+            except Exception:  # noqa: BLE001 - whatever it is: nobody else follows
+                _log.exception("following the policy's source failed; it goes on", extra={"source": self.source.name})
+                await asyncio.sleep(self.pause_seconds)
+            else:
+                return
 
     async def take(self, news: SourceNews) -> None:
         """Acts on what the source says; a ledger that cannot be had is logged, and the news is asked for again."""
