@@ -17,6 +17,8 @@ _MAX_EXTENSION_BYTES: Final = 16 * 1024
 _OCTAL: Final = re.compile(rb" *([0-7]{1,11})[ \0]*")
 _ZEROS: Final = bytes(BLOCK)
 _USTAR, _GNU = b"ustar\x0000", b"ustar  \0"
+# Mode, owner, group, time, and the two numbers of a device.
+_UNUSED_NUMBERS: Final = ((100, 108), (108, 116), (116, 124), (136, 148), (329, 337), (337, 345))
 _FILES: Final = frozenset({b"0", b"\0"})
 _FOLDER, _PAX, _PAX_FOR_ALL, _LONG_NAME = b"5", b"x", b"g", b"L"
 # What a pax record may say beside `path`: nothing of it changes which bytes stand under which name.
@@ -78,6 +80,7 @@ def _checked(header: bytes, last: str) -> tuple[bytes, int]:
         raise MalformedTar(f"what stands behind {last} is no header of a tar")
     if _number(header[148:156], last) != sum(header[:148]) + 8 * ord(" ") + sum(header[156:]):
         raise MalformedTar(f"the header behind {last} is damaged")
+    _check_unused(header, last)
     kind, size = header[156:157], _number(header[124:136], last)
     if kind not in {*_FILES, _FOLDER, _PAX, _PAX_FOR_ALL, _LONG_NAME}:
         raise MalformedTar(f"a link, a sparse or a special file stands behind {last}")
@@ -88,6 +91,16 @@ def _checked(header: bytes, last: str) -> tuple[bytes, int]:
     if kind not in _FILES | {_FOLDER} and size > _MAX_EXTENSION_BYTES:
         raise MalformedTar(f"the extended header behind {last} is too long")
     return kind, size
+
+
+def _check_unused(header: bytes, last: str) -> None:
+    """Raises MalformedTar for a number that nobody needs and nobody can read.
+
+    NOTE: `tarfile` takes the header with such a number for the end of the archive.
+    """
+    for start, end in _UNUSED_NUMBERS:
+        if header[start:end].strip(b" \0"):
+            _number(header[start:end], last)
 
 
 def _number(field: bytes, last: str) -> int:
@@ -101,7 +114,9 @@ def _number(field: bytes, last: str) -> int:
 def _name(header: bytes) -> bytes:
     """Returns the name in a header, with what stands before it in `prefix` (POSIX ustar only)."""
     name, prefix = _until_nul(header[:100]), _until_nul(header[345:500])
-    return prefix + b"/" + name if prefix and header[257:265] == _USTAR else name
+    if prefix and header[257:265] != _USTAR:
+        raise MalformedTar("a header of GNU's has a name before its name, which only some readers heed")
+    return prefix + b"/" + name if prefix else name
 
 
 def _until_nul(field: bytes) -> bytes:
@@ -117,7 +132,10 @@ def _extension(kind: bytes, content: memoryview, long_name: bytes | None, last: 
     if long_name is not None:
         raise MalformedTar(f"the file behind {last} is given two long names")
     if kind == _LONG_NAME:
-        return _until_nul(bytes(content))
+        name = bytes(content)
+        if not name.endswith(b"\0"):
+            raise MalformedTar(f"the long name behind {last} has no end")
+        return _until_nul(name)
     path = _pax_path(bytes(content), last)
     if path is not None and kind == _PAX_FOR_ALL:
         raise MalformedTar(f"an extended header behind {last} gives all files one name")
