@@ -136,6 +136,7 @@ protos-check: setup ## Lint the protos, compare the generated code with them, an
 policies: setup .tools/opa-$(OPA_VERSION) .tools/regal-$(REGAL_VERSION) ## Check and test the policies with our own commands, and with the real OPA and Regal where they are.
 	$(BIN)/remit-server policy check --strict --bundle policies
 	$(BIN)/remit-server policy test --bundle policies --threshold 100
+	$(BIN)/remit-server policy mutate --bundle policies --threshold 95
 	@if command -v opa >/dev/null; then set -ex; \
 	  opa check --strict --bundle policies; opa fmt --fail --list policies; opa test --bundle policies; \
 	elif [ "$(REQUIRE_REAL)" = 1 ]; then echo "the real opa is missing" >&2; exit 1; \

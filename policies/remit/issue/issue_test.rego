@@ -4,7 +4,7 @@ import data.remit.issue
 
 role := "arn:aws:iam::000000000000:role/reports"
 
-other_role := "arn:aws:iam::000000000000:role/archive"
+other_role := "arn:aws:iam::000000000000:role/vault" # so that the order of roles is not that of their names
 
 permissions := [{"actions": ["s3:GetObject"], "resources": ["arn:aws:s3:::reports/*"], "conditions": []}]
 

@@ -39,13 +39,16 @@ class Suite:
     """A worker that is ready for its tests, with what it tells of them.
 
     `tests` are in order of file and line; `reasons` are those that the rules write out, with their place, and `lines`
-    those of each rule file that can be reached; both only where coverage was asked for.
+    those of each rule file that can be reached; both only where coverage was asked for. `mutants` are as many as were
+    asked for, of so many in all.
     """
 
     worker: RegoProcess
     tests: Sequence[Mapping[str, Any]]
     reasons: Mapping[str, tuple[str, int]]
     lines: Mapping[str, frozenset[int]]
+    mutants: Sequence[Sequence[Any]]
+    mutants_in_all: int
 
 
 async def run_suite(bundle: Bundle, options: Options | None = None) -> Ran:
@@ -80,31 +83,35 @@ def suite_program(bundle: Bundle) -> Program:
 
 
 @asynccontextmanager
-async def ready_suite(program: Program, seconds: float, *, probed: bool) -> AsyncIterator[Suite]:
+async def ready_suite(
+    program: Program, seconds: float, *, probed: bool = False, mutants: int = 0
+) -> AsyncIterator[Suite]:
     """Gives a worker that is ready for its tests, each of at most so many seconds, and ends it afterwards.
 
     Raises BundleRefused when the tests cannot be run.
     """
-    worker = await RegoProcess.start(program)
     try:
-        told = await _made_ready(worker, probed=probed)
-        await worker.ask(wire.ALARM, str(seconds + _ALARM_MARGIN), seconds=LOAD_SECONDS)
+        worker = await RegoProcess.start(program)
+    except WorkerLost as lost:
+        raise _unready(lost) from None
+    try:
+        told = await _made_ready(worker, {"probed": probed, "mutants": mutants}, seconds)
         reasons = {code: (path, line) for code, (path, line) in told["reasons"].items()}
         lines = {path: frozenset(lines) for path, lines in told["lines"].items()}
-        yield Suite(worker, told["tests"], reasons, lines)
+        yield Suite(worker, told["tests"], reasons, lines, *told["mutants"])
     finally:
         await worker.close()
 
 
-async def _made_ready(worker: RegoProcess, *, probed: bool) -> Mapping[str, Any]:
+async def _made_ready(worker: RegoProcess, asked: Mapping[str, Any], seconds: float) -> Mapping[str, Any]:
     """Returns what the worker tells of the suite; raises BundleRefused when it cannot be run."""
     try:
-        told = json.loads(await worker.ask(wire.SUITE, json.dumps({"probed": probed}), seconds=LOAD_SECONDS) or "{}")
+        told = json.loads(await worker.ask(wire.SUITE, json.dumps(asked), seconds=LOAD_SECONDS) or "{}")
+        await worker.ask(wire.ALARM, str(seconds + _ALARM_MARGIN), seconds=LOAD_SECONDS)
     except EvaluationFailed as failed:
         raise BundleRefused([_finding(str(failed))]) from None
     except WorkerLost as lost:
-        problem = f"the tests could not be made ready: {lost}"
-        raise BundleRefused([Finding("remit/", 0, problem, "Make rules and data smaller")]) from None
+        raise _unready(lost) from None
     if told["findings"]:
         raise BundleRefused([Finding(*finding) for finding in told["findings"]])
     return dict(told)
@@ -151,6 +158,12 @@ def _judged(test: Mapping[str, Any], told: Mapping[str, Any]) -> Outcome:
 def _ended(test: Mapping[str, Any], verdict: Verdict, **more: Any) -> Outcome:
     """Returns one test's outcome."""
     return Outcome(test["package"], test["name"], test["path"], test["line"], verdict, **more)
+
+
+def _unready(lost: WorkerLost) -> BundleRefused:
+    """Returns the no that follows when a worker does not live to run tests."""
+    problem = f"the tests could not be made ready: {lost}"
+    return BundleRefused([Finding("remit/", 0, problem, "Make rules and data smaller")])
 
 
 def _finding(message: str) -> Finding:

@@ -13,6 +13,7 @@ from typing import Any, Final
 
 from remit_server.adapters.policy.bundle import is_test
 from remit_server.adapters.rego import wire
+from remit_server.adapters.rego.mutating.rules import rule_mutants
 from remit_server.adapters.rego.suite.naming import Names, names_of
 from remit_server.adapters.rego.suite.preparing import CASE, CASES, VALUE, Prepared, modules_of, prepared, rewritten
 from remit_server.adapters.rego.suite.probes import ANSWERED, real_entitlements, reasons_in
@@ -24,6 +25,7 @@ MAX_PRINT: Final = 500
 MAX_CASES: Final = 1_000
 MAX_VALUE: Final = 200
 MAX_EXPLAINED: Final = 200
+MAX_TOLD: Final = wire.MAX_ANSWER * 3 // 4
 UNDEFINED: Final = "<undefined>"
 _LONGEST_LINE: Final = 100_000
 _COMPLAINT: Final = re.compile(
@@ -76,8 +78,8 @@ class SuiteWorker(Worker):
             case _:
                 return super()._prepared(kind, payload)
 
-    def _suite(self, *, probed: bool) -> Any:
-        """Makes the program ready; returns its tests, what is wrong with them, and the reasons its rules write out."""
+    def _suite(self, *, probed: bool, mutants: int = 0) -> Any:
+        """Makes the program ready; returns its tests, what is wrong with them, and what else was asked for."""
         self._modules: tuple[Module, ...] = modules_of(self._trees())
         self._names: Names = names_of(self._modules)
         self._suite_of: Prepared = prepared(self._modules, self._names, probed=probed)
@@ -91,8 +93,20 @@ class SuiteWorker(Worker):
             "tests": [asdict(test) for test in self._suite_of.tests],
             "findings": [astuple(finding) for finding in self._suite_of.findings],
             "reasons": reasons_in(self._modules) if probed else {},
+            "mutants": self._mutants(mutants) if mutants else ([], 0),
             "lines": {one.path: sorted(lines_of(one)) for one in self._modules if probed and not is_test(one.path)},
         }
+
+    def _mutants(self, most: int) -> tuple[list[Any], int]:
+        """Returns as many mutants as were asked for and fit into an answer, and how many there are."""
+        kept: list[Any] = []
+        room, count = MAX_TOLD, 0
+        for count, mutant in enumerate(rule_mutants(self._modules, self._names), start=1):
+            told = astuple(mutant)
+            room -= len(json.dumps(told))
+            if count <= most and room > 0:
+                kept.append(told)
+        return kept, count
 
     def _loaded(self, modules: Sequence[tuple[str, str]], start: Any) -> Any:
         """Returns an engine with these modules beside what another one holds."""
