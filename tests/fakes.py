@@ -42,7 +42,7 @@ from remit_server.domain.capability import CapabilityTemplate
 from remit_server.domain.credentials import Credentials, SessionOrder, StsSession
 from remit_server.domain.decision import Allow, Decision, DecisionInput
 from remit_server.domain.entitlement import Entitlement, Role
-from remit_server.domain.errors import Denied, Reason
+from remit_server.domain.errors import Denied, Outage, Reason
 from remit_server.domain.grant import Grant
 from remit_server.domain.identity import Actor, ActorKind, Admitted, Caller, Delegation, Principal
 from remit_server.domain.permission import Permission
@@ -106,6 +106,13 @@ class ScriptedPolicy:
         self.answer = answer
         self.questions: list[dict[str, Any]] = []
         self.active = Revision("5" * 64, capabilities)
+        self.changes: list[tuple[Revision, Decision]] = []  # what is active next, and what it answers
+
+    async def follow(self, activation: int, /) -> None:
+        del activation
+        if not self.changes:
+            raise Outage(Reason.POLICY_UNAVAILABLE, "the active revision is not loaded yet")
+        self.active, self.answer = self.changes.pop(0)
 
     async def decide(self, revision: Revision, question: DecisionInput, /) -> Decision:
         assert revision is self.active

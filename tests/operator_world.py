@@ -36,6 +36,12 @@ class ScriptedAdminPolicy:
         self.answers: dict[str, AdminDecision | BaseException] = {}
         self.closed: set[str] = set()
         self.questions: list[str] = []
+        self.next: Revision | None = None
+
+    async def follow(self, activation: int, /) -> None:
+        del activation
+        assert self.next is not None
+        self.active = self.next
 
     async def administer(self, revision: Revision, question: DecisionInput, /) -> AdminDecision:
         assert revision is self.active

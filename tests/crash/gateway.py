@@ -107,6 +107,9 @@ class AllowsReports:
 
     active: Revision
 
+    async def follow(self, _activation: int, /) -> None:
+        """Is what every activation asks for."""
+
     async def decide(self, _revision: Revision, question: DecisionInput, /) -> Allow:
         """Needs people where the agent is a careful one."""
         agent = json.loads(question.text)["actor"]["id"].removeprefix("corp:")

@@ -87,8 +87,15 @@ class Policy(Protocol):
     async def decide(self, revision: Revision, question: DecisionInput, /) -> Decision:
         """Returns the complete decision of that revision.
 
-        Raises Outage(POLICY_UNAVAILABLE) for anything else: an error, a timeout, undefined, a wrong shape, another
-        revision.
+        Raises PolicyChanged where another revision is active by now, and Outage(POLICY_UNAVAILABLE) for anything else:
+        an error, a timeout, undefined, a wrong shape.
+        """
+        ...
+
+    async def follow(self, activation: int, /) -> None:
+        """Returns once this process decides by what was activated then, or later, which takes a second at most.
+
+        Raises Outage(POLICY_UNAVAILABLE) when it does not by then, or cannot.
         """
         ...
 
@@ -237,7 +244,8 @@ class Ledger(Protocol):
         """Holds what a call comes with against revokes and blocks.
 
         Raises Denied(SUBJECT_TOKEN_REJECTED | ACTOR_REJECTED) when subject or actor are blocked or their token is from
-        before a revoke, and Denied(POLICY_DENIED) when the policy revision is blocked.
+        before a revoke, PolicyChanged when another policy revision is active than the one that decided, and
+        Denied(POLICY_DENIED) when that is blocked. In a ledger without any activation every revision may decide.
         """
         ...
 

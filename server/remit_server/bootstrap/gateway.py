@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import logging
 import sys
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
 from datetime import timedelta
@@ -24,9 +24,8 @@ from remit_server.adapters.identity.oidc import OidcVerifier, TrustedIssuer
 from remit_server.adapters.identity.spiffe import SpiffeVerifier
 from remit_server.adapters.identity.steady_clock import AcceptsWhileClockIsSteady, WhileClockIsSteady
 from remit_server.adapters.own_memory import keep_memory_private
-from remit_server.adapters.policy.bundle import Bundle
-from remit_server.adapters.policy.sources.choosing import first_bundle
-from remit_server.adapters.rego.embedded import EmbeddedRego, EngineLimits
+from remit_server.adapters.policy.active import ActivePolicy
+from remit_server.adapters.policy.sources.choosing import FirstOffer
 from remit_server.adapters.system_clock import SystemClock, system_entropy
 from remit_server.application.admission import Admission, Budget, Places, Rejections
 from remit_server.application.approvals.ask_approval import AskApproval
@@ -37,23 +36,24 @@ from remit_server.application.issuing.issue_credentials import IssueCredentials
 from remit_server.application.issuing.preview_credentials import PreviewCredentials
 from remit_server.application.lifecycle import renew_credentials, watch_task
 from remit_server.application.lifecycle.renew_credentials import RenewCredentials
-from remit_server.application.oversight.ports import WholePolicy
 from remit_server.application.planning.ceilings import Ceilings, kept_ceilings
 from remit_server.application.planning.deliberation import Deliberation
-from remit_server.application.ports import AssumeRole, Policy, Revision
+from remit_server.application.ports import AssumeRole, Revision
 from remit_server.application.sweep import Sweep
 from remit_server.bootstrap.approvals import let_people_decide
 from remit_server.bootstrap.checkpoints import keep_checkpoints
 from remit_server.bootstrap.events import hear_events
 from remit_server.bootstrap.notices import tell_people
 from remit_server.bootstrap.oversight import Oversight, oversee
+from remit_server.bootstrap.policy import PolicyParts, follow_policy
 from remit_server.bootstrap.revocation import write_revocations
 from remit_server.bootstrap.sts import follow_own_issuer, reach_sts
-from remit_server.bootstrap.tasks import sweep_of, watch_tasks
+from remit_server.bootstrap.tasks import REVOKING, sweep_of, watch_tasks
 from remit_server.config.settings import Settings
 from remit_server.domain.audit import GatewayStarted
 from remit_server.domain.decision import KeptText
 from remit_server.domain.errors import RemitError
+from remit_server.domain.policy_records import RevisionActivated
 from remit_server.transport.grpc.credential_service import CredentialService
 from remit_server.transport.grpc.server import GrpcServer
 from remit_server.transport.http.server import HttpServer
@@ -98,19 +98,19 @@ ALONE = Seat()
 
 @asynccontextmanager
 async def running_gateway(
-    settings: Settings, *, bundle: Bundle | None = None, seat: Seat = ALONE
+    settings: Settings, *, first: FirstOffer | None = None, seat: Seat = ALONE
 ) -> AsyncIterator[Gateway]:
     """Starts a gateway and stops it at the end of the block, letting running calls end first.
 
-    Nothing is served before the policy has refused a known-bad sample and the start is on record. `bundle` is the
-    policy where it was read already, for all workers once; a worker shares the ports with the others of its gateway.
+    Nothing is served before the policy has refused a known-bad sample and the start is on record. `first` is what the
+    policy's source offered where it was asked already, for all workers once; a worker shares the ports with the others
+    of its gateway.
     Raises BundleRefused, DatabaseRefused, RemitError or RuntimeError when it cannot start.
     """
     keep_memory_private()
     sys.setswitchinterval(THREADS_TAKE_TURNS.total_seconds())
     clock = SystemClock()
     async with AsyncExitStack() as stack:
-        policy = await _policy(stack, settings, bundle, seat)
         ledger = await stack.enter_async_context(
             open_ledger(
                 settings.database_url,
@@ -119,6 +119,7 @@ async def running_gateway(
                 denying=settings.revocation is not None,
             )
         )
+        policy = await follow_policy(stack, settings, ledger, clock, first, nonce=seat.nonce)
         rejections = Rejections(ledger, clock)
         issuer = await follow_own_issuer(stack, settings.own_issuer)
         sts = reach_sts(stack, settings, clock, issuer, looks_for_keys=True)
@@ -137,7 +138,7 @@ async def running_gateway(
             issuers=issuers,
             wake=wake,
         )
-        oversight = Oversight(settings, clock, ledger, rejections, issuers, policy)
+        oversight = Oversight(settings, clock, ledger, rejections, issuers, policy.decides)
         doors = oversight.doors()
         overseen = await oversee(stack, oversight, doors, wake=wake)
         overseen = [*overseen, let_people_decide(oversight, doors, wake=wake)]
@@ -155,13 +156,13 @@ async def running_gateway(
         stack.push_async_callback(service.issue.to_the_end.settled)
         stack.push_async_callback(server.stop, GRACE)
         addresses = tuple(server.listen(listener) for listener in settings.listeners)
-        await ledger.record(_started(settings, policy.active, seat), kept=[_kept_ceilings(settings)])
+        await ledger.record(_started(settings, policy.active.active, seat), kept=[_kept_ceilings(settings)])
         await server.start()
         routes = [
             *await hear_events(stack, settings.events, ledger, clock, wake=wake),
             *([] if issuer is None else well_known_routes(issuer)),
         ]
-        yield Gateway(addresses, policy.active.digest, await _http(stack, settings, routes))
+        yield Gateway(addresses, policy.active.active.digest, await _http(stack, settings, routes))
 
 
 async def _http(stack: AsyncExitStack, settings: Settings, routes: Sequence[web.RouteDef]) -> str | None:
@@ -191,26 +192,6 @@ def _kept_ceilings(settings: Settings) -> KeptText:
     return kept_ceilings(settings.roles, [str(action) for action in settings.forbidden_extra])
 
 
-async def _policy(stack: AsyncExitStack, settings: Settings, bundle: Bundle | None, seat: Seat) -> WholePolicy:
-    """Starts the engine on the bundle; it has refused a stranger before this returns."""
-    if bundle is None:
-        roles = [role.arn for role in settings.roles]
-        bundle = await asyncio.to_thread(first_bundle, settings.policy, roles)
-    chosen = settings.policy
-    seconds = chosen.decision_timeout.total_seconds()
-    if chosen.opa is None:
-        bounds = EngineLimits(workers=chosen.workers, decision_seconds=seconds, most_waiting=chosen.queue)
-        embedded = await EmbeddedRego.start(bundle, bounds)
-        stack.push_async_callback(embedded.close)
-        return embedded
-    from remit_server.adapters.opa.engine import OpaLimits, OpaServer  # noqa: PLC0415 - its library takes half a second
-
-    limits = OpaLimits(decision_seconds=seconds, most_waiting=chosen.queue)
-    server = await OpaServer.start(bundle, chosen.opa, limits, nonce=seat.nonce, share_port=True)
-    stack.push_async_callback(server.close)
-    return server
-
-
 def _issuers(stack: AsyncExitStack, settings: Settings, clock: SystemClock) -> Sequence[TrustedIssuer]:
     """Returns the issuers with their keys, which begin to be fetched."""
     keys = [IssuerKeys.over_https(item, clock) for item in settings.issuers]
@@ -226,7 +207,7 @@ async def _service(
     *,
     clock: SystemClock,
     ledger: DatabaseLedger,
-    policy: Policy,
+    policy: PolicyParts,
     rejections: Rejections,
     sts: AssumeRole,
     issuers: Sequence[TrustedIssuer],
@@ -240,9 +221,9 @@ async def _service(
     stack.callback(deliberate.close)
     delegation = DelegationVerification(settings.agents, verifier)
     accepts = AcceptsWhileClockIsSteady(delegation.accepts_offline, clock)
-    watch = await watch_tasks(stack, settings, ledger, clock, wake=wake)
+    watch = await watch_tasks(stack, settings, ledger, clock, wakes=_wakes(wake, policy.active))
     hearing = Hearing(
-        WhileClockIsSteady(delegation, clock), policy, ledger, deliberate, clock, watch.watching.called_for
+        WhileClockIsSteady(delegation, clock), policy.decides, ledger, deliberate, clock, watch.watching.called_for
     )
     limits = settings.limits
     budgets = {
@@ -267,6 +248,11 @@ async def _service(
         end=EndTask(ledger, clock, clock.unsettled_for),
         watch=watch,
     )
+
+
+def _wakes(wake: Callable[[], None], policy: ActivePolicy) -> Mapping[str, Callable[[], None]]:
+    """Returns what has work to do after which records: the writer of revocations, and the policy."""
+    return {**dict.fromkeys(REVOKING, wake), RevisionActivated.kind: policy.look}
 
 
 async def _sweeping(stack: AsyncExitStack, sweep: Sweep) -> None:

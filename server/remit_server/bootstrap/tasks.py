@@ -1,6 +1,6 @@
 """Wires what keeps and watches tasks: leases, their watchers, the renewals that nobody finished."""
 
-from collections.abc import AsyncGenerator, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from typing import Final
@@ -22,21 +22,21 @@ from remit_server.config.settings import Settings
 from remit_server.domain.audit import TaskEnded
 from remit_server.domain.lifecycle_records import GrantsRevoked
 
-_REVOKING: Final = frozenset({GrantsRevoked.kind, TaskEnded.kind})
+REVOKING: Final = (GrantsRevoked.kind, TaskEnded.kind)
 
 
 @dataclass(frozen=True, slots=True)
 class _Waking:
-    """Follows signals, and wakes the writer of revocations for what may give it work, whichever process did it."""
+    """Follows signals, and wakes what has work to do after records of some kinds, whichever process wrote them."""
 
     follow: Follow
-    wake: Callable[[], None]
+    wakes: Mapping[str, Callable[[], None]]
 
     async def __call__(self) -> AsyncGenerator[Sequence[Signal], None]:
         """Yields the signals as they are followed."""
         async for signals in self.follow():
-            if any(signal.kind in _REVOKING for signal in signals):
-                self.wake()
+            for wake in {self.wakes[signal.kind] for signal in signals if signal.kind in self.wakes}:
+                wake()
             yield signals
 
 
@@ -46,14 +46,17 @@ async def watch_tasks(
     ledger: DatabaseLedger,
     clock: SystemClock,
     *,
-    wake: Callable[[], None],
+    wakes: Mapping[str, Callable[[], None]],
 ) -> WatchTask:
-    """Follows what happens to tasks, and keeps their leases, until the stack is left; `wake` is the writer's."""
+    """Follows what happens to tasks, and keeps their leases, until the stack is left.
+
+    `wakes` are what has work to do after records of a kind.
+    """
     leases, news = DatabaseLeases(ledger.store), DatabaseTaskNews(ledger.store)
     follow = await stack.enter_async_context(
         following(ledger.store, settings.database_url, password_file=settings.database_password_file)
     )
-    watching = Watching(_Waking(follow, wake), news, leases, clock)
+    watching = Watching(_Waking(follow, wakes), news, leases, clock)
     await stack.enter_async_context(watching.running())
     return WatchTask(leases, news, watching, ledger, clock)
 

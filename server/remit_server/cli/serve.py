@@ -14,7 +14,7 @@ import typer
 from remit_server.cli.output import CANNOT_START, complain
 
 if TYPE_CHECKING:
-    from remit_server.adapters.policy.bundle import Bundle
+    from remit_server.adapters.policy.sources.choosing import FirstOffer
     from remit_server.cli.workers.ports import HeldPorts
     from remit_server.cli.workers.supervisor import Ending
     from remit_server.config.settings import Settings
@@ -97,16 +97,16 @@ def _supervised(settings: "Settings", workers: int) -> "Ending":
     """
     from remit_server.adapters.opa.nonce import new_nonce
     from remit_server.adapters.own_memory import keep_memory_private
-    from remit_server.adapters.policy.sources.choosing import first_bundle
+    from remit_server.adapters.policy.sources.choosing import first_offer
     from remit_server.cli.workers.gateway import GatewayWork
     from remit_server.cli.workers.supervisor import Supervisor
     from remit_server.config.sharing import share_of
 
     keep_memory_private()
     # Read once, for the workers of today and those that replace them: whatever happens to the files meanwhile.
-    bundle = first_bundle(settings.policy, [role.arn for role in settings.roles])
+    first = first_offer(settings.policy, [role.arn for role in settings.roles])
     with _held(share_of(settings, workers)) as (held, ports):
-        work = GatewayWork(held, bundle, workers, new_nonce())
+        work = GatewayWork(held, first, workers, new_nonce())
         return Supervisor(work, workers, abandon=ports.close).run()
 
 
@@ -114,16 +114,16 @@ def _alone(settings: "Settings") -> "Ending":
     """Serves in this process."""
     import uvloop
 
-    from remit_server.adapters.policy.sources.choosing import first_bundle
+    from remit_server.adapters.policy.sources.choosing import first_offer
     from remit_server.cli.workers.supervisor import Ending
 
-    bundle = first_bundle(settings.policy, [role.arn for role in settings.roles])
+    first = first_offer(settings.policy, [role.arn for role in settings.roles])
     with _held(settings) as (held, _):
-        uvloop.run(_served(held, bundle))
+        uvloop.run(_served(held, first))
     return Ending(0)
 
 
-async def _served(settings: "Settings", bundle: "Bundle") -> None:
+async def _served(settings: "Settings", first: "FirstOffer") -> None:
     """Serves until a signal arrives."""
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
@@ -132,7 +132,7 @@ async def _served(settings: "Settings", bundle: "Bundle") -> None:
     # Loaded after that: it takes a second, in which a signal is heard already.
     from remit_server.bootstrap import running_gateway
 
-    async with running_gateway(settings, bundle=bundle) as gateway:
+    async with running_gateway(settings, first=first) as gateway:
         _log.info("serving on %s under policy %s", gateway.where, gateway.policy_revision)
         await stop.wait()
         _log.info("stopping: running calls end first")

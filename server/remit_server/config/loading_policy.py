@@ -39,6 +39,7 @@ def policy(item: PolicyTable, files: Files) -> PolicySettings | None:
         server=server,
         follow=timedelta(seconds=item.follow_seconds) if item.follow_seconds else None,
         signing=signing,
+        keep_warm=item.keep_warm,
     )
 
 

@@ -90,7 +90,8 @@ class PolicySettings:
     """Where the bundle is, which engine decides by it, and how that is bounded: with `opa` an OPA server.
 
     The bundle is in the folder `bundle`, which is looked at again after each `follow` (None: only at the start), or
-    comes from `server`: one of the two is there.
+    comes from `server`: one of the two is there. `keep_warm` revisions that were active before stay loaded, so that
+    going back to them takes no time.
     """
 
     bundle: Path | None
@@ -101,6 +102,7 @@ class PolicySettings:
     server: BundleServerSettings | None = None
     follow: timedelta | None = None
     signing: BundleSigningSettings = field(default_factory=BundleSigningSettings)
+    keep_warm: int = 1
 
 
 @dataclass(frozen=True, slots=True)

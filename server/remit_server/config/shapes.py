@@ -208,6 +208,7 @@ class PolicyTable(Table):
         "How long a decision may take.", "decision_timeout_milliseconds = 250", 250, ge=10, le=5000
     )
     queue: int = _key("How many decisions may wait.", "queue = 256", 256, ge=1, le=10_000)
+    keep_warm: int = _key("How many earlier revisions stay loaded to go back to.", "keep_warm = 1", 1, ge=0, le=4)
 
 
 class AwsTable(Table):

@@ -122,6 +122,10 @@ class OpaServer:
         """
         return decision_in(_value_of(await self._decided(revision, question, ENTRYPOINT)))
 
+    async def follow(self, activation: int, /) -> None:
+        """Raises Outage: an engine by itself knows of no activations; `ActivePolicy` turns it."""
+        raise PolicyUnavailable(f"activation {activation} is not followed by an engine alone")
+
     async def administer(self, revision: Revision, question: DecisionInput, /) -> AdminDecision:
         """Returns that revision's complete decision on the security side; it fails as `decide` does."""
         if revision.digest == self._active.digest and not self._administers:

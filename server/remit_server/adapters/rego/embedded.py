@@ -69,6 +69,10 @@ class EmbeddedRego:
         self._check(revision, question)
         return decision_of(await _answered(self._team, wire.ISSUE, question.text, self._limits))
 
+    async def follow(self, activation: int, /) -> None:
+        """Raises Outage: an engine by itself knows of no activations; `ActivePolicy` turns it."""
+        raise PolicyUnavailable(f"activation {activation} is not followed by an engine alone")
+
     async def administer(self, revision: Revision, question: DecisionInput, /) -> AdminDecision:
         """Returns that revision's complete decision on the security side; it fails as `decide` does."""
         self._check(revision, question)

@@ -6,11 +6,12 @@ from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import Final
 
+from remit_server.adapters.policy.active import Engine
 from remit_server.adapters.policy.findings import BundleRefused
 from remit_server.adapters.policy.published import not_for_here, published_bundle
 from remit_server.adapters.rego.embedded import EmbeddedRego, EngineLimits
 from remit_server.application.policy.ports import Judge, Revisions
-from remit_server.application.ports import Policy, Revision
+from remit_server.application.ports import Revision
 from remit_server.domain.decision import Decision, DecisionInput
 from remit_server.domain.errors import Outage, Reason
 
@@ -22,7 +23,7 @@ _RETRY_AFTER: Final = timedelta(seconds=30)
 class EngineJudge:
     """One revision on one engine (implements `Judge`)."""
 
-    engine: Policy
+    engine: Engine
     revision: Revision
 
     async def decide(self, question: DecisionInput, /) -> Decision:
@@ -40,7 +41,7 @@ class RegoJudges:
     revisions: Revisions
     limits: EngineLimits = field(default_factory=EngineLimits)
     most_open: int = MOST_OPEN
-    warm: Callable[[str], Policy | None] = lambda _: None
+    warm: Callable[[str], Engine | None] = lambda _: None
     _open: int = field(default=0, init=False)
 
     @asynccontextmanager

@@ -102,7 +102,8 @@ class AskApproval:
         digest = digest_of(case, plan, approval.task_id)
         if digest == approval.digest and _is_enough(approval, plan):
             return Held(approval.approval_id, digest)
-        await self.approvals.void(approval.approval_id, "what would be issued is no longer what people said yes to")
+        why = "what would be issued is no longer what people said yes to"
+        await self.approvals.void(approval.approval_id, why, case.presented)
         raise changed()
 
     async def of_live(self, grant: Grant, now: datetime) -> Approval | None:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
-from remit_server.application.ports import Authorization
+from remit_server.application.ports import Authorization, Presented
 from remit_server.domain.approval import Approval, Vote
 from remit_server.domain.audit import AuditRecord
 from remit_server.domain.lifecycle_records import ApprovalAsked
@@ -54,8 +54,11 @@ class Approvals(Protocol):
         """
         ...
 
-    async def void(self, approval_id: str, why: str, /) -> None:
-        """Closes an approval that waits or was not used: what would be issued is not what was shown."""
+    async def void(self, approval_id: str, why: str, presented: Presented, /) -> None:
+        """Closes an approval that waits or was not used: what would be issued is not what was shown.
+
+        Raises PolicyChanged when another revision is active than the one that decides so: it may decide otherwise.
+        """
         ...
 
     async def record(self, record: AuditRecord, /) -> None:

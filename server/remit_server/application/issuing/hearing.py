@@ -17,7 +17,7 @@ from remit_server.application.ports import Clock, Ledger, Policy, Presented, Rev
 from remit_server.domain.audit import Who
 from remit_server.domain.decision import Allow, Basis, Decision, DecisionInput, Deny, decision_input
 from remit_server.domain.entitlement import DEFAULT_CREDENTIAL_LIFETIME, MIN_CREDENTIAL_LIFETIME
-from remit_server.domain.errors import Denied, FieldViolation, InvalidRequest, Reason, Refusal
+from remit_server.domain.errors import Denied, FieldViolation, InvalidRequest, PolicyChanged, Reason, Refusal
 from remit_server.domain.grant import Grant
 from remit_server.domain.identity import Actor, Delegation
 from remit_server.domain.permission import Permission
@@ -41,6 +41,7 @@ class Case:
     """What is known of an ask so far.
 
     `approval_end` is when the approval ends that it rests on. With `renews` it asks again for what a live grant gives.
+    `is_decided_anew` says that another revision was activated while it was decided.
     """
 
     ask: Ask
@@ -51,6 +52,7 @@ class Case:
     decision: Decision | None = None
     approval_end: datetime | None = None
     renews: Grant | None = None
+    is_decided_anew: bool = False
 
     @property
     def actor(self) -> Actor:
@@ -135,6 +137,16 @@ class Hearing:
         """Hears the policy; raises Outage where it gives no decision."""
         question = known(case.question)
         return replace(case, decision=await self.policy.decide(question.revision, question.text))
+
+    async def once_more(self, case: Case, changed: PolicyChanged) -> Case:
+        """Returns the case as it was before it was decided, once this process decides by what is active now.
+
+        Raises `changed` where it is decided anew already, and Outage where that is not decided by yet.
+        """
+        if case.is_decided_anew:
+            raise changed
+        await self.policy.follow(changed.activation)
+        return replace(case, question=None, decision=None, is_decided_anew=True)
 
     async def planned(self, case: Case) -> Plan:
         """Plans within what policy allowed; raises Denied with its reasons or the failing permission, or Outage."""

@@ -17,7 +17,7 @@ from remit_server.application.ports import AssumeRole, Clock, Entropy, Held, Led
 from remit_server.domain.approval import Approval, ApprovalState
 from remit_server.domain.audit import CredentialsIssued, IssuanceFailed
 from remit_server.domain.credentials import Credentials, StsSession
-from remit_server.domain.errors import Denied, FieldViolation, InvalidRequest, Outage, Reason, RemitError
+from remit_server.domain.errors import Denied, FieldViolation, InvalidRequest, Outage, PolicyChanged, Reason, RemitError
 from remit_server.domain.grant import Grant, GrantState
 from remit_server.domain.task import TASK_ID_BYTES, GrantId, opaque_id
 
@@ -66,9 +66,13 @@ class IssueCredentials:
                     return Pending(tried, approval)
                 case = replace(case, approval_end=approval.valid_until if approval else None)
                 case = await self.hearing.in_task(case, tried.task_id if tried else request.ask.task_id)
-                case = await self.hearing.decided(self.hearing.questioned(case))
-                plan = await self.hearing.planned(case)
-                return await self.to_the_end(self._decided(case, key, plan, tried, approval))
+                while True:
+                    try:
+                        case = await self.hearing.decided(self.hearing.questioned(case))
+                        plan = await self.hearing.planned(case)
+                        return await self.to_the_end(self._decided(case, key, plan, tried, approval))
+                    except PolicyChanged as changed:
+                        case = await self.hearing.once_more(case, changed)
             except Exception as error:
                 await self._refused(error, case, key, request.request_id)
                 raise

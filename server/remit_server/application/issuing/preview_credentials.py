@@ -8,7 +8,7 @@ from remit_server.application.issuing.requests import Ask
 from remit_server.application.planning.plan_session import Plan
 from remit_server.application.ports import Clock, Ledger
 from remit_server.domain.audit import PreviewDecided
-from remit_server.domain.errors import Denied
+from remit_server.domain.errors import Denied, PolicyChanged
 
 METHOD = "PreviewCredentials"
 
@@ -45,9 +45,10 @@ class PreviewCredentials:
         try:
             case = await self.hearing.verified(case)
             case = await self.hearing.in_task(case, ask.task_id)
-            case = self.hearing.questioned(case)
-            await self.ledger.check_presented(case.presented)
-            case = await self.hearing.decided(case)
+            try:
+                case = await self._decided(case)
+            except PolicyChanged as changed:
+                case = await self._decided(await self.hearing.once_more(case, changed))
             plan = await self._planned(case)
         except Exception as error:
             digest = self.hearing.ceilings.digest
@@ -58,6 +59,12 @@ class PreviewCredentials:
         if isinstance(plan, Denied):
             return WouldRefuse(plan)
         return WouldIssue(plan, known(case.question).revision.digest)
+
+    async def _decided(self, case: Case) -> Case:
+        """Puts the question and hears the policy, unless what the ask comes with was revoked."""
+        case = self.hearing.questioned(case)
+        await self.ledger.check_presented(case.presented)
+        return await self.hearing.decided(case)
 
     async def _planned(self, case: Case) -> Plan | Denied:
         """Returns the plan or the refusal as values: both are what the caller wants to know."""

@@ -20,7 +20,7 @@ from remit_server.application.planning.plan_session import Plan
 from remit_server.application.ports import AssumeRole, Clock, Ledger
 from remit_server.domain.approval import Approval
 from remit_server.domain.credentials import Credentials, StsSession
-from remit_server.domain.errors import Denied, Outage, Reason, Refusal, Remedy, RemitError
+from remit_server.domain.errors import Denied, Outage, PolicyChanged, Reason, Refusal, Remedy, RemitError
 from remit_server.domain.grant import Grant
 from remit_server.domain.lifecycle_records import CredentialsRenewed, RenewalFailed
 from remit_server.domain.permission import as_permissions
@@ -63,12 +63,16 @@ class RenewCredentials:
                 case = await self.hearing.in_task(case, request.task_id)
                 approval = await self.ask.of_live(known(case.renews), case.time)
                 case = replace(case, approval_end=approval.valid_until if approval else None)
-                case = await self.hearing.decided(self.hearing.questioned(case))
-                plan = await self._planned(case, approval)
-                narrowed = await self._narrowed(case, plan, narrow=request.narrow)
-                authorization = authorization_of(case, plan, narrowed=narrowed)
-                renewing_time = await self.renewals.authorize(authorization)
-                return await self.to_the_end(self._renewed(authorization, renewing_time))
+                while True:
+                    try:
+                        case = await self.hearing.decided(self.hearing.questioned(case))
+                        plan = await self._planned(case, approval)
+                        narrowed = await self._narrowed(case, plan, narrow=request.narrow)
+                        authorization = authorization_of(case, plan, narrowed=narrowed)
+                        renewing_time = await self.renewals.authorize(authorization)
+                        return await self.to_the_end(self._renewed(authorization, renewing_time))
+                    except PolicyChanged as changed:
+                        case = await self.hearing.once_more(case, changed)
             except Exception as error:
                 await self._refused(error, case)
                 raise

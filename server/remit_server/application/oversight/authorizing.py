@@ -10,7 +10,7 @@ from remit_server.application.oversight.ports import AdminPolicy, Records
 from remit_server.application.ports import Clock, Revision
 from remit_server.domain.administration import EVERYTHING, AdminAllow, AdminDecision, AdminDeny, Visibility, admin_input
 from remit_server.domain.decision import DecisionInput
-from remit_server.domain.errors import Denied, Reason, told_of
+from remit_server.domain.errors import Denied, PolicyChanged, Reason, told_of
 from remit_server.domain.lifecycle_records import OperatorCalled
 from remit_server.domain.operator import Operator
 from remit_server.domain.revocation import Target
@@ -59,14 +59,12 @@ class Authorize:
         `check` holds the call against what the caller sees, before it is on record as allowed. Raises
         Denied(NOT_AUTHORIZED), what `check` raises, Outage(POLICY_UNAVAILABLE), or Outage(LEDGER_UNAVAILABLE).
         """
-        call = partial(called, operator, rpc, about=about)
+        call: Callable[..., OperatorCalled] = partial(called, operator, rpc, about=about)
         if operator.name in self.administrators and rpc in ALWAYS:
             visibility, call = EVERYTHING, partial(call, reason=ADMINISTRATOR)
         else:
-            revision = self.policy.active
-            call = partial(call, revision=revision.digest)
             question = admin_input(operator, rpc, target=target, block=block, now=self.clock.now())
-            visibility = await self._by_policy(revision, question, operator, call=call, whole=whole)
+            call, visibility = await self._by_policy(question, operator, call=call, whole=whole)
         try:
             await check(visibility)
         except Exception as error:
@@ -86,25 +84,31 @@ class Authorize:
         return True
 
     async def _by_policy(
-        self,
-        revision: Revision,
-        question: DecisionInput,
-        operator: Operator,
-        *,
-        call: Callable[..., OperatorCalled],
-        whole: bool,
-    ) -> Visibility:
-        """Returns what policy lets the caller see; a no, and an engine without an answer, is on record."""
+        self, question: DecisionInput, operator: Operator, *, call: Callable[..., OperatorCalled], whole: bool
+    ) -> tuple[Callable[..., OperatorCalled], Visibility]:
+        """Returns what policy lets the caller see, and what its record says; a no, and an outage, is on record."""
+        call = partial(call, revision=self.policy.active.digest)
         try:
-            decision = await self.policy.administer(revision, question)
+            revision, decision = await self._decided(question)
         except Exception as error:
             await self.records.record(call(reason=told_of(error).reason.value))
             raise
+        call = partial(call, revision=revision.digest)
         answer = _answered(decision, operator, whole=whole)
         if isinstance(answer, Denied):
             await self.records.record(call(reason=_codes(decision)))
             raise answer
-        return answer
+        return call, answer
+
+    async def _decided(self, question: DecisionInput) -> tuple[Revision, AdminDecision]:
+        """Returns what the active revision decides, and which it is; one that was activated meanwhile is asked anew."""
+        revision = self.policy.active
+        try:
+            return revision, await self.policy.administer(revision, question)
+        except PolicyChanged as changed:
+            await self.policy.follow(changed.activation)
+        revision = self.policy.active
+        return revision, await self.policy.administer(revision, question)
 
     async def sees_everything(self, operator: Operator, rpc: str) -> bool:
         """Says whether the policy lets the caller do this and see everything, for calls that others may make, too.
@@ -112,7 +116,7 @@ class Authorize:
         Nothing is recorded here. Raises Outage(POLICY_UNAVAILABLE).
         """
         question = admin_input(operator, rpc, target=None, block=False, now=self.clock.now())
-        match await self.policy.administer(self.policy.active, question):
+        match (await self._decided(question))[1]:
             case AdminAllow(visible):
                 return visible.everything
             case AdminDeny():

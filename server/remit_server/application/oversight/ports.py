@@ -58,8 +58,13 @@ class AdminPolicy(Protocol):
     async def administer(self, revision: Revision, question: DecisionInput, /) -> AdminDecision:
         """Returns the complete decision of that revision.
 
-        Raises Outage(POLICY_UNAVAILABLE) for anything else, Outage(OVERLOADED) when too many questions wait.
+        Raises PolicyChanged where another revision is active by now, Outage(POLICY_UNAVAILABLE) for anything else, and
+        Outage(OVERLOADED) when too many questions wait.
         """
+        ...
+
+    async def follow(self, activation: int, /) -> None:
+        """Returns once this process decides by what was activated then, or later (see `Policy`)."""
         ...
 
 

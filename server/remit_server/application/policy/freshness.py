@@ -100,6 +100,10 @@ class WhilePolicyIsFresh:
         self._check()
         return await self.policy.administer(revision, question)
 
+    async def follow(self, activation: int, /) -> None:
+        """Returns once the policy decides by that activation, or a later one."""
+        await self.policy.follow(activation)
+
     def _check(self) -> None:
         if self.freshness.is_over:
             raise Outage(Reason.POLICY_UNAVAILABLE, _MESSAGE, retry_after=_RETRY)

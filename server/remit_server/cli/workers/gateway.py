@@ -10,7 +10,7 @@ from remit_server.cli.output import CANNOT_START
 from remit_server.cli.workers import process
 
 if TYPE_CHECKING:
-    from remit_server.adapters.policy.bundle import Bundle
+    from remit_server.adapters.policy.sources.choosing import FirstOffer
     from remit_server.config.settings import Settings
 
 _SIGN_OF_LIFE_SECONDS: Final = 5.0
@@ -24,7 +24,7 @@ class GatewayWork:
     """
 
     settings: "Settings"
-    bundle: "Bundle"
+    first: "FirstOffer"
     workers: int
     nonce: str
 
@@ -48,7 +48,7 @@ class GatewayWork:
         stop = asyncio.Event()
         asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
         seat = Seat(number, self.workers, self.nonce)
-        async with running_gateway(self.settings, bundle=self.bundle, seat=seat) as gateway:
+        async with running_gateway(self.settings, first=self.first, seat=seat) as gateway:
             say(process.SERVING, where=f"{gateway.where} under policy {gateway.policy_revision}")
             while not stop.is_set():
                 say(process.ALIVE)

@@ -8,6 +8,7 @@ from sqlalchemy import Connection, bindparam, func, select, update
 from sqlalchemy.dialects.postgresql import insert  # its ON CONFLICT is also SQLite's; a test holds both to it
 
 from remit_server.adapters.database.approvals import approving
+from remit_server.adapters.database.revoking.presented import refusal_of_presented
 from remit_server.adapters.database.revoking.revocations import revoke
 from remit_server.adapters.database.revoking.revoking import new_revocation_id
 from remit_server.adapters.database.schema.approval_rows import approval_of, vote_row
@@ -16,9 +17,9 @@ from remit_server.adapters.database.schema.tables import grants
 from remit_server.adapters.database.writing import operations
 from remit_server.adapters.database.writing.batch import Batch
 from remit_server.adapters.database.writing.prepared import Prepared
-from remit_server.application.ports import Authorization
+from remit_server.application.ports import Authorization, Presented
 from remit_server.domain.approval import Approval, ApprovalKind, ApprovalState, Vote
-from remit_server.domain.errors import Denied, Outage, Reason, RemitError
+from remit_server.domain.errors import Denied, Outage, PolicyChanged, Reason, RemitError
 from remit_server.domain.lifecycle_records import ApprovalAsked, ApprovalDecided
 from remit_server.domain.revocation import RevokeCause, RevokeOrder, Target, TargetKind
 
@@ -84,6 +85,15 @@ def ask(batch: Batch, authorization: Authorization, approval: Approval, record: 
     told = replace(record, approval_id=kept.approval_id, lapse_time=kept.lapse_time, joined=equal is not None)
     batch.append(told)
     return kept
+
+
+def void(batch: Batch, approval_id: str, why: str, presented: Presented) -> PolicyChanged | None:
+    """Closes an approval that is not for what would be issued, unless by now another revision would decide that."""
+    refused = refusal_of_presented(batch.connection, presented)
+    if isinstance(refused, PolicyChanged):
+        return refused
+    approving.close(batch, [approval_id], ApprovalState.VOID, why)
+    return None
 
 
 def _equal(batch: Batch, approval: Approval) -> Approval | None:

@@ -4,12 +4,12 @@ from functools import partial
 
 from sqlalchemy import ColumnElement, Connection, and_, or_, select
 
-from remit_server.adapters.database.approvals import approval_operations, approving
+from remit_server.adapters.database.approvals import approval_operations
 from remit_server.adapters.database.schema.approval_tables import approvals
 from remit_server.adapters.database.schema.tables import grants
 from remit_server.adapters.database.writing.store import Store
 from remit_server.application.approvals.ports import Place
-from remit_server.application.ports import Authorization
+from remit_server.application.ports import Authorization, Presented
 from remit_server.domain.approval import Approval, ApprovalState, Vote
 from remit_server.domain.audit import AuditRecord
 from remit_server.domain.grant import GrantState
@@ -53,9 +53,9 @@ class DatabaseApprovals:
             lambda batch: approval_operations.decide(batch, approval_id, digest, vote, denying=denying)
         )
 
-    async def void(self, approval_id: str, why: str, /) -> None:
+    async def void(self, approval_id: str, why: str, presented: Presented, /) -> None:
         """Closes an approval that waits or was not used: what would be issued is not what was shown."""
-        await self._commit(lambda batch: approving.close(batch, [approval_id], ApprovalState.VOID, why))
+        await self._commit(lambda batch: approval_operations.void(batch, approval_id, why, presented))
 
     async def record(self, record: AuditRecord, /) -> None:
         """Appends one record to the chain."""

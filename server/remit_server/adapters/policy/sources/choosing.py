@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Collection
 from contextlib import aclosing
+from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from remit_server.adapters.policy.bundle import SIGNATURES, Bundle, bundle_of
@@ -29,6 +30,34 @@ def limits_of(policy: PolicySettings) -> OfferLimits:
     return OfferLimits(signature_required=policy.signing.required, oldest=policy.signing.valid)
 
 
+@dataclass(frozen=True, slots=True)
+class FirstOffer:
+    """What the source had when the gateway started, and the bundle that it makes; None where it makes none.
+
+    `why` says why it makes none.
+    """
+
+    news: SourceNews
+    bundle: Bundle | None
+    why: BundleRefused | RuntimeError | None = None
+
+
+def first_offer(policy: PolicySettings, roles: Collection[str]) -> FirstOffer:
+    """Returns what the source has now; what it is judged by, and what else there is, is in the database.
+
+    Leaves no thread and no event loop behind. Raises BundleRefused for what is in a folder and cannot be served. What a
+    bundle server has, or that it does not answer, keeps no gateway from starting on what is active already.
+    """
+    source = source_of(policy)
+    news = asyncio.run(_first(source))
+    try:
+        return FirstOffer(news, _fitting_bundle(news, roles, source.name))
+    except (BundleRefused, RuntimeError) as why:
+        if policy.bundle is not None:
+            raise
+        return FirstOffer(news, None, why)
+
+
 def first_bundle(policy: PolicySettings, roles: Collection[str]) -> Bundle:
     """Returns the bundle that the source has now, for a start that knows of none before.
 
@@ -41,13 +70,17 @@ def first_bundle(policy: PolicySettings, roles: Collection[str]) -> Bundle:
 
 def bundle_in(news: SourceNews, policy: PolicySettings, roles: Collection[str], source: str) -> Bundle:
     """Returns the bundle that a source offers, where nothing was before; raises as `first_bundle` does."""
+    if isinstance(news, Offered):
+        verdict = judge(news.offer, Seen(), limits_of(policy), datetime.now(UTC))
+        if isinstance(verdict, Refused):
+            raise BundleRefused([Finding(SIGNATURES, 0, f"the bundle is refused ({verdict.code})", verdict.message)])
+    return _fitting_bundle(news, roles, source)
+
+
+def _fitting_bundle(news: SourceNews, roles: Collection[str], source: str) -> Bundle:
+    """Returns the bundle that a source offers, whatever its age; raises BundleRefused, and RuntimeError for none."""
     match news:
         case Offered():
-            verdict = judge(news.offer, Seen(), limits_of(policy), datetime.now(UTC))
-            if isinstance(verdict, Refused):
-                raise BundleRefused(
-                    [Finding(SIGNATURES, 0, f"the bundle is refused ({verdict.code})", verdict.message)]
-                )
             return fitting(bundle_of(news.files), roles)
         case Unacceptable():
             raise BundleRefused([Finding(source, 0, f"its bundle is refused ({news.code})", news.message)])
