@@ -159,7 +159,8 @@ def test_a_stop_lets_the_call_that_runs_end(sandbox: Sandbox, alice_token: str, 
     assert code == 0
     assert answer.credentials.access_key_id.startswith("ASIA")
     kinds = [event.kind for event in events(tmp_path / "ledger.sqlite3")]
-    assert kinds == ["gateway_started", "task_started", "grant_authorized", "credentials_issued"]
+    started = ["revision_published", "revision_activated", "gateway_started"]
+    assert kinds == [*started, "task_started", "grant_authorized", "credentials_issued"]
 
 
 def served_certificate(sandbox: Sandbox, address: str) -> bytes:

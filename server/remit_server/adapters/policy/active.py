@@ -90,6 +90,7 @@ class ActivePolicy:
         self._changed = asyncio.Event()
         self._look = asyncio.Event()
         self._turning: asyncio.Task[None] | None = None
+        self._turning_to = 0
 
     async def start(self) -> None:
         """Turns to what is active now, or raises what forbids it: Denied(REVISION_REFUSED), or Outage."""
@@ -170,11 +171,11 @@ class ActivePolicy:
 
     async def _turn_to(self, activation: Activation) -> None:
         """Begins to turn to an activation, instead of an earlier one that is not ready yet."""
-        if activation.number == self._wanted and self._turning is not None and not self._turning.done():
+        if activation.number == self._turning_to and self._turning is not None and not self._turning.done():
             return
         self._wanted = max(self._wanted, activation.number)
         await self._stop_turning()
-        self._failure = None
+        self._failure, self._turning_to = None, activation.number
         self._turning = asyncio.create_task(self._turn(activation), name="policy-turning")
 
     async def _stop_turning(self) -> None:
