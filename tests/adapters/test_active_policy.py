@@ -47,9 +47,12 @@ class ScriptedEngines:
     gates: dict[str, asyncio.Event] = field(default_factory=dict)
     failures: dict[str, Exception] = field(default_factory=dict)
     turns: list[str] = field(default_factory=list)
+    prepared: list[str] = field(default_factory=list)
 
     async def prepare(self, revision: str, /) -> None:
-        raise NotImplementedError
+        self.prepared.append(revision)
+        if failure := self.failures.get(revision):
+            raise failure
 
     def warm(self, revision: str, /) -> None:
         raise NotImplementedError
@@ -230,3 +233,20 @@ async def test_that_a_revision_cannot_decide_here_goes_on_record_once(
             "SELECT json_extract(body, '$.code'), json_extract(body, '$.message') FROM audit_events "
             "WHERE kind = 'revision_refused'",
         ) == [("UNFIT_HERE", "it names a role that is not configured")]
+
+
+async def test_what_is_published_is_made_ready_before_it_is_activated(tmp_path: Path) -> None:
+    async with replica(tmp_path) as here:
+        here.engines.failures[C] = Denied(Reason.REVISION_REFUSED, "it names a role that is not configured")
+        readying = asyncio.create_task(here.policy.make_ready())
+        here.policy.published()
+        await until(lambda: here.engines.prepared == [C])
+        new = BundleFacts("d" * 64, 1, None, "", 1, 0, 0)
+        await here.revisions.publish(NewRevision(new, b"archive"), by="ada", source=RevisionSource.OPERATOR)
+
+        here.policy.published()
+
+        await until(lambda: here.engines.prepared == [C, new.revision])
+        readying.cancel()
+        await asyncio.wait((readying,))
+        assert await here.decides_by() == A

@@ -140,7 +140,7 @@ async def test_the_first_activation_goes_on_record(
     assert (done.activation.kind, done.activation.time) == (ActivationKind.ACTIVATED, clock.now())
     assert await revisions.active() == done.activation
     assert kinds(database)[-1:] == ["revision_activated"]
-    assert asked(database, "SELECT kind FROM signals") == [("revision_activated",)]
+    assert asked(database, "SELECT kind FROM signals ORDER BY sequence")[-1:] == [("revision_activated",)]
 
 
 async def test_what_made_a_revision_active_is_told_apart(revisions: DatabaseRevisions) -> None:

@@ -103,6 +103,9 @@ class Yes:
 
     active = Revision("r", {})
 
+    async def follow(self, activation: int, /) -> None:
+        raise NotImplementedError
+
     async def decide(self, revision: Revision, question: DecisionInput, /) -> Decision:
         del revision, question
         return Deny((PolicyReason("no", "No.", Remedy.GIVE_UP),))

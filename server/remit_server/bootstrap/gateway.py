@@ -53,7 +53,7 @@ from remit_server.config.settings import Settings
 from remit_server.domain.audit import GatewayStarted
 from remit_server.domain.decision import KeptText
 from remit_server.domain.errors import RemitError
-from remit_server.domain.policy_records import RevisionActivated
+from remit_server.domain.policy_records import RevisionActivated, RevisionPublished
 from remit_server.transport.grpc.credential_service import CredentialService
 from remit_server.transport.grpc.server import GrpcServer
 from remit_server.transport.http.server import HttpServer
@@ -252,7 +252,8 @@ async def _service(
 
 def _wakes(wake: Callable[[], None], policy: ActivePolicy) -> Mapping[str, Callable[[], None]]:
     """Returns what has work to do after which records: the writer of revocations, and the policy."""
-    return {**dict.fromkeys(REVOKING, wake), RevisionActivated.kind: policy.look}
+    policies = {RevisionActivated.kind: policy.look, RevisionPublished.kind: policy.published}
+    return {**dict.fromkeys(REVOKING, wake), **policies}
 
 
 async def _sweeping(stack: AsyncExitStack, sweep: Sweep) -> None:

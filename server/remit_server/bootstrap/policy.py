@@ -77,6 +77,8 @@ async def follow_policy(
         raise denied.__cause__ or denied from denied
     bundles.at_hand.clear()
     await _in_background(stack, policy.keep_up)
+    if chosen.keep_warm:
+        await _in_background(stack, policy.make_ready)
     if chosen.server is not None or chosen.follow is not None:
         await _in_background(stack, follow)
     judges = RegoJudges(revisions, limits, warm=engines.warm)

@@ -12,6 +12,7 @@ class RevisionPublished(AuditRecord):
     """A bundle was checked and can be activated from now on."""
 
     kind: ClassVar[str] = "revision_published"
+    signals: ClassVar[bool] = True
     revision: str
     by: str
     source: str

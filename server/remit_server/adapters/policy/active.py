@@ -89,6 +89,8 @@ class ActivePolicy:
         self._failure: RemitError | None = None  # why it is not decided by that one
         self._changed = asyncio.Event()
         self._look = asyncio.Event()
+        self._published = asyncio.Event()
+        self._ready = 0  # the number of the last one that was made ready as it was published
         self._turning: asyncio.Task[None] | None = None
         self._turning_to = 0
 
@@ -134,6 +136,23 @@ class ActivePolicy:
     def look(self) -> None:
         """Has the database looked at: another revision may have been activated."""
         self._look.set()
+
+    def published(self) -> None:
+        """Has what was published last made ready, where that is done at all (`make_ready`)."""
+        self._published.set()
+
+    async def make_ready(self) -> None:
+        """Loads what is published as it is published, the newest only, until it is cancelled: it may be active soon."""
+        while True:
+            await self._published.wait()
+            self._published.clear()
+            try:
+                newest = await self._revisions.listed(before=None, limit=1)
+                if newest and newest[0].number > self._ready:
+                    self._ready = newest[0].number
+                    await self._engines.prepare(newest[0].revision)
+            except RemitError as failed:  # whoever activates it is told
+                _log.info("a published revision is not loaded before its time: %s", failed.message)
 
     async def keep_up(self) -> None:
         """Turns to whatever is activated, until it is cancelled; an outage of the database is waited for."""
