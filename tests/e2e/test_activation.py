@@ -110,7 +110,7 @@ def decided_by(place: Place) -> tuple[Counter[str], list[tuple[int, str, str]]]:
 def test_whatever_is_authorized_was_decided_by_the_last_activation_before_it(
     sandbox: Sandbox, empty_place: Place, tmp_path: Path, alice_token: str
 ) -> None:
-    other = sample_with(tmp_path / "other", "another revision")
+    other = sample_with(tmp_path / "policies", "another revision")
     with pair(sandbox, tmp_path, empty_place) as gateways:
         with gateways.asked_all_the_time(sandbox, alice_token):
             asyncio.run(activate_back_and_forth(empty_place, other, ACTIVATIONS))
@@ -128,7 +128,7 @@ def test_whatever_is_authorized_was_decided_by_the_last_activation_before_it(
 def test_every_process_turns_to_what_was_activated_while_nobody_asks_it(
     sandbox: Sandbox, empty_place: Place, tmp_path: Path, alice_token: str
 ) -> None:
-    other = sample_with(tmp_path / "other", "another revision")
+    other = sample_with(tmp_path / "policies", "another revision")
     with pair(sandbox, tmp_path, empty_place) as gateways:
         (revision,) = asyncio.run(published_and_activated(empty_place, other))
 
@@ -159,7 +159,7 @@ def test_a_replica_with_an_older_policy_starts_on_the_active_one_and_says_so(
     old = read_bundle(sample_policies()).revision
     with own_gateway(sandbox, tmp_path):
         pass
-    (new,) = asyncio.run(published_and_activated(ledger, sample_with(tmp_path / "other", "another revision")))
+    (new,) = asyncio.run(published_and_activated(ledger, sample_with(tmp_path / "policies", "another revision")))
 
     with own_gateway(sandbox, tmp_path) as again:
         deciding = deciding_at(sandbox, again.mtls, alice_token, new)

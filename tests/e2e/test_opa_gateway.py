@@ -115,4 +115,4 @@ def test_without_an_opa_the_gateway_does_not_start_and_says_what_to_do(sandbox: 
     assert f"OPA at {url} cannot decide" in done.stderr
     assert "docs/policy-engines.md" in done.stderr
     assert "Traceback" not in done.stderr
-    assert not (tmp_path / "ledger.sqlite3").exists()
+    assert STARTED not in {event.kind for event in events(tmp_path / "ledger.sqlite3")}

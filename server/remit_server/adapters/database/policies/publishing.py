@@ -1,5 +1,6 @@
 """Publishes a revision, as one operation of a batch: its row, its archive in parts, its record."""
 
+from collections.abc import Sequence
 from typing import Final
 
 from sqlalchemy import Connection, bindparam, select
@@ -17,10 +18,12 @@ PART_BYTES: Final = 1 << 20
 _PUBLISHED: Final = Prepared(select(policy_revisions).where(policy_revisions.c.revision == bindparam("revision")))
 _ADD: Final = insert(policy_revisions).returning(policy_revisions.c.number)
 _ADD_PART: Final = insert(policy_archives)
+PARTS_AT_ONCE: Final = 4
 _PARTS: Final = (
     select(policy_archives.c.content)
-    .where(policy_archives.c.revision == bindparam("revision"))
+    .where(policy_archives.c.revision == bindparam("revision"), policy_archives.c.part >= bindparam("part"))
     .order_by(policy_archives.c.part)
+    .limit(PARTS_AT_ONCE)
 )
 
 
@@ -53,7 +56,6 @@ def published(connection: Connection, revision: str) -> PublishedRevision | None
     return None if row is None else published_of(row)
 
 
-def archive_of(connection: Connection, revision: str) -> bytes | None:
-    """Returns the files of a revision as they were published, or None."""
-    parts = connection.execute(_PARTS, {"revision": revision}).scalars().all()
-    return b"".join(parts) if parts else None
+def parts_of(connection: Connection, revision: str, part: int) -> Sequence[bytes]:
+    """Returns a few parts of a revision's archive, from this one on: fewer than `PARTS_AT_ONCE` at its end."""
+    return connection.execute(_PARTS, {"revision": revision, "part": part}).scalars().all()

@@ -37,8 +37,13 @@ class DatabaseRevisions:
         return await self._store.read(partial(_matching, digits))
 
     async def archive(self, revision: str, /) -> bytes | None:
-        """Returns the files of a revision as they were published, or None."""
-        return await self._store.read(partial(publishing.archive_of, revision=revision))
+        """Returns the files of a revision as they were published, or None; no other read waits for all of them."""
+        parts: list[bytes] = []
+        while True:
+            some = await self._store.read(partial(publishing.parts_of, revision=revision, part=len(parts)))
+            parts += some
+            if len(some) < publishing.PARTS_AT_ONCE:
+                return b"".join(parts) if parts else None
 
     async def listed(self, *, before: int | None, limit: int) -> Sequence[PublishedRevision]:
         """Returns revisions, newest first: those with a lower number than `before`."""
