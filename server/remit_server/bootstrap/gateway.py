@@ -45,6 +45,7 @@ from remit_server.bootstrap.checkpoints import keep_checkpoints
 from remit_server.bootstrap.events import hear_events
 from remit_server.bootstrap.notices import tell_people
 from remit_server.bootstrap.oversight import Oversight, oversee
+from remit_server.bootstrap.policies import let_authors_publish
 from remit_server.bootstrap.policy import PolicyParts, follow_policy
 from remit_server.bootstrap.revocation import write_revocations
 from remit_server.bootstrap.sts import follow_own_issuer, reach_sts
@@ -142,6 +143,17 @@ async def running_gateway(
         doors = oversight.doors()
         overseen = await oversee(stack, oversight, doors, wake=wake)
         overseen = [*overseen, let_people_decide(oversight, doors, wake=wake)]
+        overseen.append(
+            await let_authors_publish(
+                stack,
+                oversight,
+                doors,
+                revisions=policy.revisions,
+                prepare=policy.active.prepare,
+                judge=policy.judges,
+                wake=wake,
+            )
+        )
         await keep_checkpoints(stack, settings.checkpoints, ledger.store, clock)
         await tell_people(stack, settings.notifications, ledger.store, clock)
         erasing = DatabaseErasing(ledger.store, settings.audit_keep, _kept_ceilings(settings))

@@ -70,7 +70,7 @@ async def follow_policy(
     )
     await follow.take(first.news)
     if await revisions.active() is None:
-        raise _nothing_to_decide_by(first, adopting, chosen, roles)
+        raise _nothing_to_decide_by(first, adopting, chosen, roles, follow.refused)
     try:
         await policy.start()
     except Denied as denied:
@@ -86,7 +86,7 @@ async def follow_policy(
 
 
 def _nothing_to_decide_by(
-    first: FirstOffer, adopting: Adopting, chosen: PolicySettings, roles: frozenset[str]
+    first: FirstOffer, adopting: Adopting, chosen: PolicySettings, roles: frozenset[str], refused: str
 ) -> Exception:
     """Returns why there is no policy at all, with every finding for whoever starts the gateway."""
     if adopting.refused is not None:
@@ -98,7 +98,8 @@ def _nothing_to_decide_by(
         bundle_in(first.news, chosen, roles, adopting.source.name)
     except (BundleRefused, RuntimeError) as why:
         return why
-    return RuntimeError("no policy is active, and what the source offers could not be adopted: see the log")
+    told = refused or "see the log"
+    return RuntimeError(f"no policy is active, and what the source offers could not be adopted: {told}")
 
 
 def _freshness(chosen: PolicySettings, clock: SystemClock, source: str, active: Activation | None) -> Freshness:

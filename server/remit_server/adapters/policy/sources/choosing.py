@@ -49,7 +49,7 @@ def first_offer(policy: PolicySettings, roles: Collection[str]) -> FirstOffer:
     bundle server has, or that it does not answer, keeps no gateway from starting on what is active already.
     """
     source = source_of(policy)
-    news = asyncio.run(_first(source))
+    news = asyncio.run(first_news(source))
     try:
         return FirstOffer(news, _fitting_bundle(news, roles, source.name))
     except (BundleRefused, RuntimeError) as why:
