@@ -1,7 +1,10 @@
 """Gives a command about published revisions the options that say whom it asks."""
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Concatenate, Final, ParamSpec
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Concatenate, Final, ParamSpec
+
+import typer
 
 from remit_server.cli.remote import OPTIONS, failure, on_a_gateway, with_options
 
@@ -10,7 +13,32 @@ if TYPE_CHECKING:  # the rest is imported by the command that needs it, so that 
 
 P = ParamSpec("P")
 _gateway, _ = OPTIONS["gateway"]
-_OPTIONS: Final[dict[str, tuple[Any, Any]]] = {**OPTIONS, "gateway": (_gateway, "")}
+_GROUP: Final = "Without a gateway"
+Offline = Annotated[
+    bool,
+    typer.Option("--offline", help="Do it on the database itself, when no gateway answers.", rich_help_panel=_GROUP),
+]
+Database = Annotated[
+    str,
+    typer.Option(
+        "--database",
+        "-d",
+        envvar="REMIT_DATABASE",
+        help="Its database: sqlite:////path, or postgresql://role@host/database.",
+        rich_help_panel=_GROUP,
+    ),
+]
+PasswordFile = Annotated[
+    Path | None,
+    typer.Option("--password-file", dir_okay=False, help="The file with the role's password.", rich_help_panel=_GROUP),
+]
+_OPTIONS: Final[dict[str, tuple[Any, Any]]] = {
+    **OPTIONS,
+    "gateway": (_gateway, ""),
+    "offline": (Offline, False),
+    "database": (Database, ""),
+    "password_file": (PasswordFile, None),
+}
 
 
 def asks_a_desk(command: "Callable[Concatenate[Desk, P], None]") -> Callable[..., None]:
@@ -21,7 +49,14 @@ def asks_a_desk(command: "Callable[Concatenate[Desk, P], None]") -> Callable[...
 def _at_a_desk(given: dict[str, Any], act: "Callable[[Desk], None]") -> None:
     """Acts at the desk that the options describe; ends the command when they describe none."""
     from remit_server.cli.policy.desk import GatewayDesk
+    from remit_server.cli.policy.offline import at_the_database
 
+    offline, url, password_file = (given.pop(name) for name in ("offline", "database", "password_file"))
+    if offline:
+        if not url:
+            raise failure("Say which database: --offline --database URL (or REMIT_DATABASE).")
+        at_the_database(url, password_file, act)
+        return
     if not given["gateway"]:
         raise failure("Say whom to ask: --gateway HOST:PORT (or REMIT_GATEWAY).")
     on_a_gateway(given, lambda client: act(GatewayDesk(client)))

@@ -23,43 +23,43 @@ _MATCHING: Final = (
 
 
 class DatabaseRevisions:
-    """Keeps published revisions and activations in the ledger's database (implements `Revisions`)."""
+    """Keeps published revisions and activations in the ledger's database, which is `store` (implements `Revisions`)."""
 
     def __init__(self, store: Store) -> None:
-        self._store = store
+        self.store = store
 
     async def publish(self, new: NewRevision, /, *, by: str, source: RevisionSource) -> tuple[PublishedRevision, bool]:
         """Keeps a bundle, and returns it as it is kept and whether it is new; puts it on record when it is."""
-        return await self._store.commit(partial(publishing.publish, new=new, by=by, source=source))
+        return await self.store.commit(partial(publishing.publish, new=new, by=by, source=source))
 
     async def matching(self, digits: str, /) -> Sequence[PublishedRevision]:
         """Returns the revisions whose digests begin so, two at the most."""
-        return await self._store.read(partial(_matching, digits))
+        return await self.store.read(partial(_matching, digits))
 
     async def archive(self, revision: str, /) -> bytes | None:
         """Returns the files of a revision as they were published, or None; no other read waits for all of them."""
         parts: list[bytes] = []
         while True:
-            some = await self._store.read(partial(publishing.parts_of, revision=revision, part=len(parts)))
+            some = await self.store.read(partial(publishing.parts_of, revision=revision, part=len(parts)))
             parts += some
             if len(some) < publishing.PARTS_AT_ONCE:
                 return b"".join(parts) if parts else None
 
     async def listed(self, *, before: int | None, limit: int) -> Sequence[PublishedRevision]:
         """Returns revisions, newest first: those with a lower number than `before`."""
-        return await self._store.read(partial(_listed, before, limit))
+        return await self.store.read(partial(_listed, before, limit))
 
     async def activations(self, revision: str | None, /, *, limit: int) -> Sequence[Activation]:
         """Returns activations, newest first: of one revision, or of all."""
-        return await self._store.read(partial(_activations, revision, limit))
+        return await self.store.read(partial(_activations, revision, limit))
 
     async def active(self) -> Activation | None:
         """Returns the last activation, or None before the first."""
-        return await self._store.read(activating.active)
+        return await self.store.read(activating.active)
 
     async def activate(self, order: ActivationOrder, /) -> Activated:
         """Makes a revision the one that decides: from the commit on no replica authorizes by another."""
-        return await self._store.commit(partial(activating.activate, order=order, denying=self._store.denying))
+        return await self.store.commit(partial(activating.activate, order=order, denying=self.store.denying))
 
 
 def _matching(digits: str, connection: Connection) -> Sequence[PublishedRevision]:
