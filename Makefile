@@ -138,7 +138,7 @@ policies: setup .tools/opa-$(OPA_VERSION) .tools/regal-$(REGAL_VERSION) ## Check
 	$(BIN)/remit-server policy test --bundle policies --threshold 100
 	$(BIN)/remit-server policy mutate --bundle policies --threshold 95
 	@if command -v opa >/dev/null; then set -ex; \
-	  opa check --strict --bundle policies; opa fmt --fail --list policies; opa test --bundle policies; \
+	  opa check --strict --schema policies/schemas --bundle policies; opa fmt --fail --list policies; opa test --bundle policies; \
 	elif [ "$(REQUIRE_REAL)" = 1 ]; then echo "the real opa is missing" >&2; exit 1; \
 	else echo "skipped: opa check, fmt and test (there is no opa here)"; fi
 	@if command -v regal >/dev/null; then set -ex; regal lint policies; \

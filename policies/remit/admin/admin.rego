@@ -5,6 +5,8 @@
 #   Who may call the services through which policy, grants and audit are seen and changed, and which grants the caller
 #   sees there. Nobody, unless named in the catalogue. A pipeline's groups are not people's groups, whatever they are called, so
 #   groups give rights to people only; a workload is named by its issuer and its own id.
+# schemas:
+#   - input: schema["admin-input"]
 package remit.admin
 
 import data.remit.catalog.administration as catalogue

@@ -4,6 +4,8 @@
 # description: >-
 #   Which entitlements a subject may delegate to an actor for a task. Whether the intent fits inside them is proven by
 #   the gateway afterwards; this package only decides who may delegate what, and says why not.
+# schemas:
+#   - input: schema.input
 package remit.issue
 
 import data.remit.catalog.entitlements as catalogue

@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path
@@ -170,8 +171,18 @@ def test_regal_s_rules_that_matter_for_safety_are_ours_too(theirs: str, rules: s
 def test_the_default_policy_passes_all_three() -> None:
     configuration = DEFAULT_POLICIES.parent / ".regal/config.yaml"
 
-    assert opa_errors(DEFAULT_POLICIES) == []
+    assert opa_errors(DEFAULT_POLICIES, "--schema", str(DEFAULT_POLICIES / "schemas")) == []
     assert regal_violations(DEFAULT_POLICIES, "--config-file", str(configuration)) == set()
+
+
+def test_opa_reads_the_default_policy_by_its_schemas(tmp_path: Path) -> None:
+    shutil.copytree(DEFAULT_POLICIES, tmp_path / "policies")
+    rules = tmp_path / "policies/remit/issue/issue.rego"
+    rules.write_text(rules.read_text("utf-8").replace("input.subject.groups", "input.subject.grups"), encoding="utf-8")
+
+    found = opa_errors(tmp_path / "policies", "--schema", str(tmp_path / "policies/schemas"))
+
+    assert "rego_type_error" in found
 
 
 def test_every_rule_of_regal_that_is_off_has_its_reason_above_it() -> None:

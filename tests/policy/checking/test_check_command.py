@@ -1,20 +1,29 @@
 """`remit-server policy check` as its users call it: exit codes, text, the JSON that programs read, and its page."""
 
+import asyncio
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from jsonschema import Draft202012Validator
-from tests.checked_bundles import CATALOGUE, ISSUE, READER, bundle
+from tests.checked_bundles import CATALOGUE, ISSUE, PATIENT, READER, bundle
 from tests.configuration_folder import ConfigurationFolder
 from tests.policy_bundles import DEFAULT_POLICIES
 from typer.testing import CliRunner, Result
 
+from remit_sandbox.configuration import AGENTS
+from remit_sandbox.sample_account import role_policies
+from remit_server.adapters.policy.bundle_files import read_files
 from remit_server.adapters.policy.checking.administration import RPCS
+from remit_server.adapters.policy.checking.report import check_files
 from remit_server.adapters.policy.checking.schemas import schemas
 from remit_server.adapters.policy.rule_book import RULES
 from remit_server.cli.policy import app
+from remit_server.config.loading import load
+from remit_server.config.settings import AgentSettings
+from remit_server.iam import Document
 
 ROOT = Path(__file__).parents[3]
 PAGE = (ROOT / "docs/policy-check.md").read_text("utf-8")
@@ -125,6 +134,26 @@ def test_on_the_example_s_gateway_the_default_policy_lacks_its_agents_alone(
     printed = json.loads(done.stdout)
     assert printed["counts"]["errors"] == 0
     assert {one["rule"] for one in printed["findings"]} == {"unknown-agent"}
+
+
+def test_on_the_sandbox_s_roles_and_agents_the_default_policy_has_no_findings(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> None:
+    folder = ConfigurationFolder.create(tmp_path_factory.mktemp("sandbox"))
+    settings = load(folder.write((ROOT / "deploy/remit.example.toml").read_text("utf-8")), {})
+    ceilings = {arn.rpartition("/")[2]: Document.parse(text) for arn, text in role_policies().items()}
+    issuer = replace(settings.issuers[0], alias="sandbox")
+    agents = [AgentSettings(name, spiffe_id=spiffe_id) for name, spiffe_id in AGENTS.items()]
+    sandbox = replace(
+        settings,
+        roles=tuple(replace(role, ceiling=ceilings[role.name]) for role in settings.roles),
+        agents=(*agents, AgentSettings("reporter", issuer=issuer.issuer, subject="reporter")),
+        issuers=(issuer,),
+    )
+
+    report = asyncio.run(check_files(read_files(DEFAULT_POLICIES), sandbox, PATIENT))
+
+    assert report.findings == ()
 
 
 def test_the_schemas_beside_the_policies_are_those_of_the_gateway(tmp_path: Path) -> None:

@@ -18,6 +18,7 @@ _NAME: Final = re.compile(r"[a-z][a-z0-9]*\.[a-z][a-z0-9_]{0,62}")
 _PARAMETER: Final = re.compile(r"[a-z][a-z0-9_]{0,31}")
 _KEY_ARN: Final = re.compile(r"arn:(aws|aws-cn|aws-us-gov):kms:[a-z0-9-]{6,20}:[0-9]{12}:key/[A-Za-z0-9-]{1,64}")
 _BRACES: Final = re.compile(r"\{[a-z][a-z0-9_]*\}")
+_KEY: Final = re.compile(r"[\x21-\x7e]{1,128}")
 _OPERATOR: Final = re.compile(r"[A-Za-z:]{1,64}")
 # AWS: reading decrypts a data key; writing asks for one, and a multipart upload also decrypts it.
 _KMS_ACTIONS: Final = {"read": ("kms:Decrypt",), "write": ("kms:Decrypt", "kms:GenerateDataKey")}
@@ -35,7 +36,7 @@ def capability(name: str, value: Any) -> CapabilityTemplate:
         required=frozenset({"description", "access", "parameters", "permissions"}),
         optional=frozenset({"kms_key_arns"}),
     )
-    if raw["access"] not in _KMS_ACTIONS:
+    if not isinstance(raw["access"], str) or raw["access"] not in _KMS_ACTIONS:
         raise Malformed((*where, "access"), f"must be one of {', '.join(_KMS_ACTIONS)}")
     parameters, optional = _parameters(raw["parameters"], (*where, "parameters"))
     listed = items(raw["permissions"], (*where, "permissions"), least=1, most=20)
@@ -131,7 +132,7 @@ def _condition(value: Any, where: Where) -> ConditionTemplate:
     raw = members(value, where, required=frozenset({"operator", "key", "values"}))
     return ConditionTemplate(
         operator=text(raw["operator"], (*where, "operator"), _OPERATOR, "an IAM condition operator"),
-        key=text(raw["key"], (*where, "key"), TEXT, "an IAM condition key", most=128),
+        key=text(raw["key"], (*where, "key"), _KEY, "an IAM condition key"),
         values=texts(raw["values"], (*where, "values"), TEXT, "a string without control characters", most=20),
     )
 
