@@ -1,25 +1,28 @@
 """`remit-server policy replay`: runs what was really asked on a candidate and says what would change."""
 
-import asyncio
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from remit_server.cli.audit import Database, PasswordFile
 from remit_server.cli.output import CANNOT_START, WRONG, complain
 from remit_server.cli.policy.app import app
 from remit_server.cli.policy.replaying.rendering import Format, since_of
+from remit_server.cli.policy.replaying.whence import Wanted, asks_a_replayer
 
 if TYPE_CHECKING:  # the rest is imported by the command that needs it, so that `--help` answers at once
     from remit_server.application.policy.replaying.report import Report
+    from remit_server.cli.policy.replaying.whence import Replayer
 
 MOST = 1_000_000
 
 
 @app.command("replay")
+@asks_a_replayer
 def replay_policy(
+    replayer: "Replayer",
+    *,
     against: Annotated[
         str,
         typer.Option(
@@ -28,8 +31,6 @@ def replay_policy(
             help="A bundle's folder, its archive, or the digest of a revision published in the database.",
         ),
     ],
-    database: Database,
-    *,
     since: Annotated[
         str, typer.Option("--since", help="How far back: 30d, 12h, or a day (2026-11-01) or time, in UTC.")
     ] = "30d",
@@ -47,25 +48,20 @@ def replay_policy(
     allow_widening: Annotated[bool, typer.Option("--allow-widening", help="With --ci: more is meant.")] = False,
     allow_refusals: Annotated[bool, typer.Option("--allow-refusals", help="With --ci: refusals are meant.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Tells no progress.")] = False,
-    password_file: PasswordFile = None,
 ) -> None:
     """Runs what agents really asked on a candidate, and says in AWS permissions what would change.
 
-    It reads the ledger, or a copy of it, and writes nothing to it. With --ci it ends with 1 when somebody may do more
-    (without --allow-widening), is newly refused or gets no decision (without --allow-refusals); with 2 when it could
-    not replay.
+    It reads the ledger, or a copy of it, and writes nothing to it; or a gateway does, for a published revision. With
+    --ci it ends with 1 when somebody may do more (without --allow-widening), is newly refused or gets no decision
+    (without --allow-refusals); with 2 when it could not replay.
     """
-    from remit_server.cli.policy.replaying.local import replay_locally
-    from remit_server.cli.policy.replaying.progress import Told
     from remit_server.cli.policy.replaying.rendering import rendered
     from remit_server.domain.errors import RemitError
 
+    now = datetime.now(UTC)
     try:
-        start = since_of(since, datetime.now(UTC))
-        work = replay_locally(
-            against, database, password_file, start, most=most, config=config, jobs=jobs, told=Told(quiet=quiet)
-        )
-        report = asyncio.run(work)
+        wanted = Wanted(against, since_of(since, now), now, most, config, jobs, quiet)
+        report = replayer(wanted)
         text = rendered(report, form)
         if output is None:
             typer.echo(text, nl=False)

@@ -20,11 +20,14 @@ _AHEAD: Final = 3  # batches that wait for each one that is worked on: more only
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """How many records of the span have been dealt with, of how many, and how many decisions were among them."""
+    """How many records of the span have been dealt with, of how many, and how many decisions were among them.
+
+    None where that is not told.
+    """
 
     done: int
     total: int
-    decisions: int
+    decisions: int | None
 
 
 @dataclass(slots=True)

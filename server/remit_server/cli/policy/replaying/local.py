@@ -1,7 +1,9 @@
 """Replays where the ledger, or a copy of it, can be read: no gateway is asked."""
 
+import asyncio
 import re
-from datetime import datetime
+from contextlib import aclosing
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
@@ -15,35 +17,37 @@ from remit_server.application.planning.ceilings import kept_ceilings
 from remit_server.application.policy.replaying.report import Report
 from remit_server.application.policy.replaying.running import Run
 from remit_server.cli.policy.replaying.progress import Told
+from remit_server.cli.policy.replaying.whence import Wanted
 from remit_server.config.loading import load
 from remit_server.domain.decision import KeptText
 
 _DIGITS: Final = re.compile(r"[0-9a-f]{8,64}")
 
 
-async def replay_locally(
-    against: str,
-    database: str,
-    password_file: Path | None,
-    since: datetime,
-    *,
-    most: int,
-    config: Path | None,
-    jobs: int | None,
-    told: Told,
-) -> Report:
-    """Returns the report; raises RemitError, ValueError or OSError when it cannot be made."""
-    given = _ceilings(config)
-    async with own_reader(database, password_file=password_file) as reader:
-        archive = await _candidate(against, reader)
-        async with OpenTeam(jobs or cores())(archive, given=given) as team:
-            run = Run(DatabaseHistory(reader), team, given_ceilings=given is not None)
-            async for outcome in run(since, most=most):
-                if isinstance(outcome, Report):
-                    told.done()
-                    return outcome
-                told(outcome)
-    raise AssertionError("a replay ends with its report")
+@dataclass(frozen=True, slots=True)
+class LocalReplayer:
+    """Reads a ledger."""
+
+    database: str
+    password_file: Path | None
+
+    def __call__(self, wanted: Wanted, /) -> Report:
+        """Returns the report; raises RemitError, ValueError or OSError when it cannot be made."""
+        return asyncio.run(self._replayed(wanted))
+
+    async def _replayed(self, wanted: Wanted) -> Report:
+        given, told = _ceilings(wanted.config), Told(quiet=wanted.quiet)
+        async with own_reader(self.database, password_file=self.password_file) as reader:
+            archive = await _candidate(wanted.against, reader)
+            async with OpenTeam(wanted.jobs or cores())(archive, given=given) as team:
+                run = Run(DatabaseHistory(reader), team, given_ceilings=given is not None)
+                async with aclosing(run(wanted.since, most=wanted.most)) as outcomes:
+                    async for outcome in outcomes:
+                        if isinstance(outcome, Report):
+                            told.done()
+                            return outcome
+                        told(outcome)
+        raise AssertionError("a replay ends with its report")
 
 
 async def _candidate(against: str, reader: OwnReader) -> bytes:

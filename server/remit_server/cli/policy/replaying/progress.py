@@ -32,8 +32,10 @@ class Told:
         now, part = time.monotonic(), progress.done / max(progress.total, 1)
         if self.quiet:
             return
-        rate = progress.decisions / max(now - self._started, 0.001)
-        told = f"{progress.decisions:,} decisions, {part:.0%} of the records, {rate:,.0f}/s"
+        told = f"{part:.0%} of the records"
+        if progress.decisions is not None:
+            rate = progress.decisions / max(now - self._started, 0.001)
+            told = f"{progress.decisions:,} decisions, {told}, {rate:,.0f}/s"
         if not self._is_terminal:
             if int(part * _TENTHS) > self._tenth:
                 self._tenth = int(part * _TENTHS)
