@@ -48,6 +48,7 @@ from remit_server.bootstrap.oversight import Oversight, oversee
 from remit_server.bootstrap.policies import let_authors_publish
 from remit_server.bootstrap.policy import PolicyParts, follow_policy
 from remit_server.bootstrap.revocation import write_revocations
+from remit_server.bootstrap.shadow import decide_in_shadow
 from remit_server.bootstrap.sts import follow_own_issuer, reach_sts
 from remit_server.bootstrap.tasks import REVOKING, sweep_of, watch_tasks
 from remit_server.config.settings import Settings
@@ -235,7 +236,13 @@ async def _service(
     accepts = AcceptsWhileClockIsSteady(delegation.accepts_offline, clock)
     watch = await watch_tasks(stack, settings, ledger, clock, wakes=_wakes(wake, policy.active))
     hearing = Hearing(
-        WhileClockIsSteady(delegation, clock), policy.decides, ledger, deliberate, clock, watch.watching.called_for
+        WhileClockIsSteady(delegation, clock),
+        policy.decides,
+        ledger,
+        deliberate,
+        clock,
+        watch.watching.called_for,
+        await decide_in_shadow(stack, settings, ledger),
     )
     limits = settings.limits
     budgets = {

@@ -93,6 +93,9 @@ class Case:
         )
 
 
+Observe = Callable[[Case, Plan | Exception], None]
+
+
 @dataclass(frozen=True, slots=True)
 class Hearing:
     """The steps from an authenticated actor to a proven plan."""
@@ -103,6 +106,7 @@ class Hearing:
     deliberate: Deliberation
     clock: Clock
     called_for: Callable[[TaskId], None] = lambda _: None  # a call for a task keeps its lease
+    observe: Observe = lambda *_: None  # what was decided and answered, for a candidate in shadow
 
     @property
     def ceilings(self) -> Ceilings:
@@ -158,6 +162,11 @@ class Hearing:
                 return await self.deliberate(question.circumstances.wish(question.permissions), allow, case.actor)
             case None:
                 raise AssertionError("a step of the hearing was left out")
+
+    def answered(self, case: Case, plan: Plan, answer: T) -> T:
+        """Returns the answer of a live call, once a candidate in shadow may know of it."""
+        self.observe(case, plan)
+        return answer
 
 
 def question_of(case: Case, revision: Revision) -> Question:

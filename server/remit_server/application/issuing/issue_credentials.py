@@ -70,7 +70,8 @@ class IssueCredentials:
                     try:
                         case = await self.hearing.decided(self.hearing.questioned(case))
                         plan = await self.hearing.planned(case)
-                        return await self.to_the_end(self._decided(case, key, plan, tried, approval))
+                        outcome = await self.to_the_end(self._decided(case, key, plan, tried, approval))
+                        return self.hearing.answered(case, plan, outcome)
                     except PolicyChanged as changed:
                         case = await self.hearing.once_more(case, changed)
             except Exception as error:
@@ -180,3 +181,4 @@ class IssueCredentials:
         remembered = error if isinstance(error, Denied) and error.reason not in _OF_WHAT_WAS_PRESENTED else None
         kept = case.basis.texts if case.basis else ()
         await self.ledger.refuse(key if remembered else None, remembered, record, kept=kept)
+        self.hearing.observe(case, error)

@@ -70,7 +70,8 @@ class RenewCredentials:
                         narrowed = await self._narrowed(case, plan, narrow=request.narrow)
                         authorization = authorization_of(case, plan, narrowed=narrowed)
                         renewing_time = await self.renewals.authorize(authorization)
-                        return await self.to_the_end(self._renewed(authorization, renewing_time))
+                        renewed = await self.to_the_end(self._renewed(authorization, renewing_time))
+                        return self.hearing.answered(case, plan, renewed)
                     except PolicyChanged as changed:
                         case = await self.hearing.once_more(case, changed)
             except Exception as error:
@@ -181,3 +182,4 @@ class RenewCredentials:
         record = refusal_record(error, case, request_id="", method=METHOD, ceiling_digest=digest)
         kept = case.basis.texts if case.basis else ()
         await self.ledger.refuse(None, None, record, kept=kept)
+        self.hearing.observe(case, error)

@@ -15,6 +15,7 @@ from remit_server.domain.policy_revision import (
     PublishedRevision,
     RevisionSource,
     Shadow,
+    ShadowCount,
 )
 
 
@@ -154,6 +155,18 @@ class Shadows(Protocol):
 
     async def shown(self, revision: str | None, /) -> Shadow | None:
         """Returns a candidate with its counts, or the one in shadow; None when nothing is known of it."""
+        ...
+
+
+class ShadowCounting(Protocol):
+    """Which candidate is in shadow, and the counts of every process. Raises Outage when it could not be done."""
+
+    async def candidate(self) -> str:
+        """Returns which revision is in shadow; empty for none."""
+        ...
+
+    async def add(self, candidate: str, counts: Sequence[ShadowCount], /) -> None:
+        """Adds counts to those that are kept; the example that was kept first stays."""
         ...
 
 

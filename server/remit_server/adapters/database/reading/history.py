@@ -13,25 +13,15 @@ from sqlalchemy import Connection, select
 
 from remit_server.adapters.database.reading.own_reader import Reads
 from remit_server.adapters.database.schema.tables import audit_events, audit_head, audit_texts
+from remit_server.application.policy.observed import NO_DECISIONS
 from remit_server.application.policy.ports import Outcome, Page, RecordedDecision, Span
 from remit_server.domain.audit import GrantAuthorized, RequestRefused
 from remit_server.domain.decision import DecisionInput, KeptText
-from remit_server.domain.errors import Reason
 from remit_server.domain.lifecycle_records import ApprovalAsked, RenewalAuthorized
 
 PAGE: Final = 400
 _METHODS: Final = frozenset({"IssueCredentials", "RenewCredentials"})
 _KINDS: Final = (GrantAuthorized.kind, RenewalAuthorized.kind, ApprovalAsked.kind, RequestRefused.kind)
-# What is no decision of policy's or of planning's: the gateway, or what it needs, did not work.
-_OUTAGES: Final = frozenset(
-    {
-        Reason.OVERLOADED.value,
-        Reason.LEDGER_UNAVAILABLE.value,
-        Reason.STS_UNAVAILABLE.value,
-        Reason.ISSUER_UNAVAILABLE.value,
-        Reason.INTERNAL.value,
-    }
-)
 # A call whose credentials STS refused leaves two records of one decision, seconds apart.
 _REMEMBERED: Final = 10_000
 _DIGESTS: Final = ("input_digest", "circumstances_digest", "decision_digest")
@@ -131,7 +121,7 @@ def _is_decision(kind: str, body: Mapping[str, Any]) -> bool:
     if kind == ApprovalAsked.kind:
         return body["review"] is not True
     if kind == RequestRefused.kind:
-        return body["method"] in _METHODS and bool(body.get("input_digest")) and body["reason"] not in _OUTAGES
+        return body["method"] in _METHODS and bool(body.get("input_digest")) and body["reason"] not in NO_DECISIONS
     return True
 
 

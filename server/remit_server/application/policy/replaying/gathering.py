@@ -137,7 +137,7 @@ def _example(recorded: RecordedDecision, finding: Finding) -> Example:
         subject_issuer=recorded.subject_issuer,
         subject_id=recorded.subject_id,
         actor_id=recorded.actor_id,
-        purpose=_purpose(recorded),
+        purpose=purpose_of(recorded),
         task_id=recorded.task_id,
         input_digest=recorded.input_digest,
         policy_revision=recorded.policy_revision,
@@ -145,7 +145,7 @@ def _example(recorded: RecordedDecision, finding: Finding) -> Example:
     )
 
 
-def _purpose(recorded: RecordedDecision) -> str:
+def purpose_of(recorded: RecordedDecision) -> str:
     """Returns what the agent said that the task is for, cut; for people to read."""
     try:
         purpose = json.loads(recorded.question.text)["task"]["purpose"] if recorded.question else ""

@@ -5,15 +5,13 @@ import re
 from dataclasses import dataclass
 from typing import Final
 
-from google.protobuf.duration_pb2 import Duration
-
-from remit.v1 import policy_service_pb2 as messages
 from remit_server.application.policy.replaying.report import Report
 from remit_server.application.policy.replaying.report_json import report_of
 from remit_server.application.policy.replaying.running import Progress
 from remit_server.cli.policy.replaying.progress import Told
 from remit_server.cli.policy.replaying.whence import Wanted
 from remit_server.transport.grpc.operator_client import OperatorClient
+from remit_server.transport.grpc.policy import calls
 
 MAX_REPORT: Final = 256 << 20
 _DIGITS: Final = re.compile(r"[0-9a-f]{8,64}")
@@ -34,15 +32,12 @@ class RemoteReplayer:
             )
         if wanted.config is not None or wanted.jobs is not None:
             raise ValueError("--config and --jobs are for a ledger that is read here: a gateway knows its own")
-        since = Duration()
-        since.FromTimedelta(wanted.now - wanted.since)
-        request = messages.ReplayRevisionRequest(revision=wanted.against, since=since, most=wanted.most)
         told, report = Told(quiet=wanted.quiet), bytearray()
-        for answer in self.client.stream(self.client.policies.ReplayRevision, request):
-            report += answer.report_chunk
+        for done, total, piece in calls.replay(self.client, wanted.against, wanted.now - wanted.since, wanted.most):
+            report += piece
             if len(report) > MAX_REPORT:
                 raise ValueError("the gateway sends a report without end")
-            if not answer.report_chunk:
-                told(Progress(answer.done, answer.total, None))
+            if not piece:
+                told(Progress(done, total, None))
         told.done()
         return report_of(json.loads(report))

@@ -4,6 +4,8 @@ from collections.abc import Iterator
 from datetime import timedelta
 from typing import Final
 
+from google.protobuf.duration_pb2 import Duration
+
 from remit.v1 import policy_service_pb2 as messages
 from remit.v1.policy_service_pb2 import (
     ActivateRevisionResponse,
@@ -35,6 +37,7 @@ __all__ = [
     "kind_name",
     "list_revisions",
     "publish",
+    "replay",
     "shadow",
     "source_name",
     "start_shadow",
@@ -145,3 +148,12 @@ def _pieces(archive: bytes) -> Iterator[bytes]:
     """Yields an archive in the pieces that it is sent in."""
     for start in range(0, len(archive), CHUNK):
         yield archive[start : start + CHUNK]
+
+
+def replay(client: OperatorClient, revision: str, since: timedelta, most: int) -> Iterator[tuple[int, int, bytes]]:
+    """Yields how many records are dealt with, of how many, and the pieces of the report; raises CallFailed."""
+    duration = Duration()
+    duration.FromTimedelta(since)
+    request = messages.ReplayRevisionRequest(revision=revision, since=duration, most=most)
+    for answer in client.stream(client.policies.ReplayRevision, request):
+        yield answer.done, answer.total, answer.report_chunk
