@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import time
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -16,8 +17,9 @@ from remit_server.adapters.policy.bundle import Bundle, read_bundle
 from remit_server.adapters.policy.bundle_files import read_files
 from remit_server.adapters.policy.findings import BundleRefused
 from remit_server.adapters.policy.sources.building import Signer, built
-from remit_server.adapters.policy.sources.choosing import first_bundle
+from remit_server.adapters.policy.sources.choosing import FirstOffer, first_bundle
 from remit_server.adapters.policy.sources.signing import SigningKey
+from remit_server.application.policy.source_ports import Unreachable
 from remit_server.config.policy_settings import BundleSigningSettings
 from remit_server.config.settings import PolicySettings
 
@@ -25,6 +27,7 @@ POLICIES = Path(__file__).parents[2] / "policies"
 FOLDER = read_bundle(POLICIES)
 ROLES = json.loads(FOLDER.data_json)["remit"]["catalog"]["entitlements"]["roles"]
 DAY = timedelta(days=1)
+AWAY = Unreachable("it is away")
 
 
 @pytest.fixture(scope="module")
@@ -93,3 +96,10 @@ async def test_a_server_that_does_not_answer_is_told_with_its_place(server: Bund
 
     with pytest.raises(RuntimeError, match=rf"{server.url}: the answer has HTTP status 500"):
         await asyncio.to_thread(first_bundle, PolicySettings(None, server=settings), ROLES)
+
+
+def test_what_a_source_had_a_minute_ago_does_not_stand_for_what_it_has_now() -> None:
+    now = time.monotonic()
+
+    assert FirstOffer(AWAY, None, asked=now - 30).is_recent
+    assert not FirstOffer(AWAY, None, asked=now - 60).is_recent

@@ -39,13 +39,15 @@ Q3 = remit.Capability("s3.read_prefix", bucket="reports", prefix="2026/q3/")
 def changed(sandbox: Sandbox, values: Mapping[str, str], more: Mapping[str, Mapping[str, object]] | None = None) -> str:
     """Returns the sandbox's configuration with other values, and with more keys in its tables.
 
-    Another ledger has revocation policies of its own.
+    Another ledger has revocation policies of its own; a bundle server stands in the folder's place.
     """
     text = sandbox.config.read_text()
     for key, value in values.items():
         line = f"{key} = {json.dumps(value)}"
         text, count = re.subn(rf"(?m)^{key} = .*$", line.replace("\\", r"\\"), text)
         assert count, key
+    if "policy.bundle_server" in (more or {}):
+        text = re.sub(r"(?m)^bundle = .*\n", "", text)
     own = {"revocation": {"policy_prefix": own_policies(sandbox, values["url"])}} if "url" in values else {}
     for table, keys in {**own, **(more or {})}.items():
         lines = "".join(f"{key} = {json.dumps(value)}\n" for key, value in keys.items())

@@ -23,7 +23,7 @@ from remit_server.application.policy.follow_source import FollowSource
 from remit_server.application.policy.freshness import Freshness, WhilePolicyIsFresh
 from remit_server.config.settings import PolicySettings, Settings
 from remit_server.domain.errors import Denied
-from remit_server.domain.policy_revision import Activation, ActivationKind
+from remit_server.domain.policy_revision import Activation
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +52,8 @@ async def follow_policy(
     cannot decide here.
     """
     chosen, roles = settings.policy, frozenset(role.arn for role in settings.roles)
-    if first is None:
+    # NOTE: what a server said long ago confirms nothing now; a folder is read once for all workers.
+    if first is None or (chosen.server is not None and not first.is_recent):
         first = await asyncio.to_thread(first_offer, chosen, roles)
     revisions = DatabaseRevisions(ledger.store)
     bundles = FittingBundles(revisions, roles)
@@ -64,9 +65,17 @@ async def follow_policy(
     policy = ActivePolicy(revisions, engines, ledger.record)
     source = source_of(chosen)
     adopting = Adopting(revisions, bundles, engines, source, policy.look)
-    freshness = _freshness(chosen, clock, source.name, await revisions.active())
+    before = await revisions.active()
+    freshness = _freshness(chosen, clock, source.name, before)
     follow = FollowSource(
-        source, DatabaseSeen(ledger.store), adopting, ledger.record, freshness, limits_of(chosen), clock
+        source,
+        DatabaseSeen(ledger.store),
+        adopting,
+        ledger.record,
+        freshness,
+        limits_of(chosen),
+        clock,
+        active=before.revision if before is not None else "",
     )
     await follow.take(first.news)
     if await revisions.active() is None:
@@ -103,10 +112,9 @@ def _nothing_to_decide_by(
 
 
 def _freshness(chosen: PolicySettings, clock: SystemClock, source: str, active: Activation | None) -> Freshness:
-    """Returns what knows how long ago the source confirmed the policy; the last time before was when it was adopted."""
+    """Returns what knows how long ago the source confirmed the policy; the last time before was its activation."""
     limit = chosen.server.max_age if chosen.server is not None else None
-    since = active.time if active is not None and active.kind is ActivationKind.ADOPTED else None
-    return Freshness(clock, limit, source=source, since=since)
+    return Freshness(clock, limit, source=source, since=active.time if active is not None else None)
 
 
 def _limits(chosen: PolicySettings) -> EngineLimits:

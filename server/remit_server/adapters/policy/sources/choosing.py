@@ -1,10 +1,12 @@
 """Makes the source that a configuration names, and takes the bundle of a start from it."""
 
 import asyncio
+import time
 from collections.abc import Collection
 from contextlib import aclosing
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from typing import Final
 
 from remit_server.adapters.policy.bundle import SIGNATURES, Bundle, bundle_of
 from remit_server.adapters.policy.findings import BundleRefused, Finding
@@ -14,6 +16,8 @@ from remit_server.adapters.policy.sources.server import BundleServerSource
 from remit_server.application.policy.offers import OfferLimits, Refused, Seen, judge
 from remit_server.application.policy.source_ports import Offered, PolicySource, SourceNews, Unacceptable, Unreachable
 from remit_server.config.settings import PolicySettings
+
+_RECENT_SECONDS: Final = 60.0
 
 
 def source_of(policy: PolicySettings) -> PolicySource:
@@ -34,12 +38,18 @@ def limits_of(policy: PolicySettings) -> OfferLimits:
 class FirstOffer:
     """What the source had when the gateway started, and the bundle that it makes; None where it makes none.
 
-    `why` says why it makes none.
+    `why` says why it makes none, `asked` when it was asked (monotonic, which is one clock for all processes).
     """
 
     news: SourceNews
     bundle: Bundle | None
     why: BundleRefused | RuntimeError | None = None
+    asked: float = field(default_factory=time.monotonic)
+
+    @property
+    def is_recent(self) -> bool:
+        """Says whether it can stand for what the source has now: a worker that replaces another is given it, too."""
+        return time.monotonic() - self.asked < _RECENT_SECONDS
 
 
 def first_offer(policy: PolicySettings, roles: Collection[str]) -> FirstOffer:
