@@ -104,7 +104,7 @@ format: setup ## Format the Python code, the protos and, where OPA is, the polic
 	$(BIN)/ruff check --quiet --fix-only .
 	$(BIN)/ruff format .
 	cd protos && ../$(BIN)/buf format --write
-	@! command -v opa >/dev/null || opa fmt --write policies
+	@! command -v opa >/dev/null || opa fmt --write $(BUNDLES)
 
 lint: setup ## Lint Python and the Dockerfile.
 	$(BIN)/ruff check .
@@ -133,15 +133,18 @@ protos-check: setup ## Lint the protos, compare the generated code with them, an
 	$(BIN)/python protos/generate.py --check
 	@$(BREAKING)
 
+BUNDLES := policies $(wildcard examples/policies/*)
+
 policies: setup .tools/opa-$(OPA_VERSION) .tools/regal-$(REGAL_VERSION) ## Check and test the policies with our own commands, and with the real OPA and Regal where they are.
-	$(BIN)/remit-server policy check --strict --bundle policies
-	$(BIN)/remit-server policy test --bundle policies --threshold 100
+	@for bundle in $(BUNDLES); do set -ex; \
+	  $(BIN)/remit-server policy check --strict --bundle $$bundle; \
+	  $(BIN)/remit-server policy test --bundle $$bundle --threshold 100; done
 	$(BIN)/remit-server policy mutate --bundle policies --threshold 95
-	@if command -v opa >/dev/null; then set -ex; \
-	  opa check --strict --schema policies/schemas --bundle policies; opa fmt --fail --list policies; opa test --bundle policies; \
+	@if command -v opa >/dev/null; then for bundle in $(BUNDLES); do set -ex; \
+	  opa check --strict --schema $$bundle/schemas --bundle $$bundle; opa fmt --fail --list $$bundle; opa test --bundle $$bundle; done; \
 	elif [ "$(REQUIRE_REAL)" = 1 ]; then echo "the real opa is missing" >&2; exit 1; \
 	else echo "skipped: opa check, fmt and test (there is no opa here)"; fi
-	@if command -v regal >/dev/null; then set -ex; regal lint policies; \
+	@if command -v regal >/dev/null; then set -ex; regal lint $(BUNDLES); \
 	elif [ "$(REQUIRE_REAL)" = 1 ]; then echo "the real regal is missing" >&2; exit 1; \
 	else echo "skipped: regal lint (there is no regal here)"; fi
 
