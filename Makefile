@@ -138,8 +138,8 @@ BUNDLES := policies $(wildcard examples/policies/*)
 policies: setup .tools/opa-$(OPA_VERSION) .tools/regal-$(REGAL_VERSION) ## Check and test the policies with our own commands, and with the real OPA and Regal where they are.
 	@for bundle in $(BUNDLES); do set -ex; \
 	  $(BIN)/remit-server policy check --strict --bundle $$bundle; \
-	  $(BIN)/remit-server policy test --bundle $$bundle --threshold 100; done
-	$(BIN)/remit-server policy mutate --bundle policies --threshold 95
+	  $(BIN)/remit-server policy test --bundle $$bundle --threshold 100; \
+	  $(BIN)/remit-server policy mutate --bundle $$bundle --threshold 95; done
 	@if command -v opa >/dev/null; then for bundle in $(BUNDLES); do set -ex; \
 	  opa check --strict --schema $$bundle/schemas --bundle $$bundle; opa fmt --fail --list $$bundle; opa test --bundle $$bundle; done; \
 	elif [ "$(REQUIRE_REAL)" = 1 ]; then echo "the real opa is missing" >&2; exit 1; \

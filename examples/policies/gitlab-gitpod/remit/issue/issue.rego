@@ -68,17 +68,16 @@ reasons contains {
 }
 
 reasons contains refusals[code] if {
-	count(of_task) > 0
 	count(usable) == 0
-	some id in of_task
-	some code in unmet[id]
+	some codes in unmet
+	some code in codes
 }
 
 # What a task names by its label is what it means: that it may not have that is told, whatever else it may have.
 reasons contains refusals[code] if {
-	some id in of_task
+	some id, codes in unmet
 	catalogue.entitlements[id].task_labels
-	some code in unmet[id]
+	some code in codes
 }
 
 reasons contains {

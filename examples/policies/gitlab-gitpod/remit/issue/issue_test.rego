@@ -127,6 +127,17 @@ test_a_job_of_another_environment_does_not_deploy_whatever_its_label_says if {
 	deploy_codes({"subject": {"claims": {"environment": "staging"}}}) == {"environment_differs"}
 }
 
+test_label_and_claim_must_both_name_the_environment if {
+	in_production({"environment": "production"}, {"environment": "production"})
+	not in_production({"environment": "production"}, {"environment": "staging"})
+	not in_production({"environment": "staging"}, {"environment": "staging"})
+	not in_production({}, {})
+}
+
+in_production(claims, labels) if {
+	issue.in_environment(["production"]) with input as {"subject": {"claims": claims}, "task": {"labels": labels}}
+}
+
 test_a_merge_requests_pipeline_does_not_deploy if {
 	deploy_codes({"subject": {"claims": {"pipeline_source": "merge_request_event"}}}) == {"source_not_accepted"}
 }
@@ -147,6 +158,14 @@ test_an_unprotected_branch_still_previews if {
 	})
 	decision.allow
 	allowed(decision) == {"artifacts-reader", "site-preview"}
+}
+
+test_what_one_entitlement_lacks_is_no_reason_against_another if {
+	decision := decide({
+		"subject": {"claims": {"pipeline_source": "schedule"}},
+		"task": {"labels": {"environment": "review"}},
+	})
+	allowed(decision) == {"artifacts-reader"}
 }
 
 test_a_persons_workspace_reads if {
