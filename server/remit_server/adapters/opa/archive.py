@@ -1,19 +1,14 @@
 """Packs a bundle as OPA downloads it: a gzipped tar of what the gateway itself has checked, byte for byte the same."""
 
-import gzip
 import hashlib
-import io
 import json
-import tarfile
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final
 
 from remit_server.adapters.opa.nonce import served_revision
 from remit_server.adapters.opa.signing import BundleSigner
+from remit_server.adapters.policy.archive import archive_of_files
 from remit_server.adapters.policy.bundle import MANIFEST, ROOTS, SIGNATURES, Bundle
-
-_LEVEL: Final = 6
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,13 +39,5 @@ def archive_of(bundle: Bundle, nonce: str, signer: BundleSigner | None = None) -
 
 
 def _packed(files: Sequence[tuple[str, str]]) -> bytes:
-    """Returns a gzipped tar of files, by path and text, in which nothing depends on when and where it is made."""
-    packed = io.BytesIO()
-    with tarfile.open(fileobj=packed, mode="w", format=tarfile.PAX_FORMAT) as tar:
-        for path, text in files:
-            content = text.encode("utf-8")
-            member = tarfile.TarInfo(f"/{path}")  # as `opa build` names them
-            member.size = len(content)
-            member.mode = 0o600
-            tar.addfile(member, io.BytesIO(content))  # time, owner and group stay 0 and empty
-    return gzip.compress(packed.getvalue(), compresslevel=_LEVEL, mtime=0)
+    """Returns files, by path and text, as one archive in which nothing depends on when and where it is made."""
+    return archive_of_files({path: text.encode("utf-8") for path, text in files})
