@@ -165,9 +165,7 @@ def test_a_protected_production_job_deploys(simulated: Any) -> None:
         ({"project_id": "4711"}, "project_replaced"),
     ],
 )
-def test_any_other_job_of_the_same_project_only_previews(
-    simulated: Any, changes: Mapping[str, str], code: str
-) -> None:
+def test_any_other_job_of_the_same_project_only_previews(simulated: Any, changes: dict[str, str], code: str) -> None:
     job = JOB | changes
     deploy = simulated(
         "gitlab-gitpod", job, "gitlab:acme/shop/site", "s3:PutObject", "acme-site/index.html", environment="production"
@@ -208,7 +206,7 @@ def test_an_operator_with_a_fresh_passkey_has_production_changed_by_the_fixer_al
     [({"acr": "mfa"}, "stronger_login_needed"), ({"auth_time": 1_795_424_400 - 700}, "login_too_old")],
     ids=["weak", "old"],
 )
-def test_whoever_must_sign_in_again_is_told_to(simulated: Any, changes: Mapping[str, Any], code: str) -> None:
+def test_whoever_must_sign_in_again_is_told_to(simulated: Any, changes: dict[str, Any], code: str) -> None:
     told = simulated("agent-fleet", OLGA | changes, "fixer", "s3:PutObject", "acme-production/config/a")
 
     assert (told["reason"], told["remedy"]) == ("POLICY_DENIED", "REAUTHENTICATE")
