@@ -1,6 +1,7 @@
 """Whoever calls the gateway in a crash round: tells what it asks before it asks, and what it has once it has it."""
 
 import asyncio
+import hashlib
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
@@ -8,15 +9,18 @@ from typing import Any
 from tests.crash.gateway import APPROVERS, ISSUER, Gateway, Login
 from tests.fakes import permission
 
+from remit_server.adapters.database.policies.publishing import PART_BYTES
 from remit_server.application.approvals.ask_approval import Pending
 from remit_server.application.issuing.issue_credentials import Issued
 from remit_server.application.issuing.requests import Ask, IssueRequest
 from remit_server.application.lifecycle.renew_credentials import Renewed
 from remit_server.application.lifecycle.renewals import RenewRequest
+from remit_server.application.policy.ports import ActivationOrder, NewRevision
 from remit_server.domain.approval import Approval, Vote
 from remit_server.domain.errors import RemitError
 from remit_server.domain.grant import Grant
 from remit_server.domain.identity import Admitted
+from remit_server.domain.policy_revision import BundleFacts, RevisionSource
 from remit_server.domain.revocation import RevokeCause, Revoked, Target, TargetKind
 from remit_server.domain.security_event import SecurityEvent, SecurityEventKind
 from remit_server.domain.task import GrantId, TaskId, TaskIntent
@@ -128,6 +132,25 @@ class Caller:
         self.gateway.steps.tell("revoked", revocation=revoked.revocation_id, count=revoked.grant_count)
         self.gateway.steps("the revoker knows")
         return revoked
+
+    async def publish(self) -> str:
+        """Publishes a revision that nobody has published, of an archive in several parts; returns its digest."""
+        self._asked += 1
+        revision = hashlib.sha256(f"{self.round_id}-{self._asked}".encode()).hexdigest()
+        new = NewRevision(BundleFacts(revision, 1, None, "", 1, 0, 0), b"a" * (PART_BYTES + 1))
+        await self.gateway.revisions.publish(new, by="acme:sam", source=RevisionSource.OPERATOR)
+        return revision
+
+    async def activate(self, revision: str, *, revoke_issued: bool = False) -> None:
+        """Activates a revision on a person's word."""
+        self._asked += 1
+        why = f"{self.round_id}-{self._asked}"
+        self.gateway.steps.tell("activating", revision=revision, why=why, revoke_issued=revoke_issued)
+        order = ActivationOrder(revision, by="acme:sam", why=why, revoke_issued=revoke_issued)
+        await self.gateway.revisions.activate(order)
+        self.gateway.steps("before the operator knows")
+        self.gateway.steps.tell("activated", revision=revision, why=why)
+        self.gateway.steps("the operator knows")
 
     async def end(self, login: Login, task_id: TaskId) -> None:
         """Ends a task of its own."""

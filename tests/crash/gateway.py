@@ -22,6 +22,7 @@ from remit_server.adapters.database.approvals.approvals import DatabaseApprovals
 from remit_server.adapters.database.ledger import DatabaseLedger, open_ledger
 from remit_server.adapters.database.lifecycle.leases import DatabaseLeases
 from remit_server.adapters.database.lifecycle.renewals import DatabaseRenewals
+from remit_server.adapters.database.policies.revisions import DatabaseRevisions
 from remit_server.adapters.database.revoking.denies import DatabaseDenies
 from remit_server.adapters.database.revoking.heard_events import DatabaseSecurityEvents
 from remit_server.adapters.database.revoking.revocations import DatabaseRevocations
@@ -103,12 +104,15 @@ async def verified(token: Secret, actor: Actor, /) -> Delegation:
 
 @dataclass
 class AllowsReports:
-    """Allows to read reports (implements `Policy`)."""
+    """Allows to read reports (implements `Policy`), by whichever revision is active once it is told to follow."""
 
     active: Revision
+    revisions: DatabaseRevisions
 
     async def follow(self, _activation: int, /) -> None:
-        """Is what every activation asks for."""
+        """Looks at what is active."""
+        if (activation := await self.revisions.active()) is not None:
+            self.active = Revision(activation.revision, {})
 
     async def decide(self, _revision: Revision, question: DecisionInput, /) -> Allow:
         """Needs people where the agent is a careful one."""
@@ -161,6 +165,7 @@ class Gateway:
     revocations: Any
     denies: DatabaseDenies
     events: DatabaseSecurityEvents
+    revisions: Any
 
     @property
     def revoke(self) -> RevokeGrants:
@@ -179,7 +184,10 @@ async def opened_gateway(url: str, start: datetime, revision: str, steps: Steps)
         stepped: Any = Stepped(ledger, "ledger", steps)
         approvals: Any = Stepped(DatabaseApprovals(ledger.store), "approvals", steps)
         renewals: Any = Stepped(DatabaseRenewals(ledger.store), "renewals", steps)
-        hearing = Hearing(verified, AllowsReports(Revision(revision, {})), stepped, deliberate, clock)
+        revisions = DatabaseRevisions(ledger.store)
+        policy = AllowsReports(Revision(revision, {}), revisions)
+        await policy.follow(0)
+        hearing = Hearing(verified, policy, stepped, deliberate, clock)
         ask = AskApproval(approvals, secrets.token_bytes, timedelta(hours=1))
         issue = IssueCredentials(hearing, stepped, asked, clock, secrets.token_bytes, ask)
         yield Gateway(
@@ -197,5 +205,6 @@ async def opened_gateway(url: str, start: datetime, revision: str, steps: Steps)
             revocations=Stepped(DatabaseRevocations(ledger.store), "revocations", steps),
             denies=DatabaseDenies(ledger.store),
             events=DatabaseSecurityEvents(ledger.store),
+            revisions=Stepped(revisions, "revisions", steps),
         )
         deliberate.close()

@@ -31,6 +31,10 @@ class Rule(StrEnum):
     ORPHAN_LEFT = "an orphan was not revoked"
     ILLEGAL_MOVE = "a grant moved where it may not"
     CHAIN = "the chain is broken"
+    ACTIVATION_NOT_WHOLE = "an activation is not whole"
+    REVISION_NOT_WHOLE = "a published revision is not whole"
+    ACTIVATED_WITHOUT_RECORD = "an activation was answered without its record"
+    DECIDED_BY_ANOTHER = "another revision has decided than the active one"
 
 
 @dataclass(frozen=True, slots=True)

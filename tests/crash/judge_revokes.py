@@ -20,6 +20,12 @@ from tests.crash.judge import (
     the_chain_holds,
     what_needs_people_was_approved,
 )
+from tests.crash.judge_policies import (
+    activations_are_whole,
+    revisions_are_whole,
+    the_active_revision_has_decided,
+    what_was_activated_is_on_record,
+)
 from tests.crash.snapshot import Recorded, Row, Snapshot
 from tests.crash.trace import Told
 
@@ -186,4 +192,8 @@ CHECKS: Final[tuple[Check, ...]] = (
     what_is_revoked_is_in_the_outbox,
     nothing_is_issued_after_a_revoke,
     nobody_is_given_what_was_revoked,
+    activations_are_whole,
+    revisions_are_whole,
+    what_was_activated_is_on_record,
+    the_active_revision_has_decided,
 )

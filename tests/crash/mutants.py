@@ -11,18 +11,21 @@ from typing import Any, Final
 from sqlalchemy import delete, insert, select, update
 from tests.crash.gateway import Gateway
 
+from remit_server.adapters.database.policies import activating
 from remit_server.adapters.database.revoking import revocations
+from remit_server.adapters.database.revoking.revoking import new_revocation_id
 from remit_server.adapters.database.schema.revocation_tables import denies
 from remit_server.adapters.database.schema.rows import issuance_row
 from remit_server.adapters.database.schema.tables import grants, issuances
 from remit_server.adapters.database.writing.batch import Batch
 from remit_server.adapters.database.writing.store import Store
 from remit_server.application.issuing.issue_credentials import IssueCredentials, Issued
+from remit_server.application.policy.ports import Activated, ActivationOrder
 from remit_server.application.ports import Authorization, Remembered
 from remit_server.domain.audit import AuditRecord
 from remit_server.domain.errors import RemitError
 from remit_server.domain.grant import Grant, GrantState, Issuance
-from remit_server.domain.revocation import Revoked, RevokeOrder
+from remit_server.domain.revocation import RevokeCause, Revoked, RevokeOrder, Target, TargetKind
 from remit_server.domain.task import GrantId
 
 LATE: Final = "late"
@@ -154,6 +157,48 @@ class DeniesApart(Port):
         return done
 
 
+class RecordsActivationsApart(Port):
+    """Activates in one transaction and records it in another."""
+
+    async def activate(self, order: ActivationOrder, /) -> Activated:
+        """Commits twice."""
+        kept: list[AuditRecord] = []
+
+        def activated(batch: Batch) -> Activated | RemitError:
+            before = len(batch.records)
+            result = activating.activate(batch, order, denying=True)
+            kept.extend(batch.records[before:])
+            del batch.records[before:]
+            return result
+
+        done = await self.store.commit(activated)
+        await self.store.commit(lambda batch: batch.append(*kept))
+        return done
+
+
+class RevokesBesideActivations(Port):
+    """Goes back, and revokes what was issued in a transaction of its own."""
+
+    async def activate(self, order: ActivationOrder, /) -> Activated:
+        """Commits twice."""
+        before = await self.port.active()
+        done: Activated = await self.port.activate(replace(order, revoke_issued=False))
+        if order.revoke_issued and before is not None:
+            target = Target(TargetKind.REVISION, before.revision)
+            revoke = RevokeOrder(new_revocation_id(), target, RevokeCause.ROLLBACK, order.by, order.why, block=True)
+            await self.store.commit(partial(revocations.revoke, order=revoke, denying=True))
+        return done
+
+
+class ForgetsWhatDecided(Port):
+    """Authorizes without saying by which revision it was decided, so that nothing is held against it."""
+
+    async def authorize(self, authorization: Authorization, /) -> None:
+        """Leaves the revision out."""
+        presented = replace(authorization.presented, policy_revision="")
+        await self.port.authorize(replace(authorization, presented=presented))
+
+
 def _insert(kept: list[dict[str, Any]], batch: Batch) -> None:
     batch.connection.execute(insert(denies), kept)
 
@@ -165,6 +210,10 @@ def _with_ledger(kind: type[Port], gateway: Gateway) -> Gateway:
 
 def _with_revocations(kind: type[Port], gateway: Gateway) -> Gateway:
     return replace(gateway, revocations=kind(gateway.revocations, gateway.ledger.store))
+
+
+def _with_revisions(kind: type[Port], gateway: Gateway) -> Gateway:
+    return replace(gateway, revisions=kind(gateway.revisions, gateway.ledger.store))
 
 
 def _answers_first(gateway: Gateway) -> Gateway:
@@ -184,4 +233,7 @@ MUTANTS: Final[dict[str, Callable[[Gateway], Gateway]]] = {
     "sweeps nothing": partial(_with_ledger, SweepsNothing),
     "revoke answers first": partial(_with_revocations, RevokesLater),
     "denies apart": partial(_with_revocations, DeniesApart),
+    "records activations apart": partial(_with_revisions, RecordsActivationsApart),
+    "revokes beside activations": partial(_with_revisions, RevokesBesideActivations),
+    "forgets what decided": partial(_with_ledger, ForgetsWhatDecided),
 }

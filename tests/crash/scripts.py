@@ -272,6 +272,21 @@ async def race(caller: Caller) -> AsyncIterator[None]:
         await caller.ask(once)
 
 
+async def activate(caller: Caller) -> AsyncIterator[None]:
+    """Publishes and activates a revision, goes back and ends what it issued; agents ask before, between and after."""
+    good = await caller.publish()
+    await caller.activate(good)
+    login = caller.login()
+    first = await caller.asked(login)
+    yield
+    bad = await caller.publish()
+    await caller.activate(bad)
+    await caller.renew(login, first)
+    await caller.asked(login, task=first.grant.task_id)
+    await caller.activate(good, revoke_issued=True)
+    await caller.asked(login, task=first.grant.task_id)
+
+
 CROWDS: Final = (("crowd",), ("ask_on", "revoke_it"), ("race", "race"))  # killed from outside
 SCRIPTS: Final[dict[str, Script]] = {
     "issue": issue,
@@ -296,6 +311,7 @@ SCRIPTS: Final[dict[str, Script]] = {
     "sweep": sweep,
     "lease": lease,
     "outbox": outbox,
+    "activate": activate,
     "crowd": crowd,
     "ask_on": ask_on,
     "revoke_it": revoke_it,

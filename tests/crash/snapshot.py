@@ -40,6 +40,9 @@ _COLUMNS: Final = {
     "revocations": ("revocation_id", "target", "target_key", "revoke_time", "cause", "block", "lift_time"),
     "denies": ("number", "revocation_id", "covers_until", "write_time", "effective_time"),
     "seen_events": ("event_id",),
+    "policy_revisions": ("revision",),
+    "policy_archives": ("revision", "part"),
+    "policy_activations": ("number", "revision", "why", "revocation_id"),
 }
 
 

@@ -16,6 +16,9 @@ BREAKS = {
     "sweeps nothing": ("sweep", Rule.ORPHAN_LEFT),
     "revoke answers first": ("revoke_subject", Rule.REVOKED_WITHOUT_RECORD),
     "denies apart": ("revoke_subject", Rule.WITHOUT_DENY),
+    "records activations apart": ("activate", Rule.ACTIVATION_NOT_WHOLE),
+    "revokes beside activations": ("activate", Rule.ACTIVATION_NOT_WHOLE),
+    "forgets what decided": ("activate", Rule.DECIDED_BY_ANOTHER),
 }
 
 
