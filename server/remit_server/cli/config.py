@@ -41,22 +41,25 @@ def check(
     except ConfigurationError as error:
         _print_mistakes(error.path, error.mistakes)
         raise typer.Exit(WRONG) from error
-    _check_bundle(settings)
+    revision = _check_bundle(settings)
     if ask_issuers:
         _check_issuers(settings)
-    _print_settings(config, settings)
+    _print_settings(config, settings, revision)
     _print_advice(settings)
 
 
-def _check_bundle(settings: "Settings") -> None:
-    """Ends the command when the folder's bundle could not be served; a bundle server is asked at the start only."""
+def _check_bundle(settings: "Settings") -> str:
+    """Returns the revision in the folder, or ends the command when it could not be served.
+
+    Empty for a bundle server, which is asked at the start only.
+    """
     from remit_server.adapters.policy.findings import BundleRefused
     from remit_server.adapters.policy.sources.choosing import first_bundle
 
     if settings.policy.bundle is None:
-        return
+        return ""
     try:
-        first_bundle(settings.policy, [role.arn for role in settings.roles])
+        return first_bundle(settings.policy, [role.arn for role in settings.roles]).revision
     except BundleRefused as refused:
         complain(f"the policy bundle in {settings.policy.bundle} cannot be served:\n{refused}")
         raise typer.Exit(WRONG) from refused
@@ -117,15 +120,18 @@ def _print_mistakes(path: Path, mistakes: "tuple[Mistake, ...]") -> None:
         console.print(grid)
 
 
-def _print_settings(path: Path, settings: "Settings") -> None:
+def _print_settings(path: Path, settings: "Settings", revision: str) -> None:
     """Prints what a gateway with these settings would serve."""
     typer.secho(f"{path} is right. A gateway with it would serve:", fg=typer.colors.GREEN)
-    for label, text in _rows(settings):
+    for label, text in _rows(settings, revision):
         typer.echo(f"  {label:<9} {text}")
 
 
-def _rows(settings: "Settings") -> list[tuple[str, str]]:
-    """Returns what is served, line by line; no secret is among it."""
+def _rows(settings: "Settings", revision: str) -> list[tuple[str, str]]:
+    """Returns what is served, line by line; no secret is among it.
+
+    `revision` is what a gateway would adopt, unless it decided before and another one is active by now.
+    """
     rows = [
         ("listens", f"{item.address} ({'client certificates' if item.client_ca_file else 'bearer tokens'})")
         for item in settings.listeners
@@ -146,6 +152,7 @@ def _rows(settings: "Settings") -> list[tuple[str, str]]:
     rows += _event_rows(settings)
     rows += [
         ("policy", f"{_bundles(settings)}, decided by {_engine(settings)}"),
+        *([("revision", revision)] if revision else []),
         ("AWS", f"{settings.aws.endpoint_url or f'STS of {settings.aws.region}'}, {_signed_with(settings)}"),
         ("revokes", _revoking(settings)),
         ("ledger", settings.database_url),

@@ -151,8 +151,8 @@ class ActivePolicy:
                 if newest and newest[0].number > self._ready:
                     self._ready = newest[0].number
                     await self._engines.prepare(newest[0].revision)
-            except RemitError as failed:  # whoever activates it is told
-                _log.info("a published revision is not loaded before its time: %s", failed.message)
+            except Exception as failed:  # noqa: BLE001 - whatever it is: whoever activates it is told
+                _log.warning("a published revision is not loaded before its time", extra={"cause": str(failed)})
 
     async def keep_up(self) -> None:
         """Turns to whatever is activated, until it is cancelled; an outage of the database is waited for."""
@@ -164,13 +164,12 @@ class ActivePolicy:
                 self._look.clear()
                 try:
                     activation = await self._revisions.active()
-                except Outage as outage:
-                    _log.warning("what policy is active cannot be looked at now: %s", outage.message)
+                    if activation is not None and activation.number > self._followed:
+                        await self._turn_to(activation)
+                except Exception:  # noqa: BLE001 - whatever it is: nobody else follows what is activated
+                    _log.exception("what policy is active cannot be looked at now; it will be again")
                     await asyncio.sleep(_FIRST_PAUSE)
                     self.look()
-                    continue
-                if activation is not None and activation.number > self._followed:
-                    await self._turn_to(activation)
         finally:
             await self._stop_turning()
 
