@@ -51,6 +51,8 @@ AGREED = {
     "a value and a set": Case("x := 1\n\nx contains 2", "conflicting-rules", "rego_type_error"),
     "a value and a function": Case("x := 1\n\nx(_) := 2", "conflicting-rules", "rego_type_error"),
     "a function of one and two": Case("x(_) := 1\n\nx(_, _) := 2", "conflicting-rules", "rego_type_error"),
+    "a value and its members": Case("x := 1\n\nx[y] := 2 if some y in [1]", "conflicting-rules", "rego_type_error"),
+    "a set and its members": Case("x contains 1\n\nx[y] := 2 if some y in [1]", "conflicting-rules", "rego_type_error"),
     "a function with too many": Case("f(_) := 1\n\nx := f(1, 2, 3)", "wrong-arity", "rego_type_error"),
     "a builtin with too many": Case("x := count(1, 2, 3)", "wrong-arity", "rego_type_error"),
     "a builtin with too few": Case('x := startswith("a")', "wrong-arity", "rego_type_error"),

@@ -302,6 +302,16 @@ def test_schemas_that_are_this_gateway_s_are_not_advised_against() -> None:
     assert told(edited) == [("schema-differs", "schemas/input.json", 0)]
 
 
+@pytest.mark.parametrize(("rules", "rule"), [("test_x if {", "rego-syntax"), ("test_x if y == 1", "rego-compile")])
+def test_the_tests_of_a_bundle_are_parsed_and_compiled_too(rules: str, rule: str) -> None:
+    path = "remit/issue/issue_test.rego"
+
+    broken = told({path: f"package remit.issue_test\n\n{rules}\n"})
+    mended = told({path: "package remit.issue_test\n\ntest_x if not input.subject.unheard_of\n"})
+
+    assert (broken[0][0], broken[0][1], mended) == (rule, path, [])
+
+
 def test_every_fault_of_every_kind_is_told_at_once() -> None:
     files = rego("x if not input.subject.grups") | reader("2026/*", "2026*") | {"remit/run.sh": "x"}
 

@@ -12,6 +12,9 @@ from remit_server.adapters.policy.checking.schemas import schema, schemas
 from remit_server.adapters.rego.linting.all_lints import lint
 
 SOUND = {
+    "members of several kinds": "p[1] := 2\n\np.q contains 3",
+    "members by several keys": "p[x] := 1 if some x in [1]\n\np[y] := 2 if some y in [2]",
+    "members that are sets": "p[x] contains 1 if some x in [1]\n\np[2] contains 3",
     "destructured array": "x := a if { [a, _] := [1, 2]; a == 1 }",
     "destructured object": 'x := a if { {"k": a} := {"k": input.actor.id} }',
     "unify": "x := a if { [a, 1] = [input.actor.id, 1] }",

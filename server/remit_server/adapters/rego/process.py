@@ -6,7 +6,7 @@ import json
 import math
 import sys
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Final
@@ -192,17 +192,21 @@ async def check_rules(program: Program, entrypoint: str) -> tuple[list[Finding],
     return [Finding(*found) for found in refused], [Finding(*found) for found in advice]
 
 
-async def lint_rules(program: Program, knowledge: str) -> list[Finding]:
+async def lint_rules(program: Program, knowledge: str, tests: Iterable[tuple[str, str]] = ()) -> list[Finding]:
     """Returns what authors are told of a program's modules, and what keeps them from compiling; for checked rules only.
 
-    `knowledge` is what `linting/all_lints.py` asks for, as JSON.
+    `knowledge` is what `linting/all_lints.py` asks for, as JSON. `tests` are modules (path, text) that are parsed and
+    compiled beside them, and not looked at further.
     """
     worker = await RegoProcess.start(program)
     try:
-        told = [
-            Finding(*found)
-            for found in json.loads(await worker.ask(wire.LINT, knowledge, seconds=LOAD_SECONDS) or "[]")
-        ]
+        answer = await worker.ask(wire.LINT, knowledge, seconds=LOAD_SECONDS)
+        told = [Finding(*found) for found in json.loads(answer or "[]")]
+        for path, text in tests:
+            try:
+                await worker.ask(wire.MODULE, json.dumps([path, text]), seconds=LOAD_SECONDS)
+            except EvaluationFailed as wrong:
+                told.append(_parse_finding(path, str(wrong)))
         try:
             await worker.ask(wire.QUERY, "true", seconds=LOAD_SECONDS)
         except EvaluationFailed as wrong:

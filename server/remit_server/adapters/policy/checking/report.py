@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from remit_server.adapters.policy.bundle import Bundle, Reading, examine_files, is_test
@@ -65,7 +65,7 @@ async def check_files(
     """
     reading = examine_files(files)
     found = [*reading.faults, *reading.advice, *schema_findings(files)]
-    found += await _rego_findings(reading, limits or EngineLimits())
+    found += await _rego_findings(reading, replace(limits or EngineLimits(), workers=1, spares=0))
     catalogue = None
     if not any(_is_data(fault) for fault in reading.faults):
         catalogue = Catalogue(reading.bundle)
@@ -91,7 +91,8 @@ async def _rego_findings(reading: Reading, limits: EngineLimits) -> list[Finding
         return list(refused.findings)
     program = Program(bundle.rules, "{}", limits.memory_bytes, alarm_seconds=limits.decision_seconds + 5)
     knowledge = {"schemas": {ISSUE: schema(ISSUE_INPUT), ADMIN: schema(ADMIN_INPUT)}, "outline": _outline(bundle)}
-    found = await lint_rules(program, json.dumps(knowledge))
+    tests = [module for module in bundle.modules if is_test(module[0])]
+    found = await lint_rules(program, json.dumps(knowledge), tests)
     if not reading.faults and all(one.severity is Severity.ADVICE for one in found):
         try:
             engine = await EmbeddedRego.start(bundle, limits)

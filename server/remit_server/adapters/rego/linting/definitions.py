@@ -58,15 +58,20 @@ def _kind_findings(those: Sequence[Definition]) -> Iterator[Finding]:
     """Yields the definitions of a name that are of another kind than its first one."""
     defined = [one for one in those if one.kind != "default"]
     for one in defined[1:]:
-        first = defined[0]
-        what = ""
-        if one.kind != first.kind:
-            what = f"as {_KINDS[one.kind]} here, as {_KINDS[first.kind]}"
-        elif len(one.arguments) != len(first.arguments):
-            what = f"with {len(one.arguments)} arguments here, with {len(first.arguments)}"
-        if what:
-            problem = f"{_short(one.path)} is defined {what} in {first.file}:{first.line}"
+        if what := _difference(one, defined[0]):
+            problem = f"{_short(one.path)} is defined {what} in {defined[0].file}:{defined[0].line}"
             yield Finding(one.file, one.line, problem, "Give each its own name", "conflicting-rules")
+
+
+def _difference(one: Definition, first: Definition) -> str:
+    """Says how two definitions of a name differ in kind; two with keys may be about different members."""
+    if one.is_indexed != first.is_indexed:
+        return "by its members here, as a whole" if one.is_indexed else "as a whole here, by its members"
+    if one.kind != first.kind and not one.is_indexed:
+        return f"as {_KINDS[one.kind]} here, as {_KINDS[first.kind]}"
+    if len(one.arguments) != len(first.arguments):
+        return f"with {len(one.arguments)} arguments here, with {len(first.arguments)}"
+    return ""
 
 
 def _missing_default(those: Sequence[Definition]) -> Iterator[Finding]:

@@ -20,7 +20,8 @@ class Import:
 class Definition:
     """One definition of a rule, or its default.
 
-    `kind` is value, set, function or default. `arguments` are a function's; `head` and `bodies` its text.
+    `kind` is value, set, function or default. `arguments` are a function's; `head` and `bodies` its text. `is_indexed`
+    says that its name goes on in brackets, so that another definition of the path may be about other members.
     """
 
     path: str
@@ -32,6 +33,7 @@ class Definition:
     head: Sequence[Any]
     bodies: Sequence[Any]
     is_conditional: bool
+    is_indexed: bool = False
 
     @property
     def text(self) -> list[Any]:
@@ -98,6 +100,7 @@ def _definition(rule: Node, package: str, file: str) -> Definition:
         head=[*_indexes(head["refr"]), *(value for key, value in head.items() if key not in {"refr", "args"})],
         bodies=bodies,
         is_conditional=any(one["query"]["stmts"] for one in bodies),
+        is_indexed=bool(_indexes(head["refr"])),
     )
 
 
