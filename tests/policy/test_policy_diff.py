@@ -280,6 +280,21 @@ def test_a_rule_that_gives_more_to_who_is_in_two_groups_is_seen_with_both(edited
     assert {tuple(one["groups"]) for one in found} == {("analysts", "security")}
 
 
+def test_a_rule_that_gives_something_to_a_group_of_its_own_is_seen(edited: Edited) -> None:
+    candidates = "candidates := groups.entitled(input.subject.groups)"
+    more = '{id | some id in ["orders-writer"]; "night-watch" in input.subject.groups}'
+    issuer = '\nusable contains "orders-writer" if input.subject.issuer == "https://back.door"\n\nusable_of['
+    actor = '\nof_actor contains "orders-writer" if input.actor.id == "spiffe://back/door"\n\nusable_of['
+
+    by_group = changes(DEFAULT_POLICIES, edited((ISSUE, candidates, f"{candidates} | {more}")))
+    by_issuer, by_actor = (changes(DEFAULT_POLICIES, edited((ISSUE, "\nusable_of[", text))) for text in (issuer, actor))
+
+    assert ["night-watch"] in [one["groups"] for one in by_group["changes"] if one["direction"] == "widening"]
+    for told in (by_issuer, by_actor):
+        found = [one for one in told["changes"] if one["what"] == "permission" and one["direction"] == "widening"]
+        assert {one["entitlement"] for one in found} == {"orders-writer"}
+
+
 def test_a_rule_that_looks_at_how_somebody_signed_in_is_seen_by_a_probe_of_the_caller(
     edited: Edited, tmp_path: Path
 ) -> None:

@@ -145,7 +145,7 @@ def test_hours_that_overlap_have_a_time_for_each_way_they_do() -> None:
     times, unknown = moments([morning, noon])
 
     assert unknown == ()
-    assert {name for _, name in times} == {
+    assert {moment.name for moment in times} == {
         "within Monday 08:00-12:00 UTC",
         "within Monday 08:00-12:00 UTC and Monday, Sunday 11:00-14:00 Europe/Berlin",
         "within Monday, Sunday 11:00-14:00 Europe/Berlin",

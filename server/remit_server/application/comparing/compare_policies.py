@@ -8,7 +8,7 @@ from typing import Any, Final
 from remit_server.application.comparing.administration import compared_rights
 from remit_server.application.comparing.asking.actors import pairs_of
 from remit_server.application.comparing.asking.asked import Asked
-from remit_server.application.comparing.asking.askers import Askers, askers_of
+from remit_server.application.comparing.asking.askers import Asking, asking
 from remit_server.application.comparing.asking.intents import MOST_LITERALS, mentioned
 from remit_server.application.comparing.asking.touched import Touched, spread, touched
 from remit_server.application.comparing.judging.answers import Judge
@@ -74,7 +74,8 @@ class ComparePolicies:
         literals = _literals(before, after)
         named, left = mentioned(literals) if change.everywhere else ((), 0)
         one = OneAsker(before, after, asked, judge, self.variations, literals, named, left_out=left)
-        reaches, askers, doubts = await self._reaches(change, one)
+        askings = asking(before, after, self.matches, variations=len(self.variations), everywhere=change.everywhere)
+        reaches, askers, doubts = await self._reaches(change, one, askings)
         others = [*_role_order(before, after)]
         templates, undecided = capability_changes(before.capabilities, after.capabilities, judge.proofs)
         rights, unanswered = await compared_rights(before, after, asked, everywhere=change.everywhere)
@@ -86,7 +87,7 @@ class ComparePolicies:
             *judge.doubts,
             *undecided,
             *unanswered,
-            *_left_out(one, asked),
+            *_left_out(one, asked, everywhere=change.everywhere),
         ]
         looked = Looked(
             len(change.groups) + len(change.spot_checks),
@@ -100,17 +101,20 @@ class ComparePolicies:
         found = (*others, *templates, *rights)
         return Comparison(before.revision, after.revision, tuple(reaches), found, kept, looked, review)
 
-    async def _reaches(self, change: Touched, one: OneAsker) -> tuple[list[Reach], int, list[Doubt]]:
-        """Returns what every set of groups reaches otherwise, how many were asked for, and what was not."""
+    async def _reaches(self, change: Touched, one: OneAsker, askings: Asking) -> tuple[list[Reach], int, list[Doubt]]:
+        """Returns what every set of groups reaches otherwise, how many were asked for, and what was not.
+
+        While rules stay, members of two groups reach what both do: pairs are asked for to see that, not to prove it.
+        """
         reaches: list[Reach] = []
         doubts: list[Doubt] = []
         askers = 0
         known: dict[str, set[Change]] = {}
-        for group in ("", *change.groups, *change.spot_checks):
+        for group in ("", *change.groups, *change.spot_checks, *change.mentioned):
             groups = (group,) if group else ()
-            found, count, more = await self._of_groups(groups, one)
+            found, count, more = await _of_groups(groups, one, askings)
             reaches += found
-            doubts += more
+            doubts += more if group in change.groups else ()
             askers += count
             known[group] = {reach.change for reach in found}
             if found and group in change.spot_checks:
@@ -119,24 +123,27 @@ class ComparePolicies:
                 )
         pairs, left = pairs_of(change.groups, MOST_PAIRS)
         for pair in pairs:
-            found, count, more = await self._of_groups(pair, one)
+            found, count, more = await _of_groups(pair, one, askings)
             reaches += [reach for reach in found if not any(reach.change in known[group] for group in pair)]
-            doubts += more
+            doubts += more if change.everywhere else ()
             askers += count
         if left and change.everywhere:
             doubts.append(Doubt(DoubtKind.LEFT_OUT, f"{left:,} pairs of groups were left out"))
         return reaches, askers, doubts
 
-    async def _of_groups(self, groups: tuple[str, ...], one: OneAsker) -> tuple[list[Reach], int, Sequence[Doubt]]:
-        """Returns what members of these groups reach otherwise, each change with everybody for whom it is so."""
-        classes: Askers = askers_of(groups, one.before, one.after, self.matches, variations=len(self.variations))
-        answers = await asyncio.gather(*(one.changes(asker) for asker in classes.askers))
-        found: dict[Change, list[Asker]] = {}
-        for asker, changes in zip(classes.askers, answers, strict=True):
-            for change in changes:
-                found.setdefault(change, []).append(asker)
-        reaches = [Reach(groups, change, tuple(askers)) for change, askers in sorted(found.items(), key=_order)]
-        return reaches, len(classes.askers), classes.doubts
+
+async def _of_groups(
+    groups: tuple[str, ...], one: OneAsker, askings: Asking
+) -> tuple[list[Reach], int, Sequence[Doubt]]:
+    """Returns what members of these groups reach otherwise, each change with everybody for whom it is so."""
+    classes = askings.of(groups)
+    answers = await asyncio.gather(*(one.changes(asker) for asker in classes.askers))
+    found: dict[Change, list[Asker]] = {}
+    for asker, changes in zip(classes.askers, answers, strict=True):
+        for change in changes:
+            found.setdefault(change, []).append(asker)
+    reaches = [Reach(groups, change, tuple(askers)) for change, askers in sorted(found.items(), key=_order)]
+    return reaches, len(classes.askers), classes.doubts
 
 
 def _order(found: tuple[Change, list[Asker]]) -> tuple[str, ...]:
@@ -167,9 +174,9 @@ def _unreached(change: Touched, seen: set[tuple[str, str]]) -> Iterator[Doubt]:
         yield Doubt(DoubtKind.UNREACHED, text)
 
 
-def _left_out(one: OneAsker, asked: Asked) -> Iterator[Doubt]:
-    """Yields what was left out for want of room."""
-    if one.left_out:
+def _left_out(one: OneAsker, asked: Asked, *, everywhere: bool) -> Iterator[Doubt]:
+    """Yields what was left out for want of room; while rules stay, intents only show what ceilings prove."""
+    if one.left_out and everywhere:
         yield Doubt(DoubtKind.LEFT_OUT, f"{one.left_out:,} intents were left out")
     if asked.left_out:
         yield Doubt(DoubtKind.LEFT_OUT, f"{asked.left_out:,} questions were left out, after {asked.questions:,}")

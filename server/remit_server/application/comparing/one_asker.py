@@ -20,7 +20,7 @@ from remit_server.application.comparing.values import (
     Side,
     What,
 )
-from remit_server.domain.decision import Decision, Deny
+from remit_server.domain.decision import Allow, Decision, Deny
 from remit_server.domain.errors import Outage
 from remit_server.domain.permission import Permission, as_document
 from remit_server.iam import ActionPattern, Document, MalformedPattern, ResourcePattern, Witness
@@ -59,7 +59,8 @@ class OneAsker:
         """Yields what differs only for intents that say something, since rules may look at them."""
         intents, left = intents_of(base, self._entries(asker), self.literals)
         self.left_out += left
-        for intent in (*intents, *self.mentioned):
+        reaches_something = any(isinstance(answer, Allow) for answer in base)
+        for intent in (*intents, *(self.mentioned if reaches_something else ())):
             answers = await self._answers(asker, (intent,))
             if answers is None:
                 return

@@ -1,6 +1,7 @@
 """Times that stand for all others: one for each set of weekly hours that can be open together."""
 
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from typing import Final
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
@@ -8,14 +9,24 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 Hours = tuple[tuple[str, ...], str, str, str]
 """Days, from, to, time zone: what an entitlement's `hours` say."""
 
-ANY_TIME: Final = ("2026-01-14T12:00:00Z", "at any time")
+
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """A time, what people call it, and the hours that are open at it."""
+
+    text: str
+    name: str
+    windows: frozenset[Hours] = frozenset()
+
+
+ANY_TIME: Final = Moment("2026-01-14T12:00:00Z", "at any time")
 # A week in winter and one in summer: offsets differ, and so does what is open together in two time zones.
 _WEEKS: Final = (date(2026, 1, 12), date(2026, 7, 13))
 _DAYS: Final = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
 
 
-def moments(hours: Iterable[Hours]) -> tuple[tuple[tuple[str, str], ...], tuple[str, ...]]:
-    """Returns (time, its name) for each set of hours that are open together, and the time zones that are not known.
+def moments(hours: Iterable[Hours]) -> tuple[tuple[Moment, ...], tuple[str, ...]]:
+    """Returns a moment for each set of hours that are open together, and the time zones that are not known.
 
     Which are open only changes where one begins or ends, so those moments of a week are all that need asking.
     """
@@ -33,8 +44,8 @@ def moments(hours: Iterable[Hours]) -> tuple[tuple[tuple[str, str], ...], tuple[
         found.setdefault(frozenset(window for window in known if _is_open(window, moment)), _text(moment))
     if not known:
         return (ANY_TIME,), tuple(sorted(unknown))
-    named = sorted((text, _named(windows)) for windows, text in found.items())
-    return tuple(named), tuple(sorted(unknown))
+    told = (Moment(text, _named(windows), windows) for windows, text in found.items())
+    return tuple(sorted(told, key=lambda moment: moment.text)), tuple(sorted(unknown))
 
 
 def _edges(window: Hours) -> Iterator[datetime]:

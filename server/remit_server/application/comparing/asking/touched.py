@@ -1,13 +1,17 @@
 """What a change of data touches: the groups to ask about, found without asking anything."""
 
-from collections.abc import Iterable, Mapping, Sequence
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any, Final, TypeVar
 
 from remit_server.application.comparing.values import Doubt, DoubtKind, Side
 
 MOST_GROUPS: Final = 200
 SPOT_CHECKS: Final = 16
+MOST_WORDS: Final = 32
+_WORD: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9 _./-]{0,63}")
 Name = TypeVar("Name")
 
 
@@ -15,6 +19,7 @@ Name = TypeVar("Name")
 class Touched:
     """Groups whose members may reach something else, and some others that are asked for comparison.
 
+    `mentioned` are words of rules that changed: a rule may give something to a group that no catalogue knows.
     `news` are (group, entitlement) pairs of the later side that are new or changed: each should be seen in an answer.
     """
 
@@ -24,6 +29,7 @@ class Touched:
     news: frozenset[tuple[str, str]]
     everywhere: bool
     doubts: tuple[Doubt, ...]
+    mentioned: tuple[str, ...] = ()
 
 
 def touched(before: Side, after: Side) -> Touched:
@@ -46,7 +52,16 @@ def touched(before: Side, after: Side) -> Touched:
     if left := len(names) - len(asked):
         text = f"{left:,} of {len(names):,} groups were not asked about, though rules or their data changed"
         doubts = (*doubts, Doubt(DoubtKind.LEFT_OUT, text))
-    return Touched(asked, (), len(names), news, everywhere=True, doubts=doubts)
+    words = tuple(_words(before, after))
+    return Touched(asked, (), len(names), news, everywhere=True, doubts=doubts, mentioned=words)
+
+
+def _words(before: Side, after: Side) -> Iterator[str]:
+    """Yields texts of the rules that may be the name of a group, those of the later side alone first."""
+    then, now = set(before.rules.literals), set(after.rules.literals)
+    known = {*before.groups, *after.groups}
+    words = [*sorted(now - then), *sorted(then - now), *sorted(then & now)]
+    yield from islice((word for word in words if _WORD.fullmatch(word) and word not in known), MOST_WORDS)
 
 
 def spread(names: Sequence[Name], most: int) -> tuple[Name, ...]:
