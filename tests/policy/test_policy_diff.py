@@ -11,7 +11,12 @@ import pytest
 from tests.policy_bundles import DEFAULT_POLICIES
 from typer.testing import CliRunner, Result
 
+from remit_server.adapters.policy.archive import archive_of_files
+from remit_server.adapters.policy.bundle import revision_of
+from remit_server.adapters.policy.bundle_files import read_files
+from remit_server.adapters.policy.findings import BundleRefused
 from remit_server.cli.policy import app
+from remit_server.cli.policy.sources_of import files_from
 
 ENTITLEMENTS = "remit/catalog/entitlements/data.yaml"
 CAPABILITIES = "remit/catalog/capabilities/data.yaml"
@@ -370,3 +375,45 @@ def test_a_revision_of_git_is_compared_without_a_checkout(edited: Edited, monkey
 
     assert result.exit_code == 1
     assert "+ reports-publisher: approval" in result.stdout
+
+
+async def test_a_gateways_revision_is_taken_by_its_digits_and_only_as_what_it_is_said_to_be() -> None:
+    files = {path: content for path, content in read_files(DEFAULT_POLICIES).items() if path != ".manifest"}
+    digest, sent = revision_of(files), archive_of_files({**files, ".manifest": b'{"roots": ["remit"]}'})
+    asked: list[str] = []
+
+    def published(revision: str) -> tuple[str, bytes]:
+        asked.append(revision)
+        return digest, sent
+
+    active, by_digits = files_from("active", published), files_from(digest[:8], published)
+    with pytest.raises(BundleRefused, match="what was sent as revision 000000000000"):
+        files_from("0" * 64, lambda _: ("0" * 64, sent))
+
+    assert asked == ["", digest[:8]]
+    assert revision_of(active) == revision_of(by_digits) == digest
+
+
+@pytest.mark.parametrize("source", ["active", "0" * 64, "abcdef01"])
+def test_a_gateway_that_cannot_be_asked_is_neither_a_yes_nor_a_no(source: str, tmp_path: Path) -> None:
+    token = tmp_path / "token"
+    token.write_text("a.b.c", encoding="utf-8")
+
+    unsaid = diff(source, DEFAULT_POLICIES, "--ci")
+    unknown = diff(source, DEFAULT_POLICIES, "--ci", "--gateway", "127.0.0.1:1", "--token-file", str(tmp_path / "no"))
+
+    assert (unsaid.exit_code, unknown.exit_code) == (2, 2)
+    assert "say which by --gateway" in unsaid.stderr
+    assert "cannot be read as a token" in unknown.stderr
+
+
+def test_what_nobody_foresaw_is_no_answer_that_people_may_agree_to(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # A worker of the engine cannot be started at all: what then happens is for no pipeline to judge.
+    monkeypatch.setattr("sys.executable", str(tmp_path / "no-such-interpreter"))
+
+    result = diff(DEFAULT_POLICIES, DEFAULT_POLICIES, "--ci", "--allow-widening")
+
+    assert result.exit_code == 2
+    assert "could not be compared" in result.stderr

@@ -9,13 +9,15 @@ import typer
 
 from remit_server.cli.output import CANNOT_START, WRONG, complain
 from remit_server.cli.policy.app import app, refused_by
+from remit_server.cli.policy.published import may_ask_for_revisions
 
 if TYPE_CHECKING:  # the rest is imported by the command that needs it, so that `--help` answers at once
     from remit_server.adapters.policy.bundle import Bundle
     from remit_server.application.comparing.values import Comparison
+    from remit_server.cli.policy.published import Published
 
 MAX_PROBES: Final = 8
-_SOURCES: Final = "A folder, an archive (.tar.gz), or git:REF:FOLDER."
+_SOURCES: Final = "A folder, an archive (.tar.gz), git:REF:FOLDER, or a gateway's revision by its digest or `active`."
 
 
 class Format(StrEnum):
@@ -27,10 +29,12 @@ class Format(StrEnum):
 
 
 @app.command("diff")
+@may_ask_for_revisions
 def diff_policies(
+    published: "Published",
+    *,
     before: Annotated[str, typer.Argument(metavar="A", help=f"The policy before. {_SOURCES}")],
     after: Annotated[str, typer.Argument(metavar="B", help=f"The policy after. {_SOURCES}")],
-    *,
     ci: Annotated[
         bool, typer.Option("--ci", help="Ends with 1 unless equal or narrowing is proven (or allowed, see below).")
     ] = False,
@@ -64,13 +68,19 @@ def diff_policies(
         raise typer.Exit(CANNOT_START)
     try:
         variations = _probes(probes) if probes else ()
-        outcome = asyncio.run(_compared(*bundles_from(before, after), variations))
+        outcome = asyncio.run(_compared(*bundles_from(before, after, published), variations))
     except BundleRefused as refused:
         refused_by(refused)
         raise typer.Exit(CANNOT_START) from refused
     except (OSError, ValueError, WorkerLost) as wrong:
         complain(f"the two policies could not be compared: {wrong}")
         raise typer.Exit(CANNOT_START) from wrong
+    except typer.Exit:
+        raise
+    # NOTE: to a pipeline 1 is an answer that people may agree to; what nobody foresaw must not look like one.
+    except Exception as unforeseen:
+        complain(f"the two policies could not be compared: {type(unforeseen).__name__}: {unforeseen}")
+        raise typer.Exit(CANNOT_START) from unforeseen
     typer.echo(_written(outcome, form), nl=False)
     if ci and not outcome.passes(allow_widening=allow_widening, reviewed=rules_reviewed):
         raise typer.Exit(WRONG)

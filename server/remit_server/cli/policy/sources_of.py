@@ -1,4 +1,4 @@
-"""Where a command's bundle comes from: a folder, an archive, or a folder of a git revision. Other kinds join here."""
+"""Where a command's bundle comes from: a folder, an archive, a folder of a git revision, or a gateway."""
 
 import re
 import shutil
@@ -20,11 +20,15 @@ from remit_server.adapters.policy.bundle_files import (
     read_files,
 )
 from remit_server.adapters.policy.findings import BundleRefused, Finding
+from remit_server.cli.policy.received import received_files
 
 if TYPE_CHECKING:
     from remit_server.adapters.policy.bundle import Bundle
+    from remit_server.cli.policy.published import Published
 
-SOURCES: Final = "a folder, an archive (.tar.gz), or git:REF:FOLDER"
+SOURCES: Final = "a folder, an archive (.tar.gz), git:REF:FOLDER, `active`, or 8 to 64 digits of a revision"
+_ACTIVE: Final = "active"
+_REVISION: Final = re.compile(r"[0-9a-f]{8,64}")
 _LARGE_BYTES: Final = 8 << 20
 _GIT: Final = "git:"
 # A name of git's that is no option, no range, and no walk through history but by plain suffixes.
@@ -36,12 +40,12 @@ _PLAIN_MODES: Final = frozenset({"100644", "100755"})
 _GIT_SECONDS: Final = 60.0
 
 
-def bundles_from(before: str, after: str) -> "tuple[Bundle, Bundle]":
+def bundles_from(before: str, after: str, published: "Published") -> "tuple[Bundle, Bundle]":
     """Returns both bundles, stamped or not; large ones are read side by side, in processes of their own.
 
     Raises BundleRefused with every fault seen.
     """
-    files = (files_from(before), files_from(after))
+    files = (files_from(before, published), files_from(after, published))
     if sum(len(content) for each in files for content in each.values()) < _LARGE_BYTES:
         return _bundle(files[0]), _bundle(files[1])
     with ProcessPoolExecutor(max_workers=2, mp_context=get_context("spawn")) as pool:
@@ -53,8 +57,11 @@ def _bundle(files: Mapping[str, bytes]) -> "Bundle":
     return bundle_of(files, stamped=False)
 
 
-def files_from(source: str) -> dict[str, bytes]:
-    """Returns path and content of every file of the bundle that a command line names."""
+def files_from(source: str, published: "Published") -> Mapping[str, bytes]:
+    """Returns path and content of every file of the bundle that a command line names.
+
+    A folder or file of that name comes before a revision: `./active` is never asked for.
+    """
     if source.startswith(_GIT):
         return _files_of_git(source)
     path = Path(source)
@@ -62,6 +69,8 @@ def files_from(source: str) -> dict[str, bytes]:
         return read_files(path)
     if path.is_file():
         return files_of_archive(_archive(path))
+    if source == _ACTIVE or _REVISION.fullmatch(source):
+        return received_files(*published("" if source == _ACTIVE else source))
     raise _refused(source, "there is no such folder or file", f"Name {SOURCES}")
 
 
