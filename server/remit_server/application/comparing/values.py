@@ -86,7 +86,7 @@ class Example:
 
     action: str
     resource: str
-    context: tuple[tuple[str, str], ...] = ()
+    context: tuple[tuple[str, bool], ...] = ()
     evaluated: bool = False
     engine: str = ""
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, replace
 
 from remit_server.application.comparing.asking.intents import literal_actions, literal_resources
 from remit_server.application.comparing.judging.limits import aspects, is_as_lax
-from remit_server.application.comparing.judging.proofs import Proofs, atoms, shows, union
+from remit_server.application.comparing.judging.proofs import Proofs, atoms, met, shows, union
 from remit_server.application.comparing.values import Change, Direction, Doubt, DoubtKind, Example, What
 from remit_server.domain.decision import Allow, Decision, Deny
 from remit_server.domain.entitlement import Entitlement
@@ -147,8 +147,8 @@ def _example(found: Counterexample | Undecided, atom: Document, narrower: Docume
     shortest = replace(found, action=action)
     for better in _readable(shortest, atom):
         if shows(better, atom, narrower):
-            return Example(better.action, better.resource, better.context, evaluated=True)
-    return Example(action, found.resource, found.context, evaluated=shows(shortest, atom, narrower))
+            return Example(better.action, better.resource, met(better), evaluated=True)
+    return Example(action, found.resource, met(found), evaluated=shows(shortest, atom, narrower))
 
 
 def _readable(found: Counterexample, atom: Document) -> Iterator[Counterexample]:

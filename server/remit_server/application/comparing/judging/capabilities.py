@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from itertools import chain, combinations, islice
 from typing import Final
 
-from remit_server.application.comparing.judging.proofs import Proofs
+from remit_server.application.comparing.judging.proofs import Proofs, met
 from remit_server.application.comparing.values import Change, Direction, Doubt, DoubtKind, Example, What
 from remit_server.domain.capability import PARTITION, CapabilityTemplate, PermissionTemplate
 from remit_server.domain.permission import Permission, as_document
@@ -127,5 +127,5 @@ def _gained(
             name,
             action=action,
             conditions=f"given {by}",
-            example=Example(action, found.resource, found.context),
+            example=Example(action, found.resource, met(found)),
         )

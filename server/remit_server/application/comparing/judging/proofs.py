@@ -24,7 +24,7 @@ from remit_server.iam.language.condition import Condition
 
 Answer = Witness | Counterexample | Undecided
 _BUDGET = Budget(comparisons=100_000, states=10_000, evaluations=100_000)
-NOTHING = Document(())
+HOLDS = "holds"
 
 
 @dataclass(slots=True)
@@ -71,11 +71,16 @@ def permits(ceiling: Document, action: str, resource: str) -> bool:
     return isinstance(evaluate(Policies(identity=(ceiling,)), Request(action, resource)), Allowed)
 
 
+def met(found: Counterexample) -> tuple[tuple[str, bool], ...]:
+    """Returns each condition that an example says something of, and whether it holds there."""
+    return tuple((text, word == HOLDS) for text, word in found.context)
+
+
 def _context(found: Counterexample, documents: Sequence[Document]) -> Context:
     """Returns condition keys under which the conditions hold, or not, as the example has it."""
     known = {str(one): one for document in documents for part in document.statements for one in part.conditions}
     made: dict[str, str | tuple[str, ...]] = {}
-    for text, is_met in found.context:
+    for text, is_met in met(found):
         condition = known.get(text)
         if condition is not None and is_met:
             made[condition.folded_key] = _value(condition)
