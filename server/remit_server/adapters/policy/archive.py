@@ -23,6 +23,7 @@ MAX_ARCHIVE_BYTES: Final = MAX_TOTAL_BYTES
 _MAX_TAR_BYTES: Final = MAX_TOTAL_BYTES + 1024 * (MAX_FILES + 20) + 10_240
 _MAX_MEMBERS: Final = 2 * MAX_FILES  # folders count too
 _LEVEL: Final = 6
+_NO_MEMORY: Final = "Error -4 "  # zlib.h, Z_MEM_ERROR
 _CHUNK: Final = 64 * 1024
 _ARCHIVE: Final = "archive"
 _BUILD: Final = "Make it with `remit-server policy build` or `opa build`"
@@ -93,6 +94,13 @@ class _Places:
         self._taken[place.casefold()] = (place, is_folder, held_is_named or is_named)
 
 
+def _unsound(wrong: zlib.error) -> Exception:
+    """Returns what to raise for a failed unpacking; that memory lacks says nothing of the archive."""
+    if str(wrong).startswith(_NO_MEMORY):
+        return MemoryError()
+    return _refused(_ARCHIVE, "it is no sound gzip", _BUILD)
+
+
 def _unpacked(archive: bytes) -> bytearray:
     """Returns the tar within; never more than a bundle may be, however well it is packed."""
     if len(archive) > MAX_ARCHIVE_BYTES:
@@ -108,7 +116,7 @@ def _unpacked(archive: bytes) -> bytearray:
                 if len(tar) > _MAX_TAR_BYTES:
                     raise _refused(_ARCHIVE, f"it unpacks to over {MAX_TOTAL_BYTES} bytes", "Make it smaller")
     except zlib.error as wrong:
-        raise _refused(_ARCHIVE, "it is no sound gzip", _BUILD) from wrong
+        raise _unsound(wrong) from wrong
     if not inflater.eof or inflater.unused_data:
         raise _refused(_ARCHIVE, "its gzip is cut off, or something stands after it", _BUILD)
     return tar
