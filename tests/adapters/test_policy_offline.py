@@ -13,8 +13,10 @@ from tests.e2e.watched import plain_environment
 from tests.ledger_values import kinds
 from tests.policy_revisions import sample_with
 
+from remit_server.adapters.database.migrations import upgrade
 from remit_server.adapters.policy.bundle import read_bundle
 
+pytestmark = pytest.mark.timeout(300)  # each command starts an interpreter
 WHO = f"offline:{pwd.getpwuid(os.getuid()).pw_name}"
 
 
@@ -43,14 +45,8 @@ class Commands:
 
 @pytest.fixture
 def commands(place: Place) -> Commands:
-    commands = Commands(place)
-    subprocess.run(  # noqa: S603 - the program under test
-        [sys.executable, "-m", "remit_server", "database", "migrate", "--database", commands.url],
-        check=True,
-        capture_output=True,
-        env=plain_environment(),
-    )
-    return commands
+    upgrade(place)
+    return Commands(place)
 
 
 @pytest.fixture
@@ -117,9 +113,11 @@ def test_a_bundle_that_lets_strangers_in_is_not_published(commands: Commands, pl
     ids=["unknown", "nothing_before", "none_active"],
 )
 def test_what_cannot_be_done_is_told_in_a_sentence(
-    commands: Commands, arguments: tuple[str, ...], code: int, told: str
+    tmp_path: Path, arguments: tuple[str, ...], code: int, told: str
 ) -> None:
-    done = commands.run(*arguments)
+    upgrade(tmp_path / "ledger.db")
+
+    done = Commands(tmp_path / "ledger.db").run(*arguments)
 
     assert (done.returncode, told in done.stderr, "Traceback" in done.stderr) == (code, True, False)
 

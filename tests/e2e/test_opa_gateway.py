@@ -1,5 +1,6 @@
 """The whole gateway with `engine = "opa"` and the real OPA beside it, as `deploy/opa/` shows it."""
 
+import asyncio
 import json
 import subprocess
 import time
@@ -10,10 +11,13 @@ from pathlib import Path
 
 import pytest
 from tests.e2e.gateways import Q3, OwnGateway, changed, client, own_gateway
+from tests.e2e.test_activation import deciding_at
 from tests.e2e.watched import BIN, plain_environment
 from tests.opa_server import OpaProcess, free_port, opa_server
+from tests.policy_revisions import published_and_activated, sample_with
 
 import remit
+from remit_sandbox.configuration import sample_policies
 from remit_sandbox.sandbox import Sandbox
 from remit_server.adapters.database.trail.audit_log import events
 
@@ -91,6 +95,19 @@ def test_every_worker_of_a_gateway_serves_and_asks_one_opa(sandbox: Sandbox, ali
     assert [type(answer) for answer in answers] == [remit.WouldIssue] * CONNECTIONS
     starts = [json.loads(event.body_text) for event in events(tmp_path / "ledger.sqlite3") if event.kind == STARTED]
     assert sorted(start["worker"] for start in starts) == [1, 2]
+
+
+def test_opa_decides_by_what_is_activated_and_by_what_is_gone_back_to(
+    sandbox: Sandbox, alice_token: str, tmp_path: Path
+) -> None:
+    ledger, decided = tmp_path / "ledger.sqlite3", []
+    with opa_server(tmp_path / "opa") as opa, gateway_beside(opa, sandbox, tmp_path, "--workers", "2") as own:
+        (new,) = asyncio.run(published_and_activated(ledger, sample_with(tmp_path / "new", "another revision")))
+        decided.append(deciding_at(sandbox, own.mtls, alice_token, new))
+        (old,) = asyncio.run(published_and_activated(ledger, sample_policies()))
+        decided.append(deciding_at(sandbox, own.mtls, alice_token, old))
+
+    assert decided == [new, old]
 
 
 def test_without_an_opa_the_gateway_does_not_start_and_says_what_to_do(sandbox: Sandbox, tmp_path: Path) -> None:

@@ -23,7 +23,7 @@ from remit_server.domain.policy_revision import Activation, RevisionSource
 FOLLOWED_WITHIN: Final = timedelta(seconds=1)
 LOOK_EVERY: Final = timedelta(seconds=5)  # should a signal have been missed
 _FIRST_PAUSE: Final = 1.0
-_LONGEST_PAUSE: Final = 60.0
+_LONGEST_PAUSE: Final = 10.0
 _RETRY_AFTER: Final = timedelta(seconds=1)
 _UNFIT: Final = "UNFIT_HERE"
 _log: Final = logging.getLogger(__name__)
