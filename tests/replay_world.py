@@ -131,10 +131,12 @@ def known(made: World, name: str, group: str, agent: str, spiffe_id: str, **more
 
 
 @asynccontextmanager
-async def recording(place: Place, policies: Path = DEFAULT_POLICIES, **more: Any) -> AsyncIterator[Recorded]:
-    """Builds the gateway on a database, deciding by the bundle of a folder."""
+async def recording(
+    place: Place, policies: Path = DEFAULT_POLICIES, *, decides_by: Any = None, **more: Any
+) -> AsyncIterator[Recorded]:
+    """Builds the gateway on a database, deciding by the bundle of a folder, or by an engine that has loaded it."""
     bundle = read_bundle(policies, stamped=False)
-    engine = await EmbeddedRego.start(bundle, EngineLimits(decision_seconds=5.0))
+    engine = decides_by or await EmbeddedRego.start(bundle, EngineLimits(decision_seconds=5.0))
     kept = kept_ceilings(ROLES, ())
     deliberate = Deliberation(Ceilings.of(ROLES, (), kept.digest))
     try:

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from tests.databases import Place
 from tests.fakes import permission
+from tests.opa_server import opa_server
 from tests.policy_bundles import DEFAULT_POLICIES
 from tests.replay_world import (
     DRAFT,
@@ -22,6 +23,7 @@ from tests.replay_world import (
     told,
 )
 
+from remit_server.adapters.opa.engine import OpaLimits, OpaServer
 from remit_server.adapters.policy.bundle import read_bundle
 from remit_server.application.policy.replaying.report import Report
 from remit_server.application.policy.replaying.report_json import report_of, report_text
@@ -182,7 +184,7 @@ FAILING = {
 WHY = {
     "error on some inputs": "zero",
     "no decision": "undefined",
-    "endless": "no answer within 1 s",
+    "endless": "no answer within 2 s",
     "much memory": "engine died",
 }
 
@@ -287,3 +289,15 @@ async def test_credentials_that_sts_refused_are_one_decision_though_two_records_
     assert isinstance(refused, Denied)
     assert (await gateway.world.trail())[-3:] == ["grant_authorized", "issuance_failed", "request_refused"]
     assert report.verdicts == {"IDENTICAL": 1}
+
+
+async def test_what_opa_decided_the_embedded_engine_decides_again_bit_for_bit(tmp_path: Path) -> None:
+    bundle = read_bundle(DEFAULT_POLICIES, stamped=False)
+    with opa_server(tmp_path / "opa") as opa:
+        engine = await OpaServer.start(bundle, opa.settings(), OpaLimits(decision_seconds=5.0))
+        async with recording(tmp_path / "ledger.db", decides_by=engine) as gateway:
+            await some_history(gateway)
+
+    report = await replayed(tmp_path / "ledger.db", DEFAULT_POLICIES)
+
+    assert report.verdicts == {"IDENTICAL": 13}

@@ -21,7 +21,7 @@ from remit_server.application.policy.replaying.replaying_one import ReplayOne
 from remit_server.application.ports import Revision
 from remit_server.domain.decision import Decision, DecisionInput, KeptText
 
-DECISION_SECONDS: Final = 1.0
+DECISION_SECONDS: Final = 2.0
 # A live gateway gives up earlier. Here a machine that is busy must not make a decision fail that did not fail before.
 LIMITS: Final = EngineLimits(workers=1, spares=1, decision_seconds=DECISION_SECONDS, wait_seconds=60.0, most_waiting=4)
 MEMORY_BYTES: Final = 4 << 30
