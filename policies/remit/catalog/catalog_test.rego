@@ -33,39 +33,56 @@ answer(groups, actor, labels) := decision if {
 test_each_group_delegates_this_to_that_agent[note] if {
 	some note, case in {
 		"analysts to the copilot": {
-			"asked": answer(["analysts"], copilot, {}),
+			"groups": ["analysts"],
+			"actor": copilot,
+			"labels": {},
 			"ids": {"reports-reader", "reports-publisher"},
 		},
 		"analysts to the copilot in an emergency": {
-			"asked": answer(["analysts"], copilot, emergency),
+			"groups": ["analysts"],
+			"actor": copilot,
+			"labels": emergency,
 			"ids": {"reports-reader", "reports-publisher", "reports-rescue"},
 		},
 		"analysts to another agent in an emergency": {
-			"asked": answer(["analysts"], another, emergency),
+			"groups": ["analysts"],
+			"actor": another,
+			"labels": emergency,
 			"ids": {"reports-reader"},
 		},
 		"analysts to the reporter": {
-			"asked": answer(["analysts"], reporter, emergency),
+			"groups": ["analysts"],
+			"actor": reporter,
+			"labels": emergency,
 			"ids": {"reports-reader"},
 		},
 		"engineers to the copilot": {
-			"asked": answer(["engineers"], copilot, emergency),
+			"groups": ["engineers"],
+			"actor": copilot,
+			"labels": emergency,
 			"ids": {"reports-writer", "orders-reader", "orders-writer"},
 		},
 		"engineers to another agent": {
-			"asked": answer(["engineers"], another, {}),
+			"groups": ["engineers"],
+			"actor": another,
+			"labels": {},
 			"ids": {"reports-writer", "orders-reader"},
 		},
 		"engineers to the reporter": {
-			"asked": answer(["engineers"], reporter, {}),
+			"groups": ["engineers"],
+			"actor": reporter,
+			"labels": {},
 			"ids": set(),
 		},
 		"everybody to a stranger": {
-			"asked": answer(["analysts", "engineers"], stranger, emergency),
+			"groups": ["analysts", "engineers"],
+			"actor": stranger,
+			"labels": emergency,
 			"ids": set(),
 		},
 	}
-	{entitlement.id | some entitlement in case.asked.entitlements} == case.ids
+	answered := answer(case.groups, case.actor, case.labels)
+	{entitlement.id | some entitlement in answered.entitlements} == case.ids
 }
 
 test_each_entitlement_delegates_just_this[id] if {

@@ -14,6 +14,7 @@ from typing import Any, Final
 from remit_server.adapters.policy.bundle import is_test
 from remit_server.adapters.rego import wire
 from remit_server.adapters.rego.mutating.rules import rule_mutants
+from remit_server.adapters.rego.suite.hoisting import hoisted
 from remit_server.adapters.rego.suite.naming import Names, names_of
 from remit_server.adapters.rego.suite.preparing import CASE, CASES, VALUE, Prepared, modules_of, prepared, rewritten
 from remit_server.adapters.rego.suite.probes import ANSWERED, real_entitlements, reasons_in
@@ -25,6 +26,7 @@ MAX_PRINT: Final = 500
 MAX_CASES: Final = 1_000
 MAX_VALUE: Final = 200
 MAX_EXPLAINED: Final = 200
+MAX_ROUNDS: Final = 8  # of negations inside calls inside negations
 MAX_TOLD: Final = wire.MAX_ANSWER * 3 // 4
 UNDEFINED: Final = "<undefined>"
 _LONGEST_LINE: Final = 100_000
@@ -80,7 +82,7 @@ class SuiteWorker(Worker):
 
     def _suite(self, *, probed: bool, mutants: int = 0) -> Any:
         """Makes the program ready; returns its tests, what is wrong with them, and what else was asked for."""
-        self._modules: tuple[Module, ...] = modules_of(self._trees())
+        self._modules: tuple[Module, ...] = tuple(self._hoisted(module) for module in modules_of(self._trees()))
         self._names: Names = names_of(self._modules)
         self._suite_of: Prepared = prepared(self._modules, self._names, probed=probed)
         self._without: dict[str, Any] = {}
@@ -96,6 +98,22 @@ class SuiteWorker(Worker):
             "mutants": self._mutants(mutants) if mutants else ([], 0),
             "lines": {one.path: sorted(lines_of(one)) for one in self._modules if probed and not is_test(one.path)},
         }
+
+    def _hoisted(self, module: Module) -> Module:
+        """Returns a module of tests with calls taken out of what it negates; any other one as it is."""
+        for _ in range(MAX_ROUNDS):
+            text = hoisted(module) if is_test(module.path) else None
+            if text is None:
+                break
+            module = self._read(module.path, text)
+        return module
+
+    def _read(self, path: str, text: str) -> Module:
+        """Returns a text as a module."""
+        scratch = self._empty.clone()
+        scratch.add_policy(path, text)
+        (module,) = modules_of(json.loads(scratch.get_ast_as_json()))
+        return module
 
     def _mutants(self, most: int) -> tuple[list[Any], int]:
         """Returns as many mutants as were asked for and fit into an answer, and how many there are."""
@@ -167,10 +185,7 @@ class SuiteWorker(Worker):
         if not path:
             engine.add_data_json(text)
             return engine
-        scratch = self._empty.clone()
-        scratch.add_policy(path, text)
-        (module,) = modules_of(json.loads(scratch.get_ast_as_json()))
-        engine.add_policy(path, rewritten(module, self._names, probed=False))
+        engine.add_policy(path, rewritten(self._read(path, text), self._names, probed=False))
         return engine
 
 
