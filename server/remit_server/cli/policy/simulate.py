@@ -6,17 +6,19 @@ import sys
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Final
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
 from remit_server.cli.output import CANNOT_START, WRONG, complain
 from remit_server.cli.policy.app import app, refused_by
+from remit_server.cli.policy.whom import may_ask_a_gateway
 
 if TYPE_CHECKING:  # the rest is imported by the command that needs it, so that `--help` answers at once
     from remit_server.adapters.policy.bundle import Bundle
     from remit_server.application.policy.simulate import Simulated, Supposition
     from remit_server.config.settings import Settings
+    from remit_server.transport.grpc.operator_client import OperatorClient
 
 _MOST_CHARACTERS: Final = 64 * 1024
 _STDIN: Final = "-"
@@ -30,7 +32,9 @@ class OutputFormat(StrEnum):
 
 
 @app.command("simulate")
+@may_ask_a_gateway
 def simulate_decision(
+    client: "OperatorClient | None",
     *,
     claims: Annotated[str, typer.Option("--claims", help="A file with a token's claims as JSON, or - for stdin.")],
     agent: Annotated[str, typer.Option("--agent", help="Its id under [[agents]], or its name in policies.")],
@@ -45,24 +49,24 @@ def simulate_decision(
     duration: Annotated[int | None, typer.Option("--duration", min=15, help="For how many seconds.")] = None,
     narrow: Annotated[bool, typer.Option("--narrow", help="Takes what may be had of the intent.")] = False,
     source_ip: Annotated[str, typer.Option("--source-ip", help="Where the call comes from.")] = "192.0.2.1",
+    revision: Annotated[
+        str, typer.Option("--revision", metavar="REV", help="With --gateway: which published one, not the active one.")
+    ] = "",
     output_format: Annotated[OutputFormat, typer.Option("--format", help="text or json.")] = OutputFormat.TEXT,
 ) -> None:
     """Says what would be decided, on claims that nobody verified, and what AWS would see of it.
 
     Ends with 0 when credentials would be issued (after an approval where one is needed), with 1 when not, with 2 when
-    that cannot be said. Nothing is asked of anybody and nothing recorded. Never give it a token: its claims suffice.
+    that cannot be said. Nothing is asked of anybody and nothing recorded, unless --gateway is given: then that gateway
+    says what a published revision of its own would decide. Never give it a token: its claims suffice.
     """
-    from remit_server.cli.policy.simulated import told, words
+    from remit_server.cli.policy.simulated import words
 
-    supposition = _supposition(
-        _read(claims, "--claims"), agent, _read(intent, "--intent"), (time, duration, source_ip), narrow=narrow
-    )
-    settings = _settings(config)
-    folder = bundle or settings.policy.bundle
-    if folder is None:
-        raise _cannot(f"{config} names a bundle server and no folder: name a folder or an archive with --bundle.")
-    found = _simulated(_bundle(folder), settings, supposition)
-    answer = told(found)
+    said, wanted, bounds = _read(claims, "--claims"), _read(intent, "--intent"), (time, duration, source_ip)
+    if client is not None:
+        answer = _asked_there(client, (said, agent, wanted), bounds, revision=revision, narrow=narrow)
+    else:
+        answer = _asked_here(_supposition(said, agent, wanted, bounds, narrow=narrow), config, bundle)
     if output_format is OutputFormat.JSON:
         typer.echo(json.dumps(answer, sort_keys=True))
     else:
@@ -70,6 +74,46 @@ def simulate_decision(
             typer.echo(line)
     if not answer["allowed"]:
         raise typer.Exit(WRONG)
+
+
+def _asked_here(supposition: "Supposition", config: Path, bundle: Path | None) -> dict[str, Any]:
+    """Returns what a bundle in files makes of it; ends the command where that cannot be said."""
+    from remit_server.cli.policy.simulated import told
+
+    settings = _settings(config)
+    place = bundle or settings.policy.bundle
+    if place is None:
+        raise _cannot(f"{config} names a bundle server and no folder: name a folder or an archive with --bundle.")
+    return told(_simulated(_bundle(place), settings, supposition))
+
+
+def _asked_there(
+    client: "OperatorClient",
+    supposed: tuple[str, str, str],
+    bounds: tuple[str | None, int | None, str],
+    *,
+    revision: str,
+    narrow: bool,
+) -> dict[str, Any]:
+    """Returns what a gateway says of it; raises CallFailed, and ends the command for an intent that is none."""
+    from remit_server.cli.policy.intents import NoIntent, intent_members
+    from remit_server.cli.policy.simulated_there import told_there
+    from remit_server.transport.grpc.policy import calls
+
+    claims, agent, intent = supposed
+    time, duration, source_ip = bounds
+    try:
+        members = intent_members(intent)
+    except NoIntent as wrong:
+        raise _cannot(f"--intent is no task intent: {wrong}.") from wrong
+    request = calls.simulation(
+        claims=claims, agent=agent, intent=members, revision=revision, narrow=narrow, source_ip=source_ip
+    )
+    if time is not None:
+        request.time.FromDatetime(_time(time))
+    if duration is not None:
+        request.requested_duration.FromSeconds(duration)
+    return told_there(calls.simulate(client, request))
 
 
 def _read(name: str, option: str) -> str:

@@ -10,6 +10,7 @@ from remit_server.cli.remote import OPTIONS, failure, on_a_gateway, with_options
 
 if TYPE_CHECKING:  # the rest is imported by the command that needs it, so that `--help` answers at once
     from remit_server.cli.policy.desk import Desk
+    from remit_server.transport.grpc.operator_client import OperatorClient
 
 P = ParamSpec("P")
 _gateway, _ = OPTIONS["gateway"]
@@ -39,6 +40,27 @@ _OPTIONS: Final[dict[str, tuple[Any, Any]]] = {
     "database": (Database, ""),
     "password_file": (PasswordFile, None),
 }
+
+
+Named = Annotated[
+    str, typer.Option("--gateway", "-g", metavar="HOST:PORT", help="Asks this gateway.", rich_help_panel="Connection")
+]
+_NAMED: Final[dict[str, tuple[Any, Any]]] = {**OPTIONS, "gateway": (Named, "")}
+
+
+def may_ask_a_gateway(command: "Callable[Concatenate[OperatorClient | None, P], None]") -> Callable[..., None]:
+    """Gives a command that needs no gateway the options of a connection: it gets one only where --gateway is given.
+
+    The variable REMIT_GATEWAY does not count here: whoever set it for other commands still works on files.
+    """
+
+    def serve(given: dict[str, Any], act: "Callable[[OperatorClient | None], None]") -> None:
+        if given["gateway"]:
+            on_a_gateway(given, act)
+        else:
+            act(None)
+
+    return with_options(command, _NAMED, serve)
 
 
 def asks_a_desk(command: "Callable[Concatenate[Desk, P], None]") -> Callable[..., None]:

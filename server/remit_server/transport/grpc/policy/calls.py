@@ -1,8 +1,8 @@
 """The calls behind `remit-server policy`, each with what it asks for and answers."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import timedelta
-from typing import Final
+from typing import Any, Final
 
 from google.protobuf.duration_pb2 import Duration
 
@@ -16,7 +16,12 @@ from remit.v1.policy_service_pb2 import (
     PolicyFinding,
     PolicyRevision,
     PublishRevisionResponse,
+    SimulatedApproval,
+    SimulateDecisionRequest,
+    SimulateDecisionResponse,
 )
+from remit.v1.types_pb2 import Permission, Refusal, Remedy
+from remit_server.transport.grpc.given_intents import intent_message_of
 from remit_server.transport.grpc.operator_calls import as_json
 from remit_server.transport.grpc.operator_client import OperatorClient
 
@@ -25,10 +30,14 @@ __all__ = [
     "CheckRevisionResponse",
     "GetRevisionResponse",
     "GetShadowResponse",
+    "Permission",
     "PolicyActivation",
     "PolicyFinding",
     "PolicyRevision",
     "PublishRevisionResponse",
+    "SimulateDecisionRequest",
+    "SimulateDecisionResponse",
+    "SimulatedApproval",
     "activate",
     "as_json",
     "check",
@@ -37,8 +46,11 @@ __all__ = [
     "kind_name",
     "list_revisions",
     "publish",
+    "remedy_name",
     "replay",
     "shadow",
+    "simulate",
+    "simulation",
     "source_name",
     "start_shadow",
     "stop_shadow",
@@ -111,6 +123,25 @@ def activate(
     return client.call(client.policies.ActivateRevision, request, ACTIVATE_TIMEOUT)
 
 
+def simulate(client: OperatorClient, request: messages.SimulateDecisionRequest) -> messages.SimulateDecisionResponse:
+    """Asks what would be decided."""
+    return client.call(client.policies.SimulateDecision, request, ACTIVATE_TIMEOUT)
+
+
+def simulation(
+    *, claims: str, agent: str, intent: Mapping[str, Any], revision: str, narrow: bool, source_ip: str
+) -> messages.SimulateDecisionRequest:
+    """Returns what is asked of a simulation; `intent` has members of the right names and types."""
+    return messages.SimulateDecisionRequest(
+        revision=revision,
+        claims=claims,
+        agent=agent,
+        intent=intent_message_of(intent),
+        narrow=narrow,
+        source_ip=source_ip,
+    )
+
+
 def start_shadow(client: OperatorClient, revision: str) -> str:
     """Puts a candidate into shadow and returns its digest."""
     request = messages.StartShadowRequest(revision=revision)
@@ -133,6 +164,14 @@ def source_name(revision: PolicyRevision) -> str:
         return messages.RevisionSource.Name(revision.source).removeprefix("REVISION_SOURCE_").lower()
     except ValueError:
         return f"source {revision.source}"
+
+
+def remedy_name(refusal: Refusal) -> str:
+    """Returns what an agent would be told to do; one that this version does not know by number."""
+    try:
+        return Remedy.Name(refusal.remedy).removeprefix("REMEDY_")
+    except ValueError:
+        return f"remedy {refusal.remedy}"
 
 
 def kind_name(activation: PolicyActivation) -> str:
