@@ -82,6 +82,10 @@ async def policy_server(
         world.administrators.add("corp:sam")
         revisions, prepare, woken = DatabaseRevisions(world.inner.ledger.store), ScriptedPrepare(), list[str]()
         clock = world.inner.clock
+
+        async def followed(activation: int) -> None:
+            woken.append(str(activation))
+
         simulate = SimulateDecision(SupposedDelegations((), ()), Planner(Ceilings.of(CEILINGS, (), "c" * 64)))
         authorize, examine = world.authorize, ExamineApart(ROLES)
         service = PolicyService(
@@ -89,7 +93,7 @@ async def policy_server(
             check=CheckRevision(authorize, examine),
             publish=PublishRevision(authorize, examine, revisions, world.inner.ledger),
             see=SeeRevisions(authorize, revisions),
-            activate=ActivateRevision(authorize, revisions, prepare, lambda: woken.append("woken")),
+            activate=ActivateRevision(authorize, revisions, prepare, followed, lambda: woken.append("woken")),
             shadow=ShadowRevision(authorize, revisions, DatabaseShadows(world.inner.ledger.store), prepare),
             replay=ReplayRevision(authorize, revisions, DatabaseHistory(world.inner.ledger.store), OpenTeam(), clock),
             simulate=SimulateForOperator(authorize, revisions, RegoJudges(revisions), simulate),

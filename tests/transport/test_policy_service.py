@@ -270,7 +270,7 @@ async def test_to_revoke_what_was_issued_takes_the_right_to_revoke(house: Publis
     assert no[:2] == (grpc.StatusCode.PERMISSION_DENIED, "NOT_AUTHORIZED")
     assert (yes.activation.revision, yes.revoked_grants) == (A, 0)
     assert yes.activation.revocation
-    assert house.woken == ["woken"]
+    assert house.woken == ["1", "2", "woken", "3"]  # each activation is followed here, the revoke told
     assert blocked[1] == "REVISION_REFUSED"
     asked = [json.loads(question) for question in house.world.policy.questions if "RevokeGrants" in question]
     assert [one["target"] for one in asked] == [{"kind": "revision", "id": C, "issuer": "", "block": True}] * 2

@@ -1,6 +1,7 @@
 """Makes a published revision the one that decides, or goes back to one that was active before."""
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -9,13 +10,15 @@ from remit_server.application.oversight.revoke import REVOKE
 from remit_server.application.policy.naming_revisions import found, told
 from remit_server.application.policy.ports import Activated, ActivationOrder, Prepare, Revisions
 from remit_server.domain.administration import Visibility
-from remit_server.domain.errors import Denied, FieldViolation, InvalidRequest, Reason, RemitError, told_of
+from remit_server.domain.errors import Denied, FieldViolation, InvalidRequest, Outage, Reason, RemitError, told_of
 from remit_server.domain.operator import Operator
 from remit_server.domain.policy_revision import PublishedRevision
 from remit_server.domain.revocation import Target, TargetKind
 
 ACTIVATE: Final = "PolicyService.ActivateRevision"
 MOST_LOOKED_BACK: Final = 100
+# Returns once this process decides by an activation, or a later one; raises Outage when it does not in time.
+Follow = Callable[[int], Awaitable[None]]
 # What the active policy does to whom it does not let: it says no, or nothing.
 _NOT_BY_POLICY: Final = frozenset(
     {Reason.NOT_AUTHORIZED, Reason.POLICY_UNAVAILABLE, Reason.OVERLOADED, Reason.INTERNAL}
@@ -47,6 +50,7 @@ class ActivateRevision:
     authorize: Authorize
     revisions: Revisions
     prepare: Prepare
+    follow: Follow
     wake: Callable[[], None]
 
     async def __call__(self, request: ActivationRequest) -> Activated:
@@ -73,6 +77,9 @@ class ActivateRevision:
         )
         if request.revoke_issued:
             self.wake()
+        # It holds already, on every replica; this one does not even refuse by the revision before, if it can help it.
+        with suppress(Outage):
+            await self.follow(done.activation.number)
         return done
 
     async def _meant(self, request: ActivationRequest) -> tuple[PublishedRevision | RemitError, ActivationRequest]:
