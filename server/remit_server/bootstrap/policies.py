@@ -13,7 +13,7 @@ from remit_server.adapters.replaying.team import OpenTeam
 from remit_server.application.oversight.admitting import OperatorAdmission
 from remit_server.application.planning.ceilings import Ceilings
 from remit_server.application.planning.plan_session import Planner
-from remit_server.application.policy.activate_revision import ActivateRevision
+from remit_server.application.policy.activate_revision import ActivateRevision, Follow
 from remit_server.application.policy.check_revision import CheckRevision
 from remit_server.application.policy.ports import OpenJudge, Prepare, Revisions
 from remit_server.application.policy.publish_revision import PublishRevision
@@ -30,6 +30,10 @@ from remit_server.transport.grpc.server import Offered
 REPLAY_JOBS: Final = 2  # they give way to agents' calls
 
 
+async def _at_once(_: int) -> None:
+    """Waits for nothing."""
+
+
 async def let_authors_publish(
     stack: AsyncExitStack,
     oversight: Oversight,
@@ -38,6 +42,7 @@ async def let_authors_publish(
     revisions: Revisions,
     prepare: Prepare,
     judge: OpenJudge,
+    follow: Follow = _at_once,
     wake: Callable[[], None] = lambda: None,
 ) -> Offered:
     """Returns PolicyService; `wake` tells whoever writes to AWS that an activation revoked something.
@@ -56,7 +61,7 @@ async def let_authors_publish(
         check=CheckRevision(authorize, examine),
         publish=PublishRevision(authorize, examine, revisions, oversight.ledger),
         see=SeeRevisions(authorize, revisions),
-        activate=ActivateRevision(authorize, revisions, prepare, wake),
+        activate=ActivateRevision(authorize, revisions, prepare, follow, wake),
         shadow=ShadowRevision(authorize, revisions, DatabaseShadows(oversight.ledger.store), prepare),
         replay=ReplayRevision(authorize, revisions, DatabaseHistory(reads), replays, oversight.clock),
         simulate=SimulateForOperator(authorize, revisions, judge, _simulate(settings)),
