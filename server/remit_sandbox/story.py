@@ -15,6 +15,7 @@ from botocore.exceptions import ClientError
 
 import remit
 from remit_sandbox.aws_client import AwsKeys
+from remit_sandbox.policy_chapter import PolicyChapter
 from remit_sandbox.sandbox import Sandbox
 from remit_sandbox.stage import Stage, expect
 from remit_sandbox.wording import policy_in_words, record_in_words
@@ -46,6 +47,7 @@ class Story:
             self._never(copilot)
             self._over_in_seconds(copilot)
             self._ended(copilot)
+            PolicyChapter(self.sandbox, self.stage, self._stolen).tell(copilot, "7. A policy that lets too much")
         self._the_trail()
 
     def _gateway(self, agent: str) -> remit.Gateway:
@@ -234,7 +236,7 @@ class Story:
     def _the_trail(self) -> None:
         """Everything is on record, and a changed record is found."""
         stage = self.stage
-        stage.chapter("7. The audit trail", "One hash chain; each record was on disk before its answer was given.")
+        stage.chapter("8. The audit trail", "One hash chain; each record was on disk before its answer was given.")
         events = asyncio.run(_events(self.sandbox.database))
         stage.table("#", "time", "what", "for whom", "and", rows=[record_in_words(event) for event in events])
         with stage.step(f"the chain of {len(events)} records verifies"):

@@ -63,7 +63,17 @@ def _added(event: ChainedEvent, body: Mapping[str, Any]) -> str:
             until = body["credentials_until"]
             return f"credentials until {_clock(until)}" if until else "no credentials are out"
         case _:
-            return str(body.get("reason", ""))
+            return str(body.get("reason", "")) or _by_operators(event, body)
+
+
+def _by_operators(event: ChainedEvent, body: Mapping[str, Any]) -> str:
+    """Returns who called what, or which policy revision it is about, by whom and why; nothing for other records."""
+    if event.kind == "operator_called":
+        return f"{body['caller_id']} called {body['method']}"
+    if event.kind not in {"revision_published", "revision_activated"}:
+        return ""
+    why = f": “{body['why']}”" if body.get("why") else ""
+    return f"{body['revision'][:12]} by {body['by']}{why}"
 
 
 def _clock(text: str) -> str:
