@@ -2,13 +2,31 @@
 
 import json
 from collections.abc import Mapping
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+from remit_sandbox.sample_account import role_policies
 from remit_server.adapters.policy.bundle import Bundle, read_bundle
+from remit_server.adapters.policy.checking.serving import Served
 from remit_server.domain.decision import DecisionInput, canonical_json
+from remit_server.domain.entitlement import Role
+from remit_server.iam import Document
 
 DEFAULT_POLICIES = Path(__file__).parents[1] / "policies"
+
+HOUR = timedelta(hours=1)
+# The gateway that the default policy is made for, with the sandbox's roles and nobody's identity provider.
+SERVING = Served(
+    roles=tuple(
+        Role(f"arn:aws:iam::111122223333:role/{name}", "eu-central-1", Document.parse(json.loads(policy)), HOUR)
+        for name, policy in role_policies().items()
+    ),
+    forbidden_extra=(),
+    ceilings_digest="c" * 64,
+    issuers=(),
+    agents=(),
+)
 
 ENTITLEMENT = {
     "id": "reader",

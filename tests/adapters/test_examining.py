@@ -3,11 +3,12 @@
 import asyncio
 import gzip
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from tests.bundle_keys import bundle_key
-from tests.policy_bundles import DEFAULT_POLICIES, DENY_ALL, written
+from tests.policy_bundles import DEFAULT_POLICIES, DENY_ALL, SERVING, written
 
 from remit_server.adapters.examining.examination import ExamineApart
 from remit_server.adapters.policy.archive import archive_of_files
@@ -15,9 +16,9 @@ from remit_server.adapters.policy.bundle import SIGNATURES, read_bundle
 from remit_server.adapters.policy.bundle_files import read_files
 from remit_server.adapters.policy.sources.signing import SigningKey
 from remit_server.config.policy_settings import BundleSigningSettings
+from remit_server.domain.secret import Secret
 
-ROLES = tuple(f"arn:aws:iam::111122223333:role/remit-{name}" for name in ("reports", "data"))
-examine = ExamineApart(ROLES)
+examine = ExamineApart(SERVING)
 
 
 def children() -> set[int]:
@@ -55,18 +56,29 @@ async def test_everything_that_forbids_a_bundle_is_found_at_once(tmp_path: Path)
 
 
 async def test_a_role_that_the_gateway_lacks_is_found() -> None:
-    examined = await ExamineApart(ROLES[:1])(archive_of_files(read_files(DEFAULT_POLICIES)))
+    examined = await ExamineApart(replace(SERVING, roles=SERVING.roles[:1]))(
+        archive_of_files(read_files(DEFAULT_POLICIES))
+    )
 
     assert examined.new is None
-    assert [finding.problem for finding in examined.refusing] == [
-        f"names {ROLES[1]}, which this gateway's configuration does not have"
-    ]
+    assert {(finding.rule, finding.refuses) for finding in examined.refusing} == {("unknown-role", True)}
+
+
+async def test_what_a_role_itself_may_not_do_is_refused_and_its_external_id_stays_at_home() -> None:
+    narrow = replace(SERVING.roles[0], ceiling=SERVING.roles[1].ceiling, external_id=Secret("of the gateway alone"))
+
+    examined = await ExamineApart(replace(SERVING, roles=(narrow, SERVING.roles[1])))(
+        archive_of_files(read_files(DEFAULT_POLICIES))
+    )
+
+    assert examined.new is None
+    assert {finding.path for finding in examined.refusing} == {"remit/catalog/entitlements/data.yaml"}
 
 
 @pytest.mark.parametrize("algorithm", ["RS256", "ES256", "EdDSA"])
 async def test_where_signatures_are_required_only_a_signed_bundle_may_decide(tmp_path: Path, algorithm: str) -> None:
     key = bundle_key(tmp_path, algorithm=algorithm)
-    believing = ExamineApart(ROLES, BundleSigningSettings((key.settings,), required=True))
+    believing = ExamineApart(SERVING, BundleSigningSettings((key.settings,), required=True))
     files = read_files(DEFAULT_POLICIES)
     signatures = SigningKey.of(key.path).signatures(files, key_id="ci")
 
@@ -109,8 +121,8 @@ async def test_a_bomb_is_refused_before_it_is_unpacked() -> None:
 async def test_a_check_that_takes_too_much_is_a_finding() -> None:
     archive = archive_of_files(read_files(DEFAULT_POLICIES))
 
-    slow = await ExamineApart(ROLES, seconds=0)(archive)
-    large = await ExamineApart(ROLES, memory_bytes=1 << 20)(archive)
+    slow = await ExamineApart(SERVING, seconds=0)(archive)
+    large = await ExamineApart(SERVING, memory_bytes=1 << 20)(archive)
 
     assert "took over 0 s" in slow.refusing[0].problem
     assert "took over 1 MB" in large.refusing[0].problem

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import grpc
 from tests.fakes import ROLES as CEILINGS
 from tests.operator_world import SEES_ALL, OperatorWorld, operator_world
-from tests.policy_bundles import DEFAULT_POLICIES
+from tests.policy_bundles import DEFAULT_POLICIES, SERVING
 from tests.transport.gateway_server import served
 
 from remit.v1 import policy_service_pb2 as messages
@@ -39,8 +39,6 @@ from remit_server.transport.grpc.uploads import Uploads
 
 if TYPE_CHECKING:
     from remit.v1.policy_service_pb2_grpc import PolicyServiceAsyncStub
-
-ROLES = tuple(f"arn:aws:iam::111122223333:role/remit-{name}" for name in ("reports", "data"))
 
 
 @dataclass
@@ -87,7 +85,7 @@ async def policy_server(
             woken.append(str(activation))
 
         simulate = SimulateDecision(SupposedDelegations((), ()), Planner(Ceilings.of(CEILINGS, (), "c" * 64)))
-        authorize, examine = world.authorize, ExamineApart(ROLES)
+        authorize, examine = world.authorize, ExamineApart(SERVING)
         service = PolicyService(
             admit=world.admission("PolicyService", per_minute=per_minute),
             check=CheckRevision(authorize, examine),

@@ -51,7 +51,7 @@ async def let_authors_publish(
     """
     authorize = oversight.authorize
     settings = oversight.settings
-    examine = ExamineApart(tuple(role.arn for role in settings.roles), settings.policy.signing)
+    examine = ExamineApart(settings, settings.policy.signing)
     reads = await stack.enter_async_context(
         own_reader(settings.database_url, password_file=settings.database_password_file)
     )

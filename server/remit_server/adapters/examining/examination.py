@@ -4,16 +4,16 @@ import asyncio
 import contextlib
 import json
 import os
+import pickle
 import signal
 import sys
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Final
 
-from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
-
 from remit_server.adapters.examining import wire
+from remit_server.adapters.examining.order import Order, Signing
+from remit_server.adapters.policy.checking.serving import Served, Serving
 from remit_server.application.policy.ports import Examined, NewRevision
 from remit_server.config.policy_settings import BundleSigningSettings
 from remit_server.domain.policy_revision import BundleFacts, PolicyFinding
@@ -21,7 +21,6 @@ from remit_server.domain.policy_revision import BundleFacts, PolicyFinding
 SECONDS: Final = 120
 MEMORY_BYTES: Final = 1536 << 20
 _ALARM_MARGIN: Final = 5
-_PUBLIC: Final = PublicFormat.SubjectPublicKeyInfo
 
 
 class _Lost(Exception):  # noqa: N818 - named for what it says
@@ -30,12 +29,12 @@ class _Lost(Exception):  # noqa: N818 - named for what it says
 
 @dataclass(frozen=True, slots=True)
 class ExamineApart:
-    """Examines bundles for a gateway with these roles (implements `application.policy.ports.ExamineBundle`).
+    """Examines bundles for the gateway that is to serve them (implements `application.policy.ports.ExamineBundle`).
 
     `signing` says whose signature they may, or must, bear.
     """
 
-    roles: Sequence[str]
+    serving: Serving
     signing: BundleSigningSettings = field(default_factory=BundleSigningSettings)
     seconds: int = SECONDS
     memory_bytes: int = MEMORY_BYTES
@@ -58,13 +57,9 @@ class ExamineApart:
 
     async def _answer(self, archive: bytes) -> Any:
         """Returns what the process says; raises _Lost when it says nothing. It is gone when this returns or raises."""
-        order = {
-            "roles": list(self.roles),
-            "signing": _signing(self.signing),
-            "memory_bytes": self.memory_bytes,
-            "seconds": self.seconds + _ALARM_MARGIN,
-        }
-        text = json.dumps(order).encode()
+        signing = Signing.of(self.signing)
+        order = Order(Served.of(self.serving), signing, self.memory_bytes, self.seconds + _ALARM_MARGIN)
+        text = pickle.dumps(order)
         process = await asyncio.create_subprocess_exec(
             *(sys.executable, "-I", "-m", "remit_server.adapters.examining.worker"),
             stdin=asyncio.subprocess.PIPE,
@@ -98,19 +93,6 @@ class ExamineApart:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)
             await process.wait()
-
-
-def _signing(signing: BundleSigningSettings) -> dict[str, Any]:
-    """Returns whose signature a bundle must bear, as the process is told it."""
-    keys = [
-        (
-            one.key_id,
-            one.algorithm,
-            one.public_key.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo).decode(),
-        )
-        for one in signing.keys
-    ]
-    return {"keys": keys, "scope": signing.scope, "required": signing.required}
 
 
 def _facts(revision: str, facts: Any) -> BundleFacts:

@@ -3,7 +3,7 @@
 import struct
 from typing import Final
 
-# The length of the order, JSON; then the order, then the archive up to the end of the input. The answer is JSON.
+# The length of the order; the order (order.py), pickled; the archive, up to the end of the input. The answer is JSON.
 HEADER: Final = struct.Struct("!I")
 MAX_ANSWER: Final = 8 * 1024 * 1024
 MAX_FINDINGS: Final = 1000

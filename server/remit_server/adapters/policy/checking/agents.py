@@ -6,8 +6,9 @@ from collections.abc import Iterator
 from typing import Final
 
 from remit_server.adapters.policy.checking.places import Catalogue, Told
+from remit_server.adapters.policy.checking.serving import Serving
 from remit_server.adapters.rego.builtins import glob_match
-from remit_server.config.settings import IssuerSettings, Settings
+from remit_server.config.identity_settings import IssuerSettings
 
 _WILD: Final = re.compile(r"[*?\[{\\]")
 _SEPARATORS: Final = ("/", ":")
@@ -34,7 +35,7 @@ def _is_pattern(pattern: str) -> bool:
     return True
 
 
-def agent_findings(catalogue: Catalogue, settings: Settings) -> Iterator[Told]:
+def agent_findings(catalogue: Catalogue, settings: Serving) -> Iterator[Told]:
     """Yields who is entitled and can never come: agents, users of other issuers, groups that nobody gives."""
     met = _Met(settings)
     users = {one.issuer for one in settings.issuers if one.subjects or one.carries_actor}
@@ -60,7 +61,7 @@ def agent_findings(catalogue: Catalogue, settings: Settings) -> Iterator[Told]:
 class _Met:
     """The agents that a gateway can meet, by their names in policies."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Serving) -> None:
         aliases = {one.issuer: one.alias for one in settings.issuers}
         self._names = {
             one.spiffe_id or f"{aliases.get(one.issuer or '', '')}:{one.subject}": one.agent for one in settings.agents
@@ -94,7 +95,7 @@ class _Met:
         return f"Did you mean {near[0]}?" if near else "Add the agent under [[agents]], or take the pattern out"
 
 
-def _groups(settings: Settings) -> frozenset[str] | None:
+def _groups(settings: Serving) -> frozenset[str] | None:
     """Returns every group that a user can have, or None where an identity provider's groups are its own to choose."""
     found: set[str] = set()
     for one in settings.issuers:

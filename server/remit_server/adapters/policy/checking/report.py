@@ -21,6 +21,7 @@ from remit_server.adapters.policy.checking.places import (
 from remit_server.adapters.policy.checking.proofs import Proofs
 from remit_server.adapters.policy.checking.reach import reach_findings, shadowed_findings
 from remit_server.adapters.policy.checking.schemas import ADMIN_INPUT, ISSUE_INPUT, schema, schema_findings
+from remit_server.adapters.policy.checking.serving import Serving
 from remit_server.adapters.policy.checking.slashes import capability_slashes, entitlement_slashes
 from remit_server.adapters.policy.findings import BundleRefused, Finding
 from remit_server.adapters.policy.rule_book import Severity
@@ -28,7 +29,6 @@ from remit_server.adapters.rego.embedded import EmbeddedRego, EngineLimits, chec
 from remit_server.adapters.rego.linting.members import ADMIN, ISSUE
 from remit_server.adapters.rego.process import Program, lint_rules
 from remit_server.application.planning.ceilings import Ceilings
-from remit_server.config.settings import Settings
 
 _OUTLINE_DEPTH: Final = 4
 _MOST_MEMBERS: Final = 200  # a place with more of them is left open: it is an index, not a structure
@@ -57,7 +57,7 @@ class Report:
 
 
 async def check_files(
-    files: Mapping[str, bytes], settings: Settings | None = None, limits: EngineLimits | None = None
+    files: Mapping[str, bytes], settings: Serving | None = None, limits: EngineLimits | None = None
 ) -> Report:
     """Returns everything that is to be said of the files (by path) of a bundle; never raises for what is in them.
 
@@ -102,7 +102,7 @@ async def _rego_findings(reading: Reading, limits: EngineLimits) -> list[Finding
     return found
 
 
-def _catalogue_findings(catalogue: Catalogue, places: Places, settings: Settings | None) -> Iterator[Finding]:
+def _catalogue_findings(catalogue: Catalogue, places: Places, settings: Serving | None) -> Iterator[Finding]:
     """Yields what is to be said of a catalogue that was read without a fault."""
     proofs = Proofs()
     of_entitlements: list[Iterable[Told]] = [
