@@ -35,7 +35,10 @@ class Holder:
         self._aws = sandbox.aws
 
     def works(self) -> bool:
-        return self._goes_through("s3", lambda s3: s3.get_object(Bucket="reports", Key="2026/q3/revenue.csv"))
+        return self.reads("2026/q3/revenue.csv")
+
+    def reads(self, key: str) -> bool:
+        return self._goes_through("s3", lambda s3: s3.get_object(Bucket="reports", Key=key))
 
     def reads_orders(self) -> bool:
         key = {"pk": {"S": "customer#1"}}

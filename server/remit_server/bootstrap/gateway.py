@@ -144,17 +144,7 @@ async def running_gateway(
         doors = oversight.doors()
         overseen = await oversee(stack, oversight, doors, wake=wake)
         overseen = [*overseen, let_people_decide(oversight, doors, wake=wake)]
-        overseen.append(
-            await let_authors_publish(
-                stack,
-                oversight,
-                doors,
-                revisions=policy.revisions,
-                prepare=policy.active.prepare,
-                judge=policy.judges,
-                wake=wake,
-            )
-        )
+        overseen.append(await let_authors_publish(stack, oversight, doors, policy, wake=wake))
         await keep_checkpoints(stack, settings.checkpoints, ledger.store, clock)
         await tell_people(stack, settings.notifications, ledger.store, clock)
         erasing = DatabaseErasing(ledger.store, settings.audit_keep, _kept_ceilings(settings))

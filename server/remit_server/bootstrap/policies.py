@@ -13,9 +13,8 @@ from remit_server.adapters.replaying.team import OpenTeam
 from remit_server.application.oversight.admitting import OperatorAdmission
 from remit_server.application.planning.ceilings import Ceilings
 from remit_server.application.planning.plan_session import Planner
-from remit_server.application.policy.activate_revision import ActivateRevision, Follow
+from remit_server.application.policy.activate_revision import ActivateRevision
 from remit_server.application.policy.check_revision import CheckRevision
-from remit_server.application.policy.ports import OpenJudge, Prepare, Revisions
 from remit_server.application.policy.publish_revision import PublishRevision
 from remit_server.application.policy.replay_revision import ReplayRevision
 from remit_server.application.policy.see_revisions import SeeRevisions
@@ -23,6 +22,7 @@ from remit_server.application.policy.shadow_revision import ShadowRevision
 from remit_server.application.policy.simulate import SimulateDecision
 from remit_server.application.policy.simulate_decision import SimulateForOperator
 from remit_server.bootstrap.oversight import Oversight
+from remit_server.bootstrap.policy import PolicyParts
 from remit_server.config.settings import Settings
 from remit_server.transport.grpc.policy.service import STREAMS, PolicyService
 from remit_server.transport.grpc.server import Offered
@@ -30,26 +30,19 @@ from remit_server.transport.grpc.server import Offered
 REPLAY_JOBS: Final = 2  # they give way to agents' calls
 
 
-async def _at_once(_: int) -> None:
-    """Waits for nothing."""
-
-
 async def let_authors_publish(
     stack: AsyncExitStack,
     oversight: Oversight,
     door: Callable[[str, frozenset[str]], OperatorAdmission],
+    policy: PolicyParts,
     *,
-    revisions: Revisions,
-    prepare: Prepare,
-    judge: OpenJudge,
-    follow: Follow = _at_once,
     wake: Callable[[], None] = lambda: None,
 ) -> Offered:
     """Returns PolicyService; `wake` tells whoever writes to AWS that an activation revoked something.
 
     Replays read history on a connection of their own until the stack is left.
     """
-    authorize = oversight.authorize
+    authorize, revisions, prepare = oversight.authorize, policy.revisions, policy.active.prepare
     settings = oversight.settings
     examine = ExamineApart(settings, settings.policy.signing)
     reads = await stack.enter_async_context(
@@ -61,10 +54,10 @@ async def let_authors_publish(
         check=CheckRevision(authorize, examine),
         publish=PublishRevision(authorize, examine, revisions, oversight.ledger),
         see=SeeRevisions(authorize, revisions),
-        activate=ActivateRevision(authorize, revisions, prepare, follow, wake),
+        activate=ActivateRevision(authorize, revisions, prepare, policy.active.follow, wake),
         shadow=ShadowRevision(authorize, revisions, DatabaseShadows(oversight.ledger.store), prepare),
         replay=ReplayRevision(authorize, revisions, DatabaseHistory(reads), replays, oversight.clock),
-        simulate=SimulateForOperator(authorize, revisions, judge, _simulate(settings)),
+        simulate=SimulateForOperator(authorize, revisions, policy.judges, _simulate(settings)),
         clock=oversight.clock,
     )
     return service.offered
