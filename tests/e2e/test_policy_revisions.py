@@ -215,3 +215,15 @@ def test_what_a_revision_would_decide_is_asked_of_the_gateway(bob: Author, sandb
     }
     assert refused.exit_code == 1
     assert json.loads(refused.stdout)["reason"] == "POLICY_DENIED"
+
+
+def test_a_folder_is_compared_with_what_is_active(bob: Author, tmp_path: Path) -> None:
+    bundle = edited(tmp_path, "arn:aws:s3:::reports/2026/*", "arn:aws:s3:::reports/2026/q3/*")
+
+    equal = bob.does("diff", "active", DEFAULT[:8], "--format", "json")
+    narrower = bob.does("diff", "active", str(bundle), "--format", "json", "--ci")
+    nowhere = CliRunner().invoke(app, ["policy", "diff", "active", str(bundle)])
+
+    assert json.loads(equal)["verdict"] == "EQUAL"
+    assert json.loads(narrower)["verdict"] == "NARROWING"
+    assert nowhere.exit_code == 2
