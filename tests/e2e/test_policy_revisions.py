@@ -193,7 +193,13 @@ def test_a_candidate_is_put_into_shadow_and_taken_out(bob: Author) -> None:
 
 def test_what_a_revision_would_decide_is_asked_of_the_gateway(bob: Author, sandbox: Sandbox, tmp_path: Path) -> None:
     claims, intent = tmp_path / "claims.json", tmp_path / "intent.json"
-    alice = {"iss": sandbox.issuer.url, "sub": "alice", "groups": ["analysts"]}
+    alice: dict[str, object] = {
+        "iss": sandbox.issuer.url,
+        "sub": "alice",
+        "groups": ["analysts"],
+        "email": "alice@example.com",
+    }
+    alice["email_verified"] = True
     claims.write_text(json.dumps(alice))
     wish = {"actions": ["s3:GetObject"], "resources": ["arn:aws:s3:::reports/2026/q3/*"]}
     intent.write_text(json.dumps({"purpose": "summarise Q3", "permissions": [wish]}))
@@ -224,6 +230,6 @@ def test_a_folder_is_compared_with_what_is_active(bob: Author, tmp_path: Path) -
     narrower = bob.does("diff", "active", str(bundle), "--format", "json", "--ci")
     nowhere = CliRunner().invoke(app, ["policy", "diff", "active", str(bundle)])
 
-    assert json.loads(equal)["verdict"] == "EQUAL"
-    assert json.loads(narrower)["verdict"] == "NARROWING"
+    assert json.loads(equal)["verdict"] == "equal"
+    assert json.loads(narrower)["verdict"] == "narrowing"
     assert nowhere.exit_code == 2
