@@ -2,7 +2,8 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Awaitable
+import time
+from collections.abc import AsyncIterator, Awaitable, Iterator
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,8 @@ from tests.transport.operator_server import as_operator
 from tests.transport.policy_server import Published, archive, policy_server, published_pieces
 
 from remit.v1 import policy_service_pb2 as messages
+from remit_server.domain.secret import Secret
+from remit_server.transport.grpc.operator_client import CallFailed, Connection, OperatorClient
 from remit_server.transport.grpc.uploads import Uploads
 
 METHOD = "/remit.v1.PolicyService/PublishRevision"
@@ -39,6 +42,18 @@ async def rule(call: Awaitable[Any]) -> tuple[str, str]:
     """Returns the reason of a call that fails, and what its message says."""
     failed = await failure(call)
     return failed.info.reason, failed.message
+
+
+async def told(house: Published, requests: Iterator[messages.PublishRevisionRequest]) -> tuple[str, str]:
+    """Returns how an upload by our own client is refused, which hears of it while it still sends."""
+
+    def upload() -> tuple[str, str]:
+        with OperatorClient(Connection(house.address, house.ca_file, token=lambda: Secret("ops-olga"))) as client:
+            with pytest.raises(CallFailed) as failed:
+                client.upload(client.policies.PublishRevision, requests, LONG)
+            return failed.value.reason, failed.value.message
+
+    return await asyncio.to_thread(upload)
 
 
 async def endless(first: bytes = b"x") -> AsyncIterator[messages.PublishRevisionRequest]:
@@ -119,21 +134,17 @@ async def test_two_bundles_in_one_stream_are_none(house: Published) -> None:
 
 
 async def test_more_than_64_mib_are_not_taken(house: Published) -> None:
-    async def sent() -> AsyncIterator[messages.PublishRevisionRequest]:
-        for _ in range(65 * 32):
-            yield messages.PublishRevisionRequest(chunk=bytes(32768))
+    pieces = (messages.PublishRevisionRequest(chunk=bytes(32768)) for _ in range(65 * 32))
 
-    answer = await rule(house.stub.PublishRevision(sent(), metadata=as_operator("olga")))
-
-    assert answer == ("INVALID_REQUEST", "chunk: takes the archive over 67108864 bytes")
+    assert await told(house, pieces) == ("INVALID_REQUEST", "chunk: takes the archive over 67108864 bytes")
 
 
 async def test_so_many_tiny_pieces_are_not_taken(tmp_path: Path) -> None:
     uploads = Uploads(each_within=LONG, most_messages=1000)
+    pieces = (messages.PublishRevisionRequest(chunk=b"x") for _ in range(1100))
+
     async with policy_server(tmp_path, uploads=uploads) as house:
-        answer = await rule(
-            house.stub.PublishRevision(published_pieces(bytes(1001), size=1), metadata=as_operator("olga"))
-        )
+        answer = await told(house, pieces)
 
     assert answer == ("INVALID_REQUEST", "the request: must come in at most 1000 messages: send larger pieces")
 
@@ -151,13 +162,13 @@ async def test_a_stream_that_stalls_is_ended(tmp_path: Path) -> None:
 
 
 async def test_a_stream_that_drips_is_ended(tmp_path: Path) -> None:
-    async def drips() -> AsyncIterator[messages.PublishRevisionRequest]:
+    def drips() -> Iterator[messages.PublishRevisionRequest]:
         while True:
             yield messages.PublishRevisionRequest(chunk=b"x")
-            await asyncio.sleep(0.02)
+            time.sleep(0.02)
 
     async with policy_server(tmp_path, uploads=Uploads(each_within=LONG, within=SOON)) as house:
-        answer = await rule(house.stub.PublishRevision(drips(), metadata=as_operator("olga")))
+        answer = await told(house, drips())
 
     assert answer == ("INVALID_REQUEST", "the request: did not come whole within 0.3 seconds")
 
