@@ -1,7 +1,9 @@
 """Replays of real histories, by the use cases on both databases, on real candidates: the same, edited, and broken."""
 
 import json
+import os
 import re
+import signal
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -13,18 +15,23 @@ from tests.opa_server import opa_server
 from tests.policy_bundles import DEFAULT_POLICIES
 from tests.replay_world import (
     DRAFT,
+    EPOCH,
     ORDER,
     REPORT,
     Recorded,
     edited,
+    known_archive,
     recording,
     replayed,
     some_history,
     told,
 )
 
+from remit_server.adapters.database.reading.history import DatabaseHistory
+from remit_server.adapters.database.reading.own_reader import own_reader
 from remit_server.adapters.opa.engine import OpaLimits, OpaServer
 from remit_server.adapters.policy.bundle import read_bundle
+from remit_server.adapters.replaying.team import OpenTeam
 from remit_server.application.policy.replaying.report import Report
 from remit_server.application.policy.replaying.report_json import report_of, report_text
 from remit_server.cli.policy.replaying.text import lines
@@ -301,3 +308,23 @@ async def test_what_opa_decided_the_embedded_engine_decides_again_bit_for_bit(tm
     report = await replayed(tmp_path / "ledger.db", DEFAULT_POLICIES)
 
     assert report.verdicts == {"IDENTICAL": 13}
+
+
+@SQLITE_ONLY
+async def test_a_worker_that_is_lost_is_replaced_and_nothing_of_the_history_with_it(gateway: Recorded) -> None:
+    await some_history(gateway)
+    async with own_reader(gateway.place) as reader, OpenTeam(2)(known_archive(DEFAULT_POLICIES)) as team:
+        history = DatabaseHistory(reader)
+        span = await history.span(EPOCH, most=100)
+        assert span is not None
+        decisions = [one for page in [each async for each in history.decisions(span)] for one in page.decisions]
+        team.know(gateway.kept.digest, gateway.kept)
+        before = team.pids
+        for pid in before:
+            os.kill(pid, signal.SIGKILL)
+
+        replays = await team(decisions)
+
+        assert {one.verdict.value for one in replays} == {"IDENTICAL"}
+        assert len(replays) == 13
+        assert not team.pids & before

@@ -17,6 +17,7 @@ from remit_server.domain.decision import KeptText
 from remit_server.domain.errors import Denied, Outage, Reason
 
 MOST_JOBS: Final = 64
+_TRIES: Final = 2  # of an input that is replayed alone: a worker may be lost by no fault of its
 _KILLED: Final = Replayed(
     Verdict.FAILED,
     (Finding(Difference.FAILED, reasons=("it kills or stalls whoever replays it: live, this would be an outage",)),),
@@ -68,11 +69,11 @@ class ReplayTeam:
         """Returns the replay of each; raises Outage when no worker can be started any more."""
         if not batch:
             return ()
-        try:
-            return await self._by_one(batch)
-        except ReplayerLost:
-            if len(batch) == 1:
-                return (_KILLED,)
+        for _ in range(_TRIES if len(batch) == 1 else 1):
+            with contextlib.suppress(ReplayerLost):
+                return await self._by_one(batch)
+        if len(batch) == 1:
+            return (_KILLED,)
         # One of them did it: each alone, so that the others are replayed.
         return [replayed for one in batch for replayed in await self([one])]
 
@@ -83,17 +84,22 @@ class ReplayTeam:
         self._alive.clear()
 
     async def _by_one(self, batch: Sequence[RecordedDecision]) -> Sequence[Replayed]:
-        """Has the next free worker replay a batch; raises ReplayerLost, once another one stands in its place."""
-        worker, healthy = await self._idle.get(), False
+        """Has the next free worker replay a batch; raises ReplayerLost, once another one stands in its place.
+
+        A caller that goes away ends the worker with what it is at: whoever cancels one batch gives up the replay.
+        """
+        worker = await self._idle.get()
         try:
             replays = await worker.replays(batch, self._ceilings)
-            healthy = True
-            return replays
-        finally:
-            if healthy:
-                self._idle.put_nowait(worker)
-            else:
-                await asyncio.shield(self._replaced(worker))
+        except ReplayerLost:
+            await asyncio.shield(self._replaced(worker))
+            raise
+        except BaseException:
+            self._alive.discard(worker)
+            await asyncio.shield(worker.close())
+            raise
+        self._idle.put_nowait(worker)
+        return replays
 
     async def _replaced(self, lost: ReplayProcess) -> None:
         self._alive.discard(lost)

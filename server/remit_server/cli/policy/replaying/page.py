@@ -140,7 +140,8 @@ def _facts(report: Report) -> Iterator[str]:
         facts.append(("" if place else "On record", f"{_code(revision)} {_text(words.many(count, 'decision'))}"))
     ceilings = "those of the given configuration" if report.given_ceilings else "those of each record"
     facts.append(("Ceilings", ceilings))
-    facts += [("", _text(f"{count:,} {told}")) for count, told in words.verdict_lines(report)]
+    for place, (count, told) in enumerate(words.verdict_lines(report)):
+        facts.append(("" if place else "Of these", _text(f"{count:,} {told}")))
     items = (f"<dt>{name}</dt><dd>{told}</dd>" for name, told in facts)
     yield f'<dl class="facts">{"".join(items)}</dl>'
 
