@@ -882,9 +882,9 @@ class ReplayRevisionResponse(_message.Message):
     TOTAL_FIELD_NUMBER: _builtins.int
     REPORT_CHUNK_FIELD_NUMBER: _builtins.int
     done: _builtins.int
-    """Output. How many decisions were replayed."""
+    """Output. How many records of the audit trail have been dealt with, decisions among them."""
     total: _builtins.int
-    """Output. How many there are."""
+    """Output. How many there are in the range."""
     report_chunk: _builtins.bytes
     """Output. The report, canonical JSON (docs/policy-replay.md), in pieces in their order; empty while there is progress."""
     def __init__(

@@ -62,7 +62,7 @@ def remarks(report: Report) -> Iterator[str]:
         yield "Replayed under the ceilings of the configuration that was given, not under those of the records."
     if report.partly:
         yield (
-            f"{many(report.partly, 'record')} from before 0.2 kept only what policy was asked: of these, "
+            f"{many(report.partly, 'record')} of an earlier version kept only what policy was asked: of these, "
             "policy's yes or no alone was compared."
         )
     if report.elsewhere:
