@@ -1,6 +1,7 @@
 """A gateway that decides by the default policy on a real engine, and what agents do at it, for who reads it later."""
 
 import asyncio
+import json
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field, replace
@@ -100,6 +101,11 @@ class Recorded:
                 return await self.gateway.issue(request)
         return outcome
 
+    async def asks(self, user: str, *permissions: Permission) -> None:
+        """Asks for permissions; a no is an outcome like any other."""
+        with suppress(RemitError):
+            await self.gateway.issue(self.gateway.request(*permissions, user=user))
+
     async def previews(self, user: str, intent: str, **more: Any) -> None:
         """Asks what would happen."""
         with suppress(RemitError):
@@ -155,7 +161,9 @@ async def recorded(place: Place, engine: Any, *, publish: bool = True) -> AsyncI
                 subject, agent, token.fingerprint, NOON, NOON + timedelta(hours=9)
             )
         if publish:
-            facts = BundleFacts(bundle.revision, len(archive), None, "", 1, 1, 1)
+            entitlements = len(json.loads(bundle.data_json)["remit"]["catalog"]["entitlements"]["entitlements"])
+            counts = (len(bundle.rules), len(bundle.capabilities), entitlements)
+            facts = BundleFacts(bundle.revision, len(archive), None, "", *counts)
             await DatabaseRevisions(gateway.ledger.store).publish(
                 NewRevision(facts, archive), by="corp:ada", source=RevisionSource.OFFLINE
             )

@@ -217,7 +217,8 @@ def test_what_is_kept_of_one_user_goes_and_nothing_of_anybody_else(place: Place)
     assert inputs is not None
     assert inputs.named - inputs.kept == 2
     (body,) = (json.loads(it) for (it,) in asked(place, "SELECT body FROM audit_events WHERE kind = 'texts_erased'"))
-    assert (body["subject_id"], body["subject_issuer"], body["by"]) == ("alice", "https://idp.example", "offline")
+    assert (body["subject_id"], body["subject_issuer"]) == ("alice", "https://idp.example")
+    assert body["by"].startswith("offline:")
 
 
 def test_what_live_grants_rest_on_stays_and_is_told(place: Place) -> None:

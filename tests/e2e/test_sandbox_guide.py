@@ -125,6 +125,8 @@ def test_the_audit_lines_list_explain_and_verify_what_happened(guide: Guide) -> 
     assert done.returncode == 0, done.stderr
     assert "preview_decided" in done.stdout
     assert "for          alice of " in done.stdout
+    assert "grant_authorized: decided again under revision" in done.stdout
+    assert "the same, byte for byte" in done.stdout
     assert "The chain is intact" in done.stdout
 
 

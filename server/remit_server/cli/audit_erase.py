@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from remit_server.cli.audit import AsJson, Database, PasswordFile
+from remit_server.cli.local_user import local_user
 from remit_server.cli.output import CANNOT_START, complain
 
 if TYPE_CHECKING:  # the rest is imported by the command that needs it, so that `--help` answers at once
@@ -74,6 +75,6 @@ async def _erased(database: str, password_file: Path | None, found: "OfSubject",
     from remit_server.adapters.system_clock import SystemClock
     from remit_server.domain.erasing_records import TextsErased
 
-    record = TextsErased(0, subject_issuer=whose[0], subject_id=whose[1], by="offline")
+    record = TextsErased(0, subject_issuer=whose[0], subject_id=whose[1], by=local_user())
     async with open_ledger(database, SystemClock(), password_file=password_file) as ledger:
         return await erase_texts(ledger.store, found.erasable, record)

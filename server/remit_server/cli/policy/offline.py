@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import typer
 
+from remit_server.cli.local_user import local_user
 from remit_server.cli.output import CANNOT_START, WRONG, complain
 from remit_server.cli.policy.app import refused_by
 
@@ -73,7 +74,7 @@ class DatabaseDesk:
             engine = await EmbeddedRego.start(read.bundle)
             await engine.close()
             new = NewRevision(read.facts, archive)
-            kept, created = await revisions.publish(new, by=_who(), source=RevisionSource.OFFLINE)
+            kept, created = await revisions.publish(new, by=local_user(), source=RevisionSource.OFFLINE)
             active = await revisions.active()
             is_active = active is not None and active.revision == kept.revision
             return publish_response(Published(kept, created, ()), active=is_active)
@@ -122,7 +123,7 @@ class DatabaseDesk:
             wanted, now = (revision, expected) if revision else await _before(revisions, expected)
             order = ActivationOrder(
                 (await _meant(revisions, wanted)).revision,
-                by=_who(),
+                by=local_user(),
                 why=why,
                 revoke_issued=revoke_issued,
                 expected_active=now,
@@ -210,15 +211,3 @@ async def _before(revisions: "DatabaseRevisions", expected: str) -> tuple[str, s
 def _is(published: "PublishedRevision", active: Any) -> bool:
     """Says whether a revision is the active one."""
     return active is not None and active.revision == published.revision
-
-
-def _who() -> str:
-    """Returns who does this, as records name them: by the operating system, whatever the environment says."""
-    import os
-    import pwd
-
-    try:
-        name = pwd.getpwuid(os.getuid()).pw_name
-    except KeyError:
-        name = str(os.getuid())
-    return f"offline:{name}"
