@@ -31,6 +31,9 @@ _CHANGING = (
     (re.compile(r"\b[\d,.]+ (s|ms|seconds?|inputs/s|inputs a second|a second)\b"), "<measured>"),
     (re.compile(r"\boffline:[A-Za-z0-9_.-]+"), "offline:<user>"),
     (re.compile(r" {2,}"), "  "),
+    (re.compile(r"(\.rego|\.yaml):\d+"), r"\1:<line>"),
+    (re.compile(r"\b\d+ of \d+\b"), "<n> of <n>"),
+    (re.compile(r"\b\d+ (kinds|intents|questions|files of rules|entitlements|capabilities|tests)\b"), r"<n> \1"),
     (re.compile(r"[a-z2-7]{26}"), "<id>"),
 )
 
