@@ -231,3 +231,26 @@ def test_verifying_counts_what_is_kept_of_each_sort(ledger: Path) -> None:
     assert counts["circumstances"]["named"] > 3
     assert counts["decision"]["kept"] == counts["decision"]["named"] > 1
     assert counts["ceilings"] == {"named": 1, "kept": 1}
+
+
+@pytest.mark.parametrize("text", ["{}", "[]", "null", '{"subject": 3}', "no JSON at all"])
+@pytest.mark.parametrize("what", ["grant", "refusal"])
+def test_a_text_that_was_replaced_is_told_and_never_a_traceback(ledger: Path, text: str, what: str) -> None:
+    changed(ledger, "UPDATE audit_texts SET text = ? WHERE text LIKE '%\"delegation_history\"%'", text)
+    name = grant_in(ledger) if what == "grant" else f"#{place_of(ledger, 'request_refused')}"
+
+    outcome = explain(ledger, name)
+
+    assert isinstance(outcome.exception, SystemExit)
+    assert outcome.exit_code == 1
+    assert "the digest of the kept input on record:" in outcome.stdout
+
+
+def test_a_record_that_no_gateway_wrote_is_told(ledger: Path) -> None:
+    place = place_of(ledger, "request_refused")
+    changed(ledger, f"UPDATE audit_events SET body = '[1]' WHERE sequence = {place}")  # noqa: S608 - ours
+
+    outcome = explain(ledger, f"#{place}")
+
+    assert outcome.exit_code == 2
+    assert "is not what a gateway records" in outcome.stderr

@@ -63,7 +63,7 @@ def _decision(evidence: "Evidence", authorized: Record) -> Explanation:
     """Returns under what the grant was decided, and on which groups of the user as long as that is kept."""
     grant, digest = evidence.grant, authorized.get("input_digest", "")
     question = dict(evidence.questions).get(digest)
-    groups = json.loads(question).get("subject", {}).get("groups") if question else None
+    groups = _groups(question)
     return {
         "policy_revision": authorized.get("policy_revision", "") or grant.policy_revision,
         "present_policy_revision": grant.policy_revision,
@@ -75,6 +75,14 @@ def _decision(evidence: "Evidence", authorized: Record) -> Explanation:
         "user_groups": groups,
         "break_glass": grant.break_glass,
     }
+
+
+def _groups(question: str | None) -> list[str] | None:
+    """Returns the user's groups; None where the question was erased, or is not what a gateway keeps."""
+    try:
+        return [str(group) for group in json.loads(question)["subject"]["groups"]] if question else None
+    except (ValueError, KeyError, TypeError):
+        return None
 
 
 def _approvals(records: "Sequence[tuple[ChainedEvent, Record]]", approval_id: str | None) -> Iterator[Explanation]:

@@ -8,6 +8,7 @@ from remit_server.cli.audit_words import plain
 
 if TYPE_CHECKING:
     from remit_server.adapters.database.trail.evidence import Ruling
+    from remit_server.domain.decision import KeptText
 
 Explanation = dict[str, Any]
 
@@ -16,8 +17,7 @@ def ruling_explanation(ruling: "Ruling") -> Explanation:
     """Returns all that is known of a refusal or a preview, as JSON values; it holds no secret."""
     body, decision = ruling.decision.body, ruling.decision
     who = body.get("who", {})
-    asked = json.loads(decision.question.text) if decision.question else None
-    said = json.loads(decision.decision.text) if decision.decision else None
+    asked, said = _asked(decision.question), _said(decision.decision)
     return {
         "record": ruling.record.sequence,
         "kind": ruling.record.kind,
@@ -40,6 +40,24 @@ def ruling_explanation(ruling: "Ruling") -> Explanation:
         "ceiling_digest": body.get("ceiling_digest", ""),
         "input_digest": body.get("input_digest", ""),
     }
+
+
+def _asked(question: "KeptText | None") -> Explanation | None:
+    """Returns what policy was asked; None where it was erased, or is not what a gateway keeps."""
+    try:
+        asked = json.loads(question.text) if question else None
+        return asked if asked and (asked["subject"]["groups"], asked["intent"]["permissions"], asked["task"]) else None
+    except (ValueError, KeyError, TypeError):
+        return None
+
+
+def _said(decision: "KeptText | None") -> Explanation | None:
+    """Returns what policy said; None where it was erased, or is not what a gateway keeps."""
+    try:
+        said = json.loads(decision.text) if decision else None
+        return said if said and (said["allow"], said["entitlements"], said["reasons"]) else None
+    except (ValueError, KeyError, TypeError):
+        return None
 
 
 def ruling_words(told: Explanation) -> Iterator[str]:

@@ -112,16 +112,36 @@ async def decide_again(judge: Judge, planner: Planner, on_record: OnRecord) -> A
     question, kept = on_record.question, on_record.circumstances
     if on_record.lacking or question is None or kept is None:
         return not_again(on_record)
+    changed = tuple(_changed_texts(on_record))
     try:
         found = await redecide(judge, planner, question, circumstances_of(kept.text))
-    except ValueError as wrong:
-        return not_again(on_record, str(wrong))
+    except (ValueError, KeyError, TypeError, AttributeError) as wrong:
+        return _unreadable(on_record, changed, str(wrong) if isinstance(wrong, ValueError) else _NO_TEXT)
     except RemitError as failed:
-        return not_again(on_record, f"{failed.reason.value}: {failed.message}")
-    differences = tuple(_differences(on_record, found))
+        return _unreadable(on_record, changed, f"{failed.reason.value}: {failed.message}")
+    differences = (*changed, *_differences(on_record, found))
     beside = _beside(on_record.body, found.outcome) if on_record.kind == RequestRefused.kind else ""
     verdict = Verdict.DIFFERS if differences else Verdict.SAME
     return Again(on_record.sequence, on_record.kind, on_record.revision, verdict, differences, beside=beside)
+
+
+_NO_TEXT: Final = "what is kept of it is not what a gateway keeps"
+
+
+def _unreadable(on_record: OnRecord, changed: tuple[Difference, ...], why: str) -> Again:
+    """Returns that nothing comes of a record: for what was changed of it, or for another reason."""
+    if not changed:
+        return not_again(on_record, why)
+    return Again(on_record.sequence, on_record.kind, on_record.revision, Verdict.DIFFERS, changed, (why,))
+
+
+def _changed_texts(on_record: OnRecord) -> Iterator[Difference]:
+    """Yields the texts beside the chain that are not those which the record names."""
+    kept = {"input": on_record.question, "circumstances": on_record.circumstances, "decision": on_record.decision}
+    for name, text in kept.items():
+        named = str(on_record.body[f"{name}_digest"])
+        if text is not None and text.digest != named:
+            yield Difference(f"the digest of the kept {name}", named, text.digest)
 
 
 def _differences(on_record: OnRecord, found: Redecided) -> Iterator[Difference]:

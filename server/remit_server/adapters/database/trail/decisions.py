@@ -18,7 +18,7 @@ _NAMED: Final = ("input_digest", "circumstances_digest", "decision_digest", "cei
 
 def decisions_among(events: Iterable[ChainedEvent], connection: Connection) -> tuple[OnRecord, ...]:
     """Returns those events that tell of a decision, each with the texts of it that are still kept."""
-    bodies = [(event, json.loads(event.body_text)) for event in events if event.kind in DECIDED]
+    bodies = [(event, _body(event)) for event in events if event.kind in DECIDED]
     texts = texts_of({body.get(name, "") for _, body in bodies for name in _NAMED}, connection)
     return tuple(_on_record(event, body, texts) for event, body in bodies)
 
@@ -39,6 +39,18 @@ def archives_of(revisions: Iterable[str], connection: Connection) -> Mapping[str
     """Returns the archives of those revisions that were published."""
     found = {revision: archive_of(connection, revision) for revision in sorted(set(revisions)) if revision}
     return {revision: archive for revision, archive in found.items() if archive is not None}
+
+
+def _body(event: ChainedEvent) -> dict[str, Any]:
+    """Returns what a record says; raises ValueError for one that no gateway wrote."""
+    try:
+        body = json.loads(event.body_text)
+    except ValueError:
+        body = None
+    is_one = isinstance(body, dict) and isinstance(body.get("who", {}), dict)
+    if not is_one:
+        raise ValueError(f"record {event.sequence} is not what a gateway records: run `remit-server audit verify`")
+    return dict(body)
 
 
 def _on_record(event: ChainedEvent, body: Mapping[str, Any], texts: Mapping[str, str]) -> OnRecord:
