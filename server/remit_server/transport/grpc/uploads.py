@@ -16,6 +16,7 @@ OF_A_CALLER: Final = 1  # nobody can have everybody else refused
 WITHIN: Final = timedelta(seconds=60)
 # Twice as many as the largest bundle needs in pieces of 32 KiB. NOTE: each costs the loop 0.1 ms, however small it is.
 MOST_MESSAGES: Final = 4096
+_HEARD_OF_WITHIN: Final = 0.01  # seconds; a turn of the loop, mostly
 
 
 class Uploads:
@@ -63,6 +64,8 @@ class Uploads:
         for _ in range(self._most_messages):
             raw = await self._next(messages, ends - loop.time())
             if raw is None:
+                # NOTE: whoever hangs up looks like who has said everything, until the library cancels the call.
+                await asyncio.sleep(_HEARD_OF_WITHIN)
                 return
             yield whole(raw)
         raise malformed(f"must come in at most {self._most_messages} messages: send larger pieces")

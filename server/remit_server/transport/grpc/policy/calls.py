@@ -57,7 +57,7 @@ __all__ = [
 ]
 
 CHUNK: Final = 32 * 1024
-UPLOAD_TIMEOUT: Final = timedelta(seconds=240)  # a minute to send, two to be checked, and to be kept
+UPLOAD_TIMEOUT: Final = timedelta(seconds=420)  # a minute to send, five to be checked, and to be kept
 ACTIVATE_TIMEOUT: Final = timedelta(seconds=120)  # a large catalogue is loaded first
 MAX_ARCHIVE: Final = 64 * 1024 * 1024
 _PAGE: Final = 200
