@@ -89,6 +89,13 @@ CASES = [
     in_rego("unknown-builtin", "x := base65(1)", "x := abs(1)"),
     in_rego("wrong-arity", "f(a) := a\n\nx := f(1, 2, 3)", "f(a) := a\n\nx := f(1)", "takes 1 argument", 7),
     in_rego("recursion", "x := y\n\ny := x", "x := y\n\ny := 1"),
+    in_rego(
+        "negated-call",
+        'f(a) := input.subject.claims[a]\n\nx if not f("team") == "blue"',
+        'f(a) := input.subject.claims[a]\n\nx if { team := f("team"); not team == "blue" }',
+        "the call f(...)",
+        7,
+    ),
     Case("outside-root", {LIB: "package other\n\nx := 1\n"}, LIB, 1, {LIB: "package remit.lib.x\n\nx := 1\n"}),
     Case("no-entrypoint", {ISSUE: "package remit.issue\n\nx := 1\n"}, "remit/issue/", 0),
     Case("no-refusal", {ISSUE: 'package remit.issue\n\ndecision := {"allow": true}\n'}, "remit/issue/", 0),

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
 from remit_server.adapters.policy.findings import Finding
+from remit_server.adapters.rego.negations import negation_findings
 from remit_server.adapters.rego.syntax import Reference, Rule, rules_of
 
 ENTRYPOINT: Final = "data.remit.issue.decision"
@@ -156,7 +157,7 @@ def tree_findings(trees: Sequence[Mapping[str, Any]], *, entrypoint: str = ENTRY
     """Returns what the syntax trees of a bundle's rules (never its tests) hold against them.
 
     `trees` is the engine's own list, one per module: unknown or refused builtins, recursion, a package outside `remit`,
-    a missing entrypoint.
+    a negated call on which the engines differ, a missing entrypoint.
     """
     rules = [rule for tree in trees for rule in rules_of(tree)]
     known = frozenset(rule.path for rule in rules)
@@ -164,6 +165,7 @@ def tree_findings(trees: Sequence[Mapping[str, Any]], *, entrypoint: str = ENTRY
     found = [finding for rule in rules for finding in _call_findings(rule, known, owned)]
     found += _package_findings(rules)
     found += _recursion_findings(rules)
+    found += negation_findings(trees, BUILTINS, owned)
     if entrypoint not in known:
         package, _, name = entrypoint.removeprefix("data.").rpartition(".")
         problem = f"no rule defines the entrypoint {entrypoint}"

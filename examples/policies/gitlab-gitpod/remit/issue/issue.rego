@@ -142,13 +142,15 @@ unmet[id] contains "environment_differs" if {
 unmet[id] contains "source_not_accepted" if {
 	some id in of_task
 	sources := pipelines.demands[id].sources
-	not claim("pipeline_source") in sources
+	source := claim("pipeline_source")
+	not source in sources
 }
 
 unmet[id] contains "project_replaced" if {
 	some id in of_task
 	project_ids := pipelines.demands[id].project_ids
-	not claim("project_id") in project_ids
+	project_id := claim("project_id")
+	not project_id in project_ids
 }
 
 unmet[id] contains "not_a_person" if {

@@ -48,6 +48,12 @@ REGO_RULES: Final = (
         "Unroll it",
     ),
     error(
+        "negated-call",
+        "A negated expression holds a call that may be undefined: `not f(x).ok`, `not f(g(x))`, `not f(x) == 1`",
+        "Where it is undefined, the embedded engine takes the negation for true, OPA for undefined: they part",
+        "Write `value := f(x)`, then `not value.ok`; or give the function a default, or negate a helper rule",
+    ),
+    error(
         "outside-root",
         "A package is outside the bundle's root, remit",
         "The gateway asks data.remit only, so such rules would have no effect here and others elsewhere",
