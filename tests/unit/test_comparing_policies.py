@@ -153,6 +153,44 @@ def test_hours_that_overlap_have_a_time_for_each_way_they_do() -> None:
     }
 
 
+def test_hours_of_two_time_zones_are_told_apart_in_the_weeks_when_only_one_has_summer_time() -> None:
+    berlin = (("Monday",), "08:00", "18:00", "Europe/Berlin")
+    new_york = (("Monday",), "02:00", "12:00", "America/New_York")
+
+    found, _ = moments([berlin, new_york])
+
+    assert {moment.windows for moment in found} >= {frozenset({berlin}), frozenset({new_york})}
+
+
+AGENT = "spiffe://x/agent/"
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "verdict"),
+    [
+        (["*"], ["**"], Verdict.WIDENING),
+        (["*", "*/*"], ["**"], Verdict.WIDENING),
+        (["[a-c]x"], ["[a-d]x"], Verdict.WIDENING),
+        (["*", "**b"], ["*", "**b", "**/?b"], Verdict.UNPROVEN),
+        (["[!ab]x"], ["[!a]x"], Verdict.UNPROVEN),
+        (["**"], ["*"], Verdict.NARROWING),
+        (["**"], ["one/two"], Verdict.NARROWING),
+        (["a*", "?"], ["a*", "ab*"], Verdict.NARROWING),
+    ],
+)
+async def test_agents_that_a_pattern_newly_names_are_seen_or_said_to_be_in_doubt(
+    before: list[str], after: list[str], verdict: Verdict
+) -> None:
+    then, now = (
+        catalogue({"one": entry(("s3:GetObject", "arn:aws:s3:::a/*"), actors=[f"{AGENT}{one}" for one in named])})
+        for named in (before, after)
+    )
+
+    found = await compared(then, now)
+
+    assert found.verdict is verdict
+
+
 def test_without_hours_one_time_stands_for_all_and_an_unknown_zone_is_said() -> None:
     assert moments([]) == ((ANY_TIME,), ())
     assert moments([(("Monday",), "08:00", "12:00", "Nowhere/Town")]) == ((ANY_TIME,), ("Nowhere/Town",))

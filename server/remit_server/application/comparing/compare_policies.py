@@ -11,6 +11,7 @@ from remit_server.application.comparing.asking.asked import Asked
 from remit_server.application.comparing.asking.askers import Asking, asking
 from remit_server.application.comparing.asking.intents import MOST_LITERALS, mentioned
 from remit_server.application.comparing.asking.touched import Touched, spread, touched
+from remit_server.application.comparing.asking.untried import untried
 from remit_server.application.comparing.judging.answers import Judge
 from remit_server.application.comparing.judging.capabilities import capability_changes
 from remit_server.application.comparing.one_asker import OneAsker
@@ -83,6 +84,7 @@ class ComparePolicies:
             *(change.doubts),
             *doubts,
             *_unreached(change, one.seen),
+            *untried(change.news, before, after),
             *one.doubts,
             *judge.doubts,
             *undecided,

@@ -78,21 +78,25 @@ def _met(one: str, other: str) -> Iterator[str]:
 def _instances(pattern: str, word: str) -> Iterator[str]:
     """Yields actors that the pattern may match; whether it does is for its engine to say.
 
-    Each run of stars stands for a word that people read, for one that no pattern has a letter of, or for nothing.
+    Each run of stars stands for a word that people read, for one that no pattern has a letter of, or for nothing; two
+    stars or more also for several steps, which one star never does.
     """
-    for alternative in _alternatives(pattern):
+    for alternative in alternatives(pattern):
         tokens = _TOKEN.split(alternative)
-        choices = [(_READ, word, "") if token[:1] == "*" else (_stand_in(token, word),) for token in tokens]
+        choices = [_choices(token, word) for token in tokens]
         yield from ("".join(chosen) for chosen in islice(product(*choices), MOST_INSTANCES))
 
 
-def _stand_in(piece: str, word: str) -> str:
-    """Returns what stands for a piece of a glob: a member of a class, a letter, what is escaped, or itself."""
+def _choices(piece: str, word: str) -> tuple[str, ...]:
+    """Returns what may stand for a piece of a glob: words, the ends of a class, a letter, or the piece itself."""
+    if piece[:1] == "*":
+        steps = () if piece == "*" else (f"{_READ}/{word}", f"{_READ}:{word}")
+        return (_READ, word, "", *steps)
     if piece[:1] == "\\":
-        return piece[1:]
+        return (piece[1:],)
     if piece[:1] == "[" and len(piece) > 1:
-        return word[0] if piece[1] == "!" else piece[1]
-    return word[0] if piece == "?" else piece
+        return (word[0],) if piece[1] == "!" else tuple(dict.fromkeys((piece[1], piece[-2])))
+    return (word[0] if piece == "?" else piece,)
 
 
 def _word(patterns: Sequence[str]) -> str:
@@ -101,7 +105,7 @@ def _word(patterns: Sequence[str]) -> str:
     return next((word for word in _WORDS if letters.isdisjoint(word)), _WORDS[-1])
 
 
-def _alternatives(pattern: str) -> Iterator[str]:
+def alternatives(pattern: str) -> Iterator[str]:
     """Yields the pattern with each one of its first alternatives `{a,b}`, within a bound."""
     waiting, yielded = [pattern], 0
     while waiting and yielded < MOST_ACTORS:

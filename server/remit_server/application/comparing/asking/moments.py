@@ -20,8 +20,8 @@ class Moment:
 
 
 ANY_TIME: Final = Moment("2026-01-14T12:00:00Z", "at any time")
-# A week in winter and one in summer: offsets differ, and so does what is open together in two time zones.
-_WEEKS: Final = (date(2026, 1, 12), date(2026, 7, 13))
+# A week in winter and one in summer come first; others are asked about where the zones' clocks stand otherwise.
+_WEEKS: Final = (date(2026, 1, 12), date(2026, 7, 13), *(date(2026, 1, 5) + timedelta(weeks=at) for at in range(52)))
 _DAYS: Final = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
 
 
@@ -40,7 +40,8 @@ def moments(hours: Iterable[Hours]) -> tuple[tuple[Moment, ...], tuple[str, ...]
         else:
             known.append(window)
     found: dict[frozenset[Hours], str] = {}
-    for moment in sorted({edge for window in known for edge in _edges(window)}):
+    weeks = _weeks(sorted({window[3] for window in known}))
+    for moment in sorted({edge for window in known for edge in _edges(window, weeks)}):
         found.setdefault(frozenset(window for window in known if _is_open(window, moment)), _text(moment))
     if not known:
         return (ANY_TIME,), tuple(sorted(unknown))
@@ -48,10 +49,23 @@ def moments(hours: Iterable[Hours]) -> tuple[tuple[Moment, ...], tuple[str, ...]
     return tuple(sorted(told, key=lambda moment: moment.text)), tuple(sorted(unknown))
 
 
-def _edges(window: Hours) -> Iterator[datetime]:
-    """Yields when the hours begin and end, in both weeks."""
-    days, start, end, zone = window
+def _weeks(zones: Iterable[str]) -> tuple[date, ...]:
+    """Returns a week, by its Monday, for each way in which the zones' clocks stand to each other within a year.
+
+    Summer time begins and ends on other days in other places: between them the same hours are not the same.
+    """
+    known = [ZoneInfo(zone) for zone in zones]
+    found: dict[tuple[timedelta | None, ...], date] = {}
     for monday in _WEEKS:
+        midweek = datetime.combine(monday + timedelta(days=2), time(12), UTC)
+        found.setdefault(tuple(midweek.astimezone(zone).utcoffset() for zone in known), monday)
+    return tuple(found.values())
+
+
+def _edges(window: Hours, weeks: Iterable[date]) -> Iterator[datetime]:
+    """Yields when the hours begin and end, in each of the weeks."""
+    days, start, end, zone = window
+    for monday in weeks:
         for day in days:
             on = monday + timedelta(days=_DAYS.index(day))
             for clock in (start, end):
