@@ -140,6 +140,28 @@ async def test_no_more_mistakes_are_made_than_may_be(tmp_path: Path) -> None:
     assert found.left_out == len(everything.mutants) - 3
 
 
+@pytest.mark.parametrize(("size", "left_out"), [(1, False), (9 << 20, True)])
+def test_a_catalogue_too_large_to_be_changed_is_left_out_and_the_last_line_says_so(
+    tmp_path: Path, size: int, left_out: bool
+) -> None:
+    catalogue = {"roles": [ENTRY["role_arn"]], "by_group": {"staff": ["one"]}, "entitlements": {"one": ENTRY}}
+    files = {
+        "remit/issue/issue.rego": RULES,
+        "remit/issue/issue_test.rego": TESTS,
+        "remit/catalog/entitlements/data.json": json.dumps(catalogue),
+        "remit/more/data.json": json.dumps({"text": "x" * size}),
+    }
+    folder = written(tmp_path, files)
+
+    text, told = mutate(folder), mutate(folder, "--format", "json")
+
+    last = text.output.splitlines()[-1]
+    assert last.endswith("the catalogue is too large to be changed, and was left out") == left_out
+    report = json.loads(told.output)
+    assert report["catalogue_left_out"] == left_out
+    assert any("entitlements" in one["file"] for one in report["mutants"]) != left_out
+
+
 async def test_few_mistakes_in_the_default_rules_are_no_rego_at_all() -> None:
     bundle = read_bundle(DEFAULT_POLICIES, stamped=False)
 

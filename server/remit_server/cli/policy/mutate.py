@@ -75,6 +75,8 @@ def _told(found: "Mutation") -> Iterator[str]:
     judged = found.count(Fate.KILLED) + found.count(Fate.SURVIVED)
     survived = f"; {found.count(Fate.SURVIVED)} survived ({told})" if told else ""
     left_out = f"; {found.left_out} were left out" if found.left_out else ""
+    if found.catalogue_left_out:
+        left_out += "; the catalogue is too large to be changed, and was left out"
     yield f"score {found.score:.2f} %: {found.count(Fate.KILLED)} of {judged} mutants were noticed{survived}{left_out}"
 
 
@@ -96,6 +98,7 @@ def _as_json(found: "Mutation") -> str:
         "score": round(found.score, 2),
         **{str(fate): found.count(fate) for fate in Fate},
         "left_out": found.left_out,
+        "catalogue_left_out": found.catalogue_left_out,
         "mutants": [
             {
                 "file": mutant.path,

@@ -60,10 +60,14 @@ class Mutant:
 
 @dataclass(frozen=True, slots=True)
 class Mutation:
-    """Every mutant that was judged, in the order of files and lines, and how many were left out for their number."""
+    """Every mutant that was judged, in the order of files and lines, and how many were left out for their number.
+
+    `catalogue_left_out` says that the catalogue is too large to be changed: its mutants are not even counted.
+    """
 
     mutants: tuple[Mutant, ...]
     left_out: int
+    catalogue_left_out: bool = False
 
     def count(self, fate: Fate) -> int:
         """Returns of how many mutants this became."""
@@ -126,7 +130,8 @@ async def judge_tests(bundle: Bundle, places: Places, effort: Effort) -> Mutatio
     cases = found[: effort.most]
     took = sum(outcome.nanoseconds for outcome in ran.outcomes) / 1e9
     bench = _Bench(program, queries, _LEAST_SECONDS + _TIMES_AS_LONG * took)
-    return Mutation(await bench.judged(cases, min(effort.jobs, len(cases))), unseen + len(found) - len(cases))
+    judged = await bench.judged(cases, min(effort.jobs, len(cases)))
+    return Mutation(judged, unseen + len(found) - len(cases), len(bundle.data_json) > MAX_DATA)
 
 
 def _rule_cases(suite: Suite, bundle: Bundle, ran: Ran) -> Iterator[_Case]:
