@@ -402,6 +402,33 @@ async def test_an_administrator_revokes_whatever_the_policy_says(house: Overseen
     assert ("sam", "RevokeGrants", True, "ADMINISTRATOR") in await calls(house)
 
 
+@pytest.mark.parametrize("broken", [False, True])
+async def test_an_administrator_lifts_what_blocks_the_way_back_and_no_other_block(
+    house: Overseen, *, broken: bool
+) -> None:
+    await revoked(house, "olga", block=True, policy_revision="a" * 64)
+    await revoked(house, "olga", block=True, actor="corp:rogue")
+    if broken:
+        house.world.policy.answers["sam"] = RuntimeError("the revision that had the one before blocked")
+    listed = await house.grants.ListBlocks(grants.ListBlocksRequest(), metadata=as_operator("sam"))
+    named = {block.target.WhichOneof("target"): block.name for block in listed.blocks}
+    revision, agent = (
+        grants.RemoveBlockRequest(name=named[kind], why="go back") for kind in ("policy_revision", "actor")
+    )
+
+    of_agent = await refused(house.grants.RemoveBlock(agent, metadata=as_operator("sam")))
+    by_alice = await refused(house.grants.RemoveBlock(revision, metadata=as_operator("alice")))
+    await house.grants.RemoveBlock(revision, metadata=as_operator("sam"))
+
+    left = await house.grants.ListBlocks(grants.ListBlocksRequest(), metadata=as_operator("sam"))
+    assert of_agent[1] == ("INTERNAL" if broken else "NOT_AUTHORIZED")
+    assert by_alice[1] == "NOT_AUTHORIZED"
+    assert [block.name for block in left.blocks] == [agent.name]
+    assert [call for call in await calls(house) if call[:3] == ("sam", "RemoveBlock", True)] == [
+        ("sam", "RemoveBlock", True, "ADMINISTRATOR")
+    ]
+
+
 async def test_a_blocked_operator_is_out_at_the_next_call(house: Overseen) -> None:
     await revoked(house, "olga", block=True, subject=types_pb2.Subject(issuer=ISSUER, id="alice"))
 

@@ -16,7 +16,8 @@ from remit_server.domain.operator import Operator
 from remit_server.domain.revocation import Target
 
 # What an administrator may do whatever the policy says, also while there is no policy that says anything.
-# Going back to an earlier policy revision is in `as_administrator`, and what there is to go back to is seen here.
+# Going back to an earlier policy revision, and lifting a block that stands in the way of that, are in
+# `as_administrator`; what there is to go back to is seen here.
 ALWAYS: Final = frozenset(
     {
         "GrantService.RevokeGrants",
@@ -27,6 +28,8 @@ ALWAYS: Final = frozenset(
     }
 )
 ADMINISTRATOR: Final = "ADMINISTRATOR"
+# What the active policy does to whom it does not let: it says no, or nothing.
+NOT_BY_POLICY: Final = frozenset({Reason.NOT_AUTHORIZED, Reason.POLICY_UNAVAILABLE, Reason.OVERLOADED, Reason.INTERNAL})
 Check = Callable[[Visibility], Awaitable[None]]
 
 
@@ -76,7 +79,7 @@ class Authorize:
     async def as_administrator(self, operator: Operator, rpc: str, *, about: str) -> bool:
         """Says whether the caller is an administrator, to whom policy did not say yes, and then records the call.
 
-        For the one call that is allowed to them within limits that its use case keeps.
+        For the two calls that are allowed to them within limits that their use cases keep.
         """
         if operator.name not in self.administrators:
             return False

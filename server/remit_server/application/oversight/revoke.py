@@ -5,14 +5,14 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
-from remit_server.application.oversight.authorizing import Authorize
+from remit_server.application.oversight.authorizing import NOT_BY_POLICY, Authorize
 from remit_server.application.oversight.known_names import KnownNames
 from remit_server.application.oversight.paging import Page, list_digest, paged, place_of, size_of
 from remit_server.application.oversight.ports import GrantShelf, Place
 from remit_server.application.oversight.see_grants import not_found
 from remit_server.application.revocation.revoke_grants import Revocations, RevokeGrants
 from remit_server.domain.administration import EVERYTHING, Visibility
-from remit_server.domain.errors import Denied, InvalidRequest, Reason
+from remit_server.domain.errors import Denied, InvalidRequest, Reason, told_of
 from remit_server.domain.grant_filter.terms import AllOf, Comparison, Filter
 from remit_server.domain.grant_filter.terms import Operator as Sign
 from remit_server.domain.operator import Operator
@@ -132,9 +132,25 @@ class OperatorRevokes:
         return paged(blocks, order.size, list_digest(order.operator.name, BLOCKS), places)
 
     async def lift(self, operator: Operator, block_id: str, why: str) -> datetime:
-        """Lifts a block and returns when it was lifted, the same at every repeat; raises Denied(NOT_FOUND)."""
-        await self.authorize(operator, LIFT, about=f"block {block_id}: {why}", whole=True)
+        """Lifts a block and returns when it was lifted, the same at every repeat; raises Denied(NOT_FOUND).
+
+        NOTE: administrators may lift blocks of policy revisions, whatever the policy says: else one that had the
+        revision before it blocked as it was activated (`--revoke-issued`) would forbid its own rollback.
+        """
+        about = f"block {block_id}: {why}"
+        try:
+            await self.authorize(operator, LIFT, about=about, whole=True)
+        except Exception as no:
+            if told_of(no).reason not in NOT_BY_POLICY or not await self._stands_in_the_way_back(block_id):
+                raise
+            if not await self.authorize.as_administrator(operator, LIFT, about=about):
+                raise
         return await self.revocations.lift(block_id, operator.name, why)
+
+    async def _stands_in_the_way_back(self, block_id: str) -> bool:
+        """Says whether a block is of a policy revision."""
+        block = await self.revocations.block(block_id)
+        return block is not None and block.target.kind is TargetKind.REVISION
 
 
 def _beyond(message: str) -> Denied:

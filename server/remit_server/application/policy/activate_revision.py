@@ -5,7 +5,7 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Final
 
-from remit_server.application.oversight.authorizing import Authorize
+from remit_server.application.oversight.authorizing import NOT_BY_POLICY, Authorize
 from remit_server.application.oversight.revoke import REVOKE
 from remit_server.application.policy.naming_revisions import found, told
 from remit_server.application.policy.ports import Activated, ActivationOrder, Prepare, Revisions
@@ -19,10 +19,6 @@ ACTIVATE: Final = "PolicyService.ActivateRevision"
 MOST_LOOKED_BACK: Final = 100
 # Returns once this process decides by an activation, or a later one; raises Outage when it does not in time.
 Follow = Callable[[int], Awaitable[None]]
-# What the active policy does to whom it does not let: it says no, or nothing.
-_NOT_BY_POLICY: Final = frozenset(
-    {Reason.NOT_AUTHORIZED, Reason.POLICY_UNAVAILABLE, Reason.OVERLOADED, Reason.INTERNAL}
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +106,7 @@ class ActivateRevision:
         try:
             await self.authorize(request.operator, ACTIVATE, about=about, check=check)
         except Exception as no:
-            if isinstance(meant, RemitError) or told_of(no).reason not in _NOT_BY_POLICY:
+            if isinstance(meant, RemitError) or told_of(no).reason not in NOT_BY_POLICY:
                 raise
             if not await self.authorize.as_administrator(request.operator, ACTIVATE, about=about):
                 raise

@@ -25,6 +25,10 @@ class Revocations(Protocol):
         """Returns the blocks that stand, newest first; `after` is the time and id of the last one seen."""
         ...
 
+    async def block(self, block_id: str) -> Block | None:
+        """Returns a block, whether it stands or was lifted; None where there is none."""
+        ...
+
     async def lift(self, block_id: str, by: str, why: str) -> datetime:
         """Lifts a block; at a repeat returns when it was lifted. Raises Denied(NOT_FOUND)."""
         ...

@@ -41,6 +41,10 @@ class DatabaseRevocations:
         """Returns the blocks that stand, newest first; `after` is the time and id of the last one seen."""
         return await self._store.read(partial(_blocks, limit, after))
 
+    async def block(self, block_id: str) -> Block | None:
+        """Returns a block, whether it stands or was lifted; None where there is none."""
+        return await self._store.read(partial(_block, block_id))
+
     async def lift(self, block_id: str, by: str, why: str) -> datetime:
         """Lifts a block; at a repeat returns when it was lifted. Raises Denied(NOT_FOUND)."""
         return await self._store.commit(partial(lift, block_id=block_id, by=by, why=why))
@@ -132,6 +136,11 @@ def _blocks(limit: int, after: tuple[datetime, str] | None, connection: Connecti
         query = query.where(or_(revocations.c.revoke_time < time, same))
     query = query.order_by(revocations.c.revoke_time.desc(), revocations.c.revocation_id.desc()).limit(limit)
     return [_block_of(row) for row in connection.execute(query).mappings()]
+
+
+def _block(block_id: str, connection: Connection) -> Block | None:
+    row = connection.execute(_BLOCK, {"block_id": block_id}).mappings().first()
+    return None if row is None else _block_of(row)
 
 
 def _block_of(row: RowMapping) -> Block:
