@@ -62,6 +62,18 @@ async def test_the_newest_time_is_that_of_what_ever_decided(revisions: DatabaseR
     assert (await see(C)).ever_active == frozenset()
 
 
+async def test_a_date_to_come_keeps_no_later_offer_out(revisions: DatabaseRevisions, see: DatabaseSeen) -> None:
+    await publish(revisions, A, NOON + 9000 * 365 * 24 * HOUR / 10)
+    await revisions.activate(ActivationOrder(A, by="corp:ada", why="its manifest says the year 2900"))
+    later, earlier = (Offer("source", one, NOON + way * HOUR, "ci", 10) for one, way in ((B, 1), (C, -1)))
+
+    verdicts = [judge(one, await see(one.revision), OfferLimits(), NOON + 2 * HOUR) for one in (later, earlier)]
+
+    assert verdicts[0] == Adopt()
+    assert isinstance(verdicts[1], Refused)
+    assert verdicts[1].code is OfferCode.OLDER
+
+
 async def test_what_nobody_dated_has_no_newest_time(revisions: DatabaseRevisions, see: DatabaseSeen) -> None:
     await publish(revisions, A, None)
     await adopt(revisions, A)

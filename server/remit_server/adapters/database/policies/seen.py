@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Final
 
-from sqlalchemy import Connection, bindparam, exists, func, select
+from sqlalchemy import Connection, bindparam, case, exists, func, select
 
 from remit_server.adapters.database.policies.activating import active
 from remit_server.adapters.database.schema.policy_tables import policy_activations, policy_revisions
@@ -13,7 +13,13 @@ from remit_server.application.policy.offers import Seen
 from remit_server.domain.policy_revision import ActivationKind
 
 _WAS_ACTIVE: Final = select(exists().where(policy_activations.c.revision == bindparam("revision")))
-_NEWEST: Final = select(func.max(policy_revisions.c.built_time)).where(
+# NOTE: nothing is built after it is published, whatever its manifest says. One of the year 9999, published by a person
+# and activated, would else have every later offer refused as older, for ever.
+_built: Final = case(
+    (policy_revisions.c.built_time > policy_revisions.c.publish_time, policy_revisions.c.publish_time),
+    else_=policy_revisions.c.built_time,
+)
+_NEWEST: Final = select(func.max(_built)).where(
     exists().where(policy_activations.c.revision == policy_revisions.c.revision)
 )
 
