@@ -4,7 +4,8 @@ import asyncio
 import os
 import signal
 import sys
-from collections.abc import AsyncIterator
+import threading
+from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -14,8 +15,9 @@ import uvloop
 from tests.policy_bundles import DENY_ALL, OBEDIENT, YES, asked, bundle_of, told_to
 
 from remit_server.adapters.policy.decision import PolicyUnavailable
-from remit_server.adapters.policy.findings import BundleRefused
-from remit_server.adapters.rego import wire
+from remit_server.adapters.policy.findings import BundleRefused, Finding
+from remit_server.adapters.rego import embedded, wire
+from remit_server.adapters.rego.checks import text_findings
 from remit_server.adapters.rego.embedded import EmbeddedRego, EngineLimits, check_bundle
 from remit_server.adapters.rego.process import EvaluationFailed, Program, RegoProcess, WorkerLost
 from remit_server.application.ports import Policy, Revision
@@ -392,3 +394,20 @@ async def test_data_that_does_not_fit_is_named(tmp_path: Path) -> None:
 
     with pytest.raises(BundleRefused, match="does not fit"):
         await check_bundle(bundle, replace(PATIENT, memory_bytes=128 << 20))
+
+
+async def test_the_text_of_a_bundle_is_not_looked_at_on_the_event_loop(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looked_at: list[int] = []
+
+    def look(modules: Iterable[tuple[str, str]]) -> list[Finding]:
+        looked_at.append(threading.get_ident())
+        return text_findings(modules)
+
+    monkeypatch.setattr(embedded, "text_findings", look)
+
+    await check_bundle(bundle_of(tmp_path, OBEDIENT))
+
+    assert looked_at
+    assert threading.get_ident() not in looked_at

@@ -108,6 +108,8 @@ _UNWISE: Final = {
     "input.task.purpose": ("which is written by the agent, for people", "reads-purpose"),
 }
 _OPENING: Final = {"(": ")", "[": "]", "{": "}"}
+_BRACKET: Final = re.compile(f"[{re.escape(''.join([*_OPENING, *_OPENING.values()]))}]")
+_SIGNS: Final = re.compile(r"(?:-\s*+)++")  # possessive: looked at once, however a text is made
 # A quoted string, a raw string, or a comment: brackets in them open nothing.
 _QUIET: Final = re.compile(r'"(?:[^"\\\n]|\\.)*"|`[^`]*`|#[^\n]*')
 
@@ -143,14 +145,15 @@ def text_findings(modules: Iterable[tuple[str, str]]) -> list[Finding]:
 def _deep_line(text: str) -> int:
     """Returns the line on which brackets, or signs before a value, nest too deeply, or 0."""
     bare = _QUIET.sub(lambda quiet: "\n" * quiet.group().count("\n"), text)
-    depth = 0
-    for number, line in enumerate(bare.split("\n"), start=1):
-        for character in line:
-            depth += 1 if character in _OPENING else -1 if character in _OPENING.values() else 0
-            if depth > MAX_BRACKETS:
-                return number
-    signs = re.search(rf"(?:-\s*){{{MAX_BRACKETS}}}", bare)
-    return bare[: signs.start()].count("\n") + 1 if signs else 0
+    depth, opening = 0, _OPENING.keys()
+    for bracket in _BRACKET.finditer(bare):
+        depth += 1 if bracket.group() in opening else -1
+        if depth > MAX_BRACKETS:
+            return bare.count("\n", 0, bracket.start()) + 1
+    for signs in _SIGNS.finditer(bare):
+        if signs.group().count("-") >= MAX_BRACKETS:
+            return bare.count("\n", 0, signs.start()) + 1
+    return 0
 
 
 def tree_findings(trees: Sequence[Mapping[str, Any]], *, entrypoint: str = ENTRYPOINT) -> list[Finding]:

@@ -1,5 +1,6 @@
 """The policy port on the embedded engine: Rego evaluated in worker processes that can be killed; nothing to install."""
 
+import asyncio
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -104,8 +105,9 @@ async def check_bundle(bundle: Bundle, limits: EngineLimits | None = None) -> tu
     """Returns advice on a bundle; raises BundleRefused with everything that forbids it to decide."""
     limits = limits or EngineLimits()
     advice: set[Finding] = set()
-    # NOTE: the text rules come first: what they refuse must not even reach the parser.
-    found = text_findings(bundle.modules)
+    # NOTE: the text rules come first: what they refuse must not even reach the parser. And not on the loop: a bundle
+    # that was only published is looked at by every process of every gateway, while calls are answered.
+    found = await asyncio.to_thread(text_findings, bundle.modules)
     if not found:
         entrypoints = [ENTRYPOINT]
         if bundle.administers:
