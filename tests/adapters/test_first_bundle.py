@@ -3,7 +3,7 @@
 import asyncio
 import json
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -13,11 +13,12 @@ from tests.bundle_keys import BundleKey, bundle_key
 from tests.bundle_web import BundleWeb, bundle_web
 
 from remit_server.adapters.policy.archive import archive_of_files
-from remit_server.adapters.policy.bundle import Bundle, read_bundle
+from remit_server.adapters.policy.bundle import Bundle, bundle_of, read_bundle
 from remit_server.adapters.policy.bundle_files import read_files
 from remit_server.adapters.policy.findings import BundleRefused
+from remit_server.adapters.policy.sources import choosing
 from remit_server.adapters.policy.sources.building import Signer, built
-from remit_server.adapters.policy.sources.choosing import FirstOffer, first_bundle
+from remit_server.adapters.policy.sources.choosing import FirstOffer, first_bundle, first_offer
 from remit_server.adapters.policy.sources.signing import SigningKey
 from remit_server.application.policy.source_ports import Unreachable
 from remit_server.config.policy_settings import BundleSigningSettings
@@ -80,6 +81,25 @@ async def test_a_bundle_that_may_not_be_adopted_is_refused_with_why(
 
     with pytest.raises(BundleRefused, match=why):
         await first(server, BundleSigningSettings((key.settings,), required=True, valid=DAY))
+
+
+@pytest.mark.parametrize("signs", [False, True])
+async def test_a_gateway_that_starts_reads_nothing_of_a_server_that_bears_no_signature(
+    server: BundleWeb, key: BundleKey, monkeypatch: pytest.MonkeyPatch, *, signs: bool
+) -> None:
+    server.archive = packed(key if signs else None)
+    signing = BundleSigningSettings((key.settings,), required=True)
+    read: list[Mapping[str, bytes]] = []
+
+    def noted(files: Mapping[str, bytes]) -> Bundle:
+        read.append(files)
+        return bundle_of(files)
+
+    monkeypatch.setattr(choosing, "bundle_of", noted)
+
+    offer = await asyncio.to_thread(first_offer, PolicySettings(None, server=server.settings(), signing=signing), ROLES)
+
+    assert (offer.bundle, len(read)) == ((FOLDER, 1) if signs else (None, 0))
 
 
 async def test_a_bundle_for_other_roles_is_refused(server: BundleWeb) -> None:

@@ -60,6 +60,10 @@ def first_offer(policy: PolicySettings, roles: Collection[str]) -> FirstOffer:
     """
     source = source_of(policy)
     news = asyncio.run(first_news(source))
+    # NOTE: whoever can answer in a server's name is no author: what bears no good signature is not even read here.
+    is_unsigned = isinstance(news, Offered) and policy.signing.required and not news.offer.signed_by
+    if is_unsigned and policy.server is not None:
+        return FirstOffer(news, None)
     try:
         return FirstOffer(news, _fitting_bundle(news, roles, source.name))
     except (BundleRefused, RuntimeError) as why:
