@@ -2,9 +2,11 @@
 
 from pathlib import Path
 
+import pytest
 from tests.policy_guide import PAGE, alike, blocks, prepared, run
 
 
+@pytest.mark.timeout(600)  # some twenty commands, each in a process of its own, one of them trying 200 mistakes
 def test_every_line_of_the_guide_says_what_the_page_shows(tmp_path: Path) -> None:
     folder = prepared(tmp_path)
 
