@@ -31,10 +31,12 @@ from remit_server.adapters.database.ledger import open_ledger
 from remit_server.adapters.database.migrations import upgrade
 from remit_server.adapters.database.schema import approval_tables, policy_tables, revocation_tables, tables
 from remit_server.adapters.database.trail.audit_log import verify_with_inputs
+from remit_server.adapters.database.trail.erasing import erase_unused
 from remit_server.adapters.database.writing.privileges import NEEDED, NUMBERED, statements
 from remit_server.cli import audit
 from remit_server.cli.database import app
 from remit_server.domain.audit import ChainIntact
+from remit_server.domain.decision import KeptText
 from remit_server.domain.errors import Denied, Reason
 
 
@@ -248,6 +250,18 @@ def test_a_role_that_may_not_read_is_told_so_and_what_gives_it_the_right(
     assert "may not read it: permission denied for table issuances" in explained.stderr
     assert "permission denied for table audit_events" in listed.stderr
     assert all("database grants ROLE --reader" in one.stderr for one in (explained, listed))
+
+
+async def test_a_gateways_role_may_erase_what_was_not_used_for_long(postgresql: PostgresqlServer, owned: str) -> None:
+    clock = FakeClock()
+    async with open_ledger(postgresql.url(owned, "gateway"), clock) as ledger:
+        await ledger.record(refused_record(), kept=[KeptText('{"old":1}')])
+        clock.advance(days=40)
+
+        erased = await ledger.store.commit(lambda batch: erase_unused(batch, clock.now() - timedelta(days=31)))
+
+    assert erased == 1
+    assert isinstance(verify_with_inputs(postgresql.url(owned, "auditor"))[0], ChainIntact)
 
 
 @pytest.mark.parametrize(
