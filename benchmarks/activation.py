@@ -1,7 +1,7 @@
 """Measures from activating a policy to its being obeyed everywhere, on both databases; prints a table for README.md.
 
-`python -m benchmarks.activation` takes up to a quarter of an hour, `--quick` two minutes (without 100,000 entitlements). Two
-gateways on one ledger are asked all the time; revisions are activated beside them, as an operator does by one of them.
+`python -m benchmarks.activation` takes up to a quarter of an hour, `--quick` two minutes (without 100,000
+entitlements). Two gateways on one ledger are asked all the time; revisions are activated beside them, by this process.
 """
 
 import argparse
