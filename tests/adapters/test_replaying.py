@@ -149,6 +149,39 @@ async def test_each_edit_of_an_entitlement_is_its_own_difference(
     assert [one for one in told(report) if one[0] != "REACH_NARROWER"] == expected
 
 
+def rename_reader(**changes: Any) -> Any:
+    """Returns an edit that gives one entitlement another name, and other terms."""
+
+    def change(catalogue: dict[str, Any]) -> None:
+        entries, groups = catalogue["entitlements"], catalogue["by_group"]
+        entries["reader-of-reports"] = entries.pop("reports-reader") | changes
+        for name, ids in groups.items():
+            groups[name] = ["reader-of-reports" if one == "reports-reader" else one for one in ids]
+
+    return change
+
+
+@SQLITE_ONLY
+@pytest.mark.parametrize(
+    ("terms", "expected"),
+    [
+        ({}, [("OTHER_ENTITLEMENTS", 1)]),
+        ({"max_credential_seconds": 60}, [("SHORTER", 1)]),
+        ({"max_credential_seconds": 3601}, [("OTHER_ENTITLEMENTS", 1), ("TERMS_LOOSER", 1)]),
+    ],
+    ids=["same", "harder", "easier"],
+)
+async def test_easier_terms_are_seen_under_another_name(
+    gateway: Recorded, tmp_path: Path, terms: dict[str, Any], expected: list[tuple[str, int]]
+) -> None:
+    await gateway.issued(REPORT)
+
+    report = await replayed(gateway.place, edited(tmp_path / "candidate", catalogue=rename_reader(**terms)))
+
+    assert told(report) == expected
+    assert report.widens is (("TERMS_LOOSER", 1) in expected)
+
+
 @SQLITE_ONLY
 async def test_a_widening_that_nobody_has_asked_for_is_seen_all_the_same(gateway: Recorded, tmp_path: Path) -> None:
     await gateway.issued(REPORT)

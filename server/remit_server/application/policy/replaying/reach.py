@@ -3,12 +3,13 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
+from remit_server.application.comparing.judging.limits import is_as_lax
 from remit_server.application.planning.ceilings import Ceilings
 from remit_server.application.planning.choosing import union
 from remit_server.application.planning.recent import Recent
 from remit_server.application.policy.replaying.answers import networks, seconds, who_is_asked
 from remit_server.application.policy.replaying.differences import Difference, Finding
-from remit_server.application.policy.replaying.permissions import Surplus, bounded, surplus, within
+from remit_server.application.policy.replaying.permissions import Surplus, bounded, lines_of, surplus, within
 from remit_server.domain.approval import joined
 from remit_server.domain.decision import Allow, Decision
 from remit_server.domain.entitlement import ApprovalRule, Entitlement
@@ -56,6 +57,8 @@ class Reach:
         unasked, asked = _without(unasked, gained), _without(asked, lost)
         if unasked.parts:
             yield Finding(Difference.REACH_UNASKED, role, gained=unasked.lines, reasons=_doubt(unasked))
+        elif unasked.undecided:
+            yield Finding(Difference.REACH_UNDECIDED, role, reasons=("without anybody being asked", *_doubt(unasked)))
         if not has:
             return
         if lost.parts:
@@ -92,18 +95,37 @@ def _doubt(found: Surplus) -> tuple[str, ...]:
 
 
 def _terms(had: Sequence[Entitlement], has: Sequence[Entitlement]) -> Iterator[Finding]:
-    """Compares the terms of entitlements that both have, by role."""
+    """Compares the terms of entitlements that both have, by role, and those of what only has another name now."""
     before = {one.entitlement_id: one for one in had}
     told: dict[tuple[str, Difference], list[str]] = {}
     for one in has:
         was = before.get(one.entitlement_id)
-        if was is None:
-            continue
-        for is_looser, line in _changes(was, one):
+        changes = list(_changes(was, one)) if was is not None else []
+        if not any(is_looser for is_looser, _ in changes):
+            changes += _moved(had, one)
+        for is_looser, line in changes:
             kind = Difference.TERMS_LOOSER if is_looser else Difference.TERMS_STRICTER
             told.setdefault((one.role_arn, kind), []).append(f"{one.entitlement_id}: {line}")
     for (role, kind), lines in told.items():
         yield Finding(kind, role, reasons=bounded(lines))
+
+
+def _moved(had: Sequence[Entitlement], one: Entitlement) -> Iterator[tuple[bool, str]]:
+    """Yields what an entitlement gives that could be had before, but only by another one and on harder terms.
+
+    An entitlement that is renamed, or to which permissions were moved, says nothing of it by its name.
+    """
+    if one in had:
+        return
+    of_role = _of(one.role_arn, had)
+    easy = tuple(other for other in of_role if is_as_lax(other, one))
+    if len(easy) == len(of_role):
+        return
+    given = as_document(one.permissions)
+    easier, new = surplus(given, _document(easy)), surplus(given, _document(of_role))
+    lines = lines_of(part for part in easier.parts if part not in new.parts)
+    if lines or (easier.undecided and not easier.parts and not new.undecided):
+        yield True, f"gives on easier terms than before: {', '.join(lines) or easier.undecided}"
 
 
 def _changes(was: Entitlement, now: Entitlement) -> Iterator[tuple[bool, str]]:
