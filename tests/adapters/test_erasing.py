@@ -26,14 +26,17 @@ from tests.recorded_world import default_bundle, on_record, recorded
 from typer.testing import CliRunner, Result
 
 from remit_server.adapters.database.ledger import DatabaseLedger, open_ledger
+from remit_server.adapters.database.policies.shadow_counting import DatabaseShadowCounting
 from remit_server.adapters.database.trail.audit_log import verify, verify_with_inputs
-from remit_server.adapters.database.trail.erasing import AT_ONCE, DatabaseErasing, erase_unused
+from remit_server.adapters.database.trail.erasing import AT_ONCE, DatabaseErasing, erase_texts, erase_unused
 from remit_server.adapters.rego.embedded import EmbeddedRego
 from remit_server.application.sweep import Sweep
 from remit_server.cli.main import app
 from remit_server.domain.audit import ChainIntact
 from remit_server.domain.decision import KeptText
+from remit_server.domain.erasing_records import TextsErased
 from remit_server.domain.grant import GrantState
+from remit_server.domain.policy_revision import ShadowCount
 
 KEEP = timedelta(days=31)
 CEILINGS = KeptText('{"forbidden":[],"roles":[]}')
@@ -170,6 +173,46 @@ async def test_the_housekeeping_erases(ledger: DatabaseLedger, erasing: Database
     running.cancel()
 
     assert texts(place) == set()
+
+
+# --- beside a shadow's counts ---------------------------------------------------------------------------------------
+
+
+def counted(subject: str, difference: str, time: datetime) -> ShadowCount:
+    example = json.dumps({"subject_issuer": "https://idp.example", "subject_id": subject, "purpose": "look"})
+    return ShadowCount("a" * 64, difference, 3, example, time, time)
+
+
+def examples(place: Place) -> dict[str, str]:
+    found = asked(place, "SELECT difference, example, count FROM shadow_counts")
+    assert all(count == 3 for *_, count in found)
+    return {difference: json.loads(example)["subject_id"] if example else "" for difference, example, _ in found}
+
+
+async def test_an_example_of_a_shadow_goes_by_age_as_texts_do_and_its_count_stays(
+    ledger: DatabaseLedger, erasing: DatabaseErasing, place: Place, clock: FakeClock
+) -> None:
+    counts = [counted("alice", "WIDER", NOON), counted("alice", "NARROWER", NOON + timedelta(days=20))]
+    await DatabaseShadowCounting(ledger.store).add("c" * 64, counts)
+    clock.advance(days=32)
+
+    await erasing.sweep(clock.now())
+
+    assert examples(place) == {"WIDER": "", "NARROWER": "alice"}
+
+
+async def test_an_example_of_a_shadow_goes_with_what_else_is_kept_of_its_user(
+    ledger: DatabaseLedger, place: Place
+) -> None:
+    counts = [counted("alice", "WIDER", NOON), counted("eve", "NARROWER", NOON)]
+    await DatabaseShadowCounting(ledger.store).add("c" * 64, counts)
+    record = TextsErased(0, subject_issuer="https://idp.example", subject_id="alice", by="offline")
+
+    done = await erase_texts(ledger.store, (), record)
+
+    assert done == 1
+    assert examples(place) == {"WIDER": "", "NARROWER": "eve"}
+    assert erased(place) == [1]
 
 
 # --- for one subject --------------------------------------------------------------------------------------------------

@@ -9,6 +9,7 @@ from typing import Final
 
 from sqlalchemy import Connection, bindparam, delete, func, select
 
+from remit_server.adapters.database.policies.shadow_examples import forget_examples_of, forget_old_examples
 from remit_server.adapters.database.schema.tables import audit_events, audit_texts, grants
 from remit_server.adapters.database.writing.batch import KEPT_ANEW_AFTER, Batch
 from remit_server.adapters.database.writing.store import Store
@@ -69,6 +70,7 @@ class DatabaseErasing:
         if now >= self._keep_anew:
             batch.keep([self.ceilings])  # a gateway that runs for longer than texts are kept still decides under them
             self._keep_anew = now + KEEP_ANEW_EVERY
+        forget_old_examples(batch, now - self.keep)
         return erase_unused(batch, now - self.keep)
 
 
@@ -130,16 +132,28 @@ def _decisions(connection: Connection) -> Iterator[tuple[str, tuple[str, str], s
 
 
 async def erase_texts(store: Store, digests: Iterable[str], record: TextsErased) -> int:
-    """Erases these texts as far as they are kept, step by step, each step with its record; returns how many."""
-    left, erased = list(digests), 0
+    """Erases these texts as far as they are kept, step by step, each step with its record; returns how many.
+
+    The examples of a candidate in shadow that tell of the subject go first, and count.
+    """
+    left, erased = list(digests), await store.commit(partial(_erase_examples, record=record))
     while left:
         step, left = left[:AT_ONCE], left[AT_ONCE:]
         erased += await store.commit(partial(_erase, digests=step, record=record))
     return erased
 
 
+def _erase_examples(batch: Batch, record: TextsErased) -> int:
+    return _recorded(batch, forget_examples_of(batch, record.subject_issuer, record.subject_id), record)
+
+
 def _erase(batch: Batch, digests: list[str], record: TextsErased) -> int:
     erased = batch.connection.execute(delete(audit_texts).where(audit_texts.c.digest.in_(digests))).rowcount
+    return _recorded(batch, erased, record)
+
+
+def _recorded(batch: Batch, erased: int, record: TextsErased) -> int:
+    """Puts on record how much was erased, and returns it."""
     if erased:
         batch.append(
             TextsErased(erased, subject_issuer=record.subject_issuer, subject_id=record.subject_id, by=record.by)
