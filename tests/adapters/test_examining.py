@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from tests.bundle_keys import bundle_key
+from tests.checked_bundles import CATALOGUE, READER, bundle
 from tests.policy_bundles import DEFAULT_POLICIES, DENY_ALL, SERVING, written
 
 from remit_server.adapters.examining.examination import ExamineApart
@@ -92,6 +93,21 @@ async def test_where_signatures_are_required_only_a_signed_bundle_may_decide(tmp
     assert unsigned.new is of_others.new is None
     assert [finding.problem for finding in unsigned.refusing] == ["the bundle is not signed"]
     assert {finding.path for finding in of_others.refusing} == {".manifest", "remit/lib/more.rego"}
+
+
+async def test_where_time_runs_out_the_advice_is_left_out_and_what_refuses_is_not() -> None:
+    with_advice = bundle({CATALOGUE: READER.replace("2026/*", "2026*")})
+    outside = bundle({CATALOGUE: READER.replace("reports/2026/*", "elsewhere/2026*")})
+    hurried = replace(examine, advice_seconds=-1)
+
+    at_leisure, in_a_hurry = await examine(archive_of_files(with_advice)), await hurried(archive_of_files(with_advice))
+    refused = await hurried(archive_of_files(outside))
+
+    assert "missing-slash" in {one.rule for one in at_leisure.findings}
+    assert in_a_hurry.new is not None
+    assert [(one.rule, one.refuses) for one in in_a_hurry.findings] == [("advice-left-out", False)]
+    assert refused.new is None
+    assert {one.rule for one in refused.findings} == {"outside-ceiling", "advice-left-out"}
 
 
 async def test_a_policy_that_lets_strangers_in_may_not_decide(tmp_path: Path) -> None:

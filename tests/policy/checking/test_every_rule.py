@@ -223,6 +223,7 @@ def test_the_sound_bundle_of_these_tests_has_no_findings_at_all() -> None:
 ELSEWHERE = {
     "bundle": "what names no rule of its own, such as an archive",
     "bundle-size": "test_hostile_bundles.py",
+    "advice-left-out": "tests/adapters/test_examining.py",
     "unknown-role": "test_against_a_gateway.py",
     "outside-ceiling": "test_against_a_gateway.py",
     "partly-outside-ceiling": "test_against_a_gateway.py",

@@ -32,3 +32,4 @@ class Order:
     signing: Signing
     memory_bytes: int
     seconds: int
+    advice_seconds: float

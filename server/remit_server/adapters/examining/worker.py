@@ -12,6 +12,7 @@ import pickle
 import resource
 import signal
 import sys
+import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
@@ -49,8 +50,9 @@ class _Examination:
             self.refusing = refused.findings
             return
         self.revision = revision_of(files)
+        advise_until = time.monotonic() + self.order.advice_seconds
         signed_by, wrong = _signed_by(files, _signing(self.order.signing))
-        report = await check_files(files, self.order.serving)
+        report = await check_files(files, self.order.serving, advise_until=advise_until)
         self.refusing = (*wrong, *report.errors)
         self.advice = report.advice
         if not self.refusing:

@@ -1,7 +1,9 @@
 """Where things stand in a bundle's data files: looked up again, deeper than reading keeps them, when asked for."""
 
+import copy
 import json
-from collections.abc import Callable, Mapping
+import time
+from collections.abc import Callable, ItemsView, Iterator, Mapping
 from typing import Any, Final
 
 from remit_server.adapters.policy.bundle import Bundle
@@ -46,6 +48,34 @@ class Places:
         return (f"{folder}/data.json" if f"{folder}/data.json" in self._files else folder), {}
 
 
+class OutOfTime(Exception):  # noqa: N818 - named for what it says
+    """The moment has come until which a catalogue was to be looked through."""
+
+
+class _Until(dict[str, Any]):
+    """A part of the catalogue that may be looked through until a moment (of the monotonic clock), then no more."""
+
+    def __init__(self, held: Mapping[str, Any], moment: float) -> None:
+        super().__init__(held)
+        self._moment = moment
+
+    def _check(self) -> None:
+        if time.monotonic() > self._moment:
+            raise OutOfTime
+
+    def __getitem__(self, name: str) -> Any:
+        self._check()
+        return super().__getitem__(name)
+
+    def __iter__(self) -> Iterator[str]:
+        for name in super().__iter__():
+            self._check()
+            yield name
+
+    def items(self) -> Any:
+        return ItemsView(self)
+
+
 class Catalogue:
     """The catalogue of a bundle that was read without a fault: plain data."""
 
@@ -57,6 +87,13 @@ class Catalogue:
         self.entitlements: dict[str, dict[str, Any]] = held.get("entitlements", {})
         self.capabilities: dict[str, dict[str, Any]] = catalog.get("capabilities", {})
         self.administration: Any = catalog.get("administration")
+
+    def until(self, moment: float) -> "Catalogue":
+        """Returns the same, to be looked through until a moment: from then on it raises OutOfTime."""
+        timed = copy.copy(self)
+        timed.by_group, timed.entitlements = _Until(self.by_group, moment), _Until(self.entitlements, moment)
+        timed.capabilities = _Until(self.capabilities, moment)
+        return timed
 
 
 Told = tuple[Where, str, str, str]

@@ -1,6 +1,7 @@
 """`policy check` in one call: everything that is to be said of a bundle, each finding with file, line, why and mend."""
 
 import json
+import math
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Final
@@ -15,6 +16,7 @@ from remit_server.adapters.policy.checking.places import (
     CAPABILITIES,
     ENTITLEMENTS,
     Catalogue,
+    OutOfTime,
     Places,
     Told,
 )
@@ -57,11 +59,16 @@ class Report:
 
 
 async def check_files(
-    files: Mapping[str, bytes], settings: Serving | None = None, limits: EngineLimits | None = None
+    files: Mapping[str, bytes],
+    settings: Serving | None = None,
+    limits: EngineLimits | None = None,
+    *,
+    advise_until: float = math.inf,
 ) -> Report:
     """Returns everything that is to be said of the files (by path) of a bundle; never raises for what is in them.
 
     With the settings of the gateway that is to serve it, the bundle is held against its roles, agents and issuers too.
+    Advice on the catalogue is looked for until a moment of the monotonic clock; that some was left out is told.
     """
     reading = examine_files(files)
     found = [*reading.faults, *reading.advice, *schema_findings(files)]
@@ -69,7 +76,7 @@ async def check_files(
     catalogue = None
     if not any(_is_data(fault) for fault in reading.faults):
         catalogue = Catalogue(reading.bundle)
-        found += _catalogue_findings(catalogue, Places(files), settings)
+        found += _catalogue_findings(catalogue, Places(files), settings, advise_until)
     return Report(
         revision=reading.bundle.revision,
         findings=tuple(_bounded(sorted(set(found)))),
@@ -102,25 +109,44 @@ async def _rego_findings(reading: Reading, limits: EngineLimits) -> list[Finding
     return found
 
 
-def _catalogue_findings(catalogue: Catalogue, places: Places, settings: Serving | None) -> Iterator[Finding]:
-    """Yields what is to be said of a catalogue that was read without a fault."""
+def _catalogue_findings(
+    catalogue: Catalogue, places: Places, settings: Serving | None, advise_until: float
+) -> Iterator[Finding]:
+    """Yields what is to be said of a catalogue that was read without a fault: first all that may refuse it."""
     proofs = Proofs()
+    of_entitlements: list[Iterable[Told]] = [pattern_findings(catalogue), reach_findings(catalogue)]
+    if settings is not None:
+        extra = tuple(str(action) for action in settings.forbidden_extra)
+        ceilings = Ceilings.of(settings.roles, extra, settings.ceilings_digest)
+        of_entitlements.append(ceiling_findings(catalogue, ceilings, proofs))
+    for told in of_entitlements:
+        yield from (places.finding(ENTITLEMENTS, *one) for one in told)
+    yield from (places.finding(ADMINISTRATION, *one) for one in administration_findings(catalogue.administration))
+    try:
+        yield from _catalogue_advice(catalogue.until(advise_until), places, settings, proofs)
+    except OutOfTime:
+        problem = (
+            "the catalogue is so large that there was no time for all advice on it; what refuses it was looked for"
+        )
+        mend = "Run `remit-server policy check --config` on it, which takes the time"
+        yield Finding(f"{ENTITLEMENTS}/", 0, problem, mend, "advice-left-out")
+
+
+def _catalogue_advice(
+    catalogue: Catalogue, places: Places, settings: Serving | None, proofs: Proofs
+) -> Iterator[Finding]:
+    """Yields what is only told of a catalogue; raises OutOfTime as the catalogue does."""
     of_entitlements: list[Iterable[Told]] = [
-        pattern_findings(catalogue),
-        reach_findings(catalogue),
         shadowed_findings(catalogue, proofs),
         entitlement_slashes(catalogue),
         entitlement_advice(catalogue),
     ]
     if settings is not None:
-        extra = tuple(str(action) for action in settings.forbidden_extra)
-        ceilings = Ceilings.of(settings.roles, extra, settings.ceilings_digest)
-        of_entitlements += [ceiling_findings(catalogue, ceilings, proofs), agent_findings(catalogue, settings)]
+        of_entitlements.append(agent_findings(catalogue, settings))
     for told in of_entitlements:
         yield from (places.finding(ENTITLEMENTS, *one) for one in told)
     for told in (capability_slashes(catalogue), capability_advice(catalogue)):
         yield from (places.finding(CAPABILITIES, *one) for one in told)
-    yield from (places.finding(ADMINISTRATION, *one) for one in administration_findings(catalogue.administration))
 
 
 def _is_data(fault: Finding) -> bool:

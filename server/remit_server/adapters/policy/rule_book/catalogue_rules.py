@@ -66,6 +66,12 @@ CATALOGUE_RULES: Final = (
         "Give it task_labels that only an emergency has",
     ),
     advice(
+        "advice-left-out",
+        "A gateway had no time for all the advice on a large catalogue that was published",
+        "Everything that refuses a bundle was looked for; what is only told was not, or not all of it",
+        "Run `remit-server policy check --config` on the bundle, which takes the time",
+    ),
+    advice(
         "missing-slash",
         "A wildcard follows a name with no separator between",
         "It also reaches whatever else begins with that name: tasks/t1* reaches tasks/t10/ as well",
