@@ -4,6 +4,8 @@ import asyncio
 import json
 import re
 import shutil
+import sqlite3
+from contextlib import closing
 from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
@@ -62,6 +64,20 @@ def test_a_copy_of_the_ledger_is_replayed_and_nothing_is_written_to_it(ledger: P
     assert outcome.exit_code == 0, outcome.output
     assert "13 decisions replayed: the candidate answers every one" in outcome.stdout
     assert ledger.read_bytes() == before
+
+
+@pytest.mark.parametrize("form", ["text", "json"])
+def test_ci_does_not_pass_a_replay_that_could_compare_nothing(ledger: Path, tmp_path: Path, form: str) -> None:
+    with closing(sqlite3.connect(ledger)) as connection, connection:
+        connection.execute("DELETE FROM audit_texts")
+
+    told = replay(ledger, widened(tmp_path / "wider"), "--format", form)
+    judged = replay(ledger, widened(tmp_path / "wider2"), "--ci", "--allow-widening", "--allow-refusals")
+
+    assert told.exit_code == 0, told.output
+    assert "answered" not in told.stdout.splitlines()[0]
+    assert judged.exit_code == 2
+    assert "none of 13 decisions could be compared" in judged.stderr
 
 
 def test_ci_passes_what_nobody_gains_or_loses_by_and_asks_for_a_word_on_the_rest(ledger: Path, tmp_path: Path) -> None:

@@ -75,7 +75,10 @@ def replay_policy(
 
 
 def _judge(report: "Report", *, allow_widening: bool, allow_refusals: bool) -> None:
-    """Ends the command with 1 for what was not allowed."""
+    """Ends the command with 1 for what was not allowed, and with 2 where nothing on record could be compared."""
+    if report.decisions and not report.compared:
+        complain(f"NOT ACCEPTED: none of {report.decisions:,} decisions could be compared: the report says why")
+        raise typer.Exit(CANNOT_START)
     refused = []
     if report.widens and not allow_widening:
         refused.append("somebody may do more: if that is meant, say --allow-widening")

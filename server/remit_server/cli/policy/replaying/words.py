@@ -26,6 +26,8 @@ def summary(report: Report) -> str:
     """Says the whole in a sentence or two."""
     if not report.decisions:
         return "There is no decision on record in this range: nothing was replayed."
+    if not report.compared:
+        return f"Not one of {many(report.decisions, 'decision')} on record could be compared: nothing was replayed."
     told = f"{many(report.decisions, 'decision')} replayed"
     if report.uncompared:
         told += f", {report.uncompared:,} of them not compared"
