@@ -66,6 +66,29 @@ def test_a_copy_of_the_ledger_is_replayed_and_nothing_is_written_to_it(ledger: P
     assert ledger.read_bytes() == before
 
 
+@pytest.mark.parametrize(
+    ("was", "becomes"),
+    [
+        ('"analysts"', '"engineers"'),
+        ('"max_credential_seconds":3600', '"max_credential_seconds":9600'),
+        ('"narrow":false', '"narrow":true'),
+        ('"floor":"', '"floor":"0'),
+    ],
+    ids=["question", "decision", "circumstances", "ceilings"],
+)
+def test_a_history_whose_texts_were_changed_is_not_replayed(ledger: Path, was: str, becomes: str) -> None:
+    with closing(sqlite3.connect(ledger)) as connection, connection:
+        changed = connection.execute(
+            "UPDATE audit_texts SET text = replace(text, ?, ?) WHERE instr(text, ?)", (was, becomes, was)
+        )
+        assert changed.rowcount
+
+    outcome = replay(ledger, DEFAULT_POLICIES)
+
+    assert outcome.exit_code == 2, outcome.output
+    assert "run `remit-server audit verify`" in outcome.stderr
+
+
 @pytest.mark.parametrize("form", ["text", "json"])
 def test_ci_does_not_pass_a_replay_that_could_compare_nothing(ledger: Path, tmp_path: Path, form: str) -> None:
     with closing(sqlite3.connect(ledger)) as connection, connection:

@@ -40,18 +40,22 @@ class DatabaseHistory:
         return await self.reader.read(partial(_span, since, most))
 
     async def decisions(self, span: Span, /) -> AsyncIterator[Page]:
-        """Yields the decisions of a part of the trail, oldest first."""
+        """Yields the decisions of a part of the trail, oldest first; raises ValueError for what no gateway wrote."""
         seen = _Seen()
         for first in range(span.first, span.last + 1, self.page):
             through = min(first + self.page - 1, span.last)
             found = await self.reader.read(partial(_decisions, first, through))
+            for digests, one in found:
+                for digest, kept in zip(digests, (one.question, one.circumstances, one.decision), strict=True):
+                    if kept is not None:
+                        _held(digest, kept)
             yield Page(through, tuple(one for digests, one in found if seen.is_new(digests, one)))
 
     async def ceilings(self, digest: str, /) -> KeptText | None:
         """Returns the ceilings that records name so, None where they were erased or never kept."""
         query = select(audit_texts.c.text).where(audit_texts.c.digest == digest)
         text = await self.reader.read(lambda connection: connection.execute(query).scalar())
-        return None if text is None else KeptText(str(text))
+        return None if text is None else _held(digest, KeptText(str(text)))
 
 
 @dataclass(slots=True)
@@ -69,6 +73,17 @@ class _Seen:
         if len(self._known) > _REMEMBERED:
             self._known.popitem(last=False)
         return not is_repeat
+
+
+def _held(digest: str, kept: KeptText) -> KeptText:
+    """Returns a text that is what records name; raises ValueError for one that was changed since.
+
+    A text can be erased, and is then missing; nothing that is right ever changes one. What a replay compares with must
+    not be what somebody who may write beside the chain would like it to be.
+    """
+    if kept.digest != digest:
+        raise ValueError(f"the text kept as {digest} is not the one that was recorded: run `remit-server audit verify`")
+    return kept
 
 
 def _span(since: datetime, most: int, connection: Connection) -> Span | None:
