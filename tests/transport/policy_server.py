@@ -1,6 +1,6 @@
 """A real gRPC server over TLS with PolicyService on a real ledger; bundles are really examined."""
 
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -47,9 +47,12 @@ class ScriptedPrepare:
 
     asked: list[str] = field(default_factory=list)
     failure: Exception | None = None
+    meanwhile: Callable[[], Awaitable[object]] | None = None
 
     async def __call__(self, revision: str, /) -> None:
         self.asked.append(revision)
+        if self.meanwhile is not None:
+            await self.meanwhile()
         if self.failure is not None:
             raise self.failure
 

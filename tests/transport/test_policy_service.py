@@ -17,7 +17,7 @@ from tests.transport.policy_server import Published, archive, policy_server, pub
 from remit.v1 import policy_service_pb2 as messages
 from remit_server.adapters.policy.bundle import read_bundle
 from remit_server.adapters.policy.decision import PolicyUnavailable
-from remit_server.application.policy.ports import NewRevision
+from remit_server.application.policy.ports import ActivationOrder, NewRevision
 from remit_server.domain.errors import Denied, Reason
 from remit_server.domain.policy_revision import BundleFacts, RevisionSource
 
@@ -270,7 +270,12 @@ async def test_to_revoke_what_was_issued_takes_the_right_to_revoke(house: Publis
     assert no[:2] == (grpc.StatusCode.PERMISSION_DENIED, "NOT_AUTHORIZED")
     assert (yes.activation.revision, yes.revoked_grants) == (A, 0)
     assert yes.activation.revocation
-    assert house.woken == ["1", "2", "woken", "3"]  # each activation is followed here, the revoke told
+    assert list(dict.fromkeys(house.woken)) == [
+        "1",
+        "2",
+        "woken",
+        "3",
+    ]  # each activation is followed here, the revoke told
     assert blocked[1] == "REVISION_REFUSED"
     asked = [json.loads(question) for question in house.world.policy.questions if "RevokeGrants" in question]
     assert [one["target"] for one in asked] == [{"kind": "revision", "id": C, "issuer": "", "block": True}] * 2
@@ -300,6 +305,29 @@ async def test_a_bad_revision_cannot_forbid_its_own_rollback(house: Published, b
         ("ActivateRevision", True, "ADMINISTRATOR"),
         ("GrantService.RevokeGrants", True, "ADMINISTRATOR"),
     ]
+
+
+@pytest.mark.parametrize("expected", ["", A, C])
+async def test_whom_a_bad_revision_lets_cannot_undo_its_rollback_with_a_call_held_ready(
+    house: Published, expected: str
+) -> None:
+    await kept(house, A, B, C)
+    await activate(house, revision=A)
+    await activate(house, revision=C)
+
+    async def rolled_back() -> None:
+        house.prepare.meanwhile = None
+        await house.revisions.activate(ActivationOrder(A, by="corp:sam", why="it is bad", only_back=True))
+
+    house.prepare.meanwhile = rolled_back
+    answer = await refused(activate(house, revision=B, expected_active=expected))
+    if house.prepare.meanwhile is not None:  # it was refused before anything was loaded
+        await rolled_back()
+
+    active = await house.revisions.active()
+    assert answer[1] == "REVISION_CHANGED"
+    assert active is not None
+    assert active.revision == A
 
 
 async def test_whom_policy_refuses_and_who_is_no_administrator_goes_back_to_nothing(house: Published) -> None:

@@ -55,9 +55,12 @@ class ActivateRevision:
         Raises Denied(NOT_FOUND), Denied(REVISION_REFUSED) for what this gateway cannot load or what was never active
         where only that is allowed, and Denied(REVISION_CHANGED) when another than `expected_active` is active.
         """
+        decides = await self._decides(request)
         meant, request = await self._meant(request)
         only_back = await self._allow(request, meant)
         assert isinstance(meant, PublishedRevision)  # noqa: S101 - for the type checker: `_allow` has raised
+        if not only_back:
+            request = _bound(request, decides, meant.revision)
         if request.revoke_issued:
             request = await self._allow_revoke(request, meant)
         await self.prepare(meant.revision)
@@ -77,6 +80,17 @@ class ActivateRevision:
         with suppress(Outage):
             await self.follow(done.activation.number)
         return done
+
+    async def _decides(self, request: ActivationRequest) -> str:
+        """Returns the active revision, once this process decides by it if it can; empty when there is none."""
+        active = await self.revisions.active()
+        if active is None:
+            return ""
+        # NOTE: an administrator who goes back needs nobody's yes, and waits for no revision that is being loaded.
+        if not (request.back and request.operator.name in self.authorize.administrators):
+            with suppress(Outage):
+                await self.follow(active.number)
+        return active.revision
 
     async def _meant(self, request: ActivationRequest) -> tuple[PublishedRevision | RemitError, ActivationRequest]:
         """Returns the revision that is meant, and the request as it says so."""
@@ -123,3 +137,15 @@ class ActivateRevision:
             request.operator, REVOKE, target=target, block=True, about=f"{target}, blocked: {request.why}", whole=True
         )
         return replace(request, expected_active=request.expected_active or active.revision)
+
+
+def _bound(request: ActivationRequest, decides: str, meant: str) -> ActivationRequest:
+    """Returns the request for as long as the revision is active that let it; raises Denied(REVISION_CHANGED).
+
+    NOTE: to load what is meant takes its time. Whom a bad revision lets could else hold calls ready with which to undo
+    its rollback.
+    """
+    if decides not in {"", meant, request.expected_active or decides}:
+        message = "another revision is active than was expected. Look again, and decide by what is active now"
+        raise Denied(Reason.REVISION_CHANGED, message)
+    return replace(request, expected_active=request.expected_active or decides)
