@@ -211,3 +211,17 @@ def test_whoever_must_sign_in_again_is_told_to(simulated: Any, changes: dict[str
 
     assert (told["reason"], told["remedy"]) == ("POLICY_DENIED", "REAUTHENTICATE")
     assert [one["code"] for one in told["decision"]["reasons"]] == [code]
+
+
+@pytest.mark.parametrize("name", sorted(folder.name for folder in SETS.iterdir()))
+def test_whoever_activates_a_set_can_activate_another_one(name: str) -> None:
+    """A set without an administration would lock out everybody who is not in the configuration."""
+    query = "[data.remit.admin.decision.allow, data.remit.admin.decision.visible]"
+    caller = {"issuer": "https://people.acme.example", "id": "olga", "kind": "person", "groups": ["security"]}
+    question = {"caller": caller, "rpc": "PolicyService.ActivateRevision", "target": None}
+
+    answered = run_opa(
+        "eval", "--bundle", str(SETS / name), "--stdin-input", "--format", "raw", query, stdin=json.dumps(question)
+    )
+
+    assert json.loads(answered) == [True, "all"]

@@ -1,6 +1,7 @@
-# What the catalogue delegates, written down a second time: whoever changes it says here that it was meant.
+# What the catalogue delegates, and lets people see, written down a second time: whoever changes it says that it was meant.
 package remit.catalog_test
 
+import data.remit.admin
 import data.remit.catalog.entitlements as catalogue
 import data.remit.catalog.fleet
 
@@ -106,5 +107,68 @@ test_step_up_of_the_fleet_are_this if {
 	fleet.step_up == {
 		"production-reader": {"acr": ["mfa", "phr"], "max_age_seconds": 28800},
 		"production-writer": {"acr": ["phr"], "max_age_seconds": 600},
+	}
+}
+
+may(caller, rpc) := decision if {
+	known := {"issuer": "https://people.acme.example", "id": "olga", "kind": "person", "groups": [], "claims": {}}
+	decision := admin.decision with input as {
+		"caller": object.union(known, caller),
+		"rpc": rpc,
+		"target": null,
+		"context": {"time": "2026-11-23T09:00:00Z", "source_ip": "192.0.2.7"},
+	}
+}
+
+everything := {
+	"GrantService.GetGrant",
+	"GrantService.ListGrants",
+	"GrantService.WatchGrants",
+	"GrantService.RevokeGrants",
+	"GrantService.ListBlocks",
+	"GrantService.RemoveBlock",
+	"ApprovalService.ListApprovals",
+	"ApprovalService.GetApproval",
+	"ApprovalService.WatchApprovals",
+	"PolicyService.CheckRevision",
+	"PolicyService.PublishRevision",
+	"PolicyService.ListRevisions",
+	"PolicyService.GetRevision",
+	"PolicyService.DownloadRevision",
+	"PolicyService.ActivateRevision",
+	"PolicyService.SimulateDecision",
+	"PolicyService.ReplayRevision",
+	"PolicyService.StartShadow",
+	"PolicyService.StopShadow",
+	"PolicyService.GetShadow",
+	"AuditService.ListEvents",
+	"AuditService.WatchEvents",
+	"AuditService.VerifyChain",
+}
+
+test_security_may_call_everything_and_sees_all if {
+	every rpc in everything {
+		may({"groups": ["security"]}, rpc) == {"allow": true, "reasons": [], "visible": "all"}
+	}
+}
+
+own_grants := {
+	"GrantService.GetGrant",
+	"GrantService.ListGrants",
+	"GrantService.WatchGrants",
+	"GrantService.RevokeGrants",
+}
+
+test_those_whom_agents_work_for_see_and_end_their_own if {
+	every group in ["support", "operators"] {
+		every rpc in own_grants {
+			may({"groups": [group]}, rpc).visible == ["own"]
+		}
+	}
+}
+
+test_they_may_nothing_else if {
+	every rpc in everything - own_grants {
+		not may({"groups": ["support", "operators"]}, rpc).allow
 	}
 }

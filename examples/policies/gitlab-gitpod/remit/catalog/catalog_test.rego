@@ -1,6 +1,7 @@
-# What the catalogue delegates, written down a second time: whoever changes it says here that it was meant.
+# What the catalogue delegates, and lets people see, written down a second time: whoever changes it says that it was meant.
 package remit.catalog_test
 
+import data.remit.admin
 import data.remit.catalog.entitlements as catalogue
 import data.remit.catalog.pipelines
 
@@ -95,5 +96,82 @@ test_demands_of_the_pipelines_are_this if {
 			"project_ids": ["20"],
 		},
 		"workspace-reader": {"people_only": true},
+	}
+}
+
+may(caller, rpc) := decision if {
+	known := {"issuer": "https://people.acme.example", "id": "olga", "kind": "person", "groups": [], "claims": {}}
+	decision := admin.decision with input as {
+		"caller": object.union(known, caller),
+		"rpc": rpc,
+		"target": null,
+		"context": {"time": "2026-11-23T09:00:00Z", "source_ip": "192.0.2.7"},
+	}
+}
+
+everything := {
+	"GrantService.GetGrant",
+	"GrantService.ListGrants",
+	"GrantService.WatchGrants",
+	"GrantService.RevokeGrants",
+	"GrantService.ListBlocks",
+	"GrantService.RemoveBlock",
+	"ApprovalService.ListApprovals",
+	"ApprovalService.GetApproval",
+	"ApprovalService.WatchApprovals",
+	"PolicyService.CheckRevision",
+	"PolicyService.PublishRevision",
+	"PolicyService.ListRevisions",
+	"PolicyService.GetRevision",
+	"PolicyService.DownloadRevision",
+	"PolicyService.ActivateRevision",
+	"PolicyService.SimulateDecision",
+	"PolicyService.ReplayRevision",
+	"PolicyService.StartShadow",
+	"PolicyService.StopShadow",
+	"PolicyService.GetShadow",
+	"AuditService.ListEvents",
+	"AuditService.WatchEvents",
+	"AuditService.VerifyChain",
+}
+
+test_security_may_call_everything_and_sees_all if {
+	every rpc in everything {
+		may({"groups": ["security"]}, rpc) == {"allow": true, "reasons": [], "visible": "all"}
+	}
+}
+
+pipeline := {
+	"issuer": "https://gitlab.example.com",
+	"id": "project_path:acme/policies:ref_type:branch:ref:main",
+	"kind": "workload",
+	"groups": ["acme", "security"],
+}
+
+pipelines_own := {
+	"PolicyService.CheckRevision",
+	"PolicyService.PublishRevision",
+	"PolicyService.ListRevisions",
+	"PolicyService.GetRevision",
+	"PolicyService.DownloadRevision",
+	"PolicyService.ReplayRevision",
+}
+
+test_the_pipeline_of_the_policies_publishes_and_replays if {
+	every rpc in pipelines_own {
+		may(pipeline, rpc) == {"allow": true, "reasons": [], "visible": "all"}
+	}
+}
+
+test_it_may_nothing_else if {
+	every rpc in everything - pipelines_own {
+		not may(pipeline, rpc).allow
+	}
+}
+
+test_the_pipeline_of_another_branch_may_nothing if {
+	other := object.union(pipeline, {"id": "project_path:acme/policies:ref_type:branch:ref:try-out"})
+	every rpc in everything {
+		not may(other, rpc).allow
 	}
 }
