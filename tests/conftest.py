@@ -7,8 +7,15 @@ from tests.databases import another_place, empty_place, kept_database, place, po
 from tests.reproving import Outcome, reprove_all
 from tests.sts_log import LOG
 
+from remit_server.adapters.logs import prepare_grpc
+
 OUTCOME = pytest.StashKey[Outcome]()
 _NAME = "remit_reproved"
+
+
+def pytest_configure() -> None:
+    """Keeps gRPC's threads out of what the tests start, as a gateway does: some of them run one in this process."""
+    prepare_grpc()
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -14,6 +14,15 @@ import structlog
 PINNED = ("botocore", "boto3", "urllib3", "aiohttp", "grpc", "sqlalchemy", "aiosqlite", "alembic", "asyncio")
 
 
+def prepare_grpc() -> None:
+    """Keeps gRPC out of the processes that this one starts; call it before grpc is imported.
+
+    NOTE: else gRPC's threads start again in the child between fork and exec, with the callers' TLS connections still
+    in hand: now and then one wrote to them, and the caller's next record could not be decrypted (grpc/grpc#28557).
+    """
+    os.environ["GRPC_ENABLE_FORK_SUPPORT"] = "0"
+
+
 def configure_logs(level: int = logging.INFO) -> None:
     """Sends every record of the process to stderr as JSON, with the noisy libraries held at WARNING.
 
@@ -21,6 +30,7 @@ def configure_logs(level: int = logging.INFO) -> None:
     Call it before grpc is imported.
     """
     os.environ.setdefault("GRPC_VERBOSITY", "NONE")
+    prepare_grpc()
     shared: list[structlog.typing.Processor] = [
         structlog.stdlib.add_log_level,
         structlog.stdlib.add_logger_name,
