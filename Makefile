@@ -34,7 +34,7 @@ setup-sandbox: .venv-ministack/.ready ## Make .venv-ministack: the local AWS, in
 
 .venv/.ready: constraints.txt pyproject.toml
 	@$(PYTHON) -c 'import sys, venv; sys.exit(sys.version_info < (3, 11) and "Remit needs Python 3.11 or later; say which with make PYTHON=...")'
-	@echo "Setting up .venv (about a minute, once) ..."
+	@echo "Setting up .venv (one to three minutes, once; it prints nothing meanwhile) ..."
 	@$(PYTHON) -m venv .venv
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r constraints.txt
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .

@@ -21,6 +21,8 @@ from typing import Any
 
 MAX_CHARACTERS = 65_000  # of GitHub's 65,536
 MAX_PAGES = 20
+HOSTS = ("github", "gitlab")
+LEAST_ARGUMENTS = 3  # the host, the mark, a file
 SECONDS = 30
 _MARK = re.compile(r"[a-z0-9-]{1,40}")
 _NUMBER = re.compile(r"[0-9]{1,12}")
@@ -44,6 +46,9 @@ class Place:
 
 def main(arguments: list[str]) -> int:
     """Writes the comment; 0 done, 2 it could not be."""
+    if len(arguments) < LEAST_ARGUMENTS or arguments[0] not in HOSTS:
+        sys.stderr.write("usage: python comment.py github|gitlab MARK FILE...\n")
+        return 2
     try:
         host, name, first, *more = arguments
         mark = f"<!-- {_whole(_MARK, name, 'the mark')} -->"

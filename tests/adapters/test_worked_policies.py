@@ -1,7 +1,11 @@
 """The worked policy sets decide as their pages say, on claims as each platform's tokens have them, by simulation."""
 
 import json
+import os
+import re
 import shutil
+import subprocess
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -225,3 +229,23 @@ def test_whoever_activates_a_set_can_activate_another_one(name: str) -> None:
     )
 
     assert json.loads(answered) == [True, "all"]
+
+
+@pytest.mark.parametrize("name", sorted(folder.name for folder in SETS.iterdir()))
+def test_the_commands_of_a_sets_page_work_as_written(name: str, tmp_path: Path) -> None:
+    shutil.copytree(ROOT / "examples", tmp_path / "examples")
+    page = tmp_path / "examples/policies" / name / "README.md"
+    (commands,) = re.findall(r"^```sh\n(.*?)^```", page.read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE)
+
+    done = subprocess.run(  # noqa: S603 - the very lines that a person is told to paste
+        ["/bin/bash", "-ec", commands],
+        cwd=page.parent,
+        env={**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "\nALLOWED" in done.stdout

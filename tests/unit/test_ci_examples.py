@@ -69,8 +69,17 @@ def test_every_command_line_is_one_that_remit_server_takes(path: Path) -> None:
         " ".join(one): result.output for one in found if (result := RUNNER.invoke(app, [*one, "--help"])).exit_code
     }
 
-    assert {one[1] for one in found} == {"check", "test", "diff", "replay", "publish"}
+    assert {one[1] for one in found} == {"check", "test", "mutate", "diff", "replay", "publish"}
     assert refused == {}
+
+
+@pytest.mark.parametrize("arguments", [[], ["github", "remit-policy"], ["elsewhere", "remit-policy", "diff.md"]])
+def test_a_comment_asked_for_wrongly_is_answered_with_the_usage(
+    arguments: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    status = script("comment.py").main(arguments)
+
+    assert (status, capsys.readouterr().err) == (2, "usage: python comment.py github|gitlab MARK FILE...\n")
 
 
 @pytest.mark.parametrize("path", sorted(EXAMPLES.rglob("*.yml")))
