@@ -34,6 +34,8 @@ from remit_server.adapters.policy.bundle import read_bundle
 from remit_server.adapters.replaying.team import OpenTeam
 from remit_server.application.policy.replaying.report import Report
 from remit_server.application.policy.replaying.report_json import report_of, report_text
+from remit_server.cli.policy.replaying.markdown import markdown
+from remit_server.cli.policy.replaying.page import page
 from remit_server.cli.policy.replaying.text import lines
 from remit_server.domain.errors import Denied, Reason
 
@@ -196,6 +198,32 @@ async def test_a_widening_that_nobody_has_asked_for_is_seen_all_the_same(gateway
     assert told(report) == [("REACH_WIDER", 1)]
     assert report.groups[0].gained == ("s3:PutObject on arn:aws:s3:::reports/*",)
     assert report.widens
+
+
+@SQLITE_ONLY
+async def test_a_plus_is_only_what_could_not_be_had_before(gateway: Recorded, tmp_path: Path) -> None:
+    await gateway.asks(REPORT, permission("s3:GetObject", "arn:aws:s3:::reports/2025/q4.csv"))
+    last_year = {"actions": ["s3:GetObject"], "resources": ["arn:aws:s3:::reports/2025/*"], "conditions": []}
+
+    def add_last_year(catalogue: dict[str, Any]) -> None:
+        catalogue["entitlements"]["reports-reader"]["permissions"].append(last_year)
+
+    report = await replayed(gateway.place, edited(tmp_path / "candidate", catalogue=add_last_year))
+
+    allowed = report.groups[0]
+    had = "would get, could have had before: s3:GetObject on arn:aws:s3:::reports/2026"
+    assert (allowed.difference.value, allowed.gained) == (
+        "NEWLY_ALLOWED",
+        ("s3:GetObject on arn:aws:s3:::reports/2025/*",),
+    )
+    assert f"{had}/*" in allowed.reasons
+    assert allowed.example.shown == (
+        "+ s3:GetObject on arn:aws:s3:::reports/2025/q4.csv",
+        f"{had}/q3/summary.csv",
+    )
+    for form in ("\n".join(lines(report)), markdown(report), page(report)):
+        assert not re.search(r"(\+ |data-sign=\"\+\"><code>)s3:GetObject on arn:aws:s3:::reports/2026", form)
+        assert "could have had before" in form
 
 
 @SQLITE_ONLY

@@ -44,6 +44,10 @@ class Answer:
         """Everything that policy allowed."""
         return self.decision.entitlements if isinstance(self.decision, Allow) else ()
 
+    def allowed_of(self, role_arn: str) -> tuple[Entitlement, ...]:
+        """Returns what policy allowed of a role."""
+        return tuple(one for one in self.allowed if one.role_arn == role_arn)
+
 
 def why_refused(answer: Answer) -> tuple[str, ...]:
     """Returns the reasons of a refusal in a form that refusals of the same kind share."""

@@ -12,7 +12,7 @@ from remit_server.application.policy.replaying.answers import (
     why_refused,
 )
 from remit_server.application.policy.replaying.differences import Difference, Finding
-from remit_server.application.policy.replaying.permissions import allows_of, bounded, lines_of, surplus
+from remit_server.application.policy.replaying.permissions import allows_of, bounded, lines_of, parts_of, surplus
 from remit_server.domain.permission import as_document
 from remit_server.iam import Document
 
@@ -41,18 +41,34 @@ def _refused_otherwise(before: Answer, after: Answer) -> Iterator[Finding]:
 
 
 def _newly_allowed(before: Answer, after: Answer) -> Finding:
-    """The group tells what the entitlements used allow, the example what this task would get of it."""
+    """The group tells what the entitlements used allow, the example what this task would get of it.
+
+    Signed is only what could not be had of this role before, in whatever request.
+    """
     assert after.plan is not None  # noqa: S101 - the caller has looked
+    role = after.plan.role.arn
+    could = as_document(one for entitlement in before.allowed_of(role) for one in entitlement.permissions)
     used = as_document(one for entitlement in after.used for one in entitlement.permissions)
+    new, old = _new_and_old(used, could)
+    got, had = _new_and_old(allows_of(after.plan.session_policy), could)
     need = after.plan.approval
     asks = [f"once people say yes: {who_is_asked(need)}"] if need is not None else []
     return Finding(
         Difference.NEWLY_ALLOWED,
-        after.plan.role.arn,
-        gained=lines_of(used.statements),
-        reasons=(*(f"was {one}" for one in why_refused(before)), *_resting_on(after.plan), *asks),
-        shown=_signed("+", allows_of(after.plan.session_policy)),
+        role,
+        gained=new,
+        reasons=(*(f"was {one}" for one in why_refused(before)), *_resting_on(after.plan), *asks, *old),
+        shown=(*(f"+ {line}" for line in got), *had),
     )
+
+
+def _new_and_old(document: Document, could: Document) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Returns what of a document could not be had before, in doubt all of it, and what could be, said so."""
+    lines, beyond = lines_of(document.statements), surplus(document, could)
+    if beyond.undecided and not beyond.parts:
+        return lines, (f"not wholly decided: {beyond.undecided}",)
+    rest = (part for part in parts_of(document) if part not in beyond.parts)
+    return beyond.lines, tuple(f"would get, could have had before: {line}" for line in lines_of(rest))
 
 
 def _newly_refused(before: Answer, after: Answer) -> Finding:

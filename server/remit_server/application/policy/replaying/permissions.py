@@ -62,11 +62,11 @@ def surplus(document: Document, other: Document) -> Surplus:
     if document.is_empty:
         return Surplus()
     if other.is_empty:
-        return Surplus(tuple(_atoms(document)))
+        return Surplus(tuple(parts_of(document)))
     whole = contains(document, other, budget=_BUDGET)
     if isinstance(whole, Witness):
         return Surplus()
-    atoms = list(_atoms(document))
+    atoms = list(parts_of(document))
     if len(atoms) > MOST_ATOMS:
         return Surplus((), f"it has more than {MOST_ATOMS:,} pairs of an action and a resource")
     found = [(atom, contains(Document((atom,)), other, budget=_BUDGET)) for atom in atoms]
@@ -83,7 +83,7 @@ def within(found: Surplus, ceilings: Sequence[Document]) -> Surplus:
     part = narrow_all(found.document, ceilings, steps=steps)
     if part.is_empty and steps.left <= 0:
         return found
-    return Surplus(tuple(_atoms(part)), found.undecided if not part.is_empty else "")
+    return Surplus(tuple(parts_of(part)), found.undecided if not part.is_empty else "")
 
 
 def lines_of(statements: Iterable[Statement]) -> tuple[str, ...]:
@@ -98,7 +98,7 @@ def bounded(lines: Sequence[str]) -> tuple[str, ...]:
     return (*lines[:MOST_LINES], f"and {len(lines) - MOST_LINES} more")
 
 
-def _atoms(document: Document) -> Iterable[Statement]:
+def parts_of(document: Document) -> Iterable[Statement]:
     """Yields every pair of an action and a resource that is allowed, each with its conditions."""
     for statement in document.statements:
         if statement.effect is Effect.ALLOW and not statement.not_action and not statement.not_resource:
