@@ -369,6 +369,16 @@ def test_an_entitlement_that_no_group_reaches_is_told(tmp_path: Path) -> None:
     assert "reached by no group" in problems
 
 
+def test_an_id_that_leads_nowhere_is_named_with_the_one_that_is_near(tmp_path: Path) -> None:
+    more = catalogue().replace("  reader:", "  readers:", 1)
+    written(tmp_path, {**RULES, "remit/catalog/entitlements/data.yaml": more})
+
+    (fault,) = [one for one in faults(tmp_path) if one.rule == "dangling-group"]
+
+    assert "'reader'" in fault.problem
+    assert fault.mend == "Did you mean readers?"
+
+
 def test_an_entitlement_for_an_unlisted_role_is_told(tmp_path: Path) -> None:
     text = catalogue(roles="arn:aws:iam::111122223333:role/other")
     written(tmp_path, {**RULES, "remit/catalog/entitlements/data.yaml": text})

@@ -364,8 +364,12 @@ def test_a_schema_is_digested_by_its_bytes() -> None:
 def test_a_key_that_will_not_do_is_told_with_what_to_do(tmp_path: Path) -> None:
     (tmp_path / "none").write_text("no key")
 
-    for path in (tmp_path / "none", tmp_path / "missing", tmp_path):
-        with pytest.raises(UnfitSigningKey, match=r"holds no unencrypted .* openssl genpkey"):
+    for path, told in (
+        (tmp_path / "none", "holds no unencrypted .*"),
+        (tmp_path / "missing", "there is no such file"),
+        (tmp_path, "Is a directory"),
+    ):
+        with pytest.raises(UnfitSigningKey, match=f"{told}.* openssl genpkey"):
             SigningKey.of(path)
 
 

@@ -211,7 +211,9 @@ def test_a_widening_does_not_pass_unless_it_is_allowed(edited: Edited) -> None:
     after = edited((ENTITLEMENTS, APPROVAL, ""))
 
     assert diff(DEFAULT_POLICIES, after).exit_code == 0
-    assert diff(DEFAULT_POLICIES, after, "--ci").exit_code == 1
+    stopped = diff(DEFAULT_POLICIES, after, "--ci")
+    assert stopped.exit_code == 1
+    assert "NOT ACCEPTED: somebody can reach more: if that is meant, say --allow-widening" in stopped.stderr
     assert diff(DEFAULT_POLICIES, after, "--ci", "--allow-widening").exit_code == 0
     assert diff(after, DEFAULT_POLICIES, "--ci").exit_code == 0
 
@@ -244,7 +246,9 @@ def test_a_rule_that_went_is_named_where_nobody_reaches_more_by_it_and_is_no_pro
     assert [one for one in told["changes"] if one["before"] == "production_delete" and one["direction"] == "neutral"]
     assert [doubt["kind"] for doubt in told["doubts"]] == ["rules"]
     assert f"rules changed in {ISSUE} (remit.issue.reasons)" in told["doubts"][0]["text"]
-    assert diff(DEFAULT_POLICIES, after, "--ci").exit_code == 1
+    stopped = diff(DEFAULT_POLICIES, after, "--ci")
+    assert stopped.exit_code == 1
+    assert f"--rules-reviewed {told['review']}" in stopped.stderr
     assert diff(DEFAULT_POLICIES, after, "--ci", "--rules-reviewed", "0" * 16).exit_code == 1
     assert diff(DEFAULT_POLICIES, after, "--ci", "--rules-reviewed", told["review"]).exit_code == 0
 

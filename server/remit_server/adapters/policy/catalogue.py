@@ -1,5 +1,6 @@
 """Reads the catalogue out of a bundle's data: checks every entitlement, builds the capabilities intents may name."""
 
+import difflib
 import re
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
@@ -28,9 +29,10 @@ Lines = Mapping[tuple[str | int, ...], int]
 class Contradiction(Malformed):
     """Parts of the catalogue that are right by themselves do not fit each other; `rule_id` names the rule."""
 
-    def __init__(self, where: Where, rule: str, rule_id: str) -> None:
+    def __init__(self, where: Where, rule: str, rule_id: str, mend: str = "") -> None:
         super().__init__(where, rule)
         self.rule_id = rule_id
+        self.mend = mend
 
 
 def read_catalogue(
@@ -84,6 +86,7 @@ _BREAK_GLASS: Final = "break-glass-any-task"
 _NO_AGENT: Final = "an agent's name in policies is its SPIFFE ID or <issuer alias>:<subject>, and this is neither"
 _ANY_TASK: Final = "break_glass is issued at once to every task, since no label says that there is an emergency"
 _EMERGENCY: Final = "Give it task_labels that only an emergency has, such as {emergency: declared}"
+_MOST_TOLD: Final = 128  # characters of an id that is told back
 _AGENTS: Final = "Write spiffe://<trust domain>/<path> or <issuer alias>:<subject>, not the id under [[agents]]"
 
 
@@ -153,16 +156,28 @@ def _index_faults(groups: Mapping[str, Any], entries: Mapping[str, Any]) -> Iter
             if isinstance(name, str) and name in entries:
                 reached.add(name)
             else:
-                yield Contradiction((*where, place), "leads to no entitlement", "dangling-group")
+                yield _leads_nowhere((*where, place), name, entries)
     for name in sorted(entries.keys() - reached):
         rule = "is reached by no group under by_group, so nobody could ever use it"
         yield Contradiction(("entitlements", name), rule, "unreached-entitlement")
 
 
+def _leads_nowhere(where: Where, name: object, entries: Mapping[str, Any]) -> Contradiction:
+    """Returns the fault of an index that leads to nothing, with the nearest id that leads somewhere."""
+    if not isinstance(name, str):
+        return Contradiction(where, "leads to no entitlement: it is no id", "dangling-group")
+    told = name[:_MOST_TOLD]
+    near = difflib.get_close_matches(told, [str(one) for one in entries], 1)
+    mend = f"Did you mean {near[0]}?" if near else "Write the id of an entitlement, or add this one under entitlements"
+    return Contradiction(where, f"leads to no entitlement: there is no {told!r}", "dangling-group", mend)
+
+
 def _finding(fault: Malformed, folder: str, lines: Mapping[str, tuple[str, Lines]]) -> Finding:
     """Returns the fault with its file and the nearest line known."""
     mend = f"See policies/schemas/{folder.rsplit('/', 1)[1]}.json"
-    rule = fault.rule_id if isinstance(fault, Contradiction) else "catalogue-shape"
+    rule = "catalogue-shape"
+    if isinstance(fault, Contradiction):
+        mend, rule = fault.mend or mend, fault.rule_id
     return Finding(*_place(fault.where, folder, lines), str(fault), mend, rule)
 
 

@@ -83,7 +83,19 @@ def diff_policies(
         raise typer.Exit(CANNOT_START) from unforeseen
     typer.echo(_written(outcome, form), nl=False)
     if ci and not outcome.passes(allow_widening=allow_widening, reviewed=rules_reviewed):
+        complain(f"NOT ACCEPTED: {_what_lets_pass(outcome)}")
         raise typer.Exit(WRONG)
+
+
+def _what_lets_pass(outcome: "Comparison") -> str:
+    """Says which option lets a pipeline pass that this comparison stopped."""
+    if outcome.passes(reviewed=outcome.review):
+        return (
+            "that nobody can reach more is not proven: when you have read the change, say "
+            f"--rules-reviewed {outcome.review} (for just this change), or --allow-widening"
+        )
+    seen = "somebody can reach more" if outcome.widens else "that nobody can reach more is not proven"
+    return f"{seen}: if that is meant, say --allow-widening"
 
 
 async def _compared(before: "Bundle", after: "Bundle", variations: tuple[dict[str, Any], ...]) -> "Comparison":

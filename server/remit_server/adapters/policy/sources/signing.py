@@ -40,8 +40,15 @@ class SigningKey:
         Raises UnfitSigningKey for anything else. Blocks for as long as the disk takes.
         """
         try:
-            key: Any = load_pem_private_key(path.read_bytes(), password=None)
-        except (OSError, ValueError, TypeError, UnsupportedAlgorithm):
+            content = path.read_bytes()
+        except OSError as wrong:
+            why = "there is no such file" if isinstance(wrong, FileNotFoundError) else f"{wrong.strerror}"
+            raise UnfitSigningKey(
+                f"{path} cannot be read: {why}; name the private key, or make one: {MAKE_ONE}"
+            ) from None
+        try:
+            key: Any = load_pem_private_key(content, password=None)
+        except (ValueError, TypeError, UnsupportedAlgorithm):
             key = None
         algorithm = _algorithm(key)
         if algorithm is None:
