@@ -20,6 +20,7 @@ from remit_server.adapters.database.policies.shadows import DatabaseShadows
 from remit_server.adapters.replaying.team import OpenTeam
 from remit_server.application.issuing.hearing import Hearing
 from remit_server.application.policy.shadowing import Shadowing
+from remit_server.cli.policy.shadow import example_lines
 from remit_server.domain.errors import Denied, Outage, Reason
 from remit_server.domain.policy_revision import Shadow
 
@@ -204,6 +205,23 @@ async def test_a_shadow_ends_when_it_is_stopped_and_what_was_counted_stays(world
     shown = await world.shadows.shown(digest)
     assert shown is not None
     assert (shown.start_time, counts_of(shown)) == (None, {"NEWLY_ALLOWED": 1, "REACH_WIDER": 1})
+    assert await world.shadows.shown(None) == shown
+
+
+def test_an_example_is_told_line_by_line_and_cannot_steer_a_terminal() -> None:
+    example = {
+        "subject_id": "zoe",
+        "actor_id": "agent",
+        "purpose": "summarise\x1b[2J",
+        "gained": ["s3:GetObject on arn:aws:s3:::reports/2026/*"],
+        "input_digest": "d1",
+    }
+
+    told = list(example_lines(json.dumps(example)))
+
+    assert told[0] == "zoe through agent"
+    assert told[2:] == ["+ s3:GetObject on arn:aws:s3:::reports/2026/*", "remit-server audit explain d1"]
+    assert all(line.isprintable() for line in told)
 
 
 @SQLITE_ONLY

@@ -1,6 +1,7 @@
 """`remit-server policy shadow`: a candidate that decides beside the active revision, answers untouched."""
 
 import json
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -52,7 +53,7 @@ def stop_shadow(client: "OperatorClient", as_json: AsJson = False) -> None:
 @shadow.command("show")
 @calls_a_gateway
 def show_shadow(client: "OperatorClient", revision: Revision = "", as_json: AsJson = False) -> None:
-    """Shows how often a candidate differed, and how; without REV the one in shadow."""
+    """Shows how often a candidate differed, and how; without REV the one in shadow, else the last one."""
     from remit_server.transport.grpc.policy import calls
 
     shown = calls.shadow(client, revision)
@@ -72,4 +73,26 @@ def show_shadow(client: "OperatorClient", revision: Revision = "", as_json: AsJs
         print_table(("difference", "times", "active", "last (UTC)"), rows)
     for one in shown.counts:
         if one.example:
-            typer.echo(f"such as, {plain(one.difference)}: {plain(one.example)}")
+            typer.echo(f"such as, {plain(one.difference)}:")
+            for line in example_lines(one.example):
+                typer.echo(f"  {line}")
+
+
+def example_lines(example: str) -> Iterator[str]:
+    """Yields the example of a count as people read it: what was kept as JSON, a line for each thing."""
+    try:
+        told = json.loads(example)
+    except ValueError:
+        told = None
+    if not isinstance(told, dict):
+        yield plain(example)
+        return
+    yield f"{plain(str(told.get('subject_id', '')))} through {plain(str(told.get('actor_id', '')))}"
+    for name in ("purpose", "role_arn", "time"):
+        if value := told.get(name):
+            yield f"{name.removesuffix('_arn')}: {plain(str(value))}"
+    for name, sign in (("gained", "+"), ("lost", "-"), ("reasons", " "), ("shown", " ")):
+        for line in told.get(name) or ():
+            yield f"{sign} {plain(str(line))}"
+    if digest := told.get("input_digest"):
+        yield f"remit-server audit explain {plain(str(digest))}"

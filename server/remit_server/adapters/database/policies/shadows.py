@@ -28,6 +28,10 @@ _COUNTS: Final = (
     .limit(MOST_COUNTS)
 )
 
+_LAST: Final = (
+    select(shadow_counts.c.candidate).order_by(shadow_counts.c.last_time.desc(), shadow_counts.c.candidate).limit(1)
+)
+
 
 class DatabaseShadows:
     """Keeps the candidate in shadow (implements `application.policy.ports.Shadows`)."""
@@ -44,7 +48,7 @@ class DatabaseShadows:
         return await self._store.commit(partial(stop, by=by))
 
     async def shown(self, revision: str | None, /) -> Shadow | None:
-        """Returns a candidate with its counts, or the one in shadow; None when nothing is known of it."""
+        """Returns a candidate with its counts, or the one in shadow, else the last one counted; None for none."""
         return await self._store.read(partial(_shown, revision))
 
 
@@ -80,7 +84,9 @@ def _in_shadow(connection: Connection) -> RowMapping | None:
 def _shown(revision: str | None, connection: Connection) -> Shadow | None:
     """Reads a candidate and its counts."""
     row = _in_shadow(connection)
-    wanted = row["revision"] if revision is None and row is not None else revision
+    wanted = revision
+    if wanted is None:
+        wanted = row["revision"] if row is not None else connection.execute(_LAST).scalar()
     if wanted is None:
         return None
     counts = tuple(
