@@ -12,6 +12,7 @@ from rich.markup import escape
 
 from remit_sandbox.issuer import OPERATORS
 from remit_sandbox.people import PEOPLE
+from remit_sandbox.policy_lines import policy_commands
 from remit_sandbox.private_files import write_private
 from remit_sandbox.sandbox import Sandbox
 
@@ -225,6 +226,10 @@ def _chapters(sandbox: Sandbox) -> tuple[tuple[str, list[str]], ...]:
         ),
         ("6. what a person has to approve, as alice's copilot and as bob", approval_commands(sandbox, python, server)),
         ("7. break-glass: done at once, reviewed by bob afterwards", break_glass_commands(sandbox, python, server)),
+        (
+            "8. a change of policy, as bob: checked, compared, replayed, activated, taken back",
+            policy_commands(sandbox, python, server, operator_command(sandbox)),
+        ),
     )
 
 

@@ -38,7 +38,7 @@ class Guide:
             env=plain_environment({"AWS_EC2_METADATA_DISABLED": "true"}),
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=240,
             check=False,
         )
 
@@ -145,6 +145,17 @@ def test_an_agent_acts_at_once_in_an_emergency_and_bob_reviews_it(guide: Guide) 
     assert done.returncode == 0, done.stderr
     assert "s3:PutObject" in done.stdout
     assert "is APPROVED." in done.stdout
+
+
+def test_bob_changes_the_policy_and_takes_it_back(guide: Guide) -> None:
+    done = guide.pasted(*guide.lines(1), *guide.lines(8))
+
+    told = done.stdout + done.stderr
+    assert "verdict: widening" in done.stdout, told
+    assert "is published; it decides nothing yet" in done.stdout, told
+    assert "(rolled back)" in done.stdout, told
+    assert done.stdout.count("ISSUED s3:GetObject on arn:aws:s3:::reports/hr/salaries.csv") == 1, told
+    assert done.stderr.count("CEILING_EXCEEDED") == 2, told
 
 
 def test_alice_who_was_revoked_signs_in_again_and_goes_on(guide: Guide) -> None:
