@@ -71,6 +71,31 @@ def test_at_a_terminal_it_is_asked_how_many_grants_shall_be_ended(
     assert questions == [asked]
 
 
+@pytest.mark.parametrize(
+    ("live", "told"),
+    [
+        (0, ""),
+        (1, "1 live grant of aaaaaaaaaaaa: not ended"),
+        (5000, "more than 1000 live grants of aaaaaaaaaaaa: not ended"),
+        (None, "what is live of aaaaaaaaaaaa: not ended"),
+    ],
+)
+def test_what_the_revision_before_issued_is_told_with_the_command_that_ends_it(
+    capsys: pytest.CaptureFixture[str], live: int | None, told: str
+) -> None:
+    done = messages.ActivateRevisionResponse(
+        activation=messages.PolicyActivation(revision=B, kind=messages.ACTIVATION_KIND_ROLLED_BACK),
+        previous_revision=A,
+    )
+
+    activate._tell_left(ScriptedDesk(live), done, revoke_issued=False)  # type: ignore[arg-type] # likewise
+
+    command = f"remit-server grants revoke --revision {A} --block --why '...'"
+    written = capsys.readouterr().err
+    assert (told in written, command in written) == (True, live != 0)
+    assert bool(written) == (live != 0)
+
+
 def test_another_bundle_than_was_asked_for_is_not_taken() -> None:
     with pytest.raises(BundleRefused, match="what was sent as revision bbbbbbbbbbbb is "):
         received_files(B, archive())

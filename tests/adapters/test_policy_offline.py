@@ -79,6 +79,29 @@ def test_a_policy_is_published_activated_and_gone_back_from_on_record(
     assert asked(place, "SELECT source, publisher FROM policy_revisions") == [("OFFLINE", WHO)] * 2
 
 
+def test_a_rollback_pressed_twice_does_not_bring_the_bad_revision_back_and_a_blocked_one_is_told(
+    commands: Commands, place: Place, first: Path, second: Path
+) -> None:
+    revisions = [read_bundle(folder).revision for folder in (first, second)]
+    for folder, revision in zip((first, second), revisions, strict=True):
+        commands.done("publish", "--bundle", folder)
+        commands.done("activate", revision, "--why", "x")
+
+    once = commands.run("rollback", "--why", "it refuses everybody", "--revoke-issued", "--yes")
+    again = commands.run("rollback", "--why", "pressed twice")
+    ((block,),) = asked(place, "SELECT revocation_id FROM revocations")
+    listed = commands.done("list")
+    shown = commands.done("show", revisions[1])
+    refused = commands.run("activate", revisions[1], "--why", "x")
+
+    lift = f"remit-server grants unblock blocks/{block} --why '...'"
+    assert f"From revision {revisions[1][:12]} back to {revisions[0][:12]}." in once.stderr
+    assert (once.returncode, again.returncode, refused.returncode) == (0, 1, 1)
+    assert "there is no revision to go back to" in again.stderr
+    assert [line for line in listed.splitlines() if line.startswith("blocked") and revisions[1][:12] in line]
+    assert (lift in shown, lift in refused.stderr) == (True, True)
+
+
 def test_what_is_published_is_listed_and_shown(commands: Commands, first: Path) -> None:
     revision = read_bundle(first).revision
     commands.done("publish", "--bundle", first)
@@ -107,7 +130,7 @@ def test_a_bundle_that_lets_strangers_in_is_not_published(commands: Commands, pl
     ("arguments", "code", "told"),
     [
         (("activate", "f" * 64, "--why", "x"), 1, "NOT_FOUND"),
-        (("rollback", "--why", "x"), 1, "no other revision was ever active"),
+        (("rollback", "--why", "x"), 1, "NOT_FOUND: no revision is active yet"),
         (("show",), 1, "NOT_FOUND"),
     ],
     ids=["unknown", "nothing_before", "none_active"],

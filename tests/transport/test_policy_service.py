@@ -256,6 +256,34 @@ async def test_a_rollback_without_digits_goes_back_to_the_one_before(house: Publ
     )
 
 
+async def test_a_rollback_without_digits_goes_further_back_each_time_and_never_forth(house: Published) -> None:
+    await kept(house, A, B, C)
+    for revision in (A, B, C):
+        await activate(house, revision=revision)
+
+    went = [(await activate(house, rollback=True)).activation.revision for _ in range(2)]
+    nowhere = await refused(activate(house, rollback=True))
+    await activate(house, revision=C)
+    shown = await house.stub.GetRevision(messages.GetRevisionRequest(), metadata=as_operator("olga"))
+
+    assert went == [B, A]
+    assert nowhere[1] == "REVISION_REFUSED"
+    assert shown.rollback_revision == A
+
+
+async def test_a_rollback_without_digits_passes_over_what_is_blocked(house: Published) -> None:
+    await kept(house, A, B, C)
+    await activate(house, revision=A)
+    await activate(house, revision=B)
+    await activate(house, revision=C, revoke_issued=True)
+
+    back = await activate(house, rollback=True)
+    listed = await house.stub.ListRevisions(messages.ListRevisionsRequest(), metadata=as_operator("olga"))
+
+    assert back.activation.revision == A
+    assert [one.revision for one in listed.revisions if one.block.startswith("blocks/")] == [B]
+
+
 async def test_to_revoke_what_was_issued_takes_the_right_to_revoke(house: Published) -> None:
     await kept(house, A, C)
     await activate(house, revision=A)

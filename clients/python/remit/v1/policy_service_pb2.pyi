@@ -275,6 +275,7 @@ class PolicyRevision(_message.Message):
     CAPABILITIES_FIELD_NUMBER: _builtins.int
     ENTITLEMENTS_FIELD_NUMBER: _builtins.int
     ACTIVE_FIELD_NUMBER: _builtins.int
+    BLOCK_FIELD_NUMBER: _builtins.int
     revision: _builtins.str
     """Output. Its digest, 64 hex digits."""
     publisher: _builtins.str
@@ -293,6 +294,8 @@ class PolicyRevision(_message.Message):
     """Output. How many entitlements."""
     active: _builtins.bool
     """Output. True for the one that decides now."""
+    block: _builtins.str
+    """Output. The block that keeps it from deciding, `blocks/...`, until GrantService.RemoveBlock lifts it; empty for none."""
     @_builtins.property
     def publish_time(self) -> _timestamp_pb2.Timestamp:
         """Output. When it was published."""
@@ -315,10 +318,11 @@ class PolicyRevision(_message.Message):
         capabilities: _builtins.int = ...,
         entitlements: _builtins.int = ...,
         active: _builtins.bool = ...,
+        block: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["built_time", b"built_time", "publish_time", b"publish_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["active", b"active", "built_time", b"built_time", "capabilities", b"capabilities", "entitlements", b"entitlements", "publish_time", b"publish_time", "publisher", b"publisher", "revision", b"revision", "rule_files", b"rule_files", "signed_by", b"signed_by", "size", b"size", "source", b"source"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["active", b"active", "block", b"block", "built_time", b"built_time", "capabilities", b"capabilities", "entitlements", b"entitlements", "publish_time", b"publish_time", "publisher", b"publisher", "revision", b"revision", "rule_files", b"rule_files", "signed_by", b"signed_by", "size", b"size", "source", b"source"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -456,6 +460,11 @@ class GetRevisionResponse(_message.Message):
 
     REVISION_FIELD_NUMBER: _builtins.int
     ACTIVATIONS_FIELD_NUMBER: _builtins.int
+    ROLLBACK_REVISION_FIELD_NUMBER: _builtins.int
+    rollback_revision: _builtins.str
+    """Output. Where a rollback without a revision goes to now: the revision that was active last before the present one, was not itself
+    gone back from, and is not blocked; empty for none.
+    """
     @_builtins.property
     def revision(self) -> Global___PolicyRevision:
         """Output. The revision."""
@@ -469,10 +478,11 @@ class GetRevisionResponse(_message.Message):
         *,
         revision: Global___PolicyRevision | None = ...,
         activations: _abc.Iterable[Global___PolicyActivation] | None = ...,
+        rollback_revision: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["revision", b"revision"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["activations", b"activations", "revision", b"revision"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["activations", b"activations", "revision", b"revision", "rollback_revision", b"rollback_revision"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -538,7 +548,8 @@ class ActivateRevisionRequest(_message.Message):
     EXPECTED_ACTIVE_FIELD_NUMBER: _builtins.int
     ROLLBACK_FIELD_NUMBER: _builtins.int
     revision: _builtins.str
-    """Required, unless `rollback` is set: then, when empty, the one that was active last before the present one. Its digest, or the first
+    """Required, unless `rollback` is set: then, when empty, the one that was active last before the present one,
+    of those that nobody went back from and that are not blocked. Its digest, or the first
     8 or more digits of it.
     """
     why: _builtins.str

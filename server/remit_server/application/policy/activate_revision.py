@@ -7,16 +7,16 @@ from typing import Final
 
 from remit_server.application.oversight.authorizing import NOT_BY_POLICY, Authorize
 from remit_server.application.oversight.revoke import REVOKE
+from remit_server.application.policy.going_back import nowhere, one_before
 from remit_server.application.policy.naming_revisions import found, told
 from remit_server.application.policy.ports import Activated, ActivationOrder, Prepare, Revisions
 from remit_server.domain.administration import Visibility
-from remit_server.domain.errors import Denied, FieldViolation, InvalidRequest, Outage, Reason, RemitError, told_of
+from remit_server.domain.errors import FieldViolation, InvalidRequest, Outage, RemitError, told_of
 from remit_server.domain.operator import Operator
 from remit_server.domain.policy_revision import PublishedRevision
 from remit_server.domain.revocation import Target, TargetKind
 
 ACTIVATE: Final = "PolicyService.ActivateRevision"
-MOST_LOOKED_BACK: Final = 100
 # Returns once this process decides by an activation, or a later one; raises Outage when it does not in time.
 Follow = Callable[[int], Awaitable[None]]
 
@@ -25,7 +25,7 @@ Follow = Callable[[int], Awaitable[None]]
 class ActivationRequest:
     """What an operator wants to decide, by the first digits of its digest.
 
-    With `back` only what was active before; the one that was active last before the present one for no digits.
+    With `back` only what was active before; for no digits the one that `going_back` finds.
     """
 
     operator: Operator
@@ -98,16 +98,10 @@ class ActivateRevision:
             return await found(self.revisions, request.digits), request
         if not request.back:
             return InvalidRequest([FieldViolation("revision", "is required, unless it goes back")]), request
-        past = await self.revisions.activations(None, limit=MOST_LOOKED_BACK)
-        active = past[0].revision if past else ""
+        active, before = await one_before(self.revisions)
         # NOTE: "the one before" is of the moment: another activation meanwhile is told, and not gone back from.
         request = replace(request, expected_active=request.expected_active or active)
-        for one in past:
-            if one.revision != active:
-                return await found(self.revisions, one.revision), request
-        return Denied(Reason.REVISION_REFUSED, "no other revision was ever active, so there is none to go back to"), (
-            request
-        )
+        return (await found(self.revisions, before) if before else nowhere()), request
 
     async def _allow(self, request: ActivationRequest, meant: PublishedRevision | RemitError) -> bool:
         """Returns once the call is allowed and on record; True for an administrator, who may only go back."""

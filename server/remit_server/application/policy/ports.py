@@ -1,6 +1,6 @@
 """What the use cases of policy revisions need from outside."""
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from datetime import datetime
@@ -107,6 +107,10 @@ class Revisions(Protocol):
 
     async def activations(self, revision: str | None, /, *, limit: int) -> Sequence[Activation]:
         """Returns activations, newest first: of one revision, or of all."""
+        ...
+
+    async def blocks(self, revisions: Sequence[str], /) -> Mapping[str, str]:
+        """Returns which of these revisions are blocked, and by which block."""
         ...
 
     async def active(self) -> Activation | None:

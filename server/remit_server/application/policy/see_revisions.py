@@ -9,6 +9,7 @@ from remit_server.application.admission import Places
 from remit_server.application.oversight.authorizing import Authorize
 from remit_server.application.oversight.paging import Page, list_digest, paged, place_of, size_of
 from remit_server.application.oversight.ports import Place
+from remit_server.application.policy.going_back import one_before
 from remit_server.application.policy.naming_revisions import allowed
 from remit_server.application.policy.ports import Revisions
 from remit_server.domain.errors import Denied, FieldViolation, InvalidRequest, Reason
@@ -45,11 +46,24 @@ class RevisionListOrder:
 
 @dataclass(frozen=True, slots=True)
 class Shown:
-    """A revision, whether it decides now, and when it was activated, newest first."""
+    """A revision, whether it decides now, the block that forbids it, and when it was activated, newest first.
+
+    `rollback` is where a rollback that names none goes to from the active revision; empty for none.
+    """
 
     revision: PublishedRevision
     active: bool
     activations: tuple[Activation, ...] = ()
+    block: str = ""
+    rollback: str = ""
+
+
+async def shown_of(revisions: Revisions, revision: PublishedRevision) -> Shown:
+    """Returns a revision with everything that is shown of one; raises Outage."""
+    activations = await revisions.activations(revision.revision, limit=MOST_ACTIVATIONS)
+    active, before = await one_before(revisions)
+    block = (await revisions.blocks((revision.revision,))).get(revision.revision, "")
+    return Shown(revision, revision.revision == active, tuple(activations), block, before)
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,14 +80,14 @@ class SeeRevisions:
         active = await self._active()
         read = await self.revisions.listed(before=order.before, limit=order.size + 1)
         places = [Place(_NO_TIME, str(one.number)) for one in read]
-        shown = [Shown(one, one.revision == active) for one in read]
+        blocks = await self.revisions.blocks([one.revision for one in read])
+        shown = [Shown(one, one.revision == active, block=blocks.get(one.revision, "")) for one in read]
         return paged(shown, order.size, list_digest(order.operator.name, LIST), places)
 
     async def one(self, operator: Operator, digits: str) -> Shown:
         """Returns the revision that begins so, the active one for no digits; raises Denied(NOT_FOUND)."""
         revision = await allowed(self.authorize, self.revisions, operator, GET, digits)
-        activations = await self.revisions.activations(revision.revision, limit=MOST_ACTIVATIONS)
-        return Shown(revision, revision.revision == await self._active(), tuple(activations))
+        return await shown_of(self.revisions, revision)
 
     async def archive(self, operator: Operator, digits: str) -> AsyncGenerator[tuple[str, bytes], None]:
         """Yields the revision and its archive, piece by piece, for a caller who sees everything.

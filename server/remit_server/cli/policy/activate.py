@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
-from remit_server.cli.audit_words import counted
+from remit_server.cli.audit_words import counted, plain
 from remit_server.cli.output import WRONG, complain
 from remit_server.cli.policy.app import app
 from remit_server.cli.policy.desk import AsJson, Expected, RevokeIssued, Why, Yes, short
@@ -37,6 +37,7 @@ def activate_revision(
     began = time.monotonic()
     done = desk.activate(revision, why, revoke_issued=revoke_issued, expected=expected, rollback=False)
     _tell(done, time.monotonic() - began, revoke_issued=revoke_issued, as_json=as_json)
+    _tell_left(desk, done, revoke_issued=revoke_issued)
 
 
 @app.command("rollback")
@@ -48,7 +49,8 @@ def roll_back(
     revision: Annotated[
         str,
         typer.Argument(
-            metavar="[REV]", help="One that was active before; without it the one that was so last before this one."
+            metavar="[REV]",
+            help="One that was active before; without it the last before this one that nobody went back from.",
         ),
     ] = "",
     revoke_issued: RevokeIssued = False,
@@ -60,11 +62,33 @@ def roll_back(
 
     An administrator of the configuration may do so whatever the active policy says.
     """
+    if not revision:
+        revision, expected = _back_to(desk, expected, ask=not (yes or revoke_issued))
     if revoke_issued and not yes:
         expected = _confirm(desk, expected)
     began = time.monotonic()
     done = desk.activate(revision, why, revoke_issued=revoke_issued, expected=expected, rollback=True)
     _tell(done, time.monotonic() - began, revoke_issued=revoke_issued, as_json=as_json)
+    _tell_left(desk, done, revoke_issued=revoke_issued)
+
+
+def _back_to(desk: "Desk", expected: str, *, ask: bool) -> tuple[str, str]:
+    """Says, and asks at a terminal, where a rollback goes to that names none; returns that and what must be active.
+
+    Ends the command where there is nothing to go back to, and where somebody says no.
+    """
+    from remit_server.application.policy.going_back import NOWHERE
+
+    shown = desk.shown("")
+    back = shown.rollback_revision
+    if not back:
+        complain(f"REVISION_REFUSED: {NOWHERE}.")
+        raise typer.Exit(WRONG)
+    complain(f"From revision {short(shown.revision.revision)} back to {short(back)}.")
+    if ask and sys.stdin.isatty() and not typer.confirm("Go back to it?", err=True):
+        complain("Nothing was done.")
+        raise typer.Exit(WRONG)
+    return back, expected or shown.revision.revision
 
 
 def _confirm(desk: "Desk", expected: str) -> str:
@@ -104,3 +128,21 @@ def _tell(done: "ActivateRevisionResponse", seconds: float, *, revoke_issued: bo
     if revoke_issued:
         typer.echo(f"{counted(done.revoked_grants, 'live grant')} of {short(before)} ended, and it is blocked.")
     typer.echo(f"It took {seconds:.2f} s.")
+
+
+def _tell_left(desk: "Desk", done: "ActivateRevisionResponse", *, revoke_issued: bool) -> None:
+    """Says which live grants the revision before still has, and how to end them."""
+    left = done.previous_revision
+    if revoke_issued or not left or left == done.activation.revision:
+        return
+    live = desk.live_grants(left, MOST_COUNTED + 1)
+    if live == 0:
+        return
+    if live is None:
+        told = "what is live"
+    elif live > MOST_COUNTED:
+        told = f"more than {MOST_COUNTED} live grants"
+    else:
+        told = counted(live, "live grant")
+    command = f"remit-server grants revoke --revision {plain(left)} --block --why '...'"
+    complain(f"{told} of {short(left)}: not ended. To end it: {command}")

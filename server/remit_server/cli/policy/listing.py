@@ -47,7 +47,7 @@ def _row(revision: "PolicyRevision") -> tuple[str, ...]:
     from remit_server.transport.grpc.policy.calls import source_name
 
     return (
-        "*" if revision.active else "",
+        "*" if revision.active else "blocked" if revision.block else "",
         short(revision.revision),
         f"{revision.publish_time.ToDatetime():%F %T}",
         plain(revision.publisher),

@@ -31,7 +31,6 @@ if TYPE_CHECKING:  # the rest is imported by the command that needs it, so that 
 
 T = TypeVar("T")
 _PAGE: Final = 500
-_LOOKED_BACK: Final = 100
 
 
 def at_the_database(url: str, password_file: Path | None, act: "Callable[[Desk], None]") -> None:
@@ -94,21 +93,21 @@ class DatabaseDesk:
                 if not page:
                     break
                 before = page[-1].number
-                found += [revision_message(one, active=_is(one, active)) for one in page]
+                blocks = await revisions.blocks([one.revision for one in page])
+                found += [
+                    revision_message(one, active=_is(one, active), block=blocks.get(one.revision, "")) for one in page
+                ]
             return found
 
         return iter(self._done(read))
 
     def shown(self, revision: str) -> "GetRevisionResponse":
         """Returns a revision, the active one for no digits."""
-        from remit_server.application.policy.see_revisions import MOST_ACTIVATIONS, Shown
+        from remit_server.application.policy.see_revisions import shown_of
         from remit_server.transport.grpc.policy.mapping import get_response
 
         async def read(revisions: "DatabaseRevisions") -> "GetRevisionResponse":
-            meant = await _meant(revisions, revision)
-            activations = await revisions.activations(meant.revision, limit=MOST_ACTIVATIONS)
-            is_active = _is(meant, await revisions.active())
-            return get_response(Shown(meant, is_active, tuple(activations)))
+            return get_response(await shown_of(revisions, await _meant(revisions, revision)))
 
         return self._done(read)
 
@@ -198,14 +197,13 @@ async def _meant(revisions: "DatabaseRevisions", digits: str) -> "PublishedRevis
 
 
 async def _before(revisions: "DatabaseRevisions", expected: str) -> tuple[str, str]:
-    """Returns the revision that was active before the present one, and the present one, which must still be so."""
-    from remit_server.domain.errors import Denied, Reason
+    """Returns where a rollback goes to, and the present revision, which must still be so; raises for none."""
+    from remit_server.application.policy.going_back import nowhere, one_before
 
-    past = await revisions.activations(None, limit=_LOOKED_BACK)
-    for one in past:
-        if one.revision != past[0].revision:
-            return one.revision, expected or past[0].revision
-    raise Denied(Reason.REVISION_REFUSED, "no other revision was ever active, so there is none to go back to")
+    active, before = await one_before(revisions)
+    if not before:
+        raise nowhere()
+    return before, expected or active
 
 
 def _is(published: "PublishedRevision", active: Any) -> bool:

@@ -44,5 +44,9 @@ def publish_policy(
         complain(f"advice: {told_finding(finding)}")
     revision = published.revision
     news = "is published" if published.created else "was published before"
-    state = "decides now" if revision.active else f"decides nothing yet: policy activate {short(revision.revision)}"
+    state = (
+        "decides now"
+        if revision.active
+        else f"decides nothing yet: remit-server policy activate {short(revision.revision)} --why '...'"
+    )
     typer.echo(f"revision {revision.revision} {news}; it {state}")

@@ -52,6 +52,9 @@ def _told(shown: "GetRevisionResponse") -> Iterator[tuple[str, str]]:
     revision = shown.revision
     yield "revision", plain(revision.revision)
     yield "decides", "now" if revision.active else "no"
+    if revision.block:
+        block = plain(revision.block)
+        yield "blocked", f"by {block}; to lift it: remit-server grants unblock {block} --why '...'"
     published = f"{revision.publish_time.ToDatetime():%F %T} UTC"
     yield "published", f"{published} by {plain(revision.publisher)} ({source_name(revision)})"
     if revision.HasField("built_time"):

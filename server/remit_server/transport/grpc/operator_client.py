@@ -219,6 +219,9 @@ def failure_of(error: grpc.RpcError, target: str) -> CallFailed:
         return CallFailed(code.name, message, _REMEDIES.get(code.name, ""), is_no=code in _NO)
     told = info.metadata.get("remedy", "")
     remedy = _REMEDIES.get(told if told == "REAUTHENTICATE" else info.reason) or _REMEDIES.get(told, "")
+    findings = _detail(status, PolicyFindings()).findings
+    if info.reason == "REVISION_REFUSED" and not findings:
+        remedy = ""  # the message says it: there is nothing to mend in the bundle
     fields = _detail(status, BadRequest()).field_violations
     told_fields = "; ".join(f"{field.field}: {field.description}" for field in fields)
     retry = _detail(status, RetryInfo())
@@ -229,7 +232,7 @@ def failure_of(error: grpc.RpcError, target: str) -> CallFailed:
         remedy,
         is_no=code in _NO,
         retry_after=after,
-        findings=_detail(status, PolicyFindings()).findings,
+        findings=findings,
     )
 
 

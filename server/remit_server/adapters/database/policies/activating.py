@@ -4,6 +4,7 @@ Every transaction that authorizes locks the head of the chain as this one does, 
 last activation (revoking/presented.py): whatever is authorized after this commit was decided by this revision.
 """
 
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 from sqlalchemy import Connection, bindparam, exists, select
@@ -32,6 +33,12 @@ def active(connection: Connection) -> Activation | None:
     """Returns the last activation, or None before the first."""
     row = _LAST.first(connection, {})
     return None if row is None else activation_of(row)
+
+
+def blocks(revisions: Sequence[str], connection: Connection) -> Mapping[str, str]:
+    """Returns which of these revisions are blocked, and by which block: the oldest that stands."""
+    are_these = (revocations.c.target == TargetKind.REVISION.value, revocations.c.target_key.in_(revisions))
+    return {row["target_key"]: row["revocation_id"] for row in standing_blocks(connection, *are_these)}
 
 
 def activate(batch: Batch, order: ActivationOrder, *, denying: bool) -> Activated | RemitError:
@@ -78,11 +85,10 @@ def _refusal(batch: Batch, order: ActivationOrder, before: Activation | None, *,
     """Returns why this revision may not be activated by this order, or None."""
     if published(batch.connection, order.revision) is None:
         return Denied(Reason.NOT_FOUND, "there is no published revision of that digest: publish it first")
-    is_this = (revocations.c.target == TargetKind.REVISION.value, revocations.c.target_key == order.revision)
-    if blocks := standing_blocks(batch.connection, *is_this):
+    if blocking := blocks((order.revision,), batch.connection).get(order.revision):
         message = (
-            f"this revision is blocked since what it issued was revoked: lift the block {blocks[0]['revocation_id']} "
-            "first, if it is to decide again (`remit-server grants unblock`)"
+            "this revision is blocked since what it issued was revoked. If it is to decide again, lift the block: "
+            f"remit-server grants unblock blocks/{blocking} --why '...'"
         )
         return Denied(Reason.REVISION_REFUSED, message)
     if order.only_back and not was_active:

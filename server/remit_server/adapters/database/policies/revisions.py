@@ -1,6 +1,6 @@
 """The `Revisions` port on the ledger's database: written by group commit with everything else."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Final
 
@@ -52,6 +52,10 @@ class DatabaseRevisions:
     async def activations(self, revision: str | None, /, *, limit: int) -> Sequence[Activation]:
         """Returns activations, newest first: of one revision, or of all."""
         return await self.store.read(partial(_activations, revision, limit))
+
+    async def blocks(self, revisions: Sequence[str], /) -> Mapping[str, str]:
+        """Returns which of these revisions are blocked, and by which block."""
+        return await self.store.read(partial(activating.blocks, revisions)) if revisions else {}
 
     async def active(self) -> Activation | None:
         """Returns the last activation, or None before the first."""

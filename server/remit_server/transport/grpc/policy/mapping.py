@@ -65,7 +65,7 @@ def publish_response(published: Published, *, active: bool) -> messages.PublishR
 def list_response(page: Page[Shown]) -> messages.ListRevisionsResponse:
     """Writes a page of revisions."""
     return messages.ListRevisionsResponse(
-        revisions=[revision_message(one.revision, active=one.active) for one in page.items],
+        revisions=[revision_message(one.revision, active=one.active, block=one.block) for one in page.items],
         next_page_token=page.next_token,
     )
 
@@ -73,12 +73,13 @@ def list_response(page: Page[Shown]) -> messages.ListRevisionsResponse:
 def get_response(shown: Shown) -> messages.GetRevisionResponse:
     """Writes a revision with its activations."""
     return messages.GetRevisionResponse(
-        revision=revision_message(shown.revision, active=shown.active),
+        revision=revision_message(shown.revision, active=shown.active, block=shown.block),
         activations=[activation_message(one) for one in shown.activations],
+        rollback_revision=shown.rollback,
     )
 
 
-def revision_message(published: PublishedRevision, *, active: bool) -> messages.PolicyRevision:
+def revision_message(published: PublishedRevision, *, active: bool, block: str = "") -> messages.PolicyRevision:
     """Writes a revision."""
     facts = published.facts
     return messages.PolicyRevision(
@@ -93,6 +94,7 @@ def revision_message(published: PublishedRevision, *, active: bool) -> messages.
         capabilities=facts.capabilities,
         entitlements=facts.entitlements,
         active=active,
+        block=f"blocks/{block}" if block else "",
     )
 
 
