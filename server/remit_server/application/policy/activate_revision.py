@@ -11,7 +11,7 @@ from remit_server.application.policy.going_back import nowhere, one_before
 from remit_server.application.policy.naming_revisions import found, told
 from remit_server.application.policy.ports import Activated, ActivationOrder, Prepare, Revisions
 from remit_server.domain.administration import Visibility
-from remit_server.domain.errors import FieldViolation, InvalidRequest, Outage, RemitError, told_of
+from remit_server.domain.errors import Denied, FieldViolation, InvalidRequest, Outage, Reason, RemitError, told_of
 from remit_server.domain.operator import Operator
 from remit_server.domain.policy_revision import PublishedRevision
 from remit_server.domain.revocation import Target, TargetKind
