@@ -3,6 +3,7 @@
 import asyncio
 import json
 import re
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -48,6 +49,42 @@ def test_a_sound_bundle_ends_with_0_and_its_revision(tmp_path: Path) -> None:
 
     assert (done.exit_code, done.stderr) == (0, "")
     assert re.match(r"revision [0-9a-f]{64}: 1 files of rules, 1 entitlements, 0 capabilities; 0 errors", done.stdout)
+
+
+def test_a_data_file_that_is_not_read_is_told_once_and_nothing_that_follows_from_it(tmp_path: Path) -> None:
+    folder = shutil.copytree(DEFAULT_POLICIES, tmp_path / "policies")
+    data = folder / "remit/catalog/entitlements/data.yaml"
+    data.write_text(data.read_text("utf-8") + "\nbroken: [\n", "utf-8")
+
+    done = check(folder)
+
+    assert done.exit_code == 1
+    assert "[data-file]" in done.stderr
+    assert "[unknown-data]" not in done.stderr
+
+
+def test_a_folder_around_a_bundle_is_told_once_with_the_one_that_is_meant(tmp_path: Path) -> None:
+    put(tmp_path / "policies")
+    (tmp_path / ".git").mkdir()
+    (tmp_path / ".git" / "HEAD").write_text("ref: refs/heads/main\n", "utf-8")
+
+    done = check(tmp_path)
+
+    assert done.exit_code != 0
+    assert f"Did you mean --bundle {tmp_path / 'policies'}?" in done.stderr
+    assert ".git" not in done.stderr
+
+
+def test_a_hidden_folder_beside_a_bundles_manifest_is_one_error(tmp_path: Path) -> None:
+    put(tmp_path)
+    (tmp_path / ".git").mkdir()
+    for name in ("HEAD", "config"):
+        (tmp_path / ".git" / name).write_text("x\n", "utf-8")
+
+    done = check(tmp_path)
+
+    assert done.exit_code != 0
+    assert done.stderr.count(".git/") == 1
 
 
 def test_advice_ends_with_0_and_with_1_when_strict(tmp_path: Path) -> None:

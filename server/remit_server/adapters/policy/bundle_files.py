@@ -27,6 +27,7 @@ def read_files(folder: Path) -> dict[str, bytes]:
         raise BundleRefused(
             [Finding(str(folder), 0, "there is no such folder", "Name the folder that holds .manifest")]
         )
+    _must_be_a_bundle(folder)
     files: dict[str, bytes] = {}
     room = MAX_TOTAL_BYTES
     for path, entry in _entries(folder, ""):
@@ -42,6 +43,22 @@ def read_files(folder: Path) -> dict[str, bytes]:
         files[path] = content = _content(path, entry, limit)
         room -= len(content)
     return files
+
+
+def _must_be_a_bundle(folder: Path) -> None:
+    """Raises BundleRefused, with one fault, for what stands around a bundle rather than being one."""
+    inside = sorted(entry for entry in folder.iterdir() if entry.is_dir() and not entry.is_symlink())
+    if not (folder / ".manifest").exists():
+        bundles = [entry for entry in inside if (entry / ".manifest").is_file()]
+        if len(bundles) == 1:
+            mend = f"Did you mean --bundle {bundles[0]}?"
+            raise BundleRefused(
+                [Finding(str(folder), 0, "it holds no .manifest, so it is no bundle", mend, "manifest")]
+            )
+    for hidden in (entry for entry in inside if entry.name.startswith(".")):
+        mend = "Keep the bundle in a folder of its own, and name that by --bundle"
+        problem = "a hidden folder at the top is no part of a bundle"
+        raise BundleRefused([Finding(f"{hidden.name}/", 0, problem, mend, "bundle-file")])
 
 
 def _entries(folder: Path, prefix: str, depth: int = 1) -> Iterator[tuple[str, Path]]:
