@@ -283,3 +283,13 @@ async def test_a_purpose_is_shown_cut_and_as_text(tmp_path: Path) -> None:
 
     assert "&lt;b&gt;xxx" in outcome.stdout
     assert "x" * 201 not in outcome.stdout
+
+
+def test_a_database_that_is_named_counts_though_a_variable_names_a_gateway(
+    ledger: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("REMIT_GATEWAY", "127.0.0.1:1")
+
+    outcome = replay(ledger, DEFAULT_POLICIES)
+
+    assert outcome.exit_code == 0, outcome.output

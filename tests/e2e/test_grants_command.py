@@ -117,7 +117,7 @@ def test_a_block_stands_until_it_is_lifted(bob: Operator, sandbox: Sandbox) -> N
     blocked = bob.run("revoke", *user, "--block", "--why", "left the company", "--yes")
     table = bob.run("blocks")
     name = next(line.split()[-1] for line in table.stdout.splitlines() if "mallory" in line)
-    lifted = bob.run("unblock", name, "--why", "came back")
+    lifted = bob.run("unblock", name.removeprefix("blocks/"), "--why", "came back")
 
     assert blocked.exit_code == 0, blocked.output
     assert "left the company" in table.stdout

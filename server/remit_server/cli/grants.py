@@ -182,12 +182,15 @@ def list_blocks(
 @calls_a_gateway
 def unblock(
     client: "OperatorClient",
-    name: Annotated[str, typer.Argument(metavar="BLOCK", help="blocks/BLOCK, as `grants blocks` shows it")],
+    name: Annotated[
+        str, typer.Argument(metavar="BLOCK", help="blocks/BLOCK, as `grants blocks` shows it, or BLOCK alone")
+    ],
     why: Why,
 ) -> None:
     """Lifts a block. What was revoked stays revoked."""
     from remit_server.transport.grpc import operator_calls as calls
 
+    name = name if name.startswith("blocks/") else f"blocks/{name}"
     lifted = calls.remove_block(client, name, why)
     typer.echo(f"{name} is lifted since {lifted.ToDatetime():%F %T} UTC.")
 

@@ -59,9 +59,23 @@ def asks_a_replayer(command: "Callable[Concatenate[Replayer, P], None]") -> Call
     return with_options(command, _OPTIONS, _with_replayer)
 
 
+def _as_written(database: str, gateway: str) -> tuple[str, str]:
+    """Returns which of the two counts where both are known: the one written as an option, rather than in a variable."""
+    import os
+
+    if database and gateway:
+        is_option = (database != os.environ.get("REMIT_DATABASE"), gateway != os.environ.get("REMIT_GATEWAY"))
+        if is_option == (True, False):
+            return database, ""
+        if is_option == (False, True):
+            return "", gateway
+    return database, gateway
+
+
 def _with_replayer(given: dict[str, Any], act: "Callable[[Replayer], None]") -> None:
     """Acts with whom the options describe; ends the command when they describe nobody, or two."""
     database, password_file = given.pop("database"), given.pop("password_file")
+    database, given["gateway"] = _as_written(database, given["gateway"])
     if bool(database) is bool(given["gateway"]):
         raise failure(
             "Say where the history is, in one way: --database (or REMIT_DATABASE) for a ledger or a copy of one, "
