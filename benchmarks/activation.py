@@ -28,7 +28,7 @@ from remit.v1 import types_pb2
 from remit.v1.credential_service_pb2_grpc import CredentialServiceStub
 from remit_server.adapters.database.ledger import open_ledger
 from remit_server.adapters.database.policies.revisions import DatabaseRevisions
-from remit_server.adapters.policy.bundle import stamp
+from remit_server.adapters.policy.bundles.bundle import stamp
 from remit_server.adapters.system_clock import SystemClock
 from remit_server.application.policy.ports import NewRevision
 

@@ -18,7 +18,7 @@ from tests.policy_bundles import asked
 from tests.real_opa import is_there
 
 from remit_server.adapters.opa.engine import OpaLimits, OpaServer
-from remit_server.adapters.policy.bundle import Bundle, read_bundle
+from remit_server.adapters.policy.bundles.bundle import Bundle, read_bundle
 from remit_server.adapters.rego.embedded import EmbeddedRego, EngineLimits
 from remit_server.domain.decision import Allow, DecisionInput
 

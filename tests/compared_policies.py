@@ -9,9 +9,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from remit_server.adapters.policy.bundle import Bundle, bundle_of
-from remit_server.adapters.policy.compared_bundle import side_of
-from remit_server.adapters.policy.decision import decision_in
+from remit_server.adapters.policy.answers.decision import decision_in
+from remit_server.adapters.policy.bundles.bundle import Bundle, bundle_of
+from remit_server.adapters.policy.bundles.compared_bundle import side_of
 from remit_server.adapters.rego.asked import matches_actor
 from remit_server.application.comparing.compare_policies import ComparePolicies
 from remit_server.application.comparing.values import Comparison, Rules

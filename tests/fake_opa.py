@@ -14,7 +14,7 @@ from tests.policy_bundles import NO, YES
 
 from remit_server.adapters.opa.engine import OpaLimits, OpaServer
 from remit_server.adapters.opa.nonce import served_revision
-from remit_server.adapters.policy.bundle import Bundle
+from remit_server.adapters.policy.bundles.bundle import Bundle
 from remit_server.config.settings import OpaSettings
 
 Script = Callable[["FakeOpa", asyncio.StreamWriter], Awaitable[None]]

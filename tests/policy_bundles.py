@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from remit_sandbox.sample_account import role_policies
-from remit_server.adapters.policy.bundle import Bundle, read_bundle
+from remit_server.adapters.policy.bundles.bundle import Bundle, read_bundle
 from remit_server.adapters.policy.checking.serving import Served
 from remit_server.domain.decision import DecisionInput, canonical_json
 from remit_server.domain.entitlement import Role

@@ -11,10 +11,10 @@ from tests.databases import Place
 from remit_sandbox.configuration import sample_policies
 from remit_server.adapters.database.ledger import open_ledger
 from remit_server.adapters.database.policies.revisions import DatabaseRevisions
-from remit_server.adapters.policy.archive import archive_of_files
-from remit_server.adapters.policy.bundle import bundle_of, stamp
-from remit_server.adapters.policy.bundle_files import read_files
-from remit_server.adapters.policy.facts import facts_of
+from remit_server.adapters.policy.bundles.archive import archive_of_files
+from remit_server.adapters.policy.bundles.bundle import bundle_of, stamp
+from remit_server.adapters.policy.bundles.bundle_files import read_files
+from remit_server.adapters.policy.bundles.facts import facts_of
 from remit_server.adapters.system_clock import SystemClock
 from remit_server.application.policy.ports import Activated, ActivationOrder, NewRevision
 from remit_server.domain.policy_revision import RevisionSource

@@ -17,15 +17,15 @@ from remit_server.adapters.database.engine import open_for_reading
 from remit_server.adapters.database.policies.revisions import DatabaseRevisions
 from remit_server.adapters.database.trail.audit_log import events
 from remit_server.adapters.database.trail.decisions import archives_of, decisions_among
-from remit_server.adapters.policy.archive import archive_of_files
-from remit_server.adapters.policy.bundle import Bundle, bundle_of
-from remit_server.adapters.policy.bundle_files import read_files
+from remit_server.adapters.policy.bundles.archive import archive_of_files
+from remit_server.adapters.policy.bundles.bundle import Bundle, bundle_of
+from remit_server.adapters.policy.bundles.bundle_files import read_files
 from remit_server.adapters.rego.again import decided_again
 from remit_server.application.approvals.ask_approval import Pending
 from remit_server.application.issuing.issue_credentials import Issued
 from remit_server.application.planning.ceilings import kept_ceilings
+from remit_server.application.policy.deciding.time_travel import Again, OnRecord
 from remit_server.application.policy.ports import NewRevision
-from remit_server.application.policy.time_travel import Again, OnRecord
 from remit_server.domain.audit import GatewayStarted
 from remit_server.domain.errors import RemitError
 from remit_server.domain.grant import Grant

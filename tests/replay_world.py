@@ -18,9 +18,9 @@ from remit_server.adapters.database.engine import open_for_reading
 from remit_server.adapters.database.policies.revisions import DatabaseRevisions
 from remit_server.adapters.database.reading.history import DatabaseHistory
 from remit_server.adapters.database.reading.own_reader import OwnReader
-from remit_server.adapters.policy.archive import archive_of_files
-from remit_server.adapters.policy.bundle import read_bundle
-from remit_server.adapters.policy.bundle_files import read_files
+from remit_server.adapters.policy.bundles.archive import archive_of_files
+from remit_server.adapters.policy.bundles.bundle import read_bundle
+from remit_server.adapters.policy.bundles.bundle_files import read_files
 from remit_server.adapters.rego.embedded import EmbeddedRego, EngineLimits
 from remit_server.adapters.replaying.team import OpenTeam
 from remit_server.application.approvals.ask_approval import Pending

@@ -25,7 +25,7 @@ from remit_sandbox.certificates import Authority, KeyPair
 from remit_sandbox.configuration import AGENTS, TRUST_DOMAIN, sample_policies
 from remit_sandbox.issuer import LocalIssuer
 from remit_sandbox.private_files import private_folder, write_private
-from remit_server.adapters.policy.bundle import stamp
+from remit_server.adapters.policy.bundles.bundle import stamp
 from remit_server.adapters.strict_yaml import strict_yaml
 
 ROOT = Path(__file__).resolve().parents[2]

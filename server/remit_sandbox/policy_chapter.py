@@ -12,8 +12,8 @@ import remit
 from remit_sandbox.configuration import sample_policies
 from remit_sandbox.sandbox import Sandbox
 from remit_sandbox.stage import Stage, expect
-from remit_server.adapters.policy.archive import archive_of_files
-from remit_server.adapters.policy.bundle_files import read_files
+from remit_server.adapters.policy.bundles.archive import archive_of_files
+from remit_server.adapters.policy.bundles.bundle_files import read_files
 from remit_server.domain.secret import Secret
 from remit_server.transport.grpc.operator_client import Connection, OperatorClient
 from remit_server.transport.grpc.policy import calls

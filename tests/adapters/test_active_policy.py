@@ -14,7 +14,7 @@ from tests.waiting import until
 
 from remit_server.adapters.database.ledger import DatabaseLedger, open_ledger
 from remit_server.adapters.database.policies.revisions import DatabaseRevisions
-from remit_server.adapters.policy.active import ActivePolicy
+from remit_server.adapters.policy.activation.active import ActivePolicy
 from remit_server.application.policy.ports import ActivationOrder, NewRevision
 from remit_server.application.ports import Revision
 from remit_server.domain.administration import AdminDecision
@@ -217,7 +217,7 @@ async def test_a_revision_that_cannot_decide_here_is_an_outage_and_never_the_one
 async def test_that_a_revision_cannot_decide_here_goes_on_record_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("remit_server.adapters.policy.active._FIRST_PAUSE", 0.01)
+    monkeypatch.setattr("remit_server.adapters.policy.activation.active._FIRST_PAUSE", 0.01)
     async with replica(tmp_path) as here:
         here.engines.failures[B] = Denied(Reason.REVISION_REFUSED, "it names a role that is not configured")
         await here.activate(B)

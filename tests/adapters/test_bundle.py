@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from tests.policy_bundles import DENY_ALL, ENTITLEMENT, written
 
-from remit_server.adapters.policy import bundle_files
-from remit_server.adapters.policy.bundle import examine, read_bundle, revision_of, stamp
+from remit_server.adapters.policy.bundles import bundle_files
+from remit_server.adapters.policy.bundles.bundle import examine, read_bundle, revision_of, stamp
 from remit_server.adapters.policy.findings import BundleRefused, Finding
 from remit_server.domain.capability import ParameterKind
 

@@ -16,9 +16,9 @@ from hypothesis import strategies as st
 from tests.policy_bundles import DENY_ALL, written
 from tests.real_opa import run_opa
 
-from remit_server.adapters.policy.archive import archive_of_files, files_of_archive
-from remit_server.adapters.policy.bundle import bundle_of, read_bundle, revision_of
-from remit_server.adapters.policy.bundle_files import MAX_FILES, read_files
+from remit_server.adapters.policy.bundles.archive import archive_of_files, files_of_archive
+from remit_server.adapters.policy.bundles.bundle import bundle_of, read_bundle, revision_of
+from remit_server.adapters.policy.bundles.bundle_files import MAX_FILES, read_files
 from remit_server.adapters.policy.findings import BundleRefused
 
 POLICIES = Path(__file__).parents[2] / "policies"

@@ -14,9 +14,9 @@ from tests.bundle_keys import BundleKey, bundle_key, claims_of, encoded, signed_
 from tests.policy_bundles import DENY_ALL, written
 from tests.real_opa import run_opa
 
-from remit_server.adapters.policy.archive import archive_of_files, files_of_archive
-from remit_server.adapters.policy.bundle import SIGNATURES, read_bundle, stamp
-from remit_server.adapters.policy.bundle_files import read_files
+from remit_server.adapters.policy.bundles.archive import archive_of_files, files_of_archive
+from remit_server.adapters.policy.bundles.bundle import SIGNATURES, read_bundle, stamp
+from remit_server.adapters.policy.bundles.bundle_files import read_files
 from remit_server.adapters.policy.findings import BundleRefused
 from remit_server.adapters.policy.sources.hashing import _go_float, signed_digest
 from remit_server.adapters.policy.sources.signatures import BundleSignatures, Unsigned

@@ -17,16 +17,16 @@ from remit_sandbox.certificates import Authority
 from remit_server.adapters.identity.fetch_failures import FetchFailed
 from remit_server.adapters.opa.archive import Archive
 from remit_server.adapters.opa.bundle_server import BundleServer
-from remit_server.adapters.policy.archive import archive_of_files
-from remit_server.adapters.policy.bundle import bundle_of, revision_of
-from remit_server.adapters.policy.bundle_files import read_files
+from remit_server.adapters.policy.bundles.archive import archive_of_files
+from remit_server.adapters.policy.bundles.bundle import bundle_of, revision_of
+from remit_server.adapters.policy.bundles.bundle_files import read_files
 from remit_server.adapters.policy.sources.building import Signer, built
 from remit_server.adapters.policy.sources.fetching import BundleFetch
 from remit_server.adapters.policy.sources.folder import FolderSource
 from remit_server.adapters.policy.sources.server import BundleServerSource
 from remit_server.adapters.policy.sources.signing import SigningKey
-from remit_server.application.policy.offers import OfferCode
-from remit_server.application.policy.source_ports import (
+from remit_server.application.policy.following.offers import OfferCode
+from remit_server.application.policy.following.source_ports import (
     Offered,
     PolicySource,
     SourceNews,

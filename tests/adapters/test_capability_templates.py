@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from tests.policy_bundles import written
 
-from remit_server.adapters.policy.bundle import read_bundle
+from remit_server.adapters.policy.bundles.bundle import read_bundle
 from remit_server.adapters.policy.findings import BundleRefused
 
 RULES = {"remit/issue/issue.rego": "package remit.issue\n"}

@@ -9,7 +9,7 @@ import pytest
 from tests.policy_bundles import DENY_ALL, OBEDIENT, bundle_of
 from tests.waiting import until
 
-from remit_server.adapters.policy.bundle import Bundle
+from remit_server.adapters.policy.bundles.bundle import Bundle
 from remit_server.adapters.rego.embedded import EngineLimits
 from remit_server.adapters.rego.shelf import EngineShelf
 from remit_server.domain.errors import Denied, Outage, Reason

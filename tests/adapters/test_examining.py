@@ -12,9 +12,9 @@ from tests.checked_bundles import CATALOGUE, READER, bundle
 from tests.policy_bundles import DEFAULT_POLICIES, DENY_ALL, SERVING, written
 
 from remit_server.adapters.examining.examination import ExamineApart
-from remit_server.adapters.policy.archive import archive_of_files
-from remit_server.adapters.policy.bundle import SIGNATURES, read_bundle
-from remit_server.adapters.policy.bundle_files import read_files
+from remit_server.adapters.policy.bundles.archive import archive_of_files
+from remit_server.adapters.policy.bundles.bundle import SIGNATURES, read_bundle
+from remit_server.adapters.policy.bundles.bundle_files import read_files
 from remit_server.adapters.policy.sources.signing import SigningKey
 from remit_server.config.policy_settings import BundleSigningSettings
 from remit_server.domain.secret import Secret

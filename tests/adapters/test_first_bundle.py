@@ -12,15 +12,15 @@ import pytest
 from tests.bundle_keys import BundleKey, bundle_key
 from tests.bundle_web import BundleWeb, bundle_web
 
-from remit_server.adapters.policy.archive import archive_of_files
-from remit_server.adapters.policy.bundle import Bundle, bundle_of, read_bundle
-from remit_server.adapters.policy.bundle_files import read_files
+from remit_server.adapters.policy.bundles.archive import archive_of_files
+from remit_server.adapters.policy.bundles.bundle import Bundle, bundle_of, read_bundle
+from remit_server.adapters.policy.bundles.bundle_files import read_files
 from remit_server.adapters.policy.findings import BundleRefused
 from remit_server.adapters.policy.sources import choosing
 from remit_server.adapters.policy.sources.building import Signer, built
 from remit_server.adapters.policy.sources.choosing import FirstOffer, first_bundle, first_offer
 from remit_server.adapters.policy.sources.signing import SigningKey
-from remit_server.application.policy.source_ports import Unreachable
+from remit_server.application.policy.following.source_ports import Unreachable
 from remit_server.config.policy_settings import BundleSigningSettings
 from remit_server.config.settings import PolicySettings
 

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from remit_server.adapters.policy.bundle import read_bundle
+from remit_server.adapters.policy.bundles.bundle import read_bundle
+from remit_server.adapters.policy.bundles.fitting import read_fitting_bundle
 from remit_server.adapters.policy.findings import BundleRefused
-from remit_server.adapters.policy.fitting import read_fitting_bundle
 
 POLICIES = Path(__file__).parents[2] / "policies"
 REPORTS = "arn:aws:iam::111122223333:role/remit-reports"

@@ -19,16 +19,16 @@ from tests.policy_bundles import DENY_ALL, written
 from remit_server.adapters.database.ledger import DatabaseLedger, open_ledger
 from remit_server.adapters.database.policies.revisions import DatabaseRevisions
 from remit_server.adapters.database.policies.seen import DatabaseSeen
-from remit_server.adapters.policy.adopting import Adopting, FittingBundles
-from remit_server.adapters.policy.archive import archive_of_files, files_of_archive
-from remit_server.adapters.policy.bundle import revision_of
+from remit_server.adapters.policy.activation.adopting import Adopting, FittingBundles
+from remit_server.adapters.policy.bundles.archive import archive_of_files, files_of_archive
+from remit_server.adapters.policy.bundles.bundle import revision_of
 from remit_server.adapters.policy.sources.building import Signer, built
 from remit_server.adapters.policy.sources.choosing import first_news, limits_of, source_of
 from remit_server.adapters.policy.sources.signing import SigningKey
 from remit_server.adapters.rego.embedded import EngineLimits
 from remit_server.adapters.rego.shelf import EngineShelf
-from remit_server.application.policy.follow_source import FollowSource
-from remit_server.application.policy.freshness import Freshness
+from remit_server.application.policy.following.follow_source import FollowSource
+from remit_server.application.policy.following.freshness import Freshness
 from remit_server.application.policy.ports import ActivationOrder
 from remit_server.config.policy_settings import BundleSigningSettings
 from remit_server.config.settings import PolicySettings

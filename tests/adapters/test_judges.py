@@ -11,9 +11,9 @@ from tests.policy_bundles import asked as a_question
 
 from remit_server.adapters.database.ledger import open_ledger
 from remit_server.adapters.database.policies.revisions import DatabaseRevisions
-from remit_server.adapters.policy.archive import archive_of_files
-from remit_server.adapters.policy.bundle import revision_of
-from remit_server.adapters.policy.bundle_files import read_files
+from remit_server.adapters.policy.bundles.archive import archive_of_files
+from remit_server.adapters.policy.bundles.bundle import revision_of
+from remit_server.adapters.policy.bundles.bundle_files import read_files
 from remit_server.adapters.rego.embedded import EmbeddedRego
 from remit_server.adapters.rego.judges import RegoJudges
 from remit_server.application.policy.ports import NewRevision

@@ -17,14 +17,14 @@ from tests.opa_server import free_port
 from tests.policy_bundles import DEFAULT_POLICIES, question
 from tests.real_opa import find_opa
 
-from remit_server.adapters.policy.archive import archive_of_files
-from remit_server.adapters.policy.bundle import read_bundle
-from remit_server.adapters.policy.bundle_files import read_files
+from remit_server.adapters.policy.bundles.archive import archive_of_files
+from remit_server.adapters.policy.bundles.bundle import read_bundle
+from remit_server.adapters.policy.bundles.bundle_files import read_files
 from remit_server.adapters.policy.sources.building import Signer, built
 from remit_server.adapters.policy.sources.choosing import first_news
 from remit_server.adapters.policy.sources.server import BundleServerSource
 from remit_server.adapters.policy.sources.signing import SigningKey
-from remit_server.application.policy.source_ports import Offered, Unacceptable
+from remit_server.application.policy.following.source_ports import Offered, Unacceptable
 from remit_server.config.policy_settings import BundleSigningSettings
 
 SCOPE = "production"

@@ -21,7 +21,7 @@ from remit_sandbox.certificates import Authority
 from remit_server.adapters.opa.archive import Archive, archive_of
 from remit_server.adapters.opa.bundle_server import MEDIA_TYPE, MOST_POLLS, PATH, BundleServer
 from remit_server.adapters.opa.patience import MOST_CONNECTIONS
-from remit_server.adapters.policy.bundle import read_bundle
+from remit_server.adapters.policy.bundles.bundle import read_bundle
 from remit_server.domain.secret import Secret
 
 NOWHERE = "http://127.0.0.1:1"

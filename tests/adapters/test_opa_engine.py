@@ -20,8 +20,8 @@ from remit_server.adapters.opa.answer import Unanswered
 from remit_server.adapters.opa.breaker import Breaker
 from remit_server.adapters.opa.client import OpaClient
 from remit_server.adapters.opa.engine import OpaRefused, OpaServer
-from remit_server.adapters.policy.bundle import Bundle
-from remit_server.adapters.policy.decision import PolicyUnavailable
+from remit_server.adapters.policy.answers.decision import PolicyUnavailable
+from remit_server.adapters.policy.bundles.bundle import Bundle
 from remit_server.adapters.policy.findings import BundleRefused
 from remit_server.adapters.rego.checks import ENTRYPOINT
 from remit_server.application.ports import Policy, Revision

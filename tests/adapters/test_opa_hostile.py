@@ -11,7 +11,7 @@ from tests.hostile_opa import EVERY, SLOW
 from tests.policy_bundles import OBEDIENT, bundle_of, told_to
 
 from remit_server.adapters.opa.engine import OpaServer
-from remit_server.adapters.policy.decision import PolicyUnavailable
+from remit_server.adapters.policy.answers.decision import PolicyUnavailable
 from remit_server.domain.decision import Allow
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")

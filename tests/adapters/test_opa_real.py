@@ -17,8 +17,8 @@ from remit_server.adapters.opa.archive import archive_of
 from remit_server.adapters.opa.bundle_server import BundleServer
 from remit_server.adapters.opa.engine import OpaRefused, OpaServer
 from remit_server.adapters.opa.nonce import new_nonce
-from remit_server.adapters.policy.bundle import Bundle, read_bundle
-from remit_server.adapters.policy.decision import PolicyUnavailable
+from remit_server.adapters.policy.answers.decision import PolicyUnavailable
+from remit_server.adapters.policy.bundles.bundle import Bundle, read_bundle
 from remit_server.adapters.policy.findings import BundleRefused
 from remit_server.domain.decision import Allow, Decision, Deny
 from remit_server.domain.secret import Secret

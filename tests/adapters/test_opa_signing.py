@@ -22,7 +22,7 @@ from remit_server.adapters.opa.bundle_server import BundleServer
 from remit_server.adapters.opa.engine import OpaServer
 from remit_server.adapters.opa.nonce import new_nonce
 from remit_server.adapters.opa.signing import BundleSigner
-from remit_server.adapters.policy.bundle import Bundle, read_bundle
+from remit_server.adapters.policy.bundles.bundle import Bundle, read_bundle
 from remit_server.domain.decision import Allow
 
 

@@ -11,7 +11,7 @@ from tests.fakes import NOON, FakeClock
 from remit_server.adapters.database.ledger import DatabaseLedger, open_ledger
 from remit_server.adapters.database.policies.revisions import DatabaseRevisions
 from remit_server.adapters.database.policies.seen import DatabaseSeen
-from remit_server.application.policy.offers import Adopt, Offer, OfferCode, OfferLimits, Refused, Seen, judge
+from remit_server.application.policy.following.offers import Adopt, Offer, OfferCode, OfferLimits, Refused, Seen, judge
 from remit_server.application.policy.ports import ActivationOrder, NewRevision
 from remit_server.domain.policy_revision import BundleFacts, RevisionSource
 

@@ -8,7 +8,12 @@ from typing import Any
 import pytest
 from tests.policy_bundles import ENTITLEMENT, NO, YES
 
-from remit_server.adapters.policy.decision import LONGEST_REMEMBERED, MAX_CHARACTERS, PolicyUnavailable, decision_of
+from remit_server.adapters.policy.answers.decision import (
+    LONGEST_REMEMBERED,
+    MAX_CHARACTERS,
+    PolicyUnavailable,
+    decision_of,
+)
 from remit_server.domain.decision import Allow, Deny, PolicyReason
 from remit_server.domain.entitlement import ApprovalRule, ApprovedBy, Bind, EntitlementKind
 from remit_server.domain.errors import Reason, Remedy

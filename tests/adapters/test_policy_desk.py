@@ -11,7 +11,7 @@ from remit.v1 import policy_service_pb2 as messages
 from remit_server.adapters.policy.findings import BundleRefused
 from remit_server.cli.finding_words import told_finding
 from remit_server.cli.policy import activate
-from remit_server.cli.policy.received import received_files
+from remit_server.cli.policy.naming.received import received_files
 from remit_server.domain.secret import Secret
 from remit_server.transport.grpc.operator_client import Connection, OperatorClient
 from remit_server.transport.grpc.policy import calls

@@ -14,7 +14,7 @@ from tests.ledger_values import kinds
 from tests.policy_revisions import sample_with
 
 from remit_server.adapters.database.migrations import upgrade
-from remit_server.adapters.policy.bundle import read_bundle
+from remit_server.adapters.policy.bundles.bundle import read_bundle
 
 pytestmark = pytest.mark.timeout(300)  # each command starts an interpreter
 WHO = f"offline:{pwd.getpwuid(os.getuid()).pw_name}"

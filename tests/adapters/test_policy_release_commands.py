@@ -11,11 +11,11 @@ from tests.policy_bundles import DENY_ALL, written
 from tests.real_opa import run_opa
 from typer.testing import CliRunner, Result
 
-from remit_server.adapters.policy.archive import archive_of_files, files_of_archive
-from remit_server.adapters.policy.bundle import bundle_of, read_bundle
-from remit_server.adapters.policy.bundle_files import read_files
+from remit_server.adapters.policy.bundles.archive import archive_of_files, files_of_archive
+from remit_server.adapters.policy.bundles.bundle import bundle_of, read_bundle
+from remit_server.adapters.policy.bundles.bundle_files import read_files
+from remit_server.adapters.policy.bundles.manifest import built_time_of, moment
 from remit_server.adapters.policy.findings import BundleRefused
-from remit_server.adapters.policy.manifest import built_time_of, moment
 from remit_server.adapters.policy.sources.signatures import BundleSignatures
 from remit_server.cli.policy import app
 

@@ -14,7 +14,7 @@ import pytest
 import uvloop
 from tests.policy_bundles import DENY_ALL, OBEDIENT, YES, asked, bundle_of, told_to
 
-from remit_server.adapters.policy.decision import PolicyUnavailable
+from remit_server.adapters.policy.answers.decision import PolicyUnavailable
 from remit_server.adapters.policy.findings import BundleRefused, Finding
 from remit_server.adapters.rego import embedded, wire
 from remit_server.adapters.rego.checks import text_findings

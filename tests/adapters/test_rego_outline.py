@@ -8,7 +8,7 @@ import pytest
 import regorus  # the engine itself: the outline reads its syntax tree
 from tests.policy_bundles import DEFAULT_POLICIES, bundle_of
 
-from remit_server.adapters.policy.bundle import read_bundle
+from remit_server.adapters.policy.bundles.bundle import read_bundle
 from remit_server.adapters.policy.findings import BundleRefused
 from remit_server.adapters.rego.outline import MAX_LITERALS, outline
 from remit_server.adapters.rego.outlining import outlined

@@ -6,7 +6,7 @@ import pytest
 from tests.policy_bundles import DENY_ALL, written
 from typer.testing import CliRunner
 
-from remit_server.adapters.policy.bundle import read_bundle
+from remit_server.adapters.policy.bundles.bundle import read_bundle
 from remit_server.adapters.policy.findings import BundleRefused
 from remit_server.adapters.rego.suite.outcome import Outcome, Verdict
 from remit_server.adapters.rego.suite.running import run_suite

@@ -18,8 +18,8 @@ from tests.policy_bundles import DEFAULT_POLICIES
 from tests.replay_world import REPORT, edited, known, recording, some_history
 from typer.testing import CliRunner, Result
 
-from remit_server.adapters.policy.archive import archive_of_files
-from remit_server.adapters.policy.bundle_files import read_files
+from remit_server.adapters.policy.bundles.archive import archive_of_files
+from remit_server.adapters.policy.bundles.bundle_files import read_files
 from remit_server.application.policy.replaying.report import Report
 from remit_server.application.policy.replaying.report_json import report_of
 from remit_server.cli.main import app

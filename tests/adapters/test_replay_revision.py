@@ -18,7 +18,7 @@ from remit_server.adapters.database.reading.history import DatabaseHistory
 from remit_server.adapters.database.reading.own_reader import OwnReader
 from remit_server.adapters.replaying.team import OpenTeam
 from remit_server.application.oversight.authorizing import Check
-from remit_server.application.policy.replay_revision import ReplayRequest, ReplayRevision
+from remit_server.application.policy.replaying.replay_revision import ReplayRequest, ReplayRevision
 from remit_server.application.policy.replaying.report import Report
 from remit_server.application.policy.replaying.running import Progress
 from remit_server.domain.administration import EVERYTHING

@@ -30,7 +30,7 @@ from tests.replay_world import (
 from remit_server.adapters.database.reading.history import DatabaseHistory
 from remit_server.adapters.database.reading.own_reader import own_reader
 from remit_server.adapters.opa.engine import OpaLimits, OpaServer
-from remit_server.adapters.policy.bundle import read_bundle
+from remit_server.adapters.policy.bundles.bundle import read_bundle
 from remit_server.adapters.replaying.team import OpenTeam
 from remit_server.application.policy.replaying.report import Report
 from remit_server.application.policy.replaying.report_json import report_of, report_text

@@ -24,7 +24,7 @@ from tests.ledger_values import (
 from remit_server.adapters.database.ledger import DatabaseLedger, open_ledger
 from remit_server.adapters.database.policies.revisions import DatabaseRevisions
 from remit_server.adapters.database.revoking.revocations import DatabaseRevocations
-from remit_server.adapters.policy.archive import MAX_ARCHIVE_BYTES
+from remit_server.adapters.policy.bundles.archive import MAX_ARCHIVE_BYTES
 from remit_server.application.policy.ports import Activated, ActivationOrder, NewRevision
 from remit_server.domain.errors import Denied, PolicyChanged, Reason
 from remit_server.domain.policy_revision import ActivationKind, BundleFacts, RevisionSource

@@ -19,7 +19,7 @@ from remit_server.adapters.database.policies.shadow_counting import DatabaseShad
 from remit_server.adapters.database.policies.shadows import DatabaseShadows
 from remit_server.adapters.replaying.team import OpenTeam
 from remit_server.application.issuing.hearing import Hearing
-from remit_server.application.policy.shadowing import Shadowing
+from remit_server.application.policy.shadowing.shadowing import Shadowing
 from remit_server.cli.policy.shadow import example_lines
 from remit_server.domain.errors import Denied, Outage, Reason
 from remit_server.domain.policy_revision import Shadow

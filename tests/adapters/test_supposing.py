@@ -22,7 +22,7 @@ from remit_server.adapters.identity.delegation import DelegationVerification
 from remit_server.adapters.identity.oidc import OidcVerifier
 from remit_server.adapters.identity.spiffe import SpiffeVerifier
 from remit_server.adapters.identity.supposing import SupposedDelegations
-from remit_server.application.policy.simulate import Supposed
+from remit_server.application.policy.deciding.simulate import Supposed
 from remit_server.config.settings import AgentSettings, ClaimProfile, IssuerSettings
 from remit_server.domain.errors import Denied, InvalidRequest, Reason, RemitError
 from remit_server.domain.identity import Caller, Delegation

@@ -16,8 +16,8 @@ from remit_server.adapters.opa.archive import Archive, archive_of
 from remit_server.adapters.opa.bundle_server import BundleServer
 from remit_server.adapters.opa.engine import OpaRefused, OpaServer
 from remit_server.adapters.opa.nonce import new_nonce, served_revision
-from remit_server.adapters.policy.bundle import Bundle
-from remit_server.adapters.policy.decision import PolicyUnavailable
+from remit_server.adapters.policy.answers.decision import PolicyUnavailable
+from remit_server.adapters.policy.bundles.bundle import Bundle
 from remit_server.domain.decision import Allow
 
 RULES = "remit/issue/issue.rego"

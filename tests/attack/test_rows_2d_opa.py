@@ -23,7 +23,7 @@ from remit_server.adapters.opa.archive import archive_of
 from remit_server.adapters.opa.bundle_server import BundleServer
 from remit_server.adapters.opa.client import OpaClient
 from remit_server.adapters.opa.engine import OpaRefused, OpaServer
-from remit_server.adapters.policy.decision import PolicyUnavailable
+from remit_server.adapters.policy.answers.decision import PolicyUnavailable
 from remit_server.adapters.rego.checks import ENTRYPOINT
 from remit_server.application.ports import Policy
 from remit_server.domain.decision import Allow

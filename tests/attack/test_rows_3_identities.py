@@ -19,7 +19,7 @@ from remit.v1.types_pb2 import TaskIntent
 from remit_server.adapters.identity.claim_profiles import read_holder
 from remit_server.adapters.identity.delegation import DelegationVerification
 from remit_server.adapters.identity.oidc import OidcVerifier
-from remit_server.adapters.policy.bundle_files import read_files
+from remit_server.adapters.policy.bundles.bundle_files import read_files
 from remit_server.adapters.policy.findings import BundleRefused
 from remit_server.config.loading import ConfigurationError, load
 from remit_server.config.settings import ClaimProfile

@@ -27,7 +27,7 @@ from remit_sandbox.sandbox import Sandbox
 from remit_server.adapters.database.ledger import open_ledger
 from remit_server.adapters.database.policies.revisions import DatabaseRevisions
 from remit_server.adapters.database.trail.audit_log import events, verify
-from remit_server.adapters.policy.bundle import read_bundle
+from remit_server.adapters.policy.bundles.bundle import read_bundle
 from remit_server.adapters.system_clock import SystemClock
 from remit_server.domain.audit import ChainIntact
 

@@ -16,8 +16,8 @@ from tests.policy_bundles import DENY_ALL
 import remit
 from remit_sandbox.sandbox import Sandbox
 from remit_server.adapters.database.trail.audit_log import events
-from remit_server.adapters.policy.archive import archive_of_files
-from remit_server.adapters.policy.bundle_files import read_files
+from remit_server.adapters.policy.bundles.archive import archive_of_files
+from remit_server.adapters.policy.bundles.bundle_files import read_files
 from remit_server.adapters.policy.sources.building import Signer, built
 from remit_server.adapters.policy.sources.signing import SigningKey
 from remit_server.config.loading import load

@@ -14,7 +14,7 @@ from typer.testing import CliRunner, Result
 
 import remit
 from remit_sandbox.sandbox import Sandbox
-from remit_server.adapters.policy.bundle import read_bundle, stamp
+from remit_server.adapters.policy.bundles.bundle import read_bundle, stamp
 from remit_server.cli.main import app
 
 CATALOGUE = "remit/catalog/entitlements/data.yaml"

@@ -12,7 +12,7 @@ from tests.e2e.test_replicas import Replicas, two_replicas
 from tests.real_postgresql import PostgresqlServer
 
 from remit_sandbox.sandbox import Sandbox
-from remit_server.adapters.policy.bundle import read_bundle
+from remit_server.adapters.policy.bundles.bundle import read_bundle
 
 pytestmark = pytest.mark.timeout(300)
 PATIENCE, SECONDS = 90.0, 20.0

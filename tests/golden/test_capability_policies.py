@@ -14,7 +14,7 @@ import pytest
 from tests.capability_cases import CASES, request
 from tests.policy_bundles import DEFAULT_POLICIES
 
-from remit_server.adapters.policy.bundle import read_bundle
+from remit_server.adapters.policy.bundles.bundle import read_bundle
 from remit_server.domain.capability import CapabilityTemplate, expand
 from remit_server.domain.permission import as_document
 from remit_server.domain.task import Capability

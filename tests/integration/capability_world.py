@@ -14,7 +14,7 @@ from tests.policy_bundles import DEFAULT_POLICIES
 from remit_sandbox.aws_client import AwsKeys
 from remit_sandbox.local_aws import SERVICES, LocalAws
 from remit_sandbox.sample_account import SampleAccount
-from remit_server.adapters.policy.bundle import read_bundle
+from remit_server.adapters.policy.bundles.bundle import read_bundle
 from remit_server.domain.capability import CapabilityTemplate, expand
 from remit_server.domain.permission import as_document
 from remit_server.domain.task import Capability

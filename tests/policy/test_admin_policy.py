@@ -17,11 +17,11 @@ from tests.policy.test_default_policy import schema
 from tests.policy_bundles import DEFAULT_POLICIES, DENY_ALL, bundle_of, merged
 
 from remit_server.adapters.opa.engine import OpaServer
-from remit_server.adapters.policy.admin_decision import admin_decision_of
-from remit_server.adapters.policy.bundle import read_bundle
-from remit_server.adapters.policy.decision import MAX_CHARACTERS, PolicyUnavailable
+from remit_server.adapters.policy.answers.admin_decision import admin_decision_of
+from remit_server.adapters.policy.answers.decision import MAX_CHARACTERS, PolicyUnavailable
+from remit_server.adapters.policy.answers.stranger import STRANGE_OPERATOR
+from remit_server.adapters.policy.bundles.bundle import read_bundle
 from remit_server.adapters.policy.findings import BundleRefused
-from remit_server.adapters.policy.stranger import STRANGE_OPERATOR
 from remit_server.adapters.rego.embedded import EmbeddedRego, EngineLimits
 from remit_server.adapters.strict_yaml import strict_yaml
 from remit_server.application.oversight.ports import AdminPolicy

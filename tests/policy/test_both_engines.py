@@ -19,8 +19,8 @@ from tests.policy_bundles import DEFAULT_POLICIES, asked, merged, question
 from tests.real_opa import opa_answers
 
 from remit_server.adapters.opa.engine import OpaServer
-from remit_server.adapters.policy.bundle import Bundle, read_bundle, stamp
-from remit_server.adapters.policy.decision import PolicyUnavailable
+from remit_server.adapters.policy.answers.decision import PolicyUnavailable
+from remit_server.adapters.policy.bundles.bundle import Bundle, read_bundle, stamp
 from remit_server.adapters.rego.embedded import EmbeddedRego, EngineLimits
 from remit_server.adapters.rego.process import Program, RegoProcess
 from remit_server.adapters.rego.wire import ISSUE

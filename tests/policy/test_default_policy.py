@@ -18,9 +18,9 @@ from tests.policy_bundles import DEFAULT_POLICIES, ENTITLEMENT, NO, YES, merged,
 from tests.real_opa import opa_answers, run_opa
 
 from remit_sandbox.sample_account import role_policies
-from remit_server.adapters.policy.bundle import Bundle, read_bundle
-from remit_server.adapters.policy.decision import PolicyUnavailable, decision_of
-from remit_server.adapters.policy.entitlement_json import permissions
+from remit_server.adapters.policy.answers.decision import PolicyUnavailable, decision_of
+from remit_server.adapters.policy.bundles.bundle import Bundle, read_bundle
+from remit_server.adapters.policy.bundles.entitlement_json import permissions
 from remit_server.adapters.rego.embedded import EmbeddedRego, EngineLimits, check_bundle
 from remit_server.adapters.rego.process import Program, RegoProcess
 from remit_server.adapters.rego.suite.outcome import Verdict

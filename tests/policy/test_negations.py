@@ -10,7 +10,7 @@ import pytest
 from tests.policy_bundles import NO, bundle_of
 from tests.real_opa import run_opa
 
-from remit_server.adapters.policy.bundle import read_bundle
+from remit_server.adapters.policy.bundles.bundle import read_bundle
 from remit_server.adapters.policy.findings import BundleRefused
 from remit_server.adapters.rego.embedded import check_bundle
 from remit_server.adapters.rego.process import Program, RegoProcess

@@ -11,12 +11,12 @@ import pytest
 from tests.policy_bundles import DEFAULT_POLICIES
 from typer.testing import CliRunner, Result
 
-from remit_server.adapters.policy.archive import archive_of_files
-from remit_server.adapters.policy.bundle import revision_of
-from remit_server.adapters.policy.bundle_files import read_files
+from remit_server.adapters.policy.bundles.archive import archive_of_files
+from remit_server.adapters.policy.bundles.bundle import revision_of
+from remit_server.adapters.policy.bundles.bundle_files import read_files
 from remit_server.adapters.policy.findings import BundleRefused
 from remit_server.cli.policy import app
-from remit_server.cli.policy.sources_of import files_from
+from remit_server.cli.policy.naming.sources_of import files_from
 
 ENTITLEMENTS = "remit/catalog/entitlements/data.yaml"
 CAPABILITIES = "remit/catalog/capabilities/data.yaml"

@@ -16,7 +16,7 @@ from tests.recorded_world import INTENTS, PEOPLE, Recorded, again, default_bundl
 from remit_server.adapters.opa.engine import OpaLimits, OpaServer
 from remit_server.adapters.opa.nonce import new_nonce
 from remit_server.adapters.rego.embedded import EmbeddedRego, EngineLimits
-from remit_server.application.policy.time_travel import Again, Verdict
+from remit_server.application.policy.deciding.time_travel import Again, Verdict
 
 NOT_ASKED = "policy was not asked: it was refused before"
 PATIENT = EngineLimits(spares=0, decision_seconds=10.0)

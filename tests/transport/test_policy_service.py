@@ -15,8 +15,8 @@ from tests.transport.operator_server import as_operator
 from tests.transport.policy_server import Published, archive, policy_server, published_pieces
 
 from remit.v1 import policy_service_pb2 as messages
-from remit_server.adapters.policy.bundle import read_bundle
-from remit_server.adapters.policy.decision import PolicyUnavailable
+from remit_server.adapters.policy.answers.decision import PolicyUnavailable
+from remit_server.adapters.policy.bundles.bundle import read_bundle
 from remit_server.application.policy.ports import ActivationOrder, NewRevision
 from remit_server.domain.errors import Denied, Reason
 from remit_server.domain.policy_revision import BundleFacts, RevisionSource

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 from tests.policy_bundles import DEFAULT_POLICIES
 
-from remit_server.adapters.policy.bundle import read_bundle
-from remit_server.adapters.policy.capability_json import capability
+from remit_server.adapters.policy.bundles.bundle import read_bundle
+from remit_server.adapters.policy.bundles.capability_json import capability
 from remit_server.adapters.strict_yaml import strict_yaml
 from remit_server.domain.capability import ParameterKind, expand
 from remit_server.domain.task import Capability

@@ -20,7 +20,7 @@ import yaml
 from tests.policy_bundles import DEFAULT_POLICIES
 from typer.testing import CliRunner
 
-from remit_server.adapters.policy.bundle import read_bundle
+from remit_server.adapters.policy.bundles.bundle import read_bundle
 from remit_server.adapters.rego.asked import asked_bundle
 from remit_server.application.comparing.asking.questions import operator_question
 from remit_server.cli.main import app

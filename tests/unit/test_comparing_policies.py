@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.compared_policies import bundle, catalogue, compared, entry
 
-from remit_server.adapters.policy.capability_json import capability
-from remit_server.adapters.policy.compared_bundle import side_of
+from remit_server.adapters.policy.bundles.capability_json import capability
+from remit_server.adapters.policy.bundles.compared_bundle import side_of
 from remit_server.adapters.rego.asked import matches_actor
 from remit_server.application.comparing.asking.actors import UNNAMED, representatives
 from remit_server.application.comparing.asking.moments import ANY_TIME, moments

@@ -8,10 +8,10 @@ from datetime import timedelta
 import pytest
 from tests.fakes import NOON, FakeClock
 
-from remit_server.application.policy.follow_source import FollowSource
-from remit_server.application.policy.freshness import Freshness
-from remit_server.application.policy.offers import Offer, OfferCode, OfferLimits, Seen
-from remit_server.application.policy.source_ports import (
+from remit_server.application.policy.following.follow_source import FollowSource
+from remit_server.application.policy.following.freshness import Freshness
+from remit_server.application.policy.following.offers import Offer, OfferCode, OfferLimits, Seen
+from remit_server.application.policy.following.source_ports import (
     Offered,
     SourceNews,
     StillOffered,

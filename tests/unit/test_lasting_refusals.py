@@ -7,7 +7,7 @@ from tests.capability_cases import CASES
 from tests.fakes import REPORTS_ROLE, World, entitlement, permission, role, world
 from tests.policy_bundles import DEFAULT_POLICIES
 
-from remit_server.adapters.policy.bundle import read_bundle
+from remit_server.adapters.policy.bundles.bundle import read_bundle
 from remit_server.domain.capability import expand
 from remit_server.domain.errors import Denied, Reason, Remedy
 from remit_server.domain.permission import Permission

@@ -11,7 +11,7 @@ from tests.fakes import NOON
 from tests.operator_world import ISSUER, NO, SEES_ALL, SEES_OWN, OperatorWorld, operator_world
 
 from remit_server.adapters.database.revoking.revocations import DatabaseRevocations
-from remit_server.adapters.policy.decision import PolicyUnavailable
+from remit_server.adapters.policy.answers.decision import PolicyUnavailable
 from remit_server.application.oversight.authorizing import ALWAYS
 from remit_server.domain.administration import EVERYTHING, Visibility
 from remit_server.domain.errors import FieldViolation, InvalidRequest, Outage, Reason, RemitError

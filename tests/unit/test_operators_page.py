@@ -9,7 +9,7 @@ from tests.configuration_folder import DEPLOY, TEXT, ConfigurationFolder
 from tests.policy.test_default_policy import schema
 from typer.testing import CliRunner
 
-from remit_server.adapters.policy.admin_decision import admin_decision_of
+from remit_server.adapters.policy.answers.admin_decision import admin_decision_of
 from remit_server.adapters.strict_yaml import strict_yaml
 from remit_server.cli.main import app
 from remit_server.config.loading import load

@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 import pytest
 from tests.fakes import NOON
 
-from remit_server.application.policy.freshness import Freshness, WhilePolicyIsFresh
+from remit_server.application.policy.following.freshness import Freshness, WhilePolicyIsFresh
 from remit_server.application.ports import Revision
 from remit_server.domain.administration import AdminAllow, AdminDecision, Visible
 from remit_server.domain.decision import Decision, DecisionInput, Deny, PolicyReason

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.fakes import NOON
 
-from remit_server.application.policy.offers import (
+from remit_server.application.policy.following.offers import (
     Adopt,
     Offer,
     OfferCode,

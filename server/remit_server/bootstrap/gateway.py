@@ -24,7 +24,7 @@ from remit_server.adapters.identity.oidc import OidcVerifier, TrustedIssuer
 from remit_server.adapters.identity.spiffe import SpiffeVerifier
 from remit_server.adapters.identity.steady_clock import AcceptsWhileClockIsSteady, WhileClockIsSteady
 from remit_server.adapters.own_memory import keep_memory_private
-from remit_server.adapters.policy.active import ActivePolicy
+from remit_server.adapters.policy.activation.active import ActivePolicy
 from remit_server.adapters.policy.sources.choosing import FirstOffer
 from remit_server.adapters.system_clock import SystemClock, system_entropy
 from remit_server.application.admission import Admission, Budget, Places, Rejections

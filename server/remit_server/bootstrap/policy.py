@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from remit_server.adapters.database.ledger import DatabaseLedger
 from remit_server.adapters.database.policies.revisions import DatabaseRevisions
 from remit_server.adapters.database.policies.seen import DatabaseSeen
-from remit_server.adapters.policy.active import ActivePolicy, Engines
-from remit_server.adapters.policy.adopting import Adopting, FittingBundles
-from remit_server.adapters.policy.bundle import Bundle
+from remit_server.adapters.policy.activation.active import ActivePolicy, Engines
+from remit_server.adapters.policy.activation.adopting import Adopting, FittingBundles
+from remit_server.adapters.policy.bundles.bundle import Bundle
 from remit_server.adapters.policy.findings import BundleRefused
 from remit_server.adapters.policy.sources.choosing import FirstOffer, bundle_in, first_offer, limits_of, source_of
 from remit_server.adapters.rego.embedded import EngineLimits
@@ -19,8 +19,8 @@ from remit_server.adapters.rego.judges import RegoJudges
 from remit_server.adapters.rego.shelf import EngineShelf
 from remit_server.adapters.system_clock import SystemClock
 from remit_server.application.oversight.ports import WholePolicy
-from remit_server.application.policy.follow_source import FollowSource
-from remit_server.application.policy.freshness import Freshness, WhilePolicyIsFresh
+from remit_server.application.policy.following.follow_source import FollowSource
+from remit_server.application.policy.following.freshness import Freshness, WhilePolicyIsFresh
 from remit_server.config.settings import PolicySettings, Settings
 from remit_server.domain.errors import Denied
 from remit_server.domain.policy_revision import Activation

@@ -8,7 +8,7 @@ from remit_server.adapters.database.policies.shadow_counting import DatabaseShad
 from remit_server.adapters.replaying.team import OpenTeam
 from remit_server.application.issuing.hearing import Observe
 from remit_server.application.planning.ceilings import kept_ceilings
-from remit_server.application.policy.shadowing import Shadowing
+from remit_server.application.policy.shadowing.shadowing import Shadowing
 from remit_server.config.settings import Settings
 
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Final
 from remit_server.cli.audit_words import plain
 
 if TYPE_CHECKING:
-    from remit_server.application.policy.time_travel import Again
+    from remit_server.application.policy.deciding.time_travel import Again
 
 _SHOWN: Final = 300
 

@@ -87,9 +87,9 @@ def _told(
 
 def _given(folders: "Sequence[Path]") -> "Mapping[str, bytes]":
     """Returns the revisions in these folders; ends the command for a folder that holds none."""
-    from remit_server.adapters.policy.archive import archive_of_files
-    from remit_server.adapters.policy.bundle import revision_of
-    from remit_server.adapters.policy.bundle_files import read_files
+    from remit_server.adapters.policy.bundles.archive import archive_of_files
+    from remit_server.adapters.policy.bundles.bundle import revision_of
+    from remit_server.adapters.policy.bundles.bundle_files import read_files
     from remit_server.adapters.policy.findings import BundleRefused
 
     try:

@@ -16,7 +16,7 @@ from typer.testing import CliRunner, Result
 
 from remit_sandbox.configuration import AGENTS
 from remit_sandbox.sample_account import role_policies
-from remit_server.adapters.policy.bundle_files import read_files
+from remit_server.adapters.policy.bundles.bundle_files import read_files
 from remit_server.adapters.policy.checking.administration import RPCS
 from remit_server.adapters.policy.checking.report import check_files
 from remit_server.adapters.policy.checking.schemas import schemas

@@ -9,7 +9,7 @@ import pytest
 from tests.checked_bundles import CATALOGUE, HEAD, ISSUE, PATIENT, READER, bundle, checked, told
 from typer.testing import CliRunner
 
-from remit_server.adapters.policy import catalogue
+from remit_server.adapters.policy.bundles import catalogue
 from remit_server.adapters.policy.checking.report import check_files
 from remit_server.adapters.rego.checks import MAX_LINES
 from remit_server.cli.policy import app

@@ -9,7 +9,7 @@ import pytest
 from jsonschema import Draft202012Validator
 from referencing import Registry, Resource
 
-from remit_server.adapters.policy.catalogue import read_catalogue
+from remit_server.adapters.policy.bundles.catalogue import read_catalogue
 from remit_server.adapters.policy.checking.administration import administration_findings
 from remit_server.adapters.policy.checking.schemas import schemas
 

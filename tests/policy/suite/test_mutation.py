@@ -8,8 +8,8 @@ import pytest
 from tests.policy_bundles import DEFAULT_POLICIES, ENTITLEMENT, written
 from typer.testing import CliRunner, Result
 
-from remit_server.adapters.policy.bundle import Bundle, read_bundle
-from remit_server.adapters.policy.bundle_files import read_files
+from remit_server.adapters.policy.bundles.bundle import Bundle, read_bundle
+from remit_server.adapters.policy.bundles.bundle_files import read_files
 from remit_server.adapters.rego.mutating.catalogue import catalogue_mutants, mutated, place_of, places_of
 from remit_server.adapters.rego.mutating.judging import Effort, Fate, Mutant, judge_tests
 from remit_server.adapters.rego.suite.running import ready_suite, suite_program

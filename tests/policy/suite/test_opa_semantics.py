@@ -9,9 +9,9 @@ import pytest
 from tests.policy_bundles import DEFAULT_POLICIES, written
 from tests.real_opa import find_opa
 
-from remit_server.adapters.policy.bundle import read_bundle
+from remit_server.adapters.policy.bundles.bundle import read_bundle
 from remit_server.adapters.rego.suite.running import Options, run_suite
-from remit_server.cli.policy.outcomes import as_json
+from remit_server.cli.policy.telling.outcomes import as_json
 
 HERE = Path(__file__).parent
 

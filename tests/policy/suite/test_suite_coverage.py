@@ -8,7 +8,7 @@ import pytest
 from tests.policy_bundles import DEFAULT_POLICIES, ENTITLEMENT, written
 from tests.real_opa import run_opa
 
-from remit_server.adapters.policy.bundle import read_bundle
+from remit_server.adapters.policy.bundles.bundle import read_bundle
 from remit_server.adapters.rego.suite.coverage import Coverage, coverage_of
 from remit_server.adapters.rego.suite.running import Options, run_suite
 

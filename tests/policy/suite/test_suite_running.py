@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from tests.policy_bundles import DENY_ALL, written
 
-from remit_server.adapters.policy.bundle import read_bundle
+from remit_server.adapters.policy.bundles.bundle import read_bundle
 from remit_server.adapters.policy.findings import BundleRefused
 from remit_server.adapters.rego.suite.outcome import Case, Outcome, Verdict
 from remit_server.adapters.rego.suite.running import Options, run_suite

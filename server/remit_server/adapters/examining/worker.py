@@ -21,11 +21,11 @@ from cryptography.hazmat.primitives.serialization import load_pem_public_key
 
 from remit_server.adapters.examining import wire
 from remit_server.adapters.examining.order import Order, Signing
-from remit_server.adapters.policy.archive import files_of_archive
-from remit_server.adapters.policy.bundle import SIGNATURES, revision_of
+from remit_server.adapters.policy.bundles.archive import files_of_archive
+from remit_server.adapters.policy.bundles.bundle import SIGNATURES, revision_of
+from remit_server.adapters.policy.bundles.manifest import built_time_of
 from remit_server.adapters.policy.checking.report import Report, check_files
 from remit_server.adapters.policy.findings import BundleRefused, Finding
-from remit_server.adapters.policy.manifest import built_time_of
 from remit_server.adapters.policy.sources.signatures import BundleSignatures
 from remit_server.config.policy_settings import BundleKeySettings, BundlePublicKey, BundleSigningSettings
 

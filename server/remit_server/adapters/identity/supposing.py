@@ -19,7 +19,7 @@ from remit_server.adapters.identity.token_parsing import (
     plain_claim,
 )
 from remit_server.adapters.strict_json import MalformedJson
-from remit_server.application.policy.simulate import Supposed
+from remit_server.application.policy.deciding.simulate import Supposed
 from remit_server.config.settings import AgentSettings, IssuerSettings
 from remit_server.domain.errors import Denied, FieldViolation, InvalidRequest, Reason, Refusal, Remedy
 from remit_server.domain.identity import Actor, ActorKind

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 from remit_server.adapters.opa.nonce import served_revision
 from remit_server.adapters.opa.signing import BundleSigner
-from remit_server.adapters.policy.archive import archive_of_files
-from remit_server.adapters.policy.bundle import MANIFEST, ROOTS, SIGNATURES, Bundle
+from remit_server.adapters.policy.bundles.archive import archive_of_files
+from remit_server.adapters.policy.bundles.bundle import MANIFEST, ROOTS, SIGNATURES, Bundle
 
 
 @dataclass(frozen=True, slots=True)

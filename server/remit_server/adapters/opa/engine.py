@@ -17,10 +17,10 @@ from remit_server.adapters.opa.bundle_server import BundleServer
 from remit_server.adapters.opa.client import OpaClient
 from remit_server.adapters.opa.nonce import new_nonce, served_revision
 from remit_server.adapters.opa.signing import BundleSigner
-from remit_server.adapters.policy.admin_decision import NOBODY, admin_decision_in
-from remit_server.adapters.policy.bundle import Bundle
-from remit_server.adapters.policy.decision import PolicyBusy, PolicyUnavailable, decision_in
-from remit_server.adapters.policy.stranger import STRANGER, refuses_a_strange_operator, refuses_a_stranger
+from remit_server.adapters.policy.answers.admin_decision import NOBODY, admin_decision_in
+from remit_server.adapters.policy.answers.decision import PolicyBusy, PolicyUnavailable, decision_in
+from remit_server.adapters.policy.answers.stranger import STRANGER, refuses_a_strange_operator, refuses_a_stranger
+from remit_server.adapters.policy.bundles.bundle import Bundle
 from remit_server.adapters.rego.checks import ADMIN_ENTRYPOINT, ENTRYPOINT
 from remit_server.adapters.rego.embedded import MAX_QUESTION, check_bundle
 from remit_server.application.ports import Revision

@@ -5,9 +5,9 @@ from dataclasses import replace
 from typing import Final
 
 from remit_server.adapters.opa.engine import OpaRefused, OpaServer
-from remit_server.adapters.policy.bundle import Bundle
+from remit_server.adapters.policy.activation.published import not_for_here
+from remit_server.adapters.policy.bundles.bundle import Bundle
 from remit_server.adapters.policy.findings import BundleRefused
-from remit_server.adapters.policy.published import not_for_here
 from remit_server.adapters.rego.embedded import EmbeddedRego, EngineLimits
 from remit_server.domain.errors import Outage, Reason
 

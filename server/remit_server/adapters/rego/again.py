@@ -3,14 +3,14 @@
 from collections.abc import Mapping, Sequence
 from typing import Final
 
-from remit_server.adapters.policy.archive import files_of_archive
-from remit_server.adapters.policy.bundle import bundle_of
+from remit_server.adapters.policy.bundles.archive import files_of_archive
+from remit_server.adapters.policy.bundles.bundle import bundle_of
 from remit_server.adapters.policy.findings import BundleRefused
 from remit_server.adapters.rego.embedded import EmbeddedRego, EngineLimits
 from remit_server.adapters.rego.judges import EngineJudge
 from remit_server.application.planning.ceilings import ceilings_of
 from remit_server.application.planning.plan_session import Planner
-from remit_server.application.policy.time_travel import Again, OnRecord, decide_again, not_again
+from remit_server.application.policy.deciding.time_travel import Again, OnRecord, decide_again, not_again
 from remit_server.domain.decision import KeptText
 
 _LIMITS: Final = EngineLimits(spares=0, decision_seconds=5.0)

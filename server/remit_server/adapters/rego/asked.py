@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Final
 
-from remit_server.adapters.policy.bundle import Bundle
+from remit_server.adapters.policy.bundles.bundle import Bundle
 from remit_server.adapters.rego.builtins import glob_match
 from remit_server.adapters.rego.embedded import EmbeddedRego, EngineLimits
 from remit_server.domain.administration import AdminDecision

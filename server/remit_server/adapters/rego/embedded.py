@@ -4,11 +4,11 @@ import asyncio
 from dataclasses import dataclass, replace
 from typing import Final
 
-from remit_server.adapters.policy.admin_decision import NOBODY, admin_decision_of
-from remit_server.adapters.policy.bundle import Bundle
-from remit_server.adapters.policy.decision import PolicyBusy, PolicyUnavailable, decision_of
+from remit_server.adapters.policy.answers.admin_decision import NOBODY, admin_decision_of
+from remit_server.adapters.policy.answers.decision import PolicyBusy, PolicyUnavailable, decision_of
+from remit_server.adapters.policy.answers.stranger import refuses_a_strange_operator, refuses_a_stranger
+from remit_server.adapters.policy.bundles.bundle import Bundle
 from remit_server.adapters.policy.findings import BundleRefused, Finding
-from remit_server.adapters.policy.stranger import refuses_a_strange_operator, refuses_a_stranger
 from remit_server.adapters.rego import wire
 from remit_server.adapters.rego.checks import ADMIN_ENTRYPOINT, ENTRYPOINT, text_findings
 from remit_server.adapters.rego.process import EvaluationFailed, Program, WorkerLost, check_rules

@@ -6,9 +6,9 @@ from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import Final
 
-from remit_server.adapters.policy.active import Engine
+from remit_server.adapters.policy.activation.active import Engine
+from remit_server.adapters.policy.activation.published import not_for_here, published_bundle
 from remit_server.adapters.policy.findings import BundleRefused
-from remit_server.adapters.policy.published import not_for_here, published_bundle
 from remit_server.adapters.rego.embedded import EmbeddedRego, EngineLimits
 from remit_server.application.policy.ports import Judge, Revisions
 from remit_server.application.ports import Revision

@@ -2,7 +2,7 @@
 
 import json
 
-from remit_server.adapters.policy.bundle import Bundle
+from remit_server.adapters.policy.bundles.bundle import Bundle
 from remit_server.adapters.policy.findings import BundleRefused, Finding
 from remit_server.adapters.rego import wire
 from remit_server.adapters.rego.checks import text_findings

@@ -9,9 +9,9 @@ import sys
 from dataclasses import astuple, dataclass, field
 from typing import Any, BinaryIO, Final, NoReturn
 
-from remit_server.adapters.policy.archive import files_of_archive
-from remit_server.adapters.policy.bundle import Bundle, bundle_of
-from remit_server.adapters.policy.decision import PolicyUnavailable, decision_of
+from remit_server.adapters.policy.answers.decision import PolicyUnavailable, decision_of
+from remit_server.adapters.policy.bundles.archive import files_of_archive
+from remit_server.adapters.policy.bundles.bundle import Bundle, bundle_of
 from remit_server.adapters.policy.findings import BundleRefused
 from remit_server.adapters.rego.embedded import EmbeddedRego, EngineLimits
 from remit_server.adapters.rego.process import WorkerLost

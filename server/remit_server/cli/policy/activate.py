@@ -9,11 +9,11 @@ import typer
 from remit_server.cli.audit_words import counted, plain
 from remit_server.cli.output import WRONG, complain
 from remit_server.cli.policy.app import app
-from remit_server.cli.policy.desk import AsJson, Expected, RevokeIssued, Why, Yes, short
-from remit_server.cli.policy.whom import asks_a_desk
+from remit_server.cli.policy.naming.desk import AsJson, Expected, RevokeIssued, Why, Yes, short
+from remit_server.cli.policy.naming.whom import asks_a_desk
 
 if TYPE_CHECKING:  # the rest is imported by the command that needs it, so that `--help` answers at once
-    from remit_server.cli.policy.desk import Desk
+    from remit_server.cli.policy.naming.desk import Desk
     from remit_server.transport.grpc.policy.calls import ActivateRevisionResponse
 
 MOST_COUNTED: Final = 1000

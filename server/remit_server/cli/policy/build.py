@@ -7,7 +7,7 @@ import typer
 
 from remit_server.cli.output import CANNOT_START, complain
 from remit_server.cli.policy.app import DEFAULT_BUNDLE, BundleFolder, app, refused_by
-from remit_server.cli.policy.releasing import BuiltTime, Scope, signer_of, time_of
+from remit_server.cli.policy.naming.releasing import BuiltTime, Scope, signer_of, time_of
 
 Output = Annotated[Path, typer.Option("--output", "-o", help="The archive to write.", dir_okay=False)]
 Key = Annotated[Path | None, typer.Option("--key", help="Signs with this private key (PEM).", dir_okay=False)]
@@ -27,8 +27,8 @@ def build_policy(  # noqa: PLR0917 - typer passes all of them by name
 
     Equal files, time and no signature make equal bytes.
     """
-    from remit_server.adapters.policy.archive import archive_of_files
-    from remit_server.adapters.policy.bundle_files import read_files
+    from remit_server.adapters.policy.bundles.archive import archive_of_files
+    from remit_server.adapters.policy.bundles.bundle_files import read_files
     from remit_server.adapters.policy.findings import BundleRefused
     from remit_server.adapters.policy.sources.building import built
 

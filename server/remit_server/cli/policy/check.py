@@ -40,7 +40,7 @@ def check_policy(
 
     docs/policy-check.md has every rule, and the JSON.
     """
-    from remit_server.adapters.policy.bundle_files import read_files
+    from remit_server.adapters.policy.bundles.bundle_files import read_files
     from remit_server.adapters.policy.checking.report import Report, check_files
     from remit_server.adapters.policy.findings import BundleRefused
 

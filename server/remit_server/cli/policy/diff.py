@@ -9,12 +9,12 @@ import typer
 
 from remit_server.cli.output import CANNOT_START, WRONG, complain
 from remit_server.cli.policy.app import app, refused_by
-from remit_server.cli.policy.published import may_ask_for_revisions
+from remit_server.cli.policy.naming.published import may_ask_for_revisions
 
 if TYPE_CHECKING:  # the rest is imported by the command that needs it, so that `--help` answers at once
-    from remit_server.adapters.policy.bundle import Bundle
+    from remit_server.adapters.policy.bundles.bundle import Bundle
     from remit_server.application.comparing.values import Comparison
-    from remit_server.cli.policy.published import Published
+    from remit_server.cli.policy.naming.published import Published
 
 MAX_PROBES: Final = 8
 _SOURCES: Final = "A folder, an archive (.tar.gz), git:REF:FOLDER, or a gateway's revision by its digest or `active`."
@@ -61,7 +61,7 @@ def diff_policies(
     """
     from remit_server.adapters.policy.findings import BundleRefused
     from remit_server.adapters.rego.process import WorkerLost
-    from remit_server.cli.policy.sources_of import bundles_from
+    from remit_server.cli.policy.naming.sources_of import bundles_from
 
     if not ci and (allow_widening or rules_reviewed):
         complain("--allow-widening and --rules-reviewed say what a pipeline may let pass: they belong to --ci.")
@@ -100,7 +100,7 @@ def _what_lets_pass(outcome: "Comparison") -> str:
 
 async def _compared(before: "Bundle", after: "Bundle", variations: tuple[dict[str, Any], ...]) -> "Comparison":
     """Returns the comparison; each policy is parsed and evaluated in workers that are ended afterwards."""
-    from remit_server.adapters.policy.compared_bundle import side_of
+    from remit_server.adapters.policy.bundles.compared_bundle import side_of
     from remit_server.adapters.rego.asked import asked_bundle, matches_actor
     from remit_server.adapters.rego.outlining import outlined
     from remit_server.application.comparing.compare_policies import ComparePolicies

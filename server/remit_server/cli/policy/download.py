@@ -8,11 +8,11 @@ import typer
 
 from remit_server.cli.output import CANNOT_START, complain
 from remit_server.cli.policy.app import app, refused_by
+from remit_server.cli.policy.naming.whom import asks_a_desk
 from remit_server.cli.policy.show import Revision
-from remit_server.cli.policy.whom import asks_a_desk
 
 if TYPE_CHECKING:  # the rest is imported by the command that needs it, so that `--help` answers at once
-    from remit_server.cli.policy.desk import Desk
+    from remit_server.cli.policy.naming.desk import Desk
 
 
 @app.command("download")
@@ -27,7 +27,7 @@ def download_revision(
 ) -> None:
     """Downloads a bundle: byte for byte as it was published into a file, or its files into a folder."""
     from remit_server.adapters.policy.findings import BundleRefused
-    from remit_server.cli.policy.received import received_files
+    from remit_server.cli.policy.naming.received import received_files
 
     into_folder = output.is_dir()
     if (into_folder and any(output.iterdir())) or (output.exists() and not into_folder):

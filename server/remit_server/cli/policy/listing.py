@@ -7,12 +7,12 @@ import typer
 from remit_server.cli.audit_words import plain
 from remit_server.cli.output import complain
 from remit_server.cli.policy.app import app
-from remit_server.cli.policy.desk import AsJson, short
-from remit_server.cli.policy.whom import asks_a_desk
+from remit_server.cli.policy.naming.desk import AsJson, short
+from remit_server.cli.policy.naming.whom import asks_a_desk
 from remit_server.cli.tables import print_table
 
 if TYPE_CHECKING:  # the rest is imported by the command that needs it, so that `--help` answers at once
-    from remit_server.cli.policy.desk import Desk
+    from remit_server.cli.policy.naming.desk import Desk
     from remit_server.transport.grpc.policy.calls import PolicyRevision
 
 MOST: Final = 100_000

@@ -41,12 +41,12 @@ def mutate_policy(
 
     Ends with 1 when the tests do not pass as they are, or notice fewer of the mistakes than they must.
     """
-    from remit_server.adapters.policy.bundle import bundle_of
-    from remit_server.adapters.policy.bundle_files import read_files
+    from remit_server.adapters.policy.bundles.bundle import bundle_of
+    from remit_server.adapters.policy.bundles.bundle_files import read_files
     from remit_server.adapters.policy.findings import BundleRefused
     from remit_server.adapters.rego.mutating.catalogue import places_of
     from remit_server.adapters.rego.mutating.judging import Effort, TestsFail, judge_tests
-    from remit_server.cli.policy.outcomes import as_text
+    from remit_server.cli.policy.telling.outcomes import as_text
 
     workers = jobs or min(os.cpu_count() or 1, _MOST_JOBS)
     try:

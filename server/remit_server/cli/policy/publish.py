@@ -8,11 +8,11 @@ import typer
 from remit_server.cli.finding_words import told_finding
 from remit_server.cli.output import complain
 from remit_server.cli.policy.app import DEFAULT_BUNDLE, BundleFolder, app, refused_by
-from remit_server.cli.policy.desk import AsJson, archive_of, short
-from remit_server.cli.policy.whom import asks_a_desk
+from remit_server.cli.policy.naming.desk import AsJson, archive_of, short
+from remit_server.cli.policy.naming.whom import asks_a_desk
 
 if TYPE_CHECKING:  # the rest is imported by the command that needs it, so that `--help` answers at once
-    from remit_server.cli.policy.desk import Desk
+    from remit_server.cli.policy.naming.desk import Desk
 
 Archive = Annotated[
     Path | None,

@@ -9,7 +9,8 @@ import typer
 from remit_server.cli.output import CANNOT_START, WRONG, complain
 from remit_server.cli.policy.app import app
 from remit_server.cli.policy.replaying.rendering import Format, since_of
-from remit_server.cli.policy.replaying.whence import Wanted, asks_a_replayer
+from remit_server.cli.policy.replaying.wanted import Wanted
+from remit_server.cli.policy.replaying.whence import asks_a_replayer
 
 if TYPE_CHECKING:  # the rest is imported by the command that needs it, so that `--help` answers at once
     from remit_server.application.policy.replaying.report import Report

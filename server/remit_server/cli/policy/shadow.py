@@ -9,7 +9,7 @@ import typer
 from remit_server.cli.audit_words import plain
 from remit_server.cli.output import complain
 from remit_server.cli.policy.app import app
-from remit_server.cli.policy.desk import AsJson, short
+from remit_server.cli.policy.naming.desk import AsJson, short
 from remit_server.cli.policy.show import Revision
 from remit_server.cli.remote import calls_a_gateway
 from remit_server.cli.tables import print_table

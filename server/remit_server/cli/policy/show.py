@@ -7,11 +7,11 @@ import typer
 
 from remit_server.cli.audit_words import plain
 from remit_server.cli.policy.app import app, refused_by
-from remit_server.cli.policy.desk import AsJson, short
-from remit_server.cli.policy.whom import asks_a_desk
+from remit_server.cli.policy.naming.desk import AsJson, short
+from remit_server.cli.policy.naming.whom import asks_a_desk
 
 if TYPE_CHECKING:  # the rest is imported by the command that needs it, so that `--help` answers at once
-    from remit_server.cli.policy.desk import Desk
+    from remit_server.cli.policy.naming.desk import Desk
     from remit_server.transport.grpc.policy.calls import GetRevisionResponse, PolicyActivation
 
 Revision = Annotated[
@@ -78,7 +78,7 @@ def _told_activation(activation: "PolicyActivation") -> str:
 
 def _tell_files(desk: "Desk", revision: str) -> None:
     """Names the files of a revision; raises BundleRefused for what the gateway sends in place of it."""
-    from remit_server.cli.policy.received import received_files
+    from remit_server.cli.policy.naming.received import received_files
 
     files = received_files(*desk.download(revision))
     typer.echo(f"its {len(files)} files ({short(revision)}):")

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from remit_server.cli.policy.app import DEFAULT_BUNDLE, BundleFolder, app, refused_by
-from remit_server.cli.policy.releasing import BuiltTime, Scope, signer_of, time_of
+from remit_server.cli.policy.naming.releasing import BuiltTime, Scope, signer_of, time_of
 
 Key = Annotated[Path, typer.Option("--key", help="The private key (PEM: P-256, RSA or Ed25519).", dir_okay=False)]
 KeyId = Annotated[str, typer.Option("--key-id", help="The id under which gateways know the key.")]
@@ -24,8 +24,8 @@ def sign_policy(
 
     The last step before a bundle leaves: what is changed afterwards is refused by every gateway that knows the key.
     """
-    from remit_server.adapters.policy.bundle import MANIFEST, SIGNATURES
-    from remit_server.adapters.policy.bundle_files import read_files
+    from remit_server.adapters.policy.bundles.bundle import MANIFEST, SIGNATURES
+    from remit_server.adapters.policy.bundles.bundle_files import read_files
     from remit_server.adapters.policy.findings import BundleRefused
     from remit_server.adapters.policy.sources.building import built
 

@@ -12,11 +12,11 @@ import typer
 
 from remit_server.cli.output import CANNOT_START, WRONG, complain
 from remit_server.cli.policy.app import app, refused_by
-from remit_server.cli.policy.whom import may_ask_a_gateway
+from remit_server.cli.policy.naming.whom import may_ask_a_gateway
 
 if TYPE_CHECKING:  # the rest is imported by the command that needs it, so that `--help` answers at once
-    from remit_server.adapters.policy.bundle import Bundle
-    from remit_server.application.policy.simulate import Simulated, Supposition
+    from remit_server.adapters.policy.bundles.bundle import Bundle
+    from remit_server.application.policy.deciding.simulate import Simulated, Supposition
     from remit_server.config.settings import Settings
     from remit_server.transport.grpc.operator_client import OperatorClient
 
@@ -60,7 +60,7 @@ def simulate_decision(
     that cannot be said. Nothing is asked of anybody and nothing recorded, unless --gateway is given: then that gateway
     says what a published revision of its own would decide. Never give it a token: its claims suffice.
     """
-    from remit_server.cli.policy.simulated import words
+    from remit_server.cli.policy.telling.simulated import words
 
     said, wanted, bounds = _read(claims, "--claims"), _read(intent, "--intent"), (time, duration, source_ip)
     if client is not None:
@@ -78,7 +78,7 @@ def simulate_decision(
 
 def _asked_here(supposition: "Supposition", config: Path, bundle: Path | None) -> dict[str, Any]:
     """Returns what a bundle in files makes of it; ends the command where that cannot be said."""
-    from remit_server.cli.policy.simulated import told
+    from remit_server.cli.policy.telling.simulated import told
 
     settings = _settings(config)
     place = bundle or settings.policy.bundle
@@ -96,8 +96,8 @@ def _asked_there(
     narrow: bool,
 ) -> dict[str, Any]:
     """Returns what a gateway says of it; raises CallFailed, and ends the command for an intent that is none."""
-    from remit_server.cli.policy.intents import NoIntent, intent_members
-    from remit_server.cli.policy.simulated_there import told_there
+    from remit_server.cli.policy.naming.intents import NoIntent, intent_members
+    from remit_server.cli.policy.telling.simulated_there import told_there
     from remit_server.transport.grpc.policy import calls
 
     claims, agent, intent = supposed
@@ -136,8 +136,8 @@ def _supposition(
     claims: str, agent: str, intent: str, bounds: tuple[str | None, int | None, str], *, narrow: bool
 ) -> "Supposition":
     """Returns what is supposed; ends the command with the exact place of what is wrong."""
-    from remit_server.application.policy.simulate import Supposition
-    from remit_server.cli.policy.intents import NoIntent, intent_members
+    from remit_server.application.policy.deciding.simulate import Supposition
+    from remit_server.cli.policy.naming.intents import NoIntent, intent_members
     from remit_server.domain.errors import InvalidRequest
     from remit_server.transport.grpc.given_intents import given_intent
 
@@ -181,8 +181,8 @@ def _settings(config: Path) -> "Settings":
 
 def _bundle(place: Path) -> "Bundle":
     """Returns the bundle in a folder or an archive, stamped or not: it may be work in progress."""
-    from remit_server.adapters.policy.archive import MAX_ARCHIVE_BYTES, files_of_archive
-    from remit_server.adapters.policy.bundle import bundle_of, read_bundle
+    from remit_server.adapters.policy.bundles.archive import MAX_ARCHIVE_BYTES, files_of_archive
+    from remit_server.adapters.policy.bundles.bundle import bundle_of, read_bundle
     from remit_server.adapters.policy.findings import BundleRefused
 
     try:
@@ -218,7 +218,7 @@ async def _asked(bundle: "Bundle", settings: "Settings", supposition: "Suppositi
     from remit_server.adapters.rego.judges import EngineJudge
     from remit_server.application.planning.ceilings import Ceilings
     from remit_server.application.planning.plan_session import Planner
-    from remit_server.application.policy.simulate import SimulateDecision
+    from remit_server.application.policy.deciding.simulate import SimulateDecision
 
     forbidden = tuple(str(action) for action in settings.forbidden_extra)
     planner = Planner(Ceilings.of(settings.roles, forbidden, settings.ceilings_digest))

@@ -10,7 +10,7 @@ from remit_server.cli.policy.app import DEFAULT_BUNDLE, BundleFolder, app, refus
 @app.command("stamp")
 def stamp_policy(bundle: BundleFolder = DEFAULT_BUNDLE) -> None:
     """Writes the revision of the files and the time into .manifest, after every intended change to them."""
-    from remit_server.adapters.policy.bundle import read_bundle, stamp
+    from remit_server.adapters.policy.bundles.bundle import read_bundle, stamp
     from remit_server.adapters.policy.findings import BundleRefused
 
     try:

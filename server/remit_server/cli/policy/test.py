@@ -11,7 +11,7 @@ from remit_server.cli.output import CANNOT_START, WRONG, complain
 from remit_server.cli.policy.app import DEFAULT_BUNDLE, BundleFolder, app, refused_by
 
 if TYPE_CHECKING:  # the rest is imported by the command that needs it, so that `--help` answers at once
-    from remit_server.adapters.policy.bundle import Bundle
+    from remit_server.adapters.policy.bundles.bundle import Bundle
     from remit_server.adapters.rego.suite.coverage import Coverage
     from remit_server.adapters.rego.suite.outcome import Ran
 
@@ -48,7 +48,7 @@ def run_policy_tests(
 
     Rules named todo_test_* are skipped, which ends with 1 too, unless --exit-zero-on-skipped is given.
     """
-    from remit_server.adapters.policy.bundle import read_bundle
+    from remit_server.adapters.policy.bundles.bundle import read_bundle
     from remit_server.adapters.policy.findings import BundleRefused
     from remit_server.adapters.rego.suite.coverage import coverage_of
     from remit_server.adapters.rego.suite.running import Options, run_suite
@@ -73,8 +73,8 @@ def run_policy_tests(
 
 def _tell(ran: "Ran", reached: "Coverage | None", bundle: "Bundle", form: Format, *, verbose: bool) -> None:
     """Writes outcomes and coverage to standard output."""
-    from remit_server.cli.policy.coverage_words import coverage_json, coverage_text
-    from remit_server.cli.policy.outcomes import as_json, as_junit, as_text
+    from remit_server.cli.policy.telling.coverage_words import coverage_json, coverage_text
+    from remit_server.cli.policy.telling.outcomes import as_json, as_junit, as_text
 
     texts = dict(bundle.modules)
     match form:

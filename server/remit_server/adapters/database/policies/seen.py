@@ -9,7 +9,7 @@ from sqlalchemy import Connection, bindparam, case, exists, func, select
 from remit_server.adapters.database.policies.activating import active
 from remit_server.adapters.database.schema.policy_tables import policy_activations, policy_revisions
 from remit_server.adapters.database.writing.store import Store
-from remit_server.application.policy.offers import Seen
+from remit_server.application.policy.following.offers import Seen
 from remit_server.domain.policy_revision import ActivationKind
 
 _WAS_ACTIVE: Final = select(exists().where(policy_activations.c.revision == bindparam("revision")))

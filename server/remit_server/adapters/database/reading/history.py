@@ -13,7 +13,7 @@ from sqlalchemy import Connection, select
 
 from remit_server.adapters.database.reading.own_reader import Reads
 from remit_server.adapters.database.schema.tables import audit_events, audit_head, audit_texts
-from remit_server.application.policy.observed import NO_DECISIONS
+from remit_server.application.policy.deciding.observed import NO_DECISIONS
 from remit_server.application.policy.ports import Outcome, Page, RecordedDecision, Span
 from remit_server.domain.audit import GrantAuthorized, RequestRefused
 from remit_server.domain.decision import DecisionInput, KeptText

@@ -8,7 +8,7 @@ from sqlalchemy import Connection, select
 
 from remit_server.adapters.database.policies.publishing import archive_of
 from remit_server.adapters.database.schema.tables import audit_texts
-from remit_server.application.policy.time_travel import DECIDED, OnRecord
+from remit_server.application.policy.deciding.time_travel import DECIDED, OnRecord
 from remit_server.domain.audit import ChainedEvent
 from remit_server.domain.decision import DecisionInput, KeptText
 

@@ -13,7 +13,7 @@ from remit_server.adapters.database.policies.shadow_examples import forget_examp
 from remit_server.adapters.database.schema.tables import audit_events, audit_texts, grants
 from remit_server.adapters.database.writing.batch import KEPT_ANEW_AFTER, Batch
 from remit_server.adapters.database.writing.store import Store
-from remit_server.application.policy.time_travel import DECIDED
+from remit_server.application.policy.deciding.time_travel import DECIDED
 from remit_server.domain.decision import KeptText
 from remit_server.domain.erasing_records import TextsErased
 from remit_server.domain.grant import GrantState

@@ -18,7 +18,7 @@ from remit_server.adapters.database.schema.rows import grant_of
 from remit_server.adapters.database.schema.tables import audit_events, grants, issuances
 from remit_server.adapters.database.trail.decisions import archives_of, decisions_among, texts_of
 from remit_server.adapters.database.trail.trail import EVENTS, events_of
-from remit_server.application.policy.time_travel import DECIDED, OnRecord
+from remit_server.application.policy.deciding.time_travel import DECIDED, OnRecord
 from remit_server.domain.audit import ChainedEvent, PreviewDecided, RequestRefused
 from remit_server.domain.grant import Grant
 

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, ItemsView, Iterator, Mapping
 from typing import Any, Final
 
-from remit_server.adapters.policy.bundle import Bundle
+from remit_server.adapters.policy.bundles.bundle import Bundle
 from remit_server.adapters.policy.findings import Finding
 from remit_server.adapters.strict_fields import Where, spelled
 from remit_server.adapters.strict_yaml import MalformedYaml, strict_yaml

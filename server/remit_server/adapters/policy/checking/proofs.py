@@ -4,7 +4,7 @@ import json
 from collections.abc import Sequence
 from typing import Any, Final
 
-from remit_server.adapters.policy.entitlement_json import permissions
+from remit_server.adapters.policy.bundles.entitlement_json import permissions
 from remit_server.domain.permission import as_document
 from remit_server.iam import Budget, Document, Witness, contains
 

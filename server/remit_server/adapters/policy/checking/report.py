@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
-from remit_server.adapters.policy.bundle import Bundle, Reading, examine_files, is_test
+from remit_server.adapters.policy.bundles.bundle import Bundle, Reading, examine_files, is_test
 from remit_server.adapters.policy.checking.administration import administration_findings
 from remit_server.adapters.policy.checking.agents import agent_findings, pattern_findings
 from remit_server.adapters.policy.checking.aws_advice import capability_advice, entitlement_advice

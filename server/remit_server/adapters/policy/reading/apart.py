@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
-from remit_server.adapters.policy.bundle import Bundle
-from remit_server.adapters.policy.capability_json import capability
+from remit_server.adapters.policy.bundles.bundle import Bundle
+from remit_server.adapters.policy.bundles.capability_json import capability
 from remit_server.adapters.policy.findings import BundleRefused, Finding
 from remit_server.adapters.policy.reading import wire
 from remit_server.domain.policy_revision import BundleFacts

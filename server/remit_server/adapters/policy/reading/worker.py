@@ -13,11 +13,11 @@ from collections.abc import Mapping
 from dataclasses import astuple
 from typing import Any, Final, NoReturn
 
-from remit_server.adapters.policy.archive import files_of_archive
-from remit_server.adapters.policy.bundle import Bundle, bundle_of
-from remit_server.adapters.policy.facts import facts_of
+from remit_server.adapters.policy.bundles.archive import files_of_archive
+from remit_server.adapters.policy.bundles.bundle import Bundle, bundle_of
+from remit_server.adapters.policy.bundles.facts import facts_of
+from remit_server.adapters.policy.bundles.fitting import missing_roles
 from remit_server.adapters.policy.findings import BundleRefused
-from remit_server.adapters.policy.fitting import missing_roles
 from remit_server.adapters.policy.reading import wire
 
 _NICENESS: Final = 5  # agents' calls first

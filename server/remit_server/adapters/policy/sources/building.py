@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
-from remit_server.adapters.policy.bundle import MANIFEST, ROOTS, SIGNATURES, Bundle, bundle_of, revision_of
-from remit_server.adapters.policy.manifest import manifest_text
+from remit_server.adapters.policy.bundles.bundle import MANIFEST, ROOTS, SIGNATURES, Bundle, bundle_of, revision_of
+from remit_server.adapters.policy.bundles.manifest import manifest_text
 from remit_server.adapters.policy.sources.signing import SigningKey
 
 

@@ -8,13 +8,19 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Final
 
-from remit_server.adapters.policy.bundle import SIGNATURES, Bundle, bundle_of
+from remit_server.adapters.policy.bundles.bundle import SIGNATURES, Bundle, bundle_of
+from remit_server.adapters.policy.bundles.fitting import fitting
 from remit_server.adapters.policy.findings import BundleRefused, Finding
-from remit_server.adapters.policy.fitting import fitting
 from remit_server.adapters.policy.sources.folder import FolderSource
 from remit_server.adapters.policy.sources.server import BundleServerSource
-from remit_server.application.policy.offers import OfferLimits, Refused, Seen, judge
-from remit_server.application.policy.source_ports import Offered, PolicySource, SourceNews, Unacceptable, Unreachable
+from remit_server.application.policy.following.offers import OfferLimits, Refused, Seen, judge
+from remit_server.application.policy.following.source_ports import (
+    Offered,
+    PolicySource,
+    SourceNews,
+    Unacceptable,
+    Unreachable,
+)
 from remit_server.config.settings import PolicySettings
 
 _RECENT_SECONDS: Final = 60.0

@@ -11,7 +11,7 @@ import aiohttp
 
 from remit_server.adapters.identity.fetch_failures import FetchFailed, fetch_failure
 from remit_server.adapters.identity.https_fetch import CheckedResolver, Resolve, check_address, resolve_by_system
-from remit_server.adapters.policy.archive import MAX_ARCHIVE_BYTES
+from remit_server.adapters.policy.bundles.archive import MAX_ARCHIVE_BYTES
 from remit_server.config.policy_settings import BundleServerSettings
 
 LONG_POLLING: Final = "application/vnd.openpolicyagent.bundles"

@@ -8,11 +8,11 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Final
 
-from remit_server.adapters.policy.bundle_files import MAX_FILES, read_files
+from remit_server.adapters.policy.bundles.bundle_files import MAX_FILES, read_files
 from remit_server.adapters.policy.findings import BundleRefused
 from remit_server.adapters.policy.sources.opening import Opening
-from remit_server.application.policy.offers import OfferCode
-from remit_server.application.policy.source_ports import Offered, SourceNews, StillOffered, Unacceptable
+from remit_server.application.policy.following.offers import OfferCode
+from remit_server.application.policy.following.source_ports import Offered, SourceNews, StillOffered, Unacceptable
 from remit_server.config.policy_settings import BundleSigningSettings
 from remit_server.domain.policy_revision import RevisionSource
 

@@ -3,13 +3,13 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from remit_server.adapters.policy.archive import files_of_archive
-from remit_server.adapters.policy.bundle import SIGNATURES, revision_of
+from remit_server.adapters.policy.bundles.archive import files_of_archive
+from remit_server.adapters.policy.bundles.bundle import SIGNATURES, revision_of
+from remit_server.adapters.policy.bundles.manifest import built_time_of
 from remit_server.adapters.policy.findings import BundleRefused
-from remit_server.adapters.policy.manifest import built_time_of
 from remit_server.adapters.policy.sources.signatures import BundleSignatures
-from remit_server.application.policy.offers import Offer, OfferCode
-from remit_server.application.policy.source_ports import Offered, Unacceptable
+from remit_server.application.policy.following.offers import Offer, OfferCode
+from remit_server.application.policy.following.source_ports import Offered, Unacceptable
 from remit_server.config.policy_settings import BundleSigningSettings
 
 

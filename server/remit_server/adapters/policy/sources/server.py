@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 from remit_server.adapters.identity.fetch_failures import FetchFailed
 from remit_server.adapters.policy.sources.fetching import BundleAnswer, BundleFetch
 from remit_server.adapters.policy.sources.opening import Opening
-from remit_server.application.policy.source_ports import (
+from remit_server.application.policy.following.source_ports import (
     Offered,
     SourceNews,
     StillOffered,

@@ -11,8 +11,8 @@ from typing import Any, Final
 
 from remit_server.adapters.identity.token_parsing import UnverifiedJws, bounded_json, canonical_base64url
 from remit_server.adapters.identity.verification_keys import VerificationKey
-from remit_server.adapters.policy.bundle import SIGNATURES
-from remit_server.adapters.policy.bundle_files import MAX_FILES
+from remit_server.adapters.policy.bundles.bundle import SIGNATURES
+from remit_server.adapters.policy.bundles.bundle_files import MAX_FILES
 from remit_server.adapters.policy.findings import BundleRefused, Finding
 from remit_server.adapters.policy.sources.hashing import ALGORITHM, signed_digest
 from remit_server.adapters.strict_fields import Malformed, items, members, text

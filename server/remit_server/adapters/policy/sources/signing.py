@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_pem_private_key
 
-from remit_server.adapters.policy.bundle import SIGNATURES
+from remit_server.adapters.policy.bundles.bundle import SIGNATURES
 from remit_server.adapters.policy.sources.hashing import ALGORITHM, signed_digest
 
 MAKE_ONE: Final = "openssl genpkey -algorithm EC -pkeyopt ec_paramgen_curve:P-256"

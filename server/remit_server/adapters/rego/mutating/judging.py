@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Final
 
-from remit_server.adapters.policy.bundle import Bundle
+from remit_server.adapters.policy.bundles.bundle import Bundle
 from remit_server.adapters.policy.findings import BundleRefused, Finding
 from remit_server.adapters.rego import wire
 from remit_server.adapters.rego.mutating.catalogue import (

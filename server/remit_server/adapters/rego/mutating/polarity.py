@@ -7,7 +7,7 @@ and `not` and `count(...) == 0` turn it round. A rule that is needed both ways c
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
-from remit_server.adapters.policy.bundle import is_test
+from remit_server.adapters.policy.bundles.bundle import is_test
 from remit_server.adapters.rego.suite.naming import Names, meaning_of
 from remit_server.adapters.rego.suite.tree import Module, Node, Rule, dotted, nodes, references
 

@@ -5,7 +5,7 @@ from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from typing import Any, Final
 
-from remit_server.adapters.policy.bundle import is_test
+from remit_server.adapters.policy.bundles.bundle import is_test
 from remit_server.adapters.rego.mutating.polarity import EITHER, NARROWER, WIDER, polarities, rule_path, says_no
 from remit_server.adapters.rego.suite.naming import Names
 from remit_server.adapters.rego.suite.tree import Module, Node, Place, Rule, nodes, place

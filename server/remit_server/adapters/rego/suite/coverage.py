@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from remit_server.adapters.policy.bundle import Bundle
+from remit_server.adapters.policy.bundles.bundle import Bundle
 from remit_server.adapters.rego.suite.outcome import Ran
 
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from remit_server.adapters.policy.bundle import is_test
+from remit_server.adapters.policy.bundles.bundle import is_test
 from remit_server.adapters.policy.findings import Finding
 from remit_server.adapters.rego.suite.naming import Names, naming_edits, replacement_findings
 from remit_server.adapters.rego.suite.probes import probe_edits, probe_modules

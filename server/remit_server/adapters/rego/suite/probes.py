@@ -8,7 +8,7 @@ import json
 from collections.abc import Iterable, Iterator
 from typing import Any, Final
 
-from remit_server.adapters.policy.bundle import is_test
+from remit_server.adapters.policy.bundles.bundle import is_test
 from remit_server.adapters.rego.suite.tree import Edit, Module, nodes
 
 ANSWERED: Final = "remit_test.answered"

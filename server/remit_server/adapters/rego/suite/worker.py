@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, astuple
 from typing import Any, Final
 
-from remit_server.adapters.policy.bundle import is_test
+from remit_server.adapters.policy.bundles.bundle import is_test
 from remit_server.adapters.rego import wire
 from remit_server.adapters.rego.mutating.rules import rule_mutants
 from remit_server.adapters.rego.suite.hoisting import hoisted

@@ -10,8 +10,8 @@ from remit_server.application.planning.ceilings import Ceilings
 from remit_server.application.planning.circumstances import Circumstances, circumstances_of
 from remit_server.application.planning.deliberation import planned_as_live
 from remit_server.application.planning.plan_session import Plan, Planner
+from remit_server.application.policy.deciding.redeciding import Redecided, redecide
 from remit_server.application.policy.ports import Judge, Outcome, RecordedDecision
-from remit_server.application.policy.redeciding import Redecided, redecide
 from remit_server.application.policy.replaying.answers import Answer, why_refused
 from remit_server.application.policy.replaying.differences import Difference, Finding
 from remit_server.application.policy.replaying.outcomes import compared_outcomes

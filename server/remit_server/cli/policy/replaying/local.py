@@ -10,14 +10,14 @@ from typing import Final
 from remit_server.adapters.database.reading.history import DatabaseHistory
 from remit_server.adapters.database.reading.own_reader import OwnReader, own_reader
 from remit_server.adapters.database.reading.published import published_archive
-from remit_server.adapters.policy.archive import MAX_ARCHIVE_BYTES, archive_of_files
-from remit_server.adapters.policy.bundle_files import read_files
+from remit_server.adapters.policy.bundles.archive import MAX_ARCHIVE_BYTES, archive_of_files
+from remit_server.adapters.policy.bundles.bundle_files import read_files
 from remit_server.adapters.replaying.team import OpenTeam, cores
 from remit_server.application.planning.ceilings import kept_ceilings
 from remit_server.application.policy.replaying.report import Report
 from remit_server.application.policy.replaying.running import Run
 from remit_server.cli.policy.replaying.progress import Told
-from remit_server.cli.policy.replaying.whence import Wanted
+from remit_server.cli.policy.replaying.wanted import Wanted
 from remit_server.config.loading import load
 from remit_server.domain.decision import KeptText
 

@@ -9,7 +9,7 @@ from remit_server.application.policy.replaying.report import Report
 from remit_server.application.policy.replaying.report_json import report_of
 from remit_server.application.policy.replaying.running import Progress
 from remit_server.cli.policy.replaying.progress import Told
-from remit_server.cli.policy.replaying.whence import Wanted
+from remit_server.cli.policy.replaying.wanted import Wanted
 from remit_server.transport.grpc.operator_client import OperatorClient
 from remit_server.transport.grpc.policy import calls
 

@@ -1,14 +1,12 @@
 """Gives the command the options that say where the history is: in a ledger that can be read, or at a gateway."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from datetime import datetime
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Concatenate, Final, ParamSpec, Protocol
 
 import typer
 
 from remit_server.cli.audit import PasswordFile
+from remit_server.cli.policy.replaying.wanted import Wanted
 from remit_server.cli.remote import OPTIONS, failure, on_a_gateway, with_options
 
 if TYPE_CHECKING:  # the rest is imported by the command that needs it, so that `--help` answers at once
@@ -31,19 +29,6 @@ _OPTIONS: Final[dict[str, tuple[Any, Any]]] = {
     **OPTIONS,
     "gateway": (_gateway, ""),
 }
-
-
-@dataclass(frozen=True, slots=True)
-class Wanted:
-    """What is to be replayed; `config` and `jobs` are for a ledger that is read here."""
-
-    against: str
-    since: datetime
-    now: datetime
-    most: int
-    config: Path | None
-    jobs: int | None
-    quiet: bool
 
 
 class Replayer(Protocol):

@@ -8,14 +8,14 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from remit.v1 import policy_service_pb2 as messages
 from remit_server.application.oversight.paging import Page
-from remit_server.application.policy.activate_revision import ActivationRequest
 from remit_server.application.policy.ports import Activated, Examined
-from remit_server.application.policy.publish_revision import Published
-from remit_server.application.policy.replay_revision import ReplayRequest
+from remit_server.application.policy.replaying.replay_revision import ReplayRequest
 from remit_server.application.policy.replaying.report import Report
 from remit_server.application.policy.replaying.report_json import report_text
 from remit_server.application.policy.replaying.running import Progress
-from remit_server.application.policy.see_revisions import CHUNK, Shown
+from remit_server.application.policy.revisions.activate_revision import ActivationRequest
+from remit_server.application.policy.revisions.publish_revision import Published
+from remit_server.application.policy.revisions.see_revisions import CHUNK, Shown
 from remit_server.domain.errors import FieldViolation, InvalidRequest
 from remit_server.domain.operator import Operator
 from remit_server.domain.policy_revision import (

@@ -11,14 +11,14 @@ import grpc
 from remit.v1 import policy_service_pb2 as messages
 from remit.v1.policy_service_pb2_grpc import PolicyServiceServicer, add_PolicyServiceServicer_to_server
 from remit_server.application.oversight.admitting import AdmittedOperator, OperatorAdmission
-from remit_server.application.policy.activate_revision import ActivateRevision
-from remit_server.application.policy.check_revision import CheckRevision
-from remit_server.application.policy.publish_revision import PublishRevision
-from remit_server.application.policy.receiving import Receive
-from remit_server.application.policy.replay_revision import ReplayRevision
-from remit_server.application.policy.see_revisions import RevisionListOrder, SeeRevisions
-from remit_server.application.policy.shadow_revision import ShadowRevision
-from remit_server.application.policy.simulate_decision import SimulateForOperator
+from remit_server.application.policy.deciding.simulate_decision import SimulateForOperator
+from remit_server.application.policy.replaying.replay_revision import ReplayRevision
+from remit_server.application.policy.revisions.activate_revision import ActivateRevision
+from remit_server.application.policy.revisions.check_revision import CheckRevision
+from remit_server.application.policy.revisions.publish_revision import PublishRevision
+from remit_server.application.policy.revisions.receiving import Receive
+from remit_server.application.policy.revisions.see_revisions import RevisionListOrder, SeeRevisions
+from remit_server.application.policy.shadowing.shadow_revision import ShadowRevision
 from remit_server.application.ports import Clock
 from remit_server.domain.errors import FieldViolation, InvalidRequest
 from remit_server.transport.grpc.interceptor import admitted_as

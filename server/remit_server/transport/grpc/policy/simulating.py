@@ -6,7 +6,7 @@ from typing import assert_never
 from remit.v1 import policy_service_pb2 as messages
 from remit.v1 import types_pb2
 from remit_server.application.planning.plan_session import Plan
-from remit_server.application.policy.simulate import Simulated, Supposition
+from remit_server.application.policy.deciding.simulate import Simulated, Supposition
 from remit_server.domain.approval import ApprovalNeed
 from remit_server.domain.errors import Denied
 from remit_server.transport.grpc.mapping import task_intent

@@ -1,0 +1,1 @@
+"""The active revision on this replica: read back, adopted, followed."""

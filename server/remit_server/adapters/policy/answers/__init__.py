@@ -1,0 +1,1 @@
+"""What engines answer, read strictly; and the samples that every policy must refuse."""

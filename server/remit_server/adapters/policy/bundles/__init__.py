@@ -1,0 +1,1 @@
+"""Bundles as files and archives, read strictly into values."""

@@ -1,0 +1,1 @@
+"""Following a source of policies: what it offers is judged before it is adopted."""

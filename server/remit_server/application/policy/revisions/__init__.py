@@ -1,0 +1,1 @@
+"""Publishing, checking, showing and activating revisions: the use cases of operators."""

@@ -1,0 +1,1 @@
+"""A candidate that decides beside the active revision, and is only counted."""

@@ -1,0 +1,1 @@
+"""Which bundle or revision a command means, and whom it asks."""
