@@ -145,4 +145,4 @@ def _tell_left(desk: "Desk", done: "ActivateRevisionResponse", *, revoke_issued:
     else:
         told = counted(live, "live grant")
     command = f"remit-server grants revoke --revision {plain(left)} --block --why '...'"
-    complain(f"{told} of {short(left)}: not ended. To end it: {command}")
+    complain(f"{told} of {short(left)}: not ended. To end what is left: {command}")

@@ -17,7 +17,14 @@ _NAME: Final = re.compile(r"[\x21-\x7e]+", re.ASCII)
 _SCOPE: Final = frozenset({"accounts", "roles", "actors", "subject_issuers"})
 # What a bundle without the package remit.admin says to everybody.
 NOBODY: Final = AdminDeny(
-    (PolicyReason("no_administration", "The active policy has no package remit.admin.", Remedy.GIVE_UP),)
+    (
+        PolicyReason(
+            "no_administration",
+            "The active policy has no package remit.admin and so lets nobody call this. The ways back: an administrator of"
+            " the configuration goes back, or whoever has the database runs `remit-server policy activate --offline`.",
+            Remedy.GIVE_UP,
+        ),
+    )
 )
 
 
