@@ -20,8 +20,8 @@ NOBODY: Final = AdminDeny(
     (
         PolicyReason(
             "no_administration",
-            "The active policy has no package remit.admin and so lets nobody call this. The ways back: an administrator of"
-            " the configuration goes back, or whoever has the database runs `remit-server policy activate --offline`.",
+            "The active policy has no package remit.admin and so lets nobody call this. The ways back: an administrator"
+            " of the configuration goes back, or who has the database runs `remit-server policy activate --offline`.",
             Remedy.GIVE_UP,
         ),
     )
