@@ -15,7 +15,7 @@ from typing import Any
 
 import grpc
 import pytest
-from tests.e2e.gateways import OwnGateway, issue_request, own_gateway, raw_stub
+from tests.e2e.gateways import PLENTY, OwnGateway, issue_request, own_gateway, raw_stub
 from tests.e2e.sts_relay import sts_relay
 from tests.e2e.test_crash import PATIENT, ROOMY, bodies
 from tests.e2e.test_serve import is_open, remit_server, written
@@ -30,7 +30,7 @@ from remit_server.domain.audit import ChainIntact
 MANY: dict[str, dict[str, object]] = {
     "aws": {**ROOMY},
     "policy": {**PATIENT},
-    "limits": {"concurrent_calls_per_actor": 256},
+    "limits": {**PLENTY, "concurrent_calls_per_actor": 256},
 }
 TWO = ("--workers", "2")
 CONNECTIONS = 24  # the chance that one worker gets all of them is one in eight million
