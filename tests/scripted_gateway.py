@@ -101,6 +101,11 @@ class ScriptedGateway(CredentialServiceServicer):
     watched: threading.Event = field(default_factory=threading.Event)
     watches: list[messages.WatchTaskRequest] = field(default_factory=list)
     streams: deque[Answer] = field(default_factory=deque)
+    requests: list[Any] = field(default_factory=list)
+    attenuations: deque[Answer] = field(default_factory=deque)
+    delegations: deque[Answer] = field(default_factory=deque)
+    identities: deque[Answer] = field(default_factory=deque)
+    decisions: deque[Answer] = field(default_factory=deque)
     authorizations: list[list[str]] = field(default_factory=list)
     peers: list[str] = field(default_factory=list)
     mtls: str = ""
@@ -134,6 +139,30 @@ class ScriptedGateway(CredentialServiceServicer):
             yield from planned(context)
         else:
             yield _answer(deque([planned]), context, default=None)
+
+    def AttenuateCredentials(self, request: messages.AttenuateCredentialsRequest, context: Any) -> Any:  # noqa: N802
+        """Answers with the next of `attenuations`."""
+        self._note(context)
+        self.requests.append(request)
+        return _answer(self.attenuations, context, default=messages.AttenuateCredentialsResponse())
+
+    def DelegateTask(self, request: messages.DelegateTaskRequest, context: Any) -> Any:  # noqa: N802
+        """Answers with the next of `delegations`."""
+        self._note(context)
+        self.requests.append(request)
+        return _answer(self.delegations, context, default=messages.DelegateTaskResponse())
+
+    def GetCallerIdentity(self, request: messages.GetCallerIdentityRequest, context: Any) -> Any:  # noqa: N802
+        """Answers with the next of `identities`."""
+        self._note(context)
+        self.requests.append(request)
+        return _answer(self.identities, context, default=messages.GetCallerIdentityResponse())
+
+    def GetDecision(self, request: messages.GetDecisionRequest, context: Any) -> Any:  # noqa: N802
+        """Answers with the next of `decisions`."""
+        self._note(context)
+        self.requests.append(request)
+        return _answer(self.decisions, context, default=messages.GetDecisionResponse())
 
     def connect(self, **options: Any) -> remit.Gateway:
         """Returns a client: an agent by certificate, or by bearer token when one is given."""

@@ -17,7 +17,7 @@ from tests.ledger_values import asked as look
 from tests.transport.gateway_server import served
 
 import remit
-from remit import waiting
+from remit.calling import waiting
 from remit_server.application.approvals.ports import Place
 from remit_server.domain.approval import ApprovalState
 

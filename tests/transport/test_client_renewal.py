@@ -29,9 +29,9 @@ from tests.scripted_gateway import (
 )
 
 import remit
-from remit import mapping
-from remit.boto3_session import boto3_session
-from remit.renewal import Keyring
+from remit.calling import mapping
+from remit.keeping.boto3_session import boto3_session
+from remit.keeping.renewal import Keyring
 from remit.secret import Secret
 from remit_server.domain.errors import Denied, Outage, Reason, Refusal, Remedy
 

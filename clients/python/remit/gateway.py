@@ -7,7 +7,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Literal, Self
 
-from remit.ask import Allow, ask
+from remit.calling.ask import Allow, ask
 from remit.grant import Preview
 from remit.secret import Token, TokenSource
 from remit.task import TaskBlock
@@ -42,8 +42,8 @@ class Gateway:
         timeout: float = DEFAULT_TIMEOUT,
     ) -> None:
         # gRPC takes a third of a second to import: `import remit` need not wait for it, and a server never needs this.
-        from remit.calls import Calls  # noqa: PLC0415
-        from remit.channel import Tls, TlsChannel  # noqa: PLC0415
+        from remit.calling.calls import Calls  # noqa: PLC0415
+        from remit.calling.channel import Tls, TlsChannel  # noqa: PLC0415
 
         _check_target(target)
         if ca_file is not None and root_certificates is not None:

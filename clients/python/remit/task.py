@@ -5,16 +5,16 @@ import os
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
-from remit.ask import Ask
+from remit.calling.ask import Ask
 from remit.errors import RemitError
 from remit.grant import Credentials, Grant, Issued, TaskEnd
-from remit.renewal import Keyring
-from remit.watch import Watch
+from remit.keeping.renewal import Keyring
+from remit.keeping.watch import Watch
 
 if TYPE_CHECKING:
     import boto3
 
-    from remit.calls import Calls
+    from remit.calling.calls import Calls
 
 _log = logging.getLogger("remit")
 # The loop keeps no hold of its tasks: an ending that nobody awaits any more is kept here until it is done.
@@ -47,7 +47,7 @@ class _Task:
         TaskOver. Raises ImportError without boto3: `pip install 'remit[boto3]'`.
         """
         try:
-            from remit.boto3_session import boto3_session  # noqa: PLC0415 - boto3 is an extra, and slow to import
+            from remit.keeping.boto3_session import boto3_session  # noqa: PLC0415 - boto3 is an extra, and slow to import
         except ModuleNotFoundError as error:
             if error.name not in {"boto3", "botocore"}:
                 raise

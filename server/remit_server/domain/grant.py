@@ -63,7 +63,8 @@ class Grant:
     """This task, this subject and actor, this session policy on this role, until then.
 
     `intent` is what renewing it decides about again (None where an earlier version did not keep it);
-    `requested_duration` and `narrow` are as it was asked for. `approval_id` names the approval it rests on.
+    `requested_duration` and `narrow` are as it was asked for. `approval_id` names the approval it rests on,
+    `parent_grant_id` the grant within which it lies.
     `revocation_id`, `revoke_cause` and what is known of its effect are there once it is revoked.
     """
 
@@ -94,6 +95,7 @@ class Grant:
     offline_renewal: bool = False
     break_glass: bool = False
     approval_id: str | None = None
+    parent_grant_id: GrantId | None = None
     revocation_id: str | None = None
     revoke_cause: RevokeCause | None = None
     effective_time: datetime | None = None

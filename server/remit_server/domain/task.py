@@ -55,7 +55,10 @@ class TaskState(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """A task as the ledger keeps it: whose it is, who works on it, and until when at the most."""
+    """A task as the ledger keeps it: whose it is, who works on it, and until when at the most.
+
+    `parent_task_id` is the task of the agent that handed this one on, `depth` how many tasks there are above it.
+    """
 
     task_id: TaskId
     subject_issuer: str
@@ -67,6 +70,8 @@ class Task:
     start_time: datetime
     end_time: datetime
     grants_so_far: int = 0
+    parent_task_id: TaskId | None = None
+    depth: int = 0
 
     def is_live(self, now: datetime) -> bool:
         """Says whether new credentials may still be issued for it."""

@@ -381,6 +381,278 @@ class PreviewedRefusal(_message.Message):
 Global___PreviewedRefusal: _TypeAlias = PreviewedRefusal  # noqa: Y015
 
 @_typing.final
+class AttenuateCredentialsRequest(_message.Message):
+    """Asks for less than a grant holds."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    NAME_FIELD_NUMBER: _builtins.int
+    INTENT_FIELD_NUMBER: _builtins.int
+    REQUESTED_DURATION_FIELD_NUMBER: _builtins.int
+    NARROW_FIELD_NUMBER: _builtins.int
+    request_id: _builtins.str
+    """Required. A UUID chosen by the caller; the same one for a repeat of the same request."""
+    name: _builtins.str
+    """Required. The grant's name, `tasks/{task}/grants/{grant}`."""
+    narrow: _builtins.bool
+    """Optional. True to get the largest part of the intent that the grant holds instead of a refusal."""
+    @_builtins.property
+    def intent(self) -> _types_pb2.TaskIntent:
+        """Required. What the call needs."""
+
+    @_builtins.property
+    def requested_duration(self) -> _duration_pb2.Duration:
+        """Optional. How long the credentials should work: 15 seconds or more, 60 seconds when unset. A longer wish than the grant's own
+        credentials last is cut.
+        """
+
+    def __init__(
+        self,
+        *,
+        request_id: _builtins.str = ...,
+        name: _builtins.str = ...,
+        intent: _types_pb2.TaskIntent | None = ...,
+        requested_duration: _duration_pb2.Duration | None = ...,
+        narrow: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["intent", b"intent", "requested_duration", b"requested_duration"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["intent", b"intent", "name", b"name", "narrow", b"narrow", "request_id", b"request_id", "requested_duration", b"requested_duration"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___AttenuateCredentialsRequest: _TypeAlias = AttenuateCredentialsRequest  # noqa: Y015
+
+@_typing.final
+class AttenuateCredentialsResponse(_message.Message):
+    """Narrower credentials and their grant."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    GRANT_FIELD_NUMBER: _builtins.int
+    CREDENTIALS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def grant(self) -> _types_pb2.Grant:
+        """Output. The grant of these credentials; `parent` names the one they lie within."""
+
+    @_builtins.property
+    def credentials(self) -> _types_pb2.AwsCredentials:
+        """Output. The credentials, given this once."""
+
+    def __init__(
+        self,
+        *,
+        grant: _types_pb2.Grant | None = ...,
+        credentials: _types_pb2.AwsCredentials | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["credentials", b"credentials", "grant", b"grant"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["credentials", b"credentials", "grant", b"grant"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___AttenuateCredentialsResponse: _TypeAlias = AttenuateCredentialsResponse  # noqa: Y015
+
+@_typing.final
+class DelegateTaskRequest(_message.Message):
+    """Opens a task for another agent."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    TASK_ID_FIELD_NUMBER: _builtins.int
+    ACTOR_FIELD_NUMBER: _builtins.int
+    PURPOSE_FIELD_NUMBER: _builtins.int
+    MAX_DURATION_FIELD_NUMBER: _builtins.int
+    request_id: _builtins.str
+    """Required. A UUID chosen by the caller; the same one for a repeat of the same request."""
+    task_id: _builtins.str
+    """Required. The caller's own live task."""
+    actor: _builtins.str
+    """Required. The agent to work on it: a SPIFFE ID or `<alias>:<id>`, as the gateway names agents."""
+    purpose: _builtins.str
+    """Required. What it is about, for people; at most 512 characters."""
+    @_builtins.property
+    def max_duration(self) -> _duration_pb2.Duration:
+        """Optional. How long the task may last; until the end of the one above when unset or longer."""
+
+    def __init__(
+        self,
+        *,
+        request_id: _builtins.str = ...,
+        task_id: _builtins.str = ...,
+        actor: _builtins.str = ...,
+        purpose: _builtins.str = ...,
+        max_duration: _duration_pb2.Duration | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["max_duration", b"max_duration"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["actor", b"actor", "max_duration", b"max_duration", "purpose", b"purpose", "request_id", b"request_id", "task_id", b"task_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DelegateTaskRequest: _TypeAlias = DelegateTaskRequest  # noqa: Y015
+
+@_typing.final
+class DelegateTaskResponse(_message.Message):
+    """The task for the other agent."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TASK_ID_FIELD_NUMBER: _builtins.int
+    END_TIME_FIELD_NUMBER: _builtins.int
+    DEPTH_FIELD_NUMBER: _builtins.int
+    task_id: _builtins.str
+    """Output. Its id, to be handed to that agent: the `task_id` of its requests."""
+    depth: _builtins.int
+    """Output. How many tasks there are above it: 1 or more."""
+    @_builtins.property
+    def end_time(self) -> _timestamp_pb2.Timestamp:
+        """Output. When it ends at the latest."""
+
+    def __init__(
+        self,
+        *,
+        task_id: _builtins.str = ...,
+        end_time: _timestamp_pb2.Timestamp | None = ...,
+        depth: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["end_time", b"end_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["depth", b"depth", "end_time", b"end_time", "task_id", b"task_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DelegateTaskResponse: _TypeAlias = DelegateTaskResponse  # noqa: Y015
+
+@_typing.final
+class GetCallerIdentityRequest(_message.Message):
+    """Asks who is calling."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SUBJECT_TOKEN_FIELD_NUMBER: _builtins.int
+    subject_token: _builtins.str
+    """Optional. The user's OIDC token, at most 16 KiB."""
+    def __init__(
+        self,
+        *,
+        subject_token: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["subject_token", b"subject_token"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetCallerIdentityRequest: _TypeAlias = GetCallerIdentityRequest  # noqa: Y015
+
+@_typing.final
+class GetCallerIdentityResponse(_message.Message):
+    """Who is calling, and for whom."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ACTOR_FIELD_NUMBER: _builtins.int
+    SUBJECT_FIELD_NUMBER: _builtins.int
+    GROUPS_FIELD_NUMBER: _builtins.int
+    SUBJECT_TOKEN_EXPIRE_TIME_FIELD_NUMBER: _builtins.int
+    POLICY_REVISION_FIELD_NUMBER: _builtins.int
+    TIME_FIELD_NUMBER: _builtins.int
+    actor: _builtins.str
+    """Output. The agent: a SPIFFE ID or `<alias>:<id>`."""
+    policy_revision: _builtins.str
+    """Output. The policy revision that decides now, hex."""
+    @_builtins.property
+    def subject(self) -> _types_pb2.Subject:
+        """Output. The user whose token came with it; unset without one."""
+
+    @_builtins.property
+    def groups(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Output. The groups that policy sees."""
+
+    @_builtins.property
+    def subject_token_expire_time(self) -> _timestamp_pb2.Timestamp:
+        """Output. When that token ends; unset without one."""
+
+    @_builtins.property
+    def time(self) -> _timestamp_pb2.Timestamp:
+        """Output. The gateway's time."""
+
+    def __init__(
+        self,
+        *,
+        actor: _builtins.str = ...,
+        subject: _types_pb2.Subject | None = ...,
+        groups: _abc.Iterable[_builtins.str] | None = ...,
+        subject_token_expire_time: _timestamp_pb2.Timestamp | None = ...,
+        policy_revision: _builtins.str = ...,
+        time: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["subject", b"subject", "subject_token_expire_time", b"subject_token_expire_time", "time", b"time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["actor", b"actor", "groups", b"groups", "policy_revision", b"policy_revision", "subject", b"subject", "subject_token_expire_time", b"subject_token_expire_time", "time", b"time"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetCallerIdentityResponse: _TypeAlias = GetCallerIdentityResponse  # noqa: Y015
+
+@_typing.final
+class GetDecisionRequest(_message.Message):
+    """Asks about an earlier request."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    request_id: _builtins.str
+    """Required. The `request_id` of an IssueCredentials or AttenuateCredentials of the same caller."""
+    def __init__(
+        self,
+        *,
+        request_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["request_id", b"request_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetDecisionRequest: _TypeAlias = GetDecisionRequest  # noqa: Y015
+
+@_typing.final
+class GetDecisionResponse(_message.Message):
+    """What it came to."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    GRANT_FIELD_NUMBER: _builtins.int
+    REFUSAL_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def grant(self) -> _types_pb2.Grant:
+        """Output. The grant as it stands now, without credentials."""
+
+    @_builtins.property
+    def refusal(self) -> Global___PreviewedRefusal:
+        """Output. Why it was refused."""
+
+    def __init__(
+        self,
+        *,
+        grant: _types_pb2.Grant | None = ...,
+        refusal: Global___PreviewedRefusal | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["grant", b"grant", "outcome", b"outcome", "refusal", b"refusal"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["grant", b"grant", "outcome", b"outcome", "refusal", b"refusal"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType_outcome: _TypeAlias = _typing.Literal["grant", "refusal"]  # noqa: Y015
+    _WhichOneofArgType_outcome: _TypeAlias = _typing.Literal["outcome", b"outcome"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_outcome) -> _WhichOneofReturnType_outcome | None: ...
+
+Global___GetDecisionResponse: _TypeAlias = GetDecisionResponse  # noqa: Y015
+
+@_typing.final
 class EndTaskRequest(_message.Message):
     """Ends a task."""
 

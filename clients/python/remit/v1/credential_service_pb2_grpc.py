@@ -63,6 +63,26 @@ class CredentialServiceStub:
                 request_serializer=remit_dot_v1_dot_credential__service__pb2.WatchTaskRequest.SerializeToString,
                 response_deserializer=remit_dot_v1_dot_credential__service__pb2.WatchTaskResponse.FromString,
                 _registered_method=True)
+        self.AttenuateCredentials = channel.unary_unary(
+                '/remit.v1.CredentialService/AttenuateCredentials',
+                request_serializer=remit_dot_v1_dot_credential__service__pb2.AttenuateCredentialsRequest.SerializeToString,
+                response_deserializer=remit_dot_v1_dot_credential__service__pb2.AttenuateCredentialsResponse.FromString,
+                _registered_method=True)
+        self.DelegateTask = channel.unary_unary(
+                '/remit.v1.CredentialService/DelegateTask',
+                request_serializer=remit_dot_v1_dot_credential__service__pb2.DelegateTaskRequest.SerializeToString,
+                response_deserializer=remit_dot_v1_dot_credential__service__pb2.DelegateTaskResponse.FromString,
+                _registered_method=True)
+        self.GetCallerIdentity = channel.unary_unary(
+                '/remit.v1.CredentialService/GetCallerIdentity',
+                request_serializer=remit_dot_v1_dot_credential__service__pb2.GetCallerIdentityRequest.SerializeToString,
+                response_deserializer=remit_dot_v1_dot_credential__service__pb2.GetCallerIdentityResponse.FromString,
+                _registered_method=True)
+        self.GetDecision = channel.unary_unary(
+                '/remit.v1.CredentialService/GetDecision',
+                request_serializer=remit_dot_v1_dot_credential__service__pb2.GetDecisionRequest.SerializeToString,
+                response_deserializer=remit_dot_v1_dot_credential__service__pb2.GetDecisionResponse.FromString,
+                _registered_method=True)
 
 
 class CredentialServiceServicer:
@@ -127,6 +147,55 @@ class CredentialServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def AttenuateCredentials(self, request, context):
+        """Gives narrower credentials out of a live grant, for one call of a tool: contained in what the grant's own credentials may do,
+        proven, and never for longer than they last.
+
+        Caller: the grant's own actor; no subject token is needed, because nothing is given that it does not hold. Recorded: authorised
+        before STS is called, issued before the answer, as a grant of its own whose `parent` is the grant; it is revoked with it and is
+        never renewed. Idempotent by (actor, request_id), as IssueCredentials is.
+        Fails with PERMISSION_DENIED (CEILING_EXCEEDED) for what the grant does not hold, FAILED_PRECONDITION (GRANT_NOT_LIVE,
+        INTENT_TOO_LARGE), NOT_FOUND (the grant, or not the caller's), and otherwise as IssueCredentials does.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def DelegateTask(self, request, context):
+        """Opens a task under a task, for another agent: it works for the same user, within what this task's grants may do, until this task
+        ends at the latest.
+
+        Caller: the task's own actor; no subject token is needed. The id that is returned is of use only to the agent it names, with a
+        token of the same user: it asks by IssueCredentials with it as `task_id`, and policy decides, knowing of the task above. Recorded.
+        Idempotent by (actor, request_id).
+        Fails with NOT_FOUND (the task, or not the caller's), FAILED_PRECONDITION (GRANT_NOT_LIVE: it is over) and PERMISSION_DENIED
+        (DELEGATION_TOO_DEEP).
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetCallerIdentity(self, request, context):
+        """Says who is calling, as the gateway sees it, and for whom.
+
+        Caller: an agent; a subject token may come with it and is then verified as IssueCredentials would. Not recorded, but for a
+        rejection. Rate-limited with previews.
+        Fails with UNAUTHENTICATED, PERMISSION_DENIED (TOKEN_NOT_BOUND), RESOURCE_EXHAUSTED or UNAVAILABLE.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetDecision(self, request, context):
+        """Explains what an earlier request of the same caller came to.
+
+        Caller: the agent whose request it was; no subject token is needed. Not recorded. Rate-limited with previews.
+        Fails with NOT_FOUND when there is no such request of this caller: outages and malformed requests are not remembered.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_CredentialServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -154,6 +223,26 @@ def add_CredentialServiceServicer_to_server(servicer, server):
                     servicer.WatchTask,
                     request_deserializer=remit_dot_v1_dot_credential__service__pb2.WatchTaskRequest.FromString,
                     response_serializer=remit_dot_v1_dot_credential__service__pb2.WatchTaskResponse.SerializeToString,
+            ),
+            'AttenuateCredentials': grpc.unary_unary_rpc_method_handler(
+                    servicer.AttenuateCredentials,
+                    request_deserializer=remit_dot_v1_dot_credential__service__pb2.AttenuateCredentialsRequest.FromString,
+                    response_serializer=remit_dot_v1_dot_credential__service__pb2.AttenuateCredentialsResponse.SerializeToString,
+            ),
+            'DelegateTask': grpc.unary_unary_rpc_method_handler(
+                    servicer.DelegateTask,
+                    request_deserializer=remit_dot_v1_dot_credential__service__pb2.DelegateTaskRequest.FromString,
+                    response_serializer=remit_dot_v1_dot_credential__service__pb2.DelegateTaskResponse.SerializeToString,
+            ),
+            'GetCallerIdentity': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetCallerIdentity,
+                    request_deserializer=remit_dot_v1_dot_credential__service__pb2.GetCallerIdentityRequest.FromString,
+                    response_serializer=remit_dot_v1_dot_credential__service__pb2.GetCallerIdentityResponse.SerializeToString,
+            ),
+            'GetDecision': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetDecision,
+                    request_deserializer=remit_dot_v1_dot_credential__service__pb2.GetDecisionRequest.FromString,
+                    response_serializer=remit_dot_v1_dot_credential__service__pb2.GetDecisionResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -295,6 +384,114 @@ class CredentialService:
             '/remit.v1.CredentialService/WatchTask',
             remit_dot_v1_dot_credential__service__pb2.WatchTaskRequest.SerializeToString,
             remit_dot_v1_dot_credential__service__pb2.WatchTaskResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def AttenuateCredentials(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/remit.v1.CredentialService/AttenuateCredentials',
+            remit_dot_v1_dot_credential__service__pb2.AttenuateCredentialsRequest.SerializeToString,
+            remit_dot_v1_dot_credential__service__pb2.AttenuateCredentialsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def DelegateTask(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/remit.v1.CredentialService/DelegateTask',
+            remit_dot_v1_dot_credential__service__pb2.DelegateTaskRequest.SerializeToString,
+            remit_dot_v1_dot_credential__service__pb2.DelegateTaskResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetCallerIdentity(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/remit.v1.CredentialService/GetCallerIdentity',
+            remit_dot_v1_dot_credential__service__pb2.GetCallerIdentityRequest.SerializeToString,
+            remit_dot_v1_dot_credential__service__pb2.GetCallerIdentityResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetDecision(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/remit.v1.CredentialService/GetDecision',
+            remit_dot_v1_dot_credential__service__pb2.GetDecisionRequest.SerializeToString,
+            remit_dot_v1_dot_credential__service__pb2.GetDecisionResponse.FromString,
             options,
             channel_credentials,
             insecure,

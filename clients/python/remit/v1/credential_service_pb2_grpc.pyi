@@ -72,6 +72,39 @@ class CredentialServiceStub:
     that says that the task is over. After a break call again: what happened meanwhile is told by the first event's state.
     Fails with NOT_FOUND when the task is not there or not the caller's, and RESOURCE_EXHAUSTED when too many are open.
     """
+    AttenuateCredentials: _grpc.UnaryUnaryMultiCallable[_credential_service_pb2.AttenuateCredentialsRequest, _credential_service_pb2.AttenuateCredentialsResponse]
+    """Gives narrower credentials out of a live grant, for one call of a tool: contained in what the grant's own credentials may do,
+    proven, and never for longer than they last.
+
+    Caller: the grant's own actor; no subject token is needed, because nothing is given that it does not hold. Recorded: authorised
+    before STS is called, issued before the answer, as a grant of its own whose `parent` is the grant; it is revoked with it and is
+    never renewed. Idempotent by (actor, request_id), as IssueCredentials is.
+    Fails with PERMISSION_DENIED (CEILING_EXCEEDED) for what the grant does not hold, FAILED_PRECONDITION (GRANT_NOT_LIVE,
+    INTENT_TOO_LARGE), NOT_FOUND (the grant, or not the caller's), and otherwise as IssueCredentials does.
+    """
+    DelegateTask: _grpc.UnaryUnaryMultiCallable[_credential_service_pb2.DelegateTaskRequest, _credential_service_pb2.DelegateTaskResponse]
+    """Opens a task under a task, for another agent: it works for the same user, within what this task's grants may do, until this task
+    ends at the latest.
+
+    Caller: the task's own actor; no subject token is needed. The id that is returned is of use only to the agent it names, with a
+    token of the same user: it asks by IssueCredentials with it as `task_id`, and policy decides, knowing of the task above. Recorded.
+    Idempotent by (actor, request_id).
+    Fails with NOT_FOUND (the task, or not the caller's), FAILED_PRECONDITION (GRANT_NOT_LIVE: it is over) and PERMISSION_DENIED
+    (DELEGATION_TOO_DEEP).
+    """
+    GetCallerIdentity: _grpc.UnaryUnaryMultiCallable[_credential_service_pb2.GetCallerIdentityRequest, _credential_service_pb2.GetCallerIdentityResponse]
+    """Says who is calling, as the gateway sees it, and for whom.
+
+    Caller: an agent; a subject token may come with it and is then verified as IssueCredentials would. Not recorded, but for a
+    rejection. Rate-limited with previews.
+    Fails with UNAUTHENTICATED, PERMISSION_DENIED (TOKEN_NOT_BOUND), RESOURCE_EXHAUSTED or UNAVAILABLE.
+    """
+    GetDecision: _grpc.UnaryUnaryMultiCallable[_credential_service_pb2.GetDecisionRequest, _credential_service_pb2.GetDecisionResponse]
+    """Explains what an earlier request of the same caller came to.
+
+    Caller: the agent whose request it was; no subject token is needed. Not recorded. Rate-limited with previews.
+    Fails with NOT_FOUND when there is no such request of this caller: outages and malformed requests are not remembered.
+    """
 
 @_typing.type_check_only
 class CredentialServiceAsyncStub(CredentialServiceStub):
@@ -116,6 +149,39 @@ class CredentialServiceAsyncStub(CredentialServiceStub):
     Caller: the task's own actor; no subject token is needed. Taking or changing a lease is recorded. The stream ends with the event
     that says that the task is over. After a break call again: what happened meanwhile is told by the first event's state.
     Fails with NOT_FOUND when the task is not there or not the caller's, and RESOURCE_EXHAUSTED when too many are open.
+    """
+    AttenuateCredentials: _aio.UnaryUnaryMultiCallable[_credential_service_pb2.AttenuateCredentialsRequest, _credential_service_pb2.AttenuateCredentialsResponse]  # type: ignore[assignment]
+    """Gives narrower credentials out of a live grant, for one call of a tool: contained in what the grant's own credentials may do,
+    proven, and never for longer than they last.
+
+    Caller: the grant's own actor; no subject token is needed, because nothing is given that it does not hold. Recorded: authorised
+    before STS is called, issued before the answer, as a grant of its own whose `parent` is the grant; it is revoked with it and is
+    never renewed. Idempotent by (actor, request_id), as IssueCredentials is.
+    Fails with PERMISSION_DENIED (CEILING_EXCEEDED) for what the grant does not hold, FAILED_PRECONDITION (GRANT_NOT_LIVE,
+    INTENT_TOO_LARGE), NOT_FOUND (the grant, or not the caller's), and otherwise as IssueCredentials does.
+    """
+    DelegateTask: _aio.UnaryUnaryMultiCallable[_credential_service_pb2.DelegateTaskRequest, _credential_service_pb2.DelegateTaskResponse]  # type: ignore[assignment]
+    """Opens a task under a task, for another agent: it works for the same user, within what this task's grants may do, until this task
+    ends at the latest.
+
+    Caller: the task's own actor; no subject token is needed. The id that is returned is of use only to the agent it names, with a
+    token of the same user: it asks by IssueCredentials with it as `task_id`, and policy decides, knowing of the task above. Recorded.
+    Idempotent by (actor, request_id).
+    Fails with NOT_FOUND (the task, or not the caller's), FAILED_PRECONDITION (GRANT_NOT_LIVE: it is over) and PERMISSION_DENIED
+    (DELEGATION_TOO_DEEP).
+    """
+    GetCallerIdentity: _aio.UnaryUnaryMultiCallable[_credential_service_pb2.GetCallerIdentityRequest, _credential_service_pb2.GetCallerIdentityResponse]  # type: ignore[assignment]
+    """Says who is calling, as the gateway sees it, and for whom.
+
+    Caller: an agent; a subject token may come with it and is then verified as IssueCredentials would. Not recorded, but for a
+    rejection. Rate-limited with previews.
+    Fails with UNAUTHENTICATED, PERMISSION_DENIED (TOKEN_NOT_BOUND), RESOURCE_EXHAUSTED or UNAVAILABLE.
+    """
+    GetDecision: _aio.UnaryUnaryMultiCallable[_credential_service_pb2.GetDecisionRequest, _credential_service_pb2.GetDecisionResponse]  # type: ignore[assignment]
+    """Explains what an earlier request of the same caller came to.
+
+    Caller: the agent whose request it was; no subject token is needed. Not recorded. Rate-limited with previews.
+    Fails with NOT_FOUND when there is no such request of this caller: outages and malformed requests are not remembered.
     """
 
 class CredentialServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -188,6 +254,63 @@ class CredentialServiceServicer(metaclass=_abc_1.ABCMeta):
         Caller: the task's own actor; no subject token is needed. Taking or changing a lease is recorded. The stream ends with the event
         that says that the task is over. After a break call again: what happened meanwhile is told by the first event's state.
         Fails with NOT_FOUND when the task is not there or not the caller's, and RESOURCE_EXHAUSTED when too many are open.
+        """
+
+    @_abc_1.abstractmethod
+    def AttenuateCredentials(
+        self,
+        request: _credential_service_pb2.AttenuateCredentialsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_credential_service_pb2.AttenuateCredentialsResponse, _abc.Awaitable[_credential_service_pb2.AttenuateCredentialsResponse]]:
+        """Gives narrower credentials out of a live grant, for one call of a tool: contained in what the grant's own credentials may do,
+        proven, and never for longer than they last.
+
+        Caller: the grant's own actor; no subject token is needed, because nothing is given that it does not hold. Recorded: authorised
+        before STS is called, issued before the answer, as a grant of its own whose `parent` is the grant; it is revoked with it and is
+        never renewed. Idempotent by (actor, request_id), as IssueCredentials is.
+        Fails with PERMISSION_DENIED (CEILING_EXCEEDED) for what the grant does not hold, FAILED_PRECONDITION (GRANT_NOT_LIVE,
+        INTENT_TOO_LARGE), NOT_FOUND (the grant, or not the caller's), and otherwise as IssueCredentials does.
+        """
+
+    @_abc_1.abstractmethod
+    def DelegateTask(
+        self,
+        request: _credential_service_pb2.DelegateTaskRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_credential_service_pb2.DelegateTaskResponse, _abc.Awaitable[_credential_service_pb2.DelegateTaskResponse]]:
+        """Opens a task under a task, for another agent: it works for the same user, within what this task's grants may do, until this task
+        ends at the latest.
+
+        Caller: the task's own actor; no subject token is needed. The id that is returned is of use only to the agent it names, with a
+        token of the same user: it asks by IssueCredentials with it as `task_id`, and policy decides, knowing of the task above. Recorded.
+        Idempotent by (actor, request_id).
+        Fails with NOT_FOUND (the task, or not the caller's), FAILED_PRECONDITION (GRANT_NOT_LIVE: it is over) and PERMISSION_DENIED
+        (DELEGATION_TOO_DEEP).
+        """
+
+    @_abc_1.abstractmethod
+    def GetCallerIdentity(
+        self,
+        request: _credential_service_pb2.GetCallerIdentityRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_credential_service_pb2.GetCallerIdentityResponse, _abc.Awaitable[_credential_service_pb2.GetCallerIdentityResponse]]:
+        """Says who is calling, as the gateway sees it, and for whom.
+
+        Caller: an agent; a subject token may come with it and is then verified as IssueCredentials would. Not recorded, but for a
+        rejection. Rate-limited with previews.
+        Fails with UNAUTHENTICATED, PERMISSION_DENIED (TOKEN_NOT_BOUND), RESOURCE_EXHAUSTED or UNAVAILABLE.
+        """
+
+    @_abc_1.abstractmethod
+    def GetDecision(
+        self,
+        request: _credential_service_pb2.GetDecisionRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_credential_service_pb2.GetDecisionResponse, _abc.Awaitable[_credential_service_pb2.GetDecisionResponse]]:
+        """Explains what an earlier request of the same caller came to.
+
+        Caller: the agent whose request it was; no subject token is needed. Not recorded. Rate-limited with previews.
+        Fails with NOT_FOUND when there is no such request of this caller: outages and malformed requests are not remembered.
         """
 
 def add_CredentialServiceServicer_to_server(servicer: CredentialServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

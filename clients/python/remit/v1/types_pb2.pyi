@@ -453,6 +453,7 @@ class Grant(_message.Message):
     APPROVAL_FIELD_NUMBER: _builtins.int
     BREAK_GLASS_FIELD_NUMBER: _builtins.int
     OFFLINE_RENEWAL_FIELD_NUMBER: _builtins.int
+    PARENT_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """Output. The resource name, `tasks/{task}/grants/{grant}`."""
     task_id: _builtins.str
@@ -483,6 +484,10 @@ class Grant(_message.Message):
     """Output. True when it rests on a break-glass entitlement: it is reviewed afterwards."""
     offline_renewal: _builtins.bool
     """Output. True when it may be renewed without a subject token."""
+    parent: _builtins.str
+    """Output. The grant within which it lies and with which it is revoked, `tasks/{task}/grants/{grant}`: the one it was attenuated
+    from, or the one of the task above. Empty when there is none.
+    """
     @_builtins.property
     def subject(self) -> Global___Subject:
         """Output. The user the agent works for, `<issuer> <subject>` as two fields."""
@@ -551,10 +556,11 @@ class Grant(_message.Message):
         approval: _builtins.str = ...,
         break_glass: _builtins.bool = ...,
         offline_renewal: _builtins.bool = ...,
+        parent: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["expire_time", b"expire_time", "intent", b"intent", "issue_time", b"issue_time", "revocation_effective_time", b"revocation_effective_time", "revoke_time", b"revoke_time", "size", b"size", "subject", b"subject"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["actor", b"actor", "approval", b"approval", "break_glass", b"break_glass", "ceiling_digest", b"ceiling_digest", "entitlements", b"entitlements", "expire_time", b"expire_time", "intent", b"intent", "issuances", b"issuances", "issue_time", b"issue_time", "name", b"name", "offline_renewal", b"offline_renewal", "outlives_task", b"outlives_task", "policy_revision", b"policy_revision", "revocation_effective", b"revocation_effective", "revocation_effective_time", b"revocation_effective_time", "revoke_cause", b"revoke_cause", "revoke_time", b"revoke_time", "role_arn", b"role_arn", "session_policy", b"session_policy", "session_policy_digest", b"session_policy_digest", "size", b"size", "state", b"state", "subject", b"subject", "task_id", b"task_id", "unguarded", b"unguarded"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["actor", b"actor", "approval", b"approval", "break_glass", b"break_glass", "ceiling_digest", b"ceiling_digest", "entitlements", b"entitlements", "expire_time", b"expire_time", "intent", b"intent", "issuances", b"issuances", "issue_time", b"issue_time", "name", b"name", "offline_renewal", b"offline_renewal", "outlives_task", b"outlives_task", "parent", b"parent", "policy_revision", b"policy_revision", "revocation_effective", b"revocation_effective", "revocation_effective_time", b"revocation_effective_time", "revoke_cause", b"revoke_cause", "revoke_time", b"revoke_time", "role_arn", b"role_arn", "session_policy", b"session_policy", "session_policy_digest", b"session_policy_digest", "size", b"size", "state", b"state", "subject", b"subject", "task_id", b"task_id", "unguarded", b"unguarded"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -92,3 +92,31 @@ class CredentialService(CredentialServiceServicer):
         async with aclosing(self.watch(by, TaskId(request.task_id), grace)) as events:
             async for event in events:
                 yield mapping.watch_response(event)
+
+    async def AttenuateCredentials(  # noqa: N802 - the name in the proto
+        self, request: messages.AttenuateCredentialsRequest, context: Context
+    ) -> messages.AttenuateCredentialsResponse:
+        """Gives narrower credentials out of a live grant."""
+        del request
+        return await context.abort(grpc.StatusCode.UNIMPLEMENTED)
+
+    async def DelegateTask(  # noqa: N802 - the name in the proto
+        self, request: messages.DelegateTaskRequest, context: Context
+    ) -> messages.DelegateTaskResponse:
+        """Opens a task under a task for another agent."""
+        del request
+        return await context.abort(grpc.StatusCode.UNIMPLEMENTED)
+
+    async def GetCallerIdentity(  # noqa: N802 - the name in the proto
+        self, request: messages.GetCallerIdentityRequest, context: Context
+    ) -> messages.GetCallerIdentityResponse:
+        """Says who is calling."""
+        del request
+        return await context.abort(grpc.StatusCode.UNIMPLEMENTED)
+
+    async def GetDecision(  # noqa: N802 - the name in the proto
+        self, request: messages.GetDecisionRequest, context: Context
+    ) -> messages.GetDecisionResponse:
+        """Explains an earlier request of the caller's."""
+        del request
+        return await context.abort(grpc.StatusCode.UNIMPLEMENTED)

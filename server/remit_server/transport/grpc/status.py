@@ -37,6 +37,7 @@ _CODES: dict[Reason, grpc.StatusCode] = {
     Reason.INTENT_TOO_LARGE: grpc.StatusCode.FAILED_PRECONDITION,
     Reason.INTENT_SPANS_ROLES: grpc.StatusCode.FAILED_PRECONDITION,
     Reason.GRANT_NOT_LIVE: grpc.StatusCode.FAILED_PRECONDITION,
+    Reason.DELEGATION_TOO_DEEP: grpc.StatusCode.PERMISSION_DENIED,
     Reason.APPROVAL_REFUSED: grpc.StatusCode.FAILED_PRECONDITION,
     Reason.APPROVAL_LAPSED: grpc.StatusCode.FAILED_PRECONDITION,
     Reason.APPROVAL_DECIDED: grpc.StatusCode.FAILED_PRECONDITION,

@@ -53,6 +53,8 @@ def task_row(task: Task) -> dict[str, Any]:
         "start_time": task.start_time,
         "end_time": task.end_time,
         "grants_so_far": task.grants_so_far,
+        "parent_task_id": task.parent_task_id,
+        "depth": task.depth,
     }
 
 
@@ -69,6 +71,8 @@ def task_of(row: Row) -> Task:
         start_time=row["start_time"],
         end_time=row["end_time"],
         grants_so_far=row["grants_so_far"],
+        parent_task_id=None if row["parent_task_id"] is None else TaskId(row["parent_task_id"]),
+        depth=row["depth"],
     )
 
 
@@ -103,6 +107,7 @@ def grant_row(grant: Grant) -> dict[str, Any]:
         "offline_renewal": grant.offline_renewal,
         "break_glass": grant.break_glass,
         "approval_id": grant.approval_id,
+        "parent_grant_id": grant.parent_grant_id,
         "account": grant.account,
         "subject_part": grant.subject_part,
         "actor_part": grant.actor_part,
@@ -143,6 +148,7 @@ def grant_of(row: Row, issued: Iterable[Row]) -> Grant:
         offline_renewal=row["offline_renewal"],
         break_glass=row["break_glass"],
         approval_id=row["approval_id"],
+        parent_grant_id=None if row["parent_grant_id"] is None else GrantId(row["parent_grant_id"]),
         revocation_id=row["revocation_id"],
         revoke_cause=None if row["revoke_cause"] is None else RevokeCause(row["revoke_cause"]),
         effective_time=row["effective_time"],

@@ -91,7 +91,11 @@ tasks = Table(
     # With a lease the task ends when nobody keeps it for `lease_seconds`.
     Column("lease_seconds", Integer),
     Column("lease_until", UtcTime),
+    # The task under which it was handed on to another agent, and how many tasks there are above it.
+    Column("parent_task_id", Text),
+    Column("depth", Integer, nullable=False, server_default="0"),
     Index(None, "lease_until"),
+    Index(None, "parent_task_id"),
     CheckConstraint("(state = 'ENDED') = (ended_time IS NOT NULL)", name="ended"),
 )
 
@@ -126,6 +130,8 @@ grants = Table(
     Column("offline_renewal", Boolean(create_constraint=False), nullable=False, server_default=false()),
     Column("break_glass", Boolean(create_constraint=False), nullable=False, server_default=false()),
     Column("approval_id", Text),
+    # The grant within which it lies, and with which it is revoked.
+    Column("parent_grant_id", Text),
     # Copied from the role and the tags for looking up.
     Column("account", Text, nullable=False, server_default=""),
     Column("subject_part", Text, nullable=False, server_default=""),
@@ -147,6 +153,7 @@ grants = Table(
     Index(None, "issue_time", "grant_id"),
     Index(None, "revocation_id"),
     Index(None, "approval_id"),
+    Index(None, "parent_grant_id"),
     Index(None, "renewing_time"),
 )
 

@@ -5,7 +5,7 @@ from botocore.credentials import CredentialProvider, CredentialResolver, ReadOnl
 from botocore.session import Session as BotocoreSession
 
 from remit.grant import Credentials
-from remit.renewal import Keyring
+from remit.keeping.renewal import Keyring
 
 METHOD = "remit"
 

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 from remit.errors import NotFound, RemitError, Unavailable
 from remit.grant import TaskEvent, TaskEventKind
-from remit.renewal import Keyring
+from remit.keeping.renewal import Keyring
 
 if TYPE_CHECKING:
-    from remit.calls import Calls
+    from remit.calling.calls import Calls
 
 FIRST_PAUSE = 0.2  # seconds; doubled with each failure in a row, and shortened by up to a half at random
 LONGEST_PAUSE = 10.0

@@ -6,7 +6,8 @@ from typing import Any
 
 from google.protobuf.message import Message
 
-from remit.ask import Ask
+from remit.calling.ask import Ask
+from remit.calling.waiting import pending
 from remit.errors import FailedPermission, GatewayFailure, Remedy
 from remit.grant import (
     Credentials,
@@ -27,7 +28,6 @@ from remit.intent import Condition, Permission
 from remit.secret import Secret
 from remit.v1 import credential_service_pb2 as service
 from remit.v1 import types_pb2
-from remit.waiting import pending
 
 _EVENT_KINDS = {
     value: TaskEventKind(name.removeprefix("TASK_EVENT_KIND_"))

@@ -12,16 +12,16 @@ from uuid import uuid4
 
 import grpc
 
-from remit import mapping
-from remit.ask import Ask
-from remit.channel import TlsChannel
+from remit.calling import mapping
+from remit.calling.ask import Ask
+from remit.calling.channel import TlsChannel
+from remit.calling.status import failure_of
+from remit.calling.waiting import Patience
 from remit.errors import ApprovalPending, InvalidRequest, RemitError, TaskOver, Unavailable
 from remit.grant import Grant, Issued, Preview, TaskEnd, TaskEvent
 from remit.secret import Secret, Token
-from remit.status import failure_of
 from remit.v1 import credential_service_pb2 as service
 from remit.v1.credential_service_pb2_grpc import CredentialServiceStub
-from remit.waiting import Patience
 
 Q = TypeVar("Q")
 R = TypeVar("R")

@@ -8,6 +8,7 @@ from google.protobuf.message import DecodeError, Message
 from google.rpc.error_details_pb2 import BadRequest, ErrorInfo, RetryInfo
 from google.rpc.status_pb2 import Status
 
+from remit.calling.mapping import failures, permissions, remedy
 from remit.errors import (
     FieldViolation,
     GatewayFailure,
@@ -21,7 +22,6 @@ from remit.errors import (
     Unauthenticated,
     Unavailable,
 )
-from remit.mapping import failures, permissions, remedy
 from remit.v1 import types_pb2
 
 M = TypeVar("M", bound=Message)

@@ -1,0 +1,20 @@
+"""Tasks under tasks, and grants within grants.
+
+Revision ID: 0004
+Revises: 0003
+"""
+
+import sqlalchemy as sa
+from alembic import op
+
+revision = "0004"
+down_revision = "0003"
+
+
+def upgrade() -> None:
+    """Adds what a task and a grant stand under."""
+    op.add_column("tasks", sa.Column("parent_task_id", sa.Text))
+    op.add_column("tasks", sa.Column("depth", sa.Integer, nullable=False, server_default="0"))
+    op.create_index("ix_tasks_parent_task_id", "tasks", ["parent_task_id"])
+    op.add_column("grants", sa.Column("parent_grant_id", sa.Text))
+    op.create_index("ix_grants_parent_grant_id", "grants", ["parent_grant_id"])
