@@ -96,11 +96,15 @@ class RemitError(Exception):
     def __str__(self) -> str:
         return "\n".join([f"{self.reason}: {self.message}", *(f"  {line}" for line in self._help())])
 
+    @property
+    def advice(self) -> str:
+        """What the caller can do, in a sentence; empty where there is nothing to say."""
+        return self._advice()
+
     def _help(self) -> Iterator[str]:
         """Yields the lines below the sentence."""
-        advice = self._advice()
-        if advice:
-            yield f"what to do: {advice}"
+        if self.advice:
+            yield f"what to do: {self.advice}"
         if self.request_id:
             yield f"request id: {self.request_id}"
 
