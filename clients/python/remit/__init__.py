@@ -8,40 +8,45 @@
         s3 = task.boto3_session().client("s3")
         print(s3.get_object(Bucket="reports", Key="2026/q3/summary.md")["Body"].read())
 
-What is named here is the API; the modules below may change.
+What is named here is the API; the modules below may change. Each name is imported when it is first used: the command
+`remit credential-process` is started by other programs at each of their calls, and must not wait for what it does not
+need.
 """
 
 from remit._version import __version__
-from remit.errors import (
-    ApprovalPending,
-    FailedPermission,
-    FieldViolation,
-    GatewayFailure,
-    InvalidRequest,
-    NotFound,
-    RateLimited,
-    Refused,
-    Remedy,
-    RemitError,
-    TaskOver,
-    Unauthenticated,
-    Unavailable,
-)
-from remit.gateway import Gateway
-from remit.grant import (
-    Credentials,
-    Grant,
-    GrantState,
-    Issuance,
-    PolicySize,
-    Preview,
-    Subject,
-    TaskEnd,
-    WouldIssue,
-    WouldRefuse,
-)
-from remit.intent import Capability, Condition, Permission
-from remit.task import AsyncTask, Task, TaskBlock
+
+TYPE_CHECKING = False  # type checkers take this name for true; `typing` itself is not worth waiting for here
+if TYPE_CHECKING:
+    from remit.errors import (
+        ApprovalPending,
+        FailedPermission,
+        FieldViolation,
+        GatewayFailure,
+        InvalidRequest,
+        NotFound,
+        RateLimited,
+        Refused,
+        Remedy,
+        RemitError,
+        TaskOver,
+        Unauthenticated,
+        Unavailable,
+    )
+    from remit.gateway import Gateway
+    from remit.grant import (
+        Credentials,
+        Grant,
+        GrantState,
+        Issuance,
+        PolicySize,
+        Preview,
+        Subject,
+        TaskEnd,
+        WouldIssue,
+        WouldRefuse,
+    )
+    from remit.intent import Capability, Condition, Permission
+    from remit.task import AsyncTask, Task, TaskBlock
 
 __all__ = [
     "ApprovalPending",
@@ -76,3 +81,23 @@ __all__ = [
     "WouldRefuse",
     "__version__",
 ]
+
+_HOMES = ("intent", "errors", "grant", "task", "gateway")  # where they are, each importing those before it
+
+
+def __getattr__(name: str) -> object:
+    """Imports what is named in `__all__` when it is first used; raises AttributeError for anything else."""
+    if name in __all__:
+        from importlib import import_module  # noqa: PLC0415 - the reason why this function exists
+
+        for home in _HOMES:
+            found = getattr(import_module(f"remit.{home}"), name, None)
+            if found is not None:
+                globals()[name] = found
+                return found
+    raise AttributeError(f"module 'remit' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    """Returns the API's names."""
+    return sorted(__all__)

@@ -1,0 +1,20 @@
+"""The entry point of `remit`: the way that other programs call again and again is answered before typer is imported."""
+
+import sys
+
+
+def main() -> int:
+    """Runs the command line and returns the exit code; says what to install where only the client is."""
+    try:
+        from remit.cli.commands import app
+    except ModuleNotFoundError as error:
+        if error.name is None or error.name.partition(".")[0] == "remit":
+            raise
+        sys.stderr.write(f"this command needs {error.name}: pip install 'remit[cli]'\n")
+        return 1
+    app()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

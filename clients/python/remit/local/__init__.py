@@ -1,0 +1,1 @@
+"""Tasks on one machine: settings, what programs here share, and how unmodified tools get credentials."""

@@ -1,0 +1,53 @@
+"""What goes wrong on this machine, before or beside any gateway; told like every other failure of the client."""
+
+from typing import Any
+
+from remit.errors import Remedy, RemitError
+
+
+class LocalError(RemitError):
+    """A failure of this machine's own making; `advice` says what to do next, as one clause."""
+
+    _reason_unless_said = "LOCAL_FAILURE"
+
+    def __init__(self, message: str, *, advice: str = "", reason: str = "", **told: Any) -> None:
+        super().__init__(message, reason=reason or self._reason_unless_said, **told)
+        self.advice = advice
+
+    def _advice(self) -> str:
+        return self.advice or super()._advice()
+
+
+class InvalidSettings(LocalError):  # noqa: N818 - named for what it says
+    """The client's settings, or what was given on the command line in their place, cannot be used."""
+
+    _reason_unless_said = "INVALID_SETTINGS"
+    _remedy_unless_said = Remedy.CORRECT
+
+
+class LoginNeeded(LocalError):  # noqa: N818 - named for what it says
+    """Nobody has signed in on this machine, or the sign-in is over."""
+
+    _reason_unless_said = "LOGIN_NEEDED"
+    _remedy_unless_said = Remedy.REAUTHENTICATE
+
+
+class NoToken(LocalError):  # noqa: N818 - named for what it says
+    """A source of tokens gave none: a file that is not there, a command that failed, a platform that has none."""
+
+    _reason_unless_said = "NO_TOKEN"
+    _remedy_unless_said = Remedy.CORRECT
+
+
+class EndpointRefused(LocalError):  # noqa: N818 - named for what it says
+    """The place or the process that answers at the endpoint's socket is not to be trusted, or answers nonsense."""
+
+    _reason_unless_said = "ENDPOINT_REFUSED"
+    _remedy_unless_said = Remedy.CORRECT
+
+
+class TooManyTasks(LocalError):  # noqa: N818 - named for what it says
+    """This process holds as many tasks as it may."""
+
+    _reason_unless_said = "TOO_MANY_TASKS"
+    _remedy_unless_said = Remedy.RETRY_LATER

@@ -1,0 +1,85 @@
+"""How failures are told on this machine: everywhere the same text and reason, and an exit code for each kind."""
+
+from enum import IntEnum
+
+from remit.errors import (
+    ApprovalPending,
+    InvalidRequest,
+    NotFound,
+    Refused,
+    Remedy,
+    RemitError,
+    TaskOver,
+    Unauthenticated,
+    Unavailable,
+)
+from remit.local.errors import InvalidSettings, LoginNeeded, NoToken, TooManyTasks
+
+
+class Exit(IntEnum):
+    """Exit codes of `remit`; its own are between 80 and 89, to be told from those of the commands that it runs."""
+
+    DONE = 0
+    FAILED = 1
+    USAGE = 2
+    REFUSED = 80
+    APPROVAL_PENDING = 81
+    LOGIN_NEEDED = 82
+    UNREACHABLE = 83
+    OVER = 84
+    INVALID = 85
+    NOT_FOUND = 86
+    NOT_THIS_AGENT = 87
+    NOT_EXECUTABLE = 126
+    NO_SUCH_COMMAND = 127
+
+
+_CODES: tuple[tuple[type[RemitError], Exit], ...] = (
+    (TaskOver, Exit.OVER),
+    (Refused, Exit.REFUSED),
+    (ApprovalPending, Exit.APPROVAL_PENDING),
+    (LoginNeeded, Exit.LOGIN_NEEDED),
+    (Unauthenticated, Exit.LOGIN_NEEDED),
+    (TooManyTasks, Exit.UNREACHABLE),
+    (Unavailable, Exit.UNREACHABLE),
+    (InvalidRequest, Exit.INVALID),
+    (InvalidSettings, Exit.INVALID),
+    (NoToken, Exit.LOGIN_NEEDED),
+    (NotFound, Exit.NOT_FOUND),
+)
+
+
+def exit_code(error: BaseException) -> Exit:
+    """Returns the exit code for a failure."""
+    if isinstance(error, RemitError) and error.reason == "ACTOR_REJECTED":
+        return Exit.NOT_THIS_AGENT
+    return next((code for kind, code in _CODES if isinstance(error, kind)), Exit.FAILED)
+
+
+def told(error: BaseException) -> str:
+    """Returns what a person is told: the exception's own text, and how to do on a command line what it advises."""
+    if not isinstance(error, RemitError):
+        # NOTE: the text of an error that is not ours may hold anything, a token too; its type may not.
+        return f"INTERNAL: remit failed with {type(error).__name__}, which it should have foreseen; please report it"
+    here = _on_a_command_line(error)
+    return f"{error}\n  on a command line: {here}" if here else str(error)
+
+
+def in_one_line(text: str) -> str:
+    """Returns a told failure in one line, for tools that show no more than one."""
+    return "; ".join(line.strip() for line in text.splitlines() if line.strip())
+
+
+def _on_a_command_line(error: RemitError) -> str | None:
+    """Returns the options or the command that do what the error's own advice says in Python."""
+    match error:
+        case Refused(offer=offer) if offer:
+            return "add --narrow to get that part, or ask for it with --allow"
+        case Refused(remedy=Remedy.NARROW):
+            return "add --narrow, or ask for less with --allow"
+        case ApprovalPending():
+            return f"add --wait to wait for them, or come back with --request-id {error.request_id}"
+        case Unauthenticated(reason="SUBJECT_TOKEN_REJECTED") | Refused(remedy=Remedy.REAUTHENTICATE):
+            return "`remit login`, where the token is a sign-in's; else give a fresh one"
+        case _:
+            return None

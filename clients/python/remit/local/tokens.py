@@ -1,0 +1,119 @@
+"""Where tokens come from, each named by a text: a file, a variable, a command, a sign-in, the platform this runs on."""
+
+import os
+import shlex
+import subprocess
+from collections.abc import Callable, Mapping
+from functools import partial
+from importlib import import_module
+from pathlib import Path
+
+from remit.local.errors import InvalidSettings, LoginNeeded, NoToken
+from remit.local.settings import LOGIN, Settings
+
+LARGEST_TOKEN = 32 * 1024
+COMMAND_SECONDS = 30.0
+FORMS = "login, file:/path, env:NAME, command:PROGRAM ARGUMENTS, or the name of a platform such as gitlab or spiffe"
+
+
+def token_source(
+    text: str, settings: Settings, *, audience: str | None = None, environ: Mapping[str, str] = os.environ
+) -> Callable[[], str]:
+    """Returns the function that gives a fresh token each time it is called; raises InvalidSettings for unknown texts.
+
+    The function raises NoToken, LoginNeeded or another RemitError. `environ` is read by `env:` and by platforms. A
+    command is run without a shell, for 30 s at most; its standard output is the token.
+    """
+    kind, separator, rest = text.partition(":")
+    match kind:
+        case "login" if not separator:
+            return _login(settings)
+        case "file" if rest:
+            return partial(_from_file, Path(rest).expanduser())
+        case "env" if rest:
+            return partial(_from_variable, rest, environ)
+        case "command" if rest.strip():
+            return partial(_from_command, tuple(shlex.split(rest)))
+        case _:
+            return _of_platform(text, audience)
+
+
+def variables_of(text: str) -> tuple[str, ...]:
+    """Returns the names of the variables that hold a source's token, which no other program is to inherit."""
+    kind, _, rest = text.partition(":")
+    return (rest,) if kind == "env" else ()
+
+
+def _from_file(file: Path) -> str:
+    try:
+        with file.open("rb") as opened:
+            content = opened.read(LARGEST_TOKEN + 1)
+    except OSError as error:
+        raise NoToken(
+            f"the token file {file} cannot be read: {error.strerror}", advice="write the token there, readable by you"
+        ) from None
+    return _token(content, f"the token file {file}")
+
+
+def _from_variable(name: str, environ: Mapping[str, str]) -> str:
+    value = environ.get(name, "")
+    if not value:
+        raise NoToken(f"the variable {name}, which is to hold a token, is empty", advice=f"set {name}")
+    return value
+
+
+def _from_command(command: tuple[str, ...]) -> str:
+    """Runs the command; what it says on standard error is left where it goes."""
+    told = f"the token command {command[0]}"
+    try:
+        done = subprocess.run(  # noqa: S603 - the user's own command, from a file that nobody else may write
+            command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, timeout=COMMAND_SECONDS, check=False
+        )
+    except subprocess.TimeoutExpired:
+        raise NoToken(f"{told} took longer than {COMMAND_SECONDS:.0f} s", advice="run it by hand to see why") from None
+    except OSError as error:
+        raise NoToken(f"{told} cannot be run: {error.strerror}", advice="correct its path in the settings") from None
+    if done.returncode:
+        raise NoToken(f"{told} failed with exit code {done.returncode}", advice="run it by hand to see why")
+    return _token(done.stdout, told)
+
+
+def _token(content: bytes, told: str) -> str:
+    """Returns the token that was read. NOTE: no message repeats any of it."""
+    if len(content) > LARGEST_TOKEN:
+        raise NoToken(f"{told} gives more than 32 KiB, which is no token", advice="check what it holds")
+    token = content.decode("ascii", errors="replace").strip()
+    if not token or not token.isprintable() or " " in token or "\ufffd" in token:
+        raise NoToken(f"{told} gives no token but other text, or nothing", advice="check what it holds")
+    return token
+
+
+def _login(settings: Settings) -> Callable[[], str]:
+    """Returns the source of the signed-in user's token."""
+    if settings.login is None:
+
+        def nobody() -> str:
+            raise LoginNeeded(
+                f"nobody is signed in: {settings.file} has no [login]",
+                advice="run `remit init`, then `remit login`; or give REMIT_SUBJECT_TOKEN_FILE",
+            )
+
+        return nobody
+    try:
+        login = import_module("remit.local.login")  # only this kind of source needs it
+    except ModuleNotFoundError as error:
+        raise LoginNeeded(
+            f"`{LOGIN}` needs {error.name}, which is not installed", advice="pip install 'remit[cli]'"
+        ) from None
+    source: Callable[[], str] = login.login_source(settings)
+    return source
+
+
+def _of_platform(text: str, audience: str | None) -> Callable[[], str]:
+    """Returns the source of a platform's token."""
+    try:
+        source: Callable[[], str] = import_module("remit.workload").token_source(text, audience=audience)
+    except (ModuleNotFoundError, ValueError):
+        # NOTE: not the text: somebody may have put the token itself where the name of its source belongs.
+        raise InvalidSettings("a token source is not understood", advice=f"write one of: {FORMS}") from None
+    return source
