@@ -15,7 +15,7 @@ from tests.fakes import NOON, READ_REPORTS, World, entitlement, given, permissio
 from remit_server.application.approvals.ask_approval import Pending
 from remit_server.application.approvals.decide_approval import DecideApproval, Decision
 from remit_server.application.approvals.show_approvals import ShowApprovals
-from remit_server.application.issuing.issue_credentials import Issued
+from remit_server.application.issuing.handing_out import Issued
 from remit_server.application.issuing.requests import IssueRequest
 from remit_server.domain.approval import Approval
 from remit_server.domain.decision import Allow

@@ -26,8 +26,9 @@ from remit_server.adapters.database.trail.audit_log import AuditLog
 from remit_server.application.admission import Admission, Budget, Places, Rejections
 from remit_server.application.approvals.ask_approval import AskApproval, Pending
 from remit_server.application.issuing.end_task import EndTask
+from remit_server.application.issuing.handing_out import Issued
 from remit_server.application.issuing.hearing import Hearing
-from remit_server.application.issuing.issue_credentials import IssueCredentials, Issued
+from remit_server.application.issuing.issue_credentials import IssueCredentials
 from remit_server.application.issuing.preview_credentials import PreviewCredentials
 from remit_server.application.issuing.requests import Ask, IssueRequest
 from remit_server.application.lifecycle.renew_credentials import RenewCredentials

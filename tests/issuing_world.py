@@ -17,7 +17,8 @@ from tests.fakes import ROLES, World, given, world
 from tests.sts_orders import CLOCK, Pauses, settings_for
 
 from remit_server.adapters.aws.sts import AwsSts
-from remit_server.application.issuing.issue_credentials import IssueCredentials, Issued
+from remit_server.application.issuing.handing_out import Issued
+from remit_server.application.issuing.issue_credentials import IssueCredentials
 from remit_server.application.issuing.requests import IssueRequest
 from remit_server.domain.entitlement import Entitlement, Role
 from remit_server.domain.errors import RemitError

@@ -22,7 +22,7 @@ from remit_server.adapters.policy.bundles.bundle import Bundle, bundle_of
 from remit_server.adapters.policy.bundles.bundle_files import read_files
 from remit_server.adapters.rego.again import decided_again
 from remit_server.application.approvals.ask_approval import Pending
-from remit_server.application.issuing.issue_credentials import Issued
+from remit_server.application.issuing.handing_out import Issued
 from remit_server.application.planning.ceilings import kept_ceilings
 from remit_server.application.policy.deciding.time_travel import Again, OnRecord
 from remit_server.application.policy.ports import NewRevision

@@ -27,7 +27,7 @@ from remit_server.application.approvals.ask_approval import Pending
 from remit_server.application.approvals.decide_approval import DecideApproval
 from remit_server.application.approvals.decide_approval import Decision as Vote
 from remit_server.application.approvals.show_approvals import ShowApprovals
-from remit_server.application.issuing.issue_credentials import Issued
+from remit_server.application.issuing.handing_out import Issued
 from remit_server.application.planning.ceilings import Ceilings, kept_ceilings
 from remit_server.application.planning.deliberation import Deliberation
 from remit_server.application.policy.ports import NewRevision

@@ -16,7 +16,7 @@ from tests.databases import asked as look
 from tests.fakes import DATA_ROLE, READ_REPORTS, REPORTS_ROLE, permission, role
 
 from remit_server.adapters.database.revoking.revocations import DatabaseRevocations
-from remit_server.application.issuing.issue_credentials import Issued
+from remit_server.application.issuing.handing_out import Issued
 from remit_server.application.ports import Held
 from remit_server.domain.approval import ApprovalState, approval_digest
 from remit_server.domain.entitlement import Bind

@@ -11,7 +11,7 @@ from tests.fakes import permission
 
 from remit_server.adapters.database.policies.publishing import PART_BYTES
 from remit_server.application.approvals.ask_approval import Pending
-from remit_server.application.issuing.issue_credentials import Issued
+from remit_server.application.issuing.handing_out import Issued
 from remit_server.application.issuing.requests import Ask, IssueRequest
 from remit_server.application.lifecycle.renew_credentials import Renewed
 from remit_server.application.lifecycle.renewals import RenewRequest

@@ -19,7 +19,8 @@ from remit_server.adapters.database.schema.rows import issuance_row
 from remit_server.adapters.database.schema.tables import grants, issuances
 from remit_server.adapters.database.writing.batch import Batch
 from remit_server.adapters.database.writing.store import Store
-from remit_server.application.issuing.issue_credentials import IssueCredentials, Issued
+from remit_server.application.issuing.handing_out import Issued
+from remit_server.application.issuing.issue_credentials import IssueCredentials
 from remit_server.application.policy.ports import Activated, ActivationOrder
 from remit_server.application.ports import Authorization, Remembered
 from remit_server.domain.audit import AuditRecord

@@ -19,7 +19,7 @@ from tests.crash.caller import (
 )
 from tests.crash.gateway import CAREFUL, ISSUER
 
-from remit_server.application.issuing.issue_credentials import Issued
+from remit_server.application.issuing.handing_out import Issued
 from remit_server.domain.errors import Denied, Outage, Reason
 from remit_server.domain.revocation import Target, TargetKind
 from remit_server.domain.security_event import SecurityEventKind

@@ -22,7 +22,7 @@ from tests.faults import full_disk, gone, read_only, small_disk
 from tests.real_postgresql import PostgresqlServer, postgresql_server
 
 from remit_server.adapters.database.trail.audit_log import verify
-from remit_server.application.issuing.issue_credentials import Issued
+from remit_server.application.issuing.handing_out import Issued
 from remit_server.domain.audit import ChainIntact
 
 pytestmark = pytest.mark.timeout(240)

@@ -21,7 +21,7 @@ from remit_sandbox.local_aws import LocalAws
 from remit_sandbox.sample_account import PARTNER_BUCKET, SampleAccount, role_policies
 from remit_server.adapters.aws.sts import AwsSts
 from remit_server.adapters.system_clock import SystemClock
-from remit_server.application.issuing.issue_credentials import Issued
+from remit_server.application.issuing.handing_out import Issued
 from remit_server.config.settings import AwsSettings
 from remit_server.domain.credentials import SessionOrder, StsSession
 from remit_server.domain.entitlement import Role

@@ -15,7 +15,7 @@ from tests.approval_world import ALICE, ASKING, Approving, approving, person
 from tests.fakes import READ_REPORTS, permission
 
 from remit_server.application.approvals.ask_approval import Pending
-from remit_server.application.issuing.issue_credentials import Issued
+from remit_server.application.issuing.handing_out import Issued
 from remit_server.application.issuing.requests import IssueRequest
 from remit_server.domain.approval import Approval
 from remit_server.domain.entitlement import ApprovalRule

@@ -9,7 +9,7 @@ from tests.fakes import permission
 from tests.policy_bundles import DEFAULT_POLICIES
 from tests.replay_world import ORDER, PUBLISH, REPORT, Recorded, edited, recording, replayed
 
-from remit_server.application.issuing.issue_credentials import Issued
+from remit_server.application.issuing.handing_out import Issued
 from remit_server.application.policy.replaying.differences import Difference
 from remit_server.application.policy.replaying.report_json import report_text
 from remit_server.domain.permission import Permission

@@ -17,7 +17,7 @@ from remit_server.adapters.database.lifecycle.renewals import DatabaseRenewals
 from remit_server.adapters.database.revoking.revocations import DatabaseRevocations
 from remit_server.adapters.database.schema.tables import audit_texts
 from remit_server.application.issuing.flights import Flights
-from remit_server.application.issuing.issue_credentials import Issued
+from remit_server.application.issuing.handing_out import Issued
 from remit_server.application.issuing.requests import IssueRequest
 from remit_server.application.issuing.to_the_end import ToTheEnd
 from remit_server.application.revocation.revoke_grants import RevokeGrants

@@ -1,13 +1,12 @@
 """Issues credentials for a task intent: the whole story of the main job."""
 
-import asyncio
-import logging
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 
 from remit_server.application.approvals.ask_approval import AskApproval, Pending
 from remit_server.application.issuing.flights import Flights
-from remit_server.application.issuing.grants import authorization_of, issuance_of, order_of, single_use_token
+from remit_server.application.issuing.grants import authorization_of, single_use_token
+from remit_server.application.issuing.handing_out import HandOut, Issued
 from remit_server.application.issuing.hearing import Case, Hearing, known
 from remit_server.application.issuing.refusals import refusal_record
 from remit_server.application.issuing.requests import IssueRequest, request_key
@@ -15,25 +14,12 @@ from remit_server.application.issuing.to_the_end import ToTheEnd
 from remit_server.application.planning.plan_session import Plan
 from remit_server.application.ports import AssumeRole, Clock, Entropy, Held, Ledger, Remembered, RequestKey
 from remit_server.domain.approval import Approval, ApprovalState
-from remit_server.domain.audit import CredentialsIssued, IssuanceFailed
-from remit_server.domain.credentials import Credentials, StsSession
-from remit_server.domain.errors import Denied, FieldViolation, InvalidRequest, Outage, PolicyChanged, Reason, RemitError
+from remit_server.domain.errors import Denied, FieldViolation, InvalidRequest, Outage, PolicyChanged, Reason
 from remit_server.domain.grant import Grant, GrantState
 from remit_server.domain.task import TASK_ID_BYTES, GrantId, opaque_id
 
 METHOD = "IssueCredentials"
-OUTCOME_WITHIN = timedelta(seconds=20)
-STS_WITHIN = timedelta(seconds=15)
 _OF_WHAT_WAS_PRESENTED = frozenset({Reason.SUBJECT_TOKEN_REJECTED, Reason.ACTOR_REJECTED})
-_log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class Issued:
-    """The grant, and the credentials that are given this once."""
-
-    grant: Grant
-    credentials: Credentials
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,54 +110,9 @@ class IssueCredentials:
         return grant
 
     async def _issued(self, grant: Grant, case: Case, key: RequestKey, *, repeated: bool = False) -> Issued:
-        """Calls STS and records the issuance before anybody sees a key; withholds the credentials when that fails."""
-        session: StsSession | None = None
-        try:
-            async with asyncio.timeout(OUTCOME_WITHIN.total_seconds()):
-                deadline = self.clock.monotonic() + STS_WITHIN.total_seconds()
-                ordered = replace(grant, expire_time=grant.policy_end)
-                order = order_of(ordered, self.hearing.ceilings, self.clock.now())
-                session = await self.assume_role(order, deadline=deadline)
-                issuance = issuance_of(ordered, session, self.clock.now())
-                record = CredentialsIssued(
-                    who=case.who,
-                    request_id=key.request_id,
-                    task_id=grant.task_id,
-                    grant_id=grant.grant_id,
-                    access_key_id=issuance.access_key_id,
-                    session_policy_digest=issuance.session_policy_digest,
-                    policy_revision=issuance.policy_revision,
-                    expire_time=issuance.expire_time,
-                    packed_policy_percent=issuance.packed_policy_percent,
-                    repeated=repeated,
-                )
-                await self.ledger.issue(grant.grant_id, issuance, record)
-        except BaseException as error:
-            await self._withheld(grant, error, answered=session is not None)
-            if isinstance(error, TimeoutError):
-                raise Outage(Reason.STS_UNAVAILABLE, "issuing took too long and was given up: ask again") from error
-            raise
-        credentials = replace(session.credentials, expire_time=issuance.expire_time)
-        issued = replace(grant, state=GrantState.ISSUED, issuances=(*grant.issuances, issuance))
-        return Issued(issued, credentials)
-
-    async def _withheld(self, grant: Grant, error: BaseException, *, answered: bool) -> None:
-        """Records that no caller was given credentials. If even that fails, the sweeper finds the grant.
-
-        `answered` says that STS made some: then the grant did not FAIL, whatever went wrong afterwards.
-        """
-        unsure = error.credentials_may_exist if isinstance(error, Outage) else not isinstance(error, Denied)
-        may_exist = answered or unsure
-        reason = error.reason if isinstance(error, RemitError) else Reason.INTERNAL
-        state = GrantState.REVOKING if may_exist else GrantState.FAILED
-        if grant.state is GrantState.ISSUED:
-            state = GrantState.ISSUED  # a repeat: what was issued before lives on
-        record = IssuanceFailed(grant.task_id, grant.grant_id, reason.value, state.value)
-        try:
-            refusal = error if isinstance(error, Denied) and not may_exist else None
-            await self.ledger.fail(grant.grant_id, record, credentials_may_exist=may_exist, refusal=refusal)
-        except RemitError:
-            _log.exception("the outcome of a grant could not be recorded; the sweeper will take it")
+        """Hands the credentials of the grant out; withholds them when anything fails."""
+        hand_out = HandOut(self.ledger, self.assume_role, self.clock, self.hearing.ceilings)
+        return await hand_out(grant, case.who, key.request_id, repeated=repeated)
 
     async def _refused(self, error: Exception, case: Case, key: RequestKey | None, request_id: str) -> None:
         """Records the no. A decision is remembered for repeats, an outage and a malformed request are not."""

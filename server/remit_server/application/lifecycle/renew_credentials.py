@@ -8,8 +8,8 @@ from datetime import datetime
 from remit_server.application.approvals.ask_approval import AskApproval
 from remit_server.application.issuing.flights import Flights
 from remit_server.application.issuing.grants import issuance_of, order_of
+from remit_server.application.issuing.handing_out import OUTCOME_WITHIN, STS_WITHIN
 from remit_server.application.issuing.hearing import Case, Hearing, known
-from remit_server.application.issuing.issue_credentials import OUTCOME_WITHIN, STS_WITHIN
 from remit_server.application.issuing.refusals import refusal_record
 from remit_server.application.issuing.to_the_end import ToTheEnd
 from remit_server.application.lifecycle.comparing import Compared, compared, is_alike

@@ -9,7 +9,7 @@ from google.protobuf.duration_pb2 import Duration
 from remit.v1 import credential_service_pb2 as service
 from remit.v1 import types_pb2
 from remit_server.application.approvals.ask_approval import Pending
-from remit_server.application.issuing.issue_credentials import Issued
+from remit_server.application.issuing.handing_out import Issued
 from remit_server.application.issuing.preview_credentials import WouldIssue, WouldRefuse
 from remit_server.application.issuing.requests import Ask, IssueRequest
 from remit_server.application.lifecycle.renew_credentials import Renewed
