@@ -322,6 +322,30 @@ def test_an_iam_document_is_no_permission(gateway: remit.Gateway) -> None:
         begin(gateway, allow=[{"Effect": "Allow", "Action": "*", "Resource": "*"}])
 
 
+def test_texts_are_taken_wherever_permissions_and_capabilities_are(
+    server: ScriptedGateway, gateway: remit.Gateway
+) -> None:
+    read = remit.Permission("s3:GetObject", "arn:aws:s3:::reports/*")
+
+    with begin(gateway, allow=["s3:GetObject=arn:aws:s3:::reports/*", read]):
+        pass
+    with begin(gateway, allow="read s3://reports/2026/q3/*"):
+        pass
+
+    listed, single = (issue.intent for issue in server.issues)
+    assert [list(permission.resources) for permission in listed.permissions] == [["arn:aws:s3:::reports/*"]] * 2
+    assert [capability.name for capability in single.capabilities] == ["s3.read_prefix"]
+
+
+def test_a_text_that_says_nothing_known_is_refused_before_anything_is_sent(
+    server: ScriptedGateway, gateway: remit.Gateway
+) -> None:
+    with pytest.raises(remit.InvalidRequest, match=r"allow\[1\]: .*the nearest is read s3://"):
+        begin(gateway, allow=["read s3://reports/*", "reed s3://reports/*"])
+
+    assert server.issues == []
+
+
 @pytest.mark.parametrize(
     ("options", "told"),
     [

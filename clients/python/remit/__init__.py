@@ -46,6 +46,7 @@ if TYPE_CHECKING:
         WouldRefuse,
     )
     from remit.intent import Capability, Condition, Permission
+    from remit.intents import TaskIntent, intent_of, parse_allow
     from remit.task import AsyncTask, Task, TaskBlock
 
 __all__ = [
@@ -74,15 +75,18 @@ __all__ = [
     "Task",
     "TaskBlock",
     "TaskEnd",
+    "TaskIntent",
     "TaskOver",
     "Unauthenticated",
     "Unavailable",
     "WouldIssue",
     "WouldRefuse",
     "__version__",
+    "intent_of",
+    "parse_allow",
 ]
 
-_HOMES = ("intent", "errors", "grant", "task", "gateway")  # where they are, each importing those before it
+_HOMES = ("intent", "errors", "intents", "grant", "task", "gateway")  # where they are, each importing those before it
 
 
 def __getattr__(name: str) -> object:

@@ -89,8 +89,9 @@ class Gateway:
 
         `purpose` says what it is about, for people. `subject_token` is the OIDC token of the user whom the agent works
         for; a function that returns one is asked at every request, and lets a long task outlive one token. `allow`
-        names what is needed: permissions, capabilities, or the `offer` of a refusal. `duration` (a timedelta or
-        seconds) asks for credentials of that life, which then end; without it they are renewed while the task lasts.
+        names what is needed: permissions, capabilities, texts of them (`"read s3://reports/*"`), or the `offer` of a
+        refusal. `duration` (a timedelta or seconds) asks for credentials of that life, which then end; without it they
+        are renewed while the task lasts.
         `narrow` takes the largest part that may be had instead of a refusal. `labels` are for policies to read.
         `task_id` asks for more within a task that is already running; whoever started it ends it.
         `lease` (seconds, 30 to a day) is how long the task goes on once nobody is there any more: when this process is

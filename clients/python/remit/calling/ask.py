@@ -5,10 +5,11 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from remit.intent import Capability, Permission
+from remit.intents.reading import parse_allows
 from remit.secret import Token
 
 SHORTEST_LEASE, LONGEST_LEASE = timedelta(seconds=30), timedelta(days=1)
-Allow = Permission | Capability | Iterable[Permission | Capability]
+Allow = Permission | Capability | str | Iterable[Permission | Capability | str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,12 +45,10 @@ def ask(
     approval_timeout: timedelta | float | None = None,
     request_id: str | None = None,
 ) -> Ask:
-    """Reads what the caller wrote; raises TypeError where it is of another kind, IAM JSON for `allow` among them."""
+    """Reads what the caller wrote; raises TypeError where it is of another kind, InvalidRequest for an odd text."""
     if not all(isinstance(text, str) for text in (purpose, *(labels or {}).keys(), *(labels or {}).values())):
         raise TypeError("purpose and labels must be strings")
-    items = (allow,) if isinstance(allow, (Permission, Capability)) else tuple(allow)
-    if not all(isinstance(item, (Permission, Capability)) for item in items):
-        raise TypeError("allow takes remit.Permission and remit.Capability: IAM JSON is not accepted")
+    items = _allowed(allow)
     return Ask(
         purpose=purpose,
         subject_token=subject_token,
@@ -63,6 +62,17 @@ def ask(
         approval_timeout=_seconds(approval_timeout),
         request_id=request_id,
     )
+
+
+def _allowed(allow: Allow) -> tuple[Permission | Capability, ...]:
+    """Reads what is asked for; texts are read as `--allow` reads them."""
+    items = (allow,) if isinstance(allow, (Permission, Capability, str)) else tuple(allow)
+    if not all(isinstance(item, (Permission, Capability, str)) for item in items):
+        raise TypeError("allow takes remit.Permission, remit.Capability and texts of them: IAM JSON is not accepted")
+    parts = (
+        parse_allows([item], first=index) if isinstance(item, str) else (item,) for index, item in enumerate(items)
+    )
+    return tuple(one for part in parts for one in part)
 
 
 def _seconds(time: timedelta | float | None) -> timedelta | None:
