@@ -12,10 +12,10 @@ class LocalError(RemitError):
 
     def __init__(self, message: str, *, advice: str = "", reason: str = "", **told: Any) -> None:
         super().__init__(message, reason=reason or self._reason_unless_said, **told)
-        self.advice = advice
+        self._said = advice
 
     def _advice(self) -> str:
-        return self.advice or super()._advice()
+        return self._said or super()._advice()
 
 
 class InvalidSettings(LocalError):  # noqa: N818 - named for what it says
