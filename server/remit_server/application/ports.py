@@ -183,7 +183,7 @@ class Authorization:
     `new_task` is set when the grant opens its task. `single_use` is (issuer, jti) of a token that is tied to this task.
     `basis` is kept beside the chain by its digests. `records` go into the chain in their order. `presented` is held
     against revokes and blocks. `held` is what people said yes to, which is thereby used; `review` is opened with the
-    grant.
+    grant. A grant with a `parent_grant_id` was proven within the session policy of that digest (`proven_within`).
     """
 
     key: RequestKey
@@ -195,6 +195,7 @@ class Authorization:
     records: Sequence[AuditRecord]
     held: Held | None = None
     review: Approval | None = None
+    proven_within: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -234,7 +235,8 @@ class Ledger(Protocol):
         and the content newly decided. So may one that is PENDING_APPROVAL, under an approval that is `held`.
 
         Raises Denied(NOT_FOUND) when the task is not of this subject and actor, Denied(GRANT_NOT_LIVE) when it is no
-        longer live, what `check_presented` raises, Denied(TOKEN_REPLAYED) when the single-use token is tied to another
+        longer live or the grant above is not, Outage(LEDGER_UNAVAILABLE) when that one was renewed since the proof,
+        what `check_presented` raises, Denied(TOKEN_REPLAYED) when the single-use token is tied to another
         task or actor, Denied(APPROVAL_LAPSED) when the approval that is held is not there to be used for this digest,
         Outage(LEDGER_UNAVAILABLE, RETRY_LATER) when the request is tied already, say by another process meanwhile.
         """
@@ -302,9 +304,10 @@ class Ledger(Protocol):
     async def end_task(
         self, task_id: TaskId, actor: Actor, now: datetime, /, *, clock_is_settled: bool = True
     ) -> EndedTask:
-        """Ends the task and moves its AUTHORIZED and ISSUED grants to REVOKING; at a repeat answers the same.
+        """Ends the task and those under it, and moves their AUTHORIZED and ISSUED grants to REVOKING.
 
-        Those whose time guard has passed are left alone, unless the clock is not settled: `now` may then be wrong.
+        A repeat answers the same. Grants whose time guard has passed are left alone, unless the clock is not settled:
+        `now` may then be wrong.
         Raises Denied(NOT_FOUND) when it is not there or not this actor's.
         """
         ...

@@ -10,7 +10,7 @@ from sqlalchemy.dialects.postgresql import insert  # its ON CONFLICT is also SQL
 from remit_server.adapters.database.approvals import approving
 from remit_server.adapters.database.revoking.presented import refusal_of_presented
 from remit_server.adapters.database.revoking.revocations import revoke
-from remit_server.adapters.database.revoking.revoking import new_revocation_id
+from remit_server.adapters.database.revoking.stopped import new_revocation_id
 from remit_server.adapters.database.schema.approval_rows import approval_of, vote_row
 from remit_server.adapters.database.schema.approval_tables import approval_votes, approvals
 from remit_server.adapters.database.schema.tables import grants

@@ -7,7 +7,8 @@ from datetime import datetime
 from sqlalchemy import RowMapping, and_, bindparam, exists, select, update
 
 from remit_server.adapters.database.revoking.covering import NEVER
-from remit_server.adapters.database.revoking.revoking import Stopped, new_revocation_id, stop, stop_one
+from remit_server.adapters.database.revoking.revoking import stop, stop_one
+from remit_server.adapters.database.revoking.stopped import Stopped, new_revocation_id, order_below
 from remit_server.adapters.database.schema.rows import refusal_text
 from remit_server.adapters.database.schema.tables import grants, issuances, requests, tasks
 from remit_server.adapters.database.writing.batch import Batch
@@ -23,6 +24,11 @@ from remit_server.domain.revocation import RevokeCause, RevokeOrder, Target, Tar
 from remit_server.domain.task import GrantId, TaskId, TaskState
 
 _TASK = Prepared(select(tasks).where(tasks.c.task_id == bindparam("task_id")))
+_TASKS_UNDER = Prepared(
+    select(tasks)
+    .where(tasks.c.parent_task_id == bindparam("task_id"), tasks.c.state == TaskState.LIVE.value)
+    .order_by(tasks.c.task_id)
+)
 # A grant that was ISSUED before stays so when a repeat fails: its earlier credentials live.
 _OF_A_FIRST_CALL = and_(grants.c.grant_id == bindparam("this_grant"), grants.c.state == GrantState.AUTHORIZED.value)
 _FAIL = moves(GrantState.FAILED).where(_OF_A_FIRST_CALL).values(state_time=bindparam("now"))
@@ -128,7 +134,7 @@ def end_task(
     stopped = end(
         batch, row, by, now=now, denying=denying, over_before=over_before, token=actor.token_fingerprint or ""
     )
-    return EndedTask(now, stopped.grants, stopped.until, stopped.denying)
+    return EndedTask(now, stopped.names, stopped.until, stopped.denying)
 
 
 def end(
@@ -141,10 +147,18 @@ def end(
     over_before: datetime | None = None,
     token: str = "",
 ) -> Stopped:
-    """Ends a live task, whose row it is, for whatever cause: its grants stop, and it is on record."""
-    stopped = stop(batch, order, now=now, denying=denying, over_before=over_before)
+    """Ends a live task, whose row it is, and every task under it, for whatever cause.
+
+    Their grants stop, and each is on record.
+    """
+    under = []
+    for child in _TASKS_UNDER.all(batch.connection, {"task_id": task["task_id"]}):
+        below = order_below(order, Target(TargetKind.TASK, child["task_id"]), "the task above it is over")
+        under.append(end(batch, child, below, now=now, denying=denying, over_before=over_before))
+        batch.gets_on()
+    stopped = stop(batch, order, now=now, denying=denying, over_before=over_before).with_those_below(under)
     these = {"this_task": task["task_id"], "now": now, "until": stopped.until, "denying": stopped.denying}
-    batch.connection.execute(_END_TASK, {**these, "stopped": canonical_json(list(stopped.grants))})
+    batch.connection.execute(_END_TASK, {**these, "stopped": canonical_json(list(stopped.names))})
     who = Who(
         subject_issuer=task["subject_issuer"],
         subject_id=task["subject_id"],

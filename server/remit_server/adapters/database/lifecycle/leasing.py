@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from sqlalchemy import bindparam, func, select, update
 
 from remit_server.adapters.database.lifecycle import endings
-from remit_server.adapters.database.revoking.revoking import new_revocation_id
+from remit_server.adapters.database.revoking.stopped import new_revocation_id
 from remit_server.adapters.database.schema.revocation_tables import presence
 from remit_server.adapters.database.schema.rows import task_of
 from remit_server.adapters.database.schema.tables import tasks

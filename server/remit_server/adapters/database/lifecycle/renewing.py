@@ -13,6 +13,7 @@ from remit_server.adapters.database.revoking.presented import refusal_of_present
 from remit_server.adapters.database.schema.revocation_tables import revocations
 from remit_server.adapters.database.schema.rows import grant_row, issuance_row
 from remit_server.adapters.database.schema.tables import grants, issuances, tasks
+from remit_server.adapters.database.writing.above import above_stands
 from remit_server.adapters.database.writing.batch import Batch
 from remit_server.adapters.database.writing.operations import moves, not_live, tie_token
 from remit_server.adapters.database.writing.sweeping import ORPHANED_AFTER, SWEPT_AT_ONCE
@@ -42,6 +43,7 @@ _is_live = (
     grants.c.state == GrantState.ISSUED.value,
     grants.c.expire_time > bindparam("now"),
     _of_a_live_task,
+    above_stands,
 )
 _LIVE = select(grants.c.session_policy_digest, grants.c.renewing_time).where(*_is_live)
 _AUTHORIZE = (

@@ -13,7 +13,7 @@ from sqlalchemy.dialects.postgresql import insert  # its ON CONFLICT is also SQL
 from remit_server.adapters.database.policies.publishing import published
 from remit_server.adapters.database.policies.rows import activation_of
 from remit_server.adapters.database.revoking.revocations import revoke, standing_blocks
-from remit_server.adapters.database.revoking.revoking import new_revocation_id
+from remit_server.adapters.database.revoking.stopped import new_revocation_id
 from remit_server.adapters.database.schema.policy_tables import policy_activations
 from remit_server.adapters.database.schema.revocation_tables import revocations
 from remit_server.adapters.database.writing.batch import Batch

@@ -221,6 +221,11 @@ def _has_room(batch: Batch, account: str, now: datetime) -> bool:
     return used < DENY_ROOM * 3 // 4
 
 
+def denies_of_grants(order: RevokeOrder, now: datetime, found: Sequence[RowMapping]) -> list[dict[str, Any]]:
+    """Returns a deny of each of these grants by its own name, which has to be written."""
+    return [_of_one(order, now, one, required=True) for one in found]
+
+
 def _of_one(order: RevokeOrder, now: datetime, grant: RowMapping, *, required: bool) -> dict[str, Any]:
     """Returns the deny of one grant by its own name."""
     pattern = f"{grant['subject_part']}.{grant['task_id']}.{grant['grant_id']}"

@@ -9,7 +9,7 @@ from sqlalchemy import Connection, RowMapping, Text, bindparam, delete, func, or
 
 from remit_server.adapters.database.lifecycle.holding import hold, is_held
 from remit_server.adapters.database.revoking.covering import has_others_out
-from remit_server.adapters.database.revoking.revoking import AT_ONCE, in_parts
+from remit_server.adapters.database.revoking.stopped import AT_ONCE, in_parts
 from remit_server.adapters.database.schema.revocation_tables import denies
 from remit_server.adapters.database.schema.tables import audit_events, grants, issuances
 from remit_server.adapters.database.writing.batch import Batch

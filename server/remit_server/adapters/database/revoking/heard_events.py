@@ -9,7 +9,7 @@ from sqlalchemy import Connection, bindparam, delete, func, select
 from sqlalchemy.dialects.postgresql import insert  # its ON CONFLICT is also SQLite's; a test holds both to it
 
 from remit_server.adapters.database.revoking.revocations import lift_row, revoke, standing_blocks
-from remit_server.adapters.database.revoking.revoking import new_revocation_id
+from remit_server.adapters.database.revoking.stopped import new_revocation_id
 from remit_server.adapters.database.schema.revocation_tables import revocations, seen_events
 from remit_server.adapters.database.schema.tables import grants
 from remit_server.adapters.database.writing.batch import Batch

@@ -8,17 +8,32 @@ from typing import Any, Final
 from sqlalchemy import Connection, RowMapping, and_, bindparam, or_, select, update
 
 from remit_server.adapters.database.lifecycle import endings
-from remit_server.adapters.database.revoking.revoking import NAMED, Stopped, stop
+from remit_server.adapters.database.revoking.revoking import stop
+from remit_server.adapters.database.revoking.stopped import NAMED, Stopped, order_below, record_of
 from remit_server.adapters.database.schema.revocation_tables import revocations
 from remit_server.adapters.database.schema.tables import grants, tasks
 from remit_server.adapters.database.writing.batch import Batch
 from remit_server.adapters.database.writing.prepared import Prepared
 from remit_server.adapters.database.writing.store import Store
 from remit_server.domain.errors import Denied, Reason, RemitError
-from remit_server.domain.lifecycle_records import BlockLifted, GrantsRevoked
+from remit_server.domain.lifecycle_records import BlockLifted
 from remit_server.domain.revocation import Block, Revoked, RevokeOrder, Target, TargetKind
+from remit_server.domain.task import TaskState
 
 _TASK: Final = Prepared(select(tasks).where(tasks.c.task_id == bindparam("task_id")))
+_above: Final = tasks.alias("above")
+# One at a time: to end one ends those under it.
+_HANDED_ON: Final = Prepared(
+    select(tasks)
+    .join(_above, _above.c.task_id == tasks.c.parent_task_id)
+    .where(
+        _above.c.actor_id == bindparam("key"),
+        tasks.c.state == TaskState.LIVE.value,
+        tasks.c.end_time > bindparam("now"),
+    )
+    .order_by(tasks.c.depth, tasks.c.task_id)
+    .limit(1)
+)
 _GRANT: Final = select(grants.c.task_id).where(grants.c.grant_id == bindparam("grant_id"))
 _BLOCK: Final = select(revocations).where(revocations.c.revocation_id == bindparam("block_id"), revocations.c.block)
 _STANDING: Final = and_(revocations.c.block.is_(True), revocations.c.lift_time.is_(None))
@@ -68,35 +83,29 @@ def revoke(
         if task["ended_time"] is None:
             stopped = endings.end(batch, task, order, now=batch.now, denying=denying)
             return _recorded(batch, order, stopped, task_id)
-    stopped = stop(batch, order, now=batch.now, denying=denying, event_time=event_time)
+    handed_on = _end_handed_on(batch, order, denying=denying) if order.target.kind is TargetKind.ACTOR else ()
+    stopped = stop(batch, order, now=batch.now, denying=denying, event_time=event_time).with_those_below(handed_on)
     return _recorded(batch, order, stopped, task_id)
+
+
+def _end_handed_on(batch: Batch, order: RevokeOrder, *, denying: bool) -> Sequence[Stopped]:
+    """Ends the tasks that a revoked agent handed on: what it said so with is not good any more."""
+    ended = list[Stopped]()
+    while (task := _HANDED_ON.first(batch.connection, {"key": order.target.key, "now": batch.now})) is not None:
+        target = Target(TargetKind.TASK, task["task_id"])
+        below = order_below(order, target, "the agent that handed this task on was revoked")
+        ended.append(endings.end(batch, task, below, now=batch.now, denying=denying))
+    return ended
 
 
 def _recorded(batch: Batch, order: RevokeOrder, stopped: Stopped, task_id: str) -> Revoked:
     """Puts a revoke on record and returns what it did."""
-    batch.append(
-        GrantsRevoked(
-            revocation_id=order.revocation_id,
-            target=order.target.kind.value,
-            target_key=order.target.key,
-            target_issuer=order.target.issuer,
-            cause=order.cause.value,
-            by=order.by,
-            why=order.why,
-            block=order.block,
-            grant_count=len(stopped.grants),
-            grants=stopped.grants[:NAMED],
-            grants_digest=stopped.digest,
-            credentials_until=stopped.until,
-            denying=stopped.denying,
-            task_id=task_id,
-        )
-    )
+    batch.append(record_of(order, stopped, task_id))
     return Revoked(
         revocation_id=order.revocation_id,
         revoke_time=batch.now,
-        grant_count=len(stopped.grants),
-        grants=stopped.grants[:NAMED],
+        grant_count=len(stopped.names),
+        grants=stopped.names[:NAMED],
         credentials_until=stopped.until,
         denying=stopped.denying,
     )

@@ -1,30 +1,31 @@
 """How grants are revoked, as parts of one operation: which stop, what AWS must be told of it, what is recorded.
 
 A revoke moves what is AUTHORIZED or ISSUED to REVOKING in the transaction that records it, so that no STS call that is
-under way can still become an issuance. What AWS must be told goes into the outbox (`denies`) of the same transaction.
+under way can still become an issuance. What AWS must be told goes into the outbox (`denies`) of the same transaction,
+in which what lies within those grants stops as well (within.py).
 """
 
-import hashlib
-import secrets
-from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Final
 
-from sqlalchemy import UpdateBase, bindparam, exists, func, select, update
+from sqlalchemy import bindparam, exists, func, select, update
 from sqlalchemy.dialects.postgresql import insert  # its ON CONFLICT is also SQLite's; a test holds both to it
 
 from remit_server.adapters.database.approvals.approving import stop_waiting
 from remit_server.adapters.database.revoking.covering import LIVE, MATCHES, NEVER, denies_of, is_out, unsettled
-from remit_server.adapters.database.schema.revocation_tables import denies, revocations
+from remit_server.adapters.database.revoking.stopped import (
+    AT_ONCE,
+    Stopped,
+    in_parts,
+    keep_revocation,
+    new_revocation_id,
+)
+from remit_server.adapters.database.revoking.within import stop_within
+from remit_server.adapters.database.schema.revocation_tables import denies
 from remit_server.adapters.database.schema.tables import grants, issuances
 from remit_server.adapters.database.writing.batch import Batch
 from remit_server.adapters.database.writing.operations import moves
 from remit_server.domain.grant import GrantState
 from remit_server.domain.revocation import RevokeCause, RevokeOrder, Target, TargetKind
-from remit_server.domain.task import TASK_ID_BYTES, opaque_id
-
-NAMED: Final = 100  # grants that an answer and a record name
-AT_ONCE: Final = 1_000  # grants that one statement moves: between two of them the ledger is seen to get on
 
 _STOP = {
     kind: moves(GrantState.REVOKING)
@@ -64,26 +65,6 @@ _TAKE_OVER = {
     for kind, matches in MATCHES.items()
 }
 _ADD_DENY = insert(denies)
-_ADD_REVOCATION = insert(revocations)
-
-
-@dataclass(frozen=True, slots=True)
-class Stopped:
-    """What a revoke stopped: the names of the grants, until when credentials work, whether AWS is being told."""
-
-    grants: tuple[str, ...]
-    until: datetime | None
-    denying: bool
-
-    @property
-    def digest(self) -> str:
-        """SHA-256, hex, over the sorted names."""
-        return hashlib.sha256("\n".join(self.grants).encode()).hexdigest()
-
-
-def new_revocation_id() -> str:
-    """Returns an id for a revoke that nobody asked for from outside."""
-    return opaque_id(secrets.token_bytes(TASK_ID_BYTES))
 
 
 def stop(
@@ -95,7 +76,7 @@ def stop(
     over_before: datetime | None = None,
     event_time: datetime | None = None,
 ) -> Stopped:
-    """Stops the grants of a target and queues what AWS must be told; keeps the revoke.
+    """Stops the grants of a target, and those within them, and queues what AWS must be told; keeps the revoke.
 
     Grants whose time guard has passed by `over_before` (default: now, or never while the clock is not settled) are left
     alone. Without `denying` the gateway
@@ -124,10 +105,11 @@ def stop(
             accounts = sorted({deny["account"] for deny in wanted})
             batch.connection.execute(_TAKE_OVER[kind], {**these, "accounts": accounts})
     names_of = sorted(f"tasks/{task_id}/grants/{grant_id}" for grant_id, task_id in stopped)
-    batch.connection.execute(_ADD_REVOCATION, _revocation_row(order, now, len(names_of), event_time))
+    keep_revocation(batch, order, now, len(names_of), event_time)
     # A repeat needs no deny of its own: an earlier one tells AWS the same.
     is_told = bool(wanted) or (denying and order.cause.is_required and until is not None)
-    return Stopped(tuple(names_of), until, is_told)
+    within = stop_within(batch, order, these, denying=denying)
+    return Stopped(tuple(names_of), until, is_told).with_those_below([within])
 
 
 def stop_one(batch: Batch, grant_id: str, cause: RevokeCause, *, now: datetime, denying: bool) -> Stopped:
@@ -135,31 +117,3 @@ def stop_one(batch: Batch, grant_id: str, cause: RevokeCause, *, now: datetime, 
     target = Target(TargetKind.GRANT, grant_id)
     order = RevokeOrder(new_revocation_id(), target, cause, by="remit", why=cause.value.lower())
     return stop(batch, order, now=now, denying=denying, over_before=NEVER)
-
-
-def in_parts(batch: Batch, move: UpdateBase, these: dict[str, Any]) -> list[Any]:
-    """Moves grants, `AT_ONCE` with each statement, until none is left; returns what the statements do."""
-    moved: list[Any] = []
-    while True:
-        part = batch.connection.execute(move, these).all()
-        moved += part
-        if len(part) < AT_ONCE:
-            return moved
-        batch.gets_on()
-
-
-def _revocation_row(order: RevokeOrder, now: datetime, count: int, event_time: datetime | None) -> dict[str, Any]:
-    """Returns a revoke as its row."""
-    return {
-        "revocation_id": order.revocation_id,
-        "target": order.target.kind.value,
-        "target_key": order.target.key,
-        "target_issuer": order.target.issuer,
-        "revoke_time": now,
-        "cause": order.cause.value,
-        "by": order.by,
-        "why": order.why,
-        "grant_count": count,
-        "block": order.block,
-        "event_time": event_time,
-    }

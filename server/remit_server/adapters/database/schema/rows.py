@@ -27,6 +27,8 @@ TASK_COLUMNS = (
     "start_time",
     "end_time",
     "grants_so_far",
+    "parent_task_id",
+    "depth",
 )
 GRANT_COLUMNS = tuple(column.name for column in grants.c if column.name != "renewing_time")
 ISSUANCE_COLUMNS = (

@@ -23,6 +23,7 @@ from remit_server.adapters.database.schema.rows import (
     task_row,
 )
 from remit_server.adapters.database.schema.tables import grants, issuances, requests, single_use_tokens, tasks
+from remit_server.adapters.database.writing.above import above_lost, above_stands
 from remit_server.adapters.database.writing.batch import Batch
 from remit_server.adapters.database.writing.prepared import Prepared, Row
 from remit_server.application.ports import Authorization, RequestKey
@@ -77,6 +78,7 @@ _ISSUE = Prepared(
             tasks.c.state == TaskState.LIVE.value,
             tasks.c.end_time > bindparam("now"),
         ),
+        above_stands,
     )
     .values(state_time=bindparam("now"))
     .returning(grants.c.grant_id)
@@ -177,6 +179,8 @@ def _lost(batch: Batch, authorization: Authorization, known: Row | None) -> Remi
     tried = authorization.grant.grant_id
     if known is not None and is_revoked_unissued(batch.connection, tried, known["grant_approval_id"]):
         return not_live()
+    if lost := above_lost(batch, authorization.grant.parent_grant_id, authorization.proven_within):
+        return lost
     return _task_lost(batch, authorization)
 
 
