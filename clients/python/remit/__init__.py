@@ -17,6 +17,7 @@ from remit._version import __version__
 
 TYPE_CHECKING = False  # type checkers take this name for true; `typing` itself is not worth waiting for here
 if TYPE_CHECKING:
+    from remit import workload
     from remit.errors import (
         ApprovalPending,
         FailedPermission,
@@ -48,6 +49,7 @@ if TYPE_CHECKING:
     from remit.intent import Capability, Condition, Permission
     from remit.intents import TaskIntent, intent_of, parse_allow
     from remit.task import AsyncTask, Task, TaskBlock
+    from remit.workload import NoWorkloadIdentity
 
 __all__ = [
     "ApprovalPending",
@@ -63,6 +65,7 @@ __all__ = [
     "GrantState",
     "InvalidRequest",
     "Issuance",
+    "NoWorkloadIdentity",
     "NotFound",
     "Permission",
     "PolicySize",
@@ -84,9 +87,11 @@ __all__ = [
     "__version__",
     "intent_of",
     "parse_allow",
+    "workload",
 ]
 
-_HOMES = ("intent", "errors", "intents", "grant", "task", "gateway")  # where they are, each importing those before it
+# Where they are, each importing those before it.
+_HOMES = ("intent", "errors", "intents", "workload", "grant", "task", "gateway")
 
 
 def __getattr__(name: str) -> object:
@@ -94,6 +99,8 @@ def __getattr__(name: str) -> object:
     if name in __all__:
         from importlib import import_module  # noqa: PLC0415 - the reason why this function exists
 
+        if name == "workload":
+            return import_module("remit.workload")
         for home in _HOMES:
             found = getattr(import_module(f"remit.{home}"), name, None)
             if found is not None:

@@ -11,6 +11,7 @@ from remit.calling.ask import Allow, ask
 from remit.grant import Preview
 from remit.secret import Token, TokenSource
 from remit.task import TaskBlock
+from remit.workload.spiffe import SpiffeX509
 
 DEFAULT_TIMEOUT = 30.0
 DEFAULT_APPROVAL_TIMEOUT = 900.0
@@ -21,12 +22,13 @@ class Gateway:
     """A connection to a Remit gateway, for threads and event loops alike; keep one per process and share it.
 
     `target` is `host:port`; the connection is always TLS. The agent proves who it is with `certificate_file` and
-    `key_file` (PEM, an X.509 SVID; read again when they change) or with `bearer_token`, a string or a function that
-    is asked for a fresh one at every call. `ca_file` or `root_certificates` (PEM) say whom to trust for the gateway;
+    `key_file` (PEM, an X.509 SVID; read again when they change), with `svid` (`remit.workload.spiffe_x509()`, which is
+    waited for) or with `bearer_token`, a string or a function that is asked for a fresh one at every call, such as the
+    platform's (`remit.workload`). `ca_file` or `root_certificates` (PEM) say whom to trust for the gateway;
     without them, the public roots that come with gRPC. `timeout` bounds each request with its repeats, in seconds.
 
     Raises ValueError for options that contradict each other, for files that hold no certificates or key in PEM and for
-    a key of another certificate, and OSError for files that cannot be read. It connects at the first request, and is a
+    a key of another certificate, OSError for files that cannot be read, and NoWorkloadIdentity for no SVID. It connects at the first request, and is a
     context manager (`with` and `async with`) that closes the connection.
     """
 
@@ -39,6 +41,7 @@ class Gateway:
         certificate_file: str | PathLike[str] | None = None,
         key_file: str | PathLike[str] | None = None,
         bearer_token: TokenSource | None = None,
+        svid: SpiffeX509 | None = None,
         timeout: float = DEFAULT_TIMEOUT,
     ) -> None:
         # gRPC takes a third of a second to import: `import remit` need not wait for it, and a server never needs this.
@@ -50,8 +53,10 @@ class Gateway:
             raise ValueError("give ca_file or root_certificates, not both")
         if (certificate_file is None) != (key_file is None):
             raise ValueError("certificate_file and key_file belong together")
-        if (certificate_file is None) == (bearer_token is None):
-            raise ValueError("say who this agent is: either certificate_file and key_file, or bearer_token")
+        if sum(proof is not None for proof in (certificate_file, bearer_token, svid)) != 1:
+            raise ValueError("say who this agent is: either certificate_file and key_file, or svid, or bearer_token")
+        if svid is not None and svid.trusts_bundle and (ca_file is not None or root_certificates is not None):
+            raise ValueError("trust the gateway by ca_file or root_certificates, or by the svid's trusts_bundle")
         if timeout <= 0:
             raise ValueError("timeout must be more than 0 seconds")
         tls = Tls(
@@ -59,6 +64,7 @@ class Gateway:
             root_certificates=root_certificates,
             certificate_file=_path(certificate_file),
             key_file=_path(key_file),
+            svid=svid,
         )
         bearer = None if bearer_token is None else Token("bearer_token", bearer_token)
         self._channel = TlsChannel(target, tls)

@@ -1,4 +1,4 @@
-"""The one channel to the gateway: always TLS, and following its files, so that short-lived certificates may rotate."""
+"""The one channel to the gateway: always TLS, and following its certificates, so that short-lived ones may rotate."""
 
 import ssl
 import threading
@@ -9,6 +9,7 @@ import grpc
 
 from remit._version import __version__
 from remit.v1.credential_service_pb2_grpc import CredentialServiceStub
+from remit.workload.spiffe import SpiffeX509
 
 MAX_METADATA = 24 * 1024
 _OPTIONS = (
@@ -29,18 +30,26 @@ _OPTIONS = (
 
 @dataclass(frozen=True, slots=True)
 class Tls:
-    """What a connection proves and trusts; without a CA, the roots that come with gRPC."""
+    """What a connection proves and trusts; without a CA, the roots that come with gRPC.
+
+    The certificate comes from files or, by `svid`, from memory: its key is then never on a disk.
+    """
 
     ca_file: Path | None = None
     root_certificates: bytes | None = field(default=None, repr=False)
     certificate_file: Path | None = None
     key_file: Path | None = None
+    svid: SpiffeX509 | None = None
 
     def stamps(self) -> tuple[tuple[int, int], ...]:
-        """Returns when each file was last written, and its size; raises OSError."""
+        """Returns when each file was last written, and its size, and the version of what is in memory.
+
+        Raises OSError, and NoWorkloadIdentity once the certificate in memory is over.
+        """
         files = (self.ca_file, self.certificate_file, self.key_file)
         found = [file.stat() for file in files if file is not None]
-        return tuple((stat.st_mtime_ns, stat.st_size) for stat in found)
+        versions = () if self.svid is None else ((self.svid.current().version, 0),)
+        return (*((stat.st_mtime_ns, stat.st_size) for stat in found), *versions)
 
     def credentials(self) -> grpc.ChannelCredentials:
         """Reads the files; raises OSError, and ValueError for what no connection can be made with.
@@ -50,6 +59,8 @@ class Tls:
         roots = self.ca_file.read_bytes() if self.ca_file else self.root_certificates
         if roots is not None:
             _check_certificates(roots, f"ca_file {self.ca_file}" if self.ca_file else "root_certificates")
+        if self.svid is not None:
+            return self._from_memory(self.svid, roots)
         if self.certificate_file is None or self.key_file is None:
             return grpc.ssl_channel_credentials(root_certificates=roots)
         chain = self.certificate_file.read_bytes()
@@ -57,6 +68,16 @@ class Tls:
         _check_key(self.certificate_file, self.key_file)
         return grpc.ssl_channel_credentials(
             root_certificates=roots, private_key=self.key_file.read_bytes(), certificate_chain=chain
+        )
+
+    @staticmethod
+    def _from_memory(source: SpiffeX509, roots: bytes | None) -> grpc.ChannelCredentials:
+        """Returns the credentials of the certificate as it is now; raises NoWorkloadIdentity."""
+        svid = source.current()
+        return grpc.ssl_channel_credentials(
+            root_certificates=svid.bundle if source.trusts_bundle else roots,
+            private_key=svid.key.reveal(),
+            certificate_chain=svid.chain,
         )
 
 
@@ -105,7 +126,7 @@ class TlsChannel:
         self._open()
 
     def stub(self) -> CredentialServiceStub:
-        """Returns the stub to call now; raises RuntimeError once closed."""
+        """Returns the stub to call now; raises RuntimeError once closed, NoWorkloadIdentity for no certificate."""
         with self._lock:
             if self._closed:
                 raise RuntimeError("this gateway is closed: keep it open for as long as its tasks run")
