@@ -24,12 +24,12 @@ class Gateway:
     `target` is `host:port`; the connection is always TLS. The agent proves who it is with `certificate_file` and
     `key_file` (PEM, an X.509 SVID; read again when they change), with `svid` (`remit.workload.spiffe_x509()`, which is
     waited for) or with `bearer_token`, a string or a function that is asked for a fresh one at every call, such as the
-    platform's (`remit.workload`). `ca_file` or `root_certificates` (PEM) say whom to trust for the gateway;
-    without them, the public roots that come with gRPC. `timeout` bounds each request with its repeats, in seconds.
+    platform's (`remit.workload`). `ca_file` or `root_certificates` (PEM) say whom to trust for the gateway; without
+    them, the public roots that come with gRPC. `timeout` bounds each request with its repeats, in seconds.
 
     Raises ValueError for options that contradict each other, for files that hold no certificates or key in PEM and for
-    a key of another certificate, OSError for files that cannot be read, and NoWorkloadIdentity for no SVID. It connects at the first request, and is a
-    context manager (`with` and `async with`) that closes the connection.
+    a key of another certificate, OSError for files that cannot be read, and NoWorkloadIdentity for no SVID. It connects
+    at the first request, and is a context manager (`with` and `async with`) that closes the connection.
     """
 
     def __init__(
@@ -49,14 +49,11 @@ class Gateway:
         from remit.calling.channel import Tls, TlsChannel  # noqa: PLC0415
 
         _check_target(target)
-        if ca_file is not None and root_certificates is not None:
-            raise ValueError("give ca_file or root_certificates, not both")
+        _check_trust(ca_file, root_certificates, svid)
         if (certificate_file is None) != (key_file is None):
             raise ValueError("certificate_file and key_file belong together")
         if sum(proof is not None for proof in (certificate_file, bearer_token, svid)) != 1:
             raise ValueError("say who this agent is: either certificate_file and key_file, or svid, or bearer_token")
-        if svid is not None and svid.trusts_bundle and (ca_file is not None or root_certificates is not None):
-            raise ValueError("trust the gateway by ca_file or root_certificates, or by the svid's trusts_bundle")
         if timeout <= 0:
             raise ValueError("timeout must be more than 0 seconds")
         tls = Tls(
@@ -207,6 +204,16 @@ class Gateway:
 def _path(file: str | PathLike[str] | None) -> Path | None:
     """Returns the path of a file, if one is given."""
     return None if file is None else Path(file)
+
+
+def _check_trust(ca_file: object, root_certificates: bytes | None, svid: SpiffeX509 | None) -> None:
+    """Refuses more than one answer to whom to trust for the gateway."""
+    if ca_file is not None and root_certificates is not None:
+        raise ValueError("give ca_file or root_certificates, not both")
+    if svid is not None and svid.trusts_bundle and (ca_file is not None or root_certificates is not None):
+        raise ValueError(
+            "trust the gateway by ca_file or root_certificates, or by the svid's trusts_bundle, not by both"
+        )
 
 
 def _check_target(target: str) -> None:

@@ -47,6 +47,11 @@ class Token:
         """Says whether a function of the caller's makes the token, which may take its time."""
         return callable(self._source.reveal())
 
+    def is_from_where(self, other: "Token") -> bool:
+        """Says whether the same function, or the same platform, gives the other token: one for both, then."""
+        source = self._source.reveal()
+        return callable(source) and source == other._source.reveal()  # noqa: SLF001 - of this class
+
     def read(self) -> Secret[str]:
         """Returns the token as it is now, without white space around it.
 

@@ -1,9 +1,7 @@
 """Calls to the gateway, from threads and from event loops over the same channel, repeated where that is safe."""
 
 import asyncio
-import random
 import time
-from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from datetime import timedelta
@@ -14,14 +12,16 @@ import grpc
 
 from remit.calling import mapping
 from remit.calling.ask import Ask
+from remit.calling.attempts import Attempts, may_help, says_less
 from remit.calling.channel import TlsChannel
 from remit.calling.status import failure_of
 from remit.calling.waiting import Patience
-from remit.errors import ApprovalPending, InvalidRequest, RemitError, TaskOver, Unavailable
+from remit.errors import ApprovalPending, InvalidRequest, RemitError
 from remit.grant import Grant, Issued, Preview, TaskEnd, TaskEvent
 from remit.secret import Secret, Token
 from remit.v1 import credential_service_pb2 as service
 from remit.v1.credential_service_pb2_grpc import CredentialServiceStub
+from remit.workload.failing import NoWorkloadIdentity
 
 Q = TypeVar("Q")
 R = TypeVar("R")
@@ -31,13 +31,6 @@ if TYPE_CHECKING:
     # gRPC's own classes take no type parameters when the program runs.
     Method = Callable[[CredentialServiceStub], grpc.UnaryUnaryMultiCallable[Q, R]]
 
-MOST_ATTEMPTS = 5
-# A gateway that answers has tried before it says that it cannot: most of all at STS, up to four times for each call.
-MOST_ATTEMPTS_WHEN_TOLD = 3
-MOST_ATTEMPTS_AT_STS = 2  # unless the gateway says when to come back
-NOBODY_THERE = grpc.StatusCode.UNAVAILABLE.name
-FIRST_DELAY = 0.1  # seconds; doubled each time, and shortened by up to a half at random
-_random = random.SystemRandom()
 _leaving: set[Any] = set()
 
 
@@ -46,7 +39,8 @@ class Calls:
 
     One channel serves both: gRPC's futures tell an event loop when they are done, so an asyncio caller needs no channel
     of its own, which would be bound to one loop. A call and its repeats share one request_id and one deadline; the
-    agent's bearer token is asked for at each of them.
+    agent's bearer token is asked for at each of them. Where the user's token comes from the same source, the call's one
+    token proves both, as some issuers' do.
     """
 
     def __init__(self, channel: TlsChannel, bearer: Token | None, timeout: float) -> None:
@@ -62,7 +56,8 @@ class Calls:
                 token = ask.subject_token.read()
                 request = mapping.issue_request(ask, token=token, request_id=request_id, task_id=task_id)
                 try:
-                    return mapping.issued(self._call(_issue, request, request_id), request_id)
+                    answer = self._call(_issue, request, request_id, bearer=self._carried(ask, token))
+                    return mapping.issued(answer, request_id)
                 except ApprovalPending as pending:
                     waiting.append(pending)
                 time.sleep(patience.pause(waiting[-1]))
@@ -75,7 +70,8 @@ class Calls:
                 token = await _read(ask.subject_token)
                 request = mapping.issue_request(ask, token=token, request_id=request_id, task_id=task_id)
                 try:
-                    return mapping.issued(await self._call_async(_issue, request, request_id), request_id)
+                    answer = await self._call_async(_issue, request, request_id, bearer=self._carried(ask, token))
+                    return mapping.issued(answer, request_id)
                 except ApprovalPending as pending:
                     waiting.append(pending)
                 await asyncio.sleep(patience.pause(waiting[-1]))
@@ -124,13 +120,15 @@ class Calls:
 
     def preview(self, ask: Ask) -> Preview:
         """Asks what would be issued; raises RemitError."""
-        request = mapping.preview_request(ask, token=ask.subject_token.read())
-        return mapping.preview(self._call(_preview, request).reveal())
+        token = ask.subject_token.read()
+        request = mapping.preview_request(ask, token=token)
+        return mapping.preview(self._call(_preview, request, bearer=self._carried(ask, token)).reveal())
 
     async def preview_async(self, ask: Ask) -> Preview:
         """Asks what would be issued; raises RemitError."""
-        request = mapping.preview_request(ask, token=await _read(ask.subject_token))
-        return mapping.preview((await self._call_async(_preview, request)).reveal())
+        token = await _read(ask.subject_token)
+        request = mapping.preview_request(ask, token=token)
+        return mapping.preview((await self._call_async(_preview, request, bearer=self._carried(ask, token))).reveal())
 
     def end(self, task_id: str) -> TaskEnd:
         """Ends a task; raises RemitError."""
@@ -145,13 +143,25 @@ class Calls:
     def _renewed(self, ask: Ask, grant: Grant, token: Secret[str]) -> Issued:
         """Asks once for new credentials of a grant with this token."""
         request = mapping.renew_request(grant, token=token, narrow=ask.narrow)
-        return mapping.issued(self._call(_renew, request), None)
+        bearer = self._carried(ask, token) if token.reveal() else None
+        return mapping.issued(self._call(_renew, request, bearer=bearer), None)
 
-    def _call(self, method: "Method[Q, R]", request: Secret[Q], request_id: str | None = None) -> Secret[R]:
+    def _carried(self, ask: Ask, token: Secret[str]) -> Secret[str] | None:
+        """Returns the user's token where it is the agent's own proof, too; None where that is asked for by itself."""
+        return token if self._bearer is not None and self._bearer.is_from_where(ask.subject_token) else None
+
+    def _call(
+        self,
+        method: "Method[Q, R]",
+        request: Secret[Q],
+        request_id: str | None = None,
+        *,
+        bearer: Secret[str] | None = None,
+    ) -> Secret[R]:
         """Calls, and repeats while nobody was there or the gateway was full; blocks this thread."""
-        attempts = _Attempts(self._timeout)
+        attempts = Attempts(self._timeout)
         while True:
-            call = self._start(method, request, attempts.left(), self._metadata(self._read_bearer()))
+            call = self._start(method, request, attempts.left(), self._metadata(bearer or self._read_bearer()))
             try:
                 code = call.code()  # waits
             except BaseException:
@@ -161,12 +171,19 @@ class Calls:
                 return Secret(call.result())
             time.sleep(self._pause(call, attempts, request_id))
 
-    async def _call_async(self, method: "Method[Q, R]", request: Secret[Q], request_id: str | None = None) -> Secret[R]:
+    async def _call_async(
+        self,
+        method: "Method[Q, R]",
+        request: Secret[Q],
+        request_id: str | None = None,
+        *,
+        bearer: Secret[str] | None = None,
+    ) -> Secret[R]:
         """Calls, and repeats while nobody was there or the gateway was full; the loop is free meanwhile."""
-        attempts = _Attempts(self._timeout)
+        attempts = Attempts(self._timeout)
         while True:
-            bearer = await _read(self._bearer) if self._bearer else None
-            call = self._start(method, request, attempts.left(), self._metadata(bearer))
+            own = await _read(self._bearer) if self._bearer and bearer is None else bearer
+            call = self._start(method, request, attempts.left(), self._metadata(own))
             await _done(call)
             if call.code() is grpc.StatusCode.OK:
                 return Secret(call.result())
@@ -176,13 +193,13 @@ class Calls:
         """Sends a request and returns its call, which is a future too."""
         return method(self.channel.stub()).future(request.reveal(), timeout=timeout, metadata=metadata.reveal())
 
-    def _pause(self, call: grpc.Call, attempts: "_Attempts", request_id: str | None) -> float:
+    def _pause(self, call: grpc.Call, attempts: Attempts, request_id: str | None) -> float:
         """Returns the seconds until the call is repeated; raises its failure when that is not safe or no use."""
         failure = failure_of(call, target=self.channel.target, request_id=request_id)
-        if attempts.failure is not None and _says_less(call, failure):
+        if attempts.failure is not None and says_less(call, failure):
             raise attempts.failure
         attempts.failure = failure
-        pause = attempts.pause(failure) if _may_help(call, failure) else None
+        pause = attempts.pause(failure) if may_help(call, failure) else None
         if pause is None:
             raise failure
         return pause
@@ -197,59 +214,9 @@ class Calls:
         return Secret((("authorization", f"Bearer {bearer.reveal()}"),) if bearer else ())
 
 
-class _Attempts:
-    """Counts the attempts of one call and keeps its deadline."""
-
-    def __init__(self, timeout: float) -> None:
-        self.failure: RemitError | None = None
-        self._deadline = time.monotonic() + timeout
-        self._failed: Counter[str] = Counter()
-
-    def left(self) -> float:
-        """Returns the seconds left."""
-        return max(self._deadline - time.monotonic(), 0.001)
-
-    def pause(self, failure: RemitError) -> float | None:
-        """Counts a failed attempt and returns the seconds until the next; None when there is to be none."""
-        self._failed[failure.reason] += 1
-        asked = failure.retry_after if isinstance(failure, Unavailable) else None
-        if not asked:
-            delay = FIRST_DELAY * 2 ** (self._failed.total() - 1) * _random.uniform(0.5, 1.0)
-        else:
-            delay = asked.total_seconds() * _random.uniform(1.0, 1.25)
-        used_up = self._failed.total() >= MOST_ATTEMPTS or self._failed[failure.reason] >= _most_attempts(failure)
-        return None if used_up or delay >= self.left() else delay
-
-
-def _may_help(call: grpc.Call, failure: RemitError) -> bool:
-    """Says whether to ask again: nobody was there, or the gateway was full and says when to come back."""
-    if call.code() is grpc.StatusCode.UNAVAILABLE:
-        return True
-    return failure.reason == "OVERLOADED" and isinstance(failure, Unavailable) and failure.retry_after is not None
-
-
-def _most_attempts(failure: RemitError) -> int:
-    """Returns how many attempts may fail in this way before it is told."""
-    if failure.reason == NOBODY_THERE:
-        return MOST_ATTEMPTS
-    if failure.reason == "STS_UNAVAILABLE":
-        is_asked_back = isinstance(failure, Unavailable) and failure.retry_after is not None
-        return MOST_ATTEMPTS if is_asked_back else MOST_ATTEMPTS_AT_STS
-    return MOST_ATTEMPTS_WHEN_TOLD
-
-
 def _is_of_the_token(error: RemitError) -> bool:
     """Says whether the user's token was the reason."""
-    return error.reason == "SUBJECT_TOKEN_REJECTED" or isinstance(error, InvalidRequest)
-
-
-def _says_less(call: grpc.Call, failure: RemitError) -> bool:
-    """Says whether a repeat's failure only follows from the one before it, which then is the one to tell.
-
-    The time ran out meanwhile; or an outage at STS has withheld the request's grant, so that only a request with
-    another id can get one.
-    """
-    return call.code() is grpc.StatusCode.DEADLINE_EXCEEDED or isinstance(failure, TaskOver)
+    return error.reason == "SUBJECT_TOKEN_REJECTED" or isinstance(error, (InvalidRequest, NoWorkloadIdentity))
 
 
 async def _read(token: Token) -> Secret[str]:

@@ -1,7 +1,6 @@
 """As much of DER as an X509-SVID needs: where certificates end, and when one is over (X.690 8.1, RFC 5280 4.1)."""
 
 import base64
-import ssl
 from datetime import UTC, datetime
 
 _SEQUENCE, _VERSION, _UTC_TIME, _GENERALIZED_TIME = 0x30, 0xA0, 0x17, 0x18
@@ -12,7 +11,7 @@ MOST_CERTIFICATES = 64
 
 def certificates(chain: bytes) -> list[bytes]:
     """Splits certificates that follow each other; raises ValueError for anything else and for none."""
-    found = []
+    found: list[bytes] = []
     while chain:
         kind, _, end = _element(chain, 0)
         if kind != _SEQUENCE or len(found) == MOST_CERTIFICATES:
@@ -39,7 +38,7 @@ def end_of(certificate: bytes) -> float:
 
 def pem_of(chain: bytes) -> bytes:
     """Returns certificates in PEM; raises ValueError."""
-    return "".join(ssl.DER_cert_to_PEM_cert(one) for one in certificates(chain)).encode("ascii")
+    return b"".join(_pem("CERTIFICATE", one) for one in certificates(chain))
 
 
 def pem_of_key(key: bytes) -> bytes:
@@ -47,10 +46,14 @@ def pem_of_key(key: bytes) -> bytes:
     kind, _, end = _element(key, 0)
     if kind != _SEQUENCE or end != len(key):
         raise ValueError("not a private key in DER")
-    text = base64.b64encode(key)
+    return _pem("PRIVATE KEY", key)
+
+
+def _pem(label: str, content: bytes) -> bytes:
+    """Writes PEM (RFC 7468)."""
+    text = base64.b64encode(content)
     lines = [text[at : at + _COLUMNS] for at in range(0, len(text), _COLUMNS)]
-    label = b"PRIVATE KEY-----"
-    return b"\n".join([b"-----BEGIN " + label, *lines, b"-----END " + label, b""])
+    return b"\n".join([f"-----BEGIN {label}-----".encode(), *lines, f"-----END {label}-----".encode(), b""])
 
 
 def _element(data: bytes, at: int) -> tuple[int, int, int]:

@@ -10,7 +10,7 @@ LONGEST_TOLD = 300
 _SECRET = re.compile(r"[A-Za-z0-9_\-.=+/]{24,}")
 
 
-class NoWorkloadIdentity(RemitError):
+class NoWorkloadIdentity(RemitError):  # noqa: N818 - named for what it says
     """The platform gave this workload no token or certificate; `advice` says what to set, and where.
 
     `reason` is WORKLOAD_TOKEN_UNAVAILABLE, WORKLOAD_TOKEN_EXPIRED (it cannot be renewed by whoever reads it),

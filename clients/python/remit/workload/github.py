@@ -6,7 +6,7 @@ from urllib.parse import quote
 from remit.workload.failing import NoWorkloadIdentity
 from remit.workload.web import Answer, ask_web
 
-URL, TOKEN = "ACTIONS_ID_TOKEN_REQUEST_URL", "ACTIONS_ID_TOKEN_REQUEST_TOKEN"  # noqa: S105 - names of variables
+URL, TOKEN = "ACTIONS_ID_TOKEN_REQUEST_URL", "ACTIONS_ID_TOKEN_REQUEST_TOKEN"
 PERMISSION = (
     "give the job `permissions: id-token: write` (with `contents: read` for the checkout), in a workflow that is not "
     "started by a pull request from a fork: GitHub gives those no tokens"

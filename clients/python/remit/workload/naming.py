@@ -37,10 +37,11 @@ def token_source(text: str, *, audience: str | None = None) -> WorkloadToken:
         source, usual = _PLACE[kind]
         found = place if colon else usual
         if not found:
-            raise ValueError(f"{text!r} must say where the token is: {kind}:{'NAME' if kind == 'env' else '/path'}")
+            raise ValueError(f"say where the token is: {kind}:{'/path' if kind in {'file', 'kubernetes'} else 'NAME'}")
         return source(found)
     if colon or kind not in {*_AUDIENCE, "spiffe", "detect"}:
-        raise ValueError(f"{text!r} names no source of tokens; there are: {FORMS}")
+        # NOTE: without the text: it may be a token that was put where the name of its source belongs.
+        raise ValueError(f"this names no source of tokens; there are: {FORMS}")
     if not audience:
         raise ValueError(f"{kind} needs an audience: the one that the gateway has for this issuer")
     if kind == "detect":

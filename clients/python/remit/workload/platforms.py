@@ -7,8 +7,8 @@ from remit.workload import reading
 from remit.workload.token import WorkloadToken
 
 _KUBELET = (
-    "mount a projected serviceAccountToken with the gateway's audience (docs/workload-identity/kubernetes.md); the token "
-    "that every pod has is for the API server"
+    "mount a projected serviceAccountToken with the gateway's audience (docs/workload-identity/kubernetes.md): the "
+    "token that every pod has is for the API server"
 )
 _STUCK = "whoever writes the file has stopped to renew it; if it is new, the clock of this machine is wrong"
 
@@ -78,8 +78,8 @@ def env(name: str) -> WorkloadToken:
 
 
 def _given(**parameters: str) -> dict[str, str]:
-    """Returns the parameters; raises ValueError for one that is empty or no string."""
+    """Returns the parameters; raises ValueError for one that is empty."""
     for name, value in parameters.items():
-        if not isinstance(value, str) or not value.strip():
+        if not value.strip():
             raise ValueError(f"{name} must say something: for an audience, the one that the gateway has for the issuer")
     return parameters

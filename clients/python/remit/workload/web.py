@@ -42,7 +42,7 @@ class Answer:
 class _NoRedirects(HTTPRedirectHandler):
     """Leaves a redirect as it is: the header would go along to wherever it leads."""
 
-    def redirect_request(
+    def redirect_request(  # noqa: PLR0917 - as its base has it
         self, req: Request, fp: IO[bytes], code: int, msg: str, headers: Message, newurl: str
     ) -> Request | None:
         del req, fp, code, msg, headers, newurl

@@ -1,8 +1,8 @@
 """The two questions to the SPIFFE Workload API that an agent has (SPIFFE Workload API, 4 to 6).
 
-The messages are described here, in a pool of their own: other clients of this API register the same names, which have no
-package, in the process's pool, and two descriptions of one name cannot be loaded together. On the wire names do not
-matter, only numbers do.
+The messages are described here, in a pool of their own: other clients of this API register the same names, which have
+no package, in the process's pool, and two descriptions of one name cannot be loaded together. On the wire only numbers
+matter.
 """
 
 import functools
@@ -59,7 +59,7 @@ def message(name: str) -> Any:
     for kind, fields in _MESSAGES.items():
         described = file.message_type.add(name=kind)
         for field, number, type_, label, of in fields:
-            found = described.field.add(name=field, number=number, type=type_, label=label)  # type: ignore[arg-type]
+            found = described.field.add(name=field, number=number, type=type_, label=label)
             if of:
                 found.type_name = f".remit.spiffe.{of}"
     pool = descriptor_pool.DescriptorPool()
@@ -101,10 +101,9 @@ def x509_svids(channel: grpc.Channel) -> Any:
     return ask(message("X509SVIDRequest")(), metadata=_METADATA)
 
 
-def refused(error: grpc.RpcError, reason: str) -> NoWorkloadIdentity:
-    """Returns what a failed call means."""
-    code = error.code() if isinstance(error, grpc.Call) else grpc.StatusCode.UNKNOWN
-    said = harmless(error.details() or "") if isinstance(error, grpc.Call) else ""
+def refused(error: Any, reason: str) -> NoWorkloadIdentity:
+    """Returns what a failed call means; it is both gRPC's error and the call."""
+    code, said = error.code(), harmless(error.details() or "")
     return NoWorkloadIdentity(
         f"the SPIFFE Workload API gave no identity: {code.name}: {said}",
         advice=_ADVICE.get(code, "look into the log of the SPIFFE agent"),
@@ -117,7 +116,8 @@ def target_of(socket: str | None) -> str:
     text = socket or os.environ.get(SOCKET, "")
     if not text:
         raise NoWorkloadIdentity(
-            f"{SOCKET} is not set", advice=f"set it to the SPIFFE agent's socket, such as {SOCKET}=unix:///run/spire/s.sock"
+            f"{SOCKET} is not set",
+            advice=f"set it to the SPIFFE agent's socket, such as {SOCKET}=unix:///run/spire/s.sock",
         )
     parts = urlsplit(text)
     if parts.scheme == "tcp":
@@ -125,7 +125,8 @@ def target_of(socket: str | None) -> str:
     path = Path(parts.path)
     if parts.scheme not in {"", "unix"} or parts.netloc or parts.query or parts.fragment or not path.is_absolute():
         raise NoWorkloadIdentity(
-            f"{harmless(text)} is no address of a Workload API", advice="write it as unix:///path or tcp://127.0.0.1:port"
+            f"{harmless(text)} is no address of a Workload API",
+            advice="write it as unix:///path or tcp://127.0.0.1:port",
         )
     try:
         if not stat.S_ISSOCK(path.stat().st_mode):
