@@ -8,7 +8,7 @@ from types import TracebackType
 from typing import Literal, Self
 
 from remit.calling.ask import Allow, ask
-from remit.grant import Preview
+from remit.grant import Preview, TaskEnd
 from remit.secret import Token, TokenSource
 from remit.task import TaskBlock
 from remit.workload.spiffe import SpiffeX509
@@ -176,6 +176,13 @@ class Gateway:
                 task_id=task_id,
             )
         )
+
+    def end_task(self, task_id: str) -> TaskEnd:
+        """Ends a task of this agent by its id, when no block of this process does; again, it gives the same answer.
+
+        Raises NotFound for a task that is not there or is not this agent's, or another RemitError.
+        """
+        return self._calls.end(task_id)
 
     def close(self) -> None:
         """Closes the connection: tasks that are still running can neither be renewed nor ended after that."""

@@ -1,6 +1,7 @@
 """How failures are told on this machine: everywhere the same text and reason, and an exit code for each kind."""
 
 from enum import IntEnum
+from typing import Any
 
 from remit.errors import (
     ApprovalPending,
@@ -63,6 +64,12 @@ def told(error: BaseException) -> str:
         return f"INTERNAL: remit failed with {type(error).__name__}, which it should have foreseen; please report it"
     here = _on_a_command_line(error)
     return f"{error}\n  on a command line: {here}" if here else str(error)
+
+
+def as_json(error: BaseException) -> dict[str, Any]:
+    """Returns a failure as programs of this user pass it on."""
+    reason, message = (error.reason, error.message) if isinstance(error, RemitError) else ("INTERNAL", "")
+    return {"reason": reason, "message": message, "text": told(error), "exit": int(exit_code(error))}
 
 
 def in_one_line(text: str) -> str:
