@@ -10,6 +10,8 @@ from pathlib import Path
 from types import MappingProxyType
 
 from remit.local.errors import InvalidSettings
+from remit.local.login_settings import LoginSettings, login_settings
+from remit.local.mcp_settings import McpSettings, mcp_settings
 from remit.local.tables import Table
 
 LARGEST_FILE = 256 * 1024
@@ -25,18 +27,6 @@ class GatewaySettings:
     certificate_file: Path | None = None
     key_file: Path | None = None
     bearer: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class LoginSettings:
-    """How people sign in: the issuer, this client's id there, and which of its tokens is the subject token."""
-
-    issuer: str
-    client_id: str
-    scopes: tuple[str, ...] = ("openid", "offline_access")
-    audience: str | None = None
-    token: str = "id_token"  # noqa: S105 - the name of a kind of token
-    ca_file: Path | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +50,7 @@ class Settings:
     gateway: GatewaySettings = GatewaySettings()
     subject_token: str = LOGIN
     login: LoginSettings | None = None
+    mcp: McpSettings = field(default_factory=McpSettings)
     profiles: Mapping[str, Profile] = field(default_factory=lambda: MappingProxyType({}))
 
     def profile(self, name: str) -> Profile:
@@ -104,13 +95,15 @@ def parse_settings(text: str, file: Path) -> Settings:
     except tomllib.TOMLDecodeError as error:
         raise InvalidSettings(f"{file} is not TOML: {error}", advice="correct that line") from None
     root = Table(values, "", file)
-    gateway, subject, login, profiles = (root.table(key) for key in ("gateway", "subject", "login", "profiles"))
+    names = ("gateway", "subject", "login", "mcp", "profiles")
+    gateway, subject, login, mcp, profiles = (root.table(key) for key in names)
     root.done()
     return Settings(
         file=file,
         gateway=_gateway(gateway) if gateway else GatewaySettings(),
         subject_token=_subject(subject) if subject else LOGIN,
-        login=_login(login) if login else None,
+        login=login_settings(login) if login else None,
+        mcp=mcp_settings(mcp) if mcp else McpSettings(),
         profiles=MappingProxyType({name: _profile(name, table) for name, table in profiles.tables().items()})
         if profiles
         else MappingProxyType({}),
@@ -158,23 +151,6 @@ def _subject(table: Table) -> str:
     token = table.text("token") or LOGIN
     table.done()
     return token
-
-
-def _login(table: Table) -> LoginSettings:
-    issuer, client_id = table.text("issuer"), table.text("client_id")
-    if issuer is None or client_id is None:
-        table.refuse("[login] needs issuer and client_id")
-    usual = LoginSettings(issuer, client_id)
-    settings = LoginSettings(
-        issuer=issuer,
-        client_id=client_id,
-        scopes=table.texts("scopes") or usual.scopes,
-        audience=table.text("audience"),
-        token=table.choice("token", ("id_token", "access_token")),
-        ca_file=table.path("ca_file"),
-    )
-    table.done()
-    return settings
 
 
 def _profile(name: str, table: Table) -> Profile:

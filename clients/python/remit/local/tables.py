@@ -32,6 +32,11 @@ class Table:
             self.refuse(f"[{name}] must be a table")
         self._values: Mapping[str, Any] = values
 
+    @property
+    def name(self) -> str:
+        """Its name as it is written, `[login]`."""
+        return f"[{self._name}]"
+
     def text(self, key: str) -> str | None:
         """Returns a text, None where the key is not there."""
         value = self._read(key)
