@@ -14,6 +14,7 @@ from urllib.parse import parse_qsl
 from tests.databases import Place
 from tests.sts_log import LOG, Ceiling
 
+from remit.v1.credential_service_pb2 import DESCRIPTOR
 from remit_server.adapters.aws.sts_protocol import assume_role_body
 from remit_server.adapters.database.approvals.approvals import DatabaseApprovals
 from remit_server.adapters.database.engine import open_for_reading
@@ -25,6 +26,10 @@ from remit_server.adapters.database.lifecycle.task_news import DatabaseTaskNews
 from remit_server.adapters.database.trail.audit_log import AuditLog
 from remit_server.application.admission import Admission, Budget, Places, Rejections
 from remit_server.application.approvals.ask_approval import AskApproval, Pending
+from remit_server.application.attenuation.attenuate_credentials import AttenuateCredentials
+from remit_server.application.attenuation.attenuations import AttenuateRequest
+from remit_server.application.caller.identify_caller import IdentifyCaller
+from remit_server.application.caller.recall_decision import RecallDecision
 from remit_server.application.issuing.end_task import EndTask
 from remit_server.application.issuing.handing_out import Issued
 from remit_server.application.issuing.hearing import Hearing
@@ -218,6 +223,9 @@ class World:
     end: EndTask
     watch: WatchTask
     approvals: DatabaseApprovals
+    attenuate: AttenuateCredentials
+    identify: IdentifyCaller
+    recall: RecallDecision
     copilot: Actor = field(init=False)
 
     def __post_init__(self) -> None:
@@ -275,6 +283,16 @@ class World:
         token = Secret(more.pop("token", f"{user}@{agent}" if user else ""))
         return RenewRequest(self.admitted(agent), grant.task_id, grant.grant_id, token, **more)
 
+    def attenuation(
+        self, grant: Grant, *permissions: Permission, agent: str = "copilot", request_id: str | None = None, **more: Any
+    ) -> AttenuateRequest:
+        """Returns a wish for a part of a grant; one report of the third quarter unless said otherwise."""
+        wanted = permissions or (permission("s3:GetObject", "arn:aws:s3:::reports/2026/q3/summary.md"),)
+        capabilities: tuple[Capability, ...] = more.pop("capabilities", ())
+        intent = TaskIntent("read one report", () if capabilities else wanted, capabilities)
+        names = {"task_id": grant.task_id, "grant_id": grant.grant_id, **more}
+        return AttenuateRequest(self.admitted(agent), request_id or secrets.token_hex(16), intent=intent, **names)
+
     async def trail(self) -> list[str]:
         """Returns the kinds of the audit records, in order."""
         return [event.kind for event in await self.events()]
@@ -318,7 +336,7 @@ async def world(
         watching = Watching(follow, news, leases, clock, OFTEN)
         watch = WatchTask(leases, news, watching, ledger, clock)
         hearing = Hearing(identity.verify, policy, ledger, deliberate, clock, watching.called_for)
-        methods = ("IssueCredentials", "PreviewCredentials", "EndTask", "RenewCredentials", "WatchTask")
+        methods = [method.name for method in DESCRIPTOR.services_by_name["CredentialService"].methods]
         budgets = dict.fromkeys(methods, Budget(clock, per_minute))
         admit = Admission(identity.authenticate, rejections, ledger, budgets, Places(per_actor))
         admit_streams = replace(admit, places=Places(per_actor, "streams"))
@@ -345,5 +363,10 @@ async def world(
             end,
             watch,
             approvals,
+            AttenuateCredentials(
+                hearing, ledger, renewals, sts, clock, secrets.token_bytes, lambda: None, issue.to_the_end
+            ),
+            IdentifyCaller(hearing, ledger, clock),
+            RecallDecision(ledger),
         )
         deliberate.close()

@@ -103,6 +103,7 @@ async def test_what_a_decision_rests_on_is_kept_beside_the_chain_by_its_digests(
     await ledger.authorize(authorization)
 
     kept = asked(database, "SELECT digest, text FROM audit_texts")
+    assert authorization.basis is not None
     assert set(kept) == {(text.digest, text.text) for text in authorization.basis.texts}
     assert kinds(database) == ["task_started", "grant_authorized"]
 

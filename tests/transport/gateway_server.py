@@ -60,7 +60,16 @@ async def served(
     authority = Authority.create(folder / "tls")
     pair = authority.issue_server(["localhost", "127.0.0.1"])
     service = CredentialService(
-        world.admit, world.admit_streams, world.issue, world.preview, world.renew, world.end, world.watch
+        world.admit,
+        world.admit_streams,
+        world.issue,
+        world.preview,
+        world.renew,
+        world.end,
+        world.watch,
+        world.attenuate,
+        world.identify,
+        world.recall,
     )
     server = GrpcServer(
         [service.offered, *also],

@@ -181,7 +181,8 @@ class Authorization:
     """Everything one AUTHORIZED transaction writes, or nothing of it.
 
     `new_task` is set when the grant opens its task. `single_use` is (issuer, jti) of a token that is tied to this task.
-    `basis` is kept beside the chain by its digests. `records` go into the chain in their order. `presented` is held
+    `basis` is kept beside the chain by its digests; None where a grant was attenuated from its parent, which is all
+    that it rests on. `records` go into the chain in their order. `presented` is held
     against revokes and blocks. `held` is what people said yes to, which is thereby used; `review` is opened with the
     grant. A grant with a `parent_grant_id` was proven within the session policy of that digest (`proven_within`).
     """
@@ -191,7 +192,7 @@ class Authorization:
     grant: Grant
     new_task: Task | None
     single_use: tuple[str, str] | None
-    basis: Basis
+    basis: Basis | None
     records: Sequence[AuditRecord]
     held: Held | None = None
     review: Approval | None = None
@@ -236,6 +237,7 @@ class Ledger(Protocol):
 
         Raises Denied(NOT_FOUND) when the task is not of this subject and actor, Denied(GRANT_NOT_LIVE) when it is no
         longer live or the grant above is not, Outage(LEDGER_UNAVAILABLE) when that one was renewed since the proof,
+        Outage(RATE_LIMITED) when too many live that were attenuated from it,
         what `check_presented` raises, Denied(TOKEN_REPLAYED) when the single-use token is tied to another
         task or actor, Denied(APPROVAL_LAPSED) when the approval that is held is not there to be used for this digest,
         Outage(LEDGER_UNAVAILABLE, RETRY_LATER) when the request is tied already, say by another process meanwhile.

@@ -29,6 +29,11 @@ from remit_server.adapters.policy.sources.choosing import FirstOffer
 from remit_server.adapters.system_clock import SystemClock, system_entropy
 from remit_server.application.admission import Admission, Budget, Places, Rejections
 from remit_server.application.approvals.ask_approval import AskApproval
+from remit_server.application.attenuation import attenuate_credentials
+from remit_server.application.attenuation.attenuate_credentials import AttenuateCredentials
+from remit_server.application.caller import identify_caller, recall_decision
+from remit_server.application.caller.identify_caller import IdentifyCaller
+from remit_server.application.caller.recall_decision import RecallDecision
 from remit_server.application.issuing import end_task, issue_credentials, preview_credentials
 from remit_server.application.issuing.end_task import EndTask
 from remit_server.application.issuing.hearing import Hearing
@@ -235,9 +240,11 @@ async def _service(
         await decide_in_shadow(stack, settings, ledger),
     )
     limits = settings.limits
+    previews = Budget(clock, limits.previews_per_minute)
     budgets = {
         issue_credentials.METHOD: Budget(clock, limits.requests_per_minute),
-        preview_credentials.METHOD: Budget(clock, limits.previews_per_minute),
+        **dict.fromkeys((preview_credentials.METHOD, identify_caller.METHOD, recall_decision.METHOD), previews),
+        attenuate_credentials.METHOD: Budget(clock, limits.requests_per_minute),
         end_task.METHOD: Budget(clock, limits.requests_per_minute),
         renew_credentials.METHOD: Budget(clock, limits.requests_per_minute),
         # After a restart all of an agent's streams are opened again at once.
@@ -256,6 +263,11 @@ async def _service(
         renew=RenewCredentials(hearing, ledger, renewals, accepts, sts, clock, ask, issue.to_the_end),
         end=EndTask(ledger, clock, clock.unsettled_for),
         watch=watch,
+        attenuate=AttenuateCredentials(
+            hearing, ledger, renewals, sts, clock, system_entropy, clock.unsettled_for, issue.to_the_end
+        ),
+        identify=IdentifyCaller(hearing, ledger, clock),
+        recall=RecallDecision(ledger),
     )
 
 

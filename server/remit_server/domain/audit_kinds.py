@@ -3,10 +3,24 @@
 from types import ModuleType
 from typing import Final
 
-from remit_server.domain import audit, audit_events, erasing_records, lifecycle_records, policy_records
+from remit_server.domain import (
+    attenuation_records,
+    audit,
+    audit_events,
+    erasing_records,
+    lifecycle_records,
+    policy_records,
+)
 from remit_server.domain.audit import AuditRecord
 
-_MODULES: Final[tuple[ModuleType, ...]] = (audit, audit_events, erasing_records, lifecycle_records, policy_records)
+_MODULES: Final[tuple[ModuleType, ...]] = (
+    attenuation_records,
+    audit,
+    audit_events,
+    erasing_records,
+    lifecycle_records,
+    policy_records,
+)
 
 
 def audit_kinds() -> tuple[str, ...]:

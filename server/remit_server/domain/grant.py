@@ -64,7 +64,7 @@ class Grant:
 
     `intent` is what renewing it decides about again (None where an earlier version did not keep it);
     `requested_duration` and `narrow` are as it was asked for. `approval_id` names the approval it rests on,
-    `parent_grant_id` the grant within which it lies.
+    `parent_grant_id` the grant within which it lies, and `parent_task_id` that one's task.
     `revocation_id`, `revoke_cause` and what is known of its effect are there once it is revoked.
     """
 
@@ -96,6 +96,7 @@ class Grant:
     break_glass: bool = False
     approval_id: str | None = None
     parent_grant_id: GrantId | None = None
+    parent_task_id: TaskId | None = None
     revocation_id: str | None = None
     revoke_cause: RevokeCause | None = None
     effective_time: datetime | None = None
@@ -105,6 +106,16 @@ class Grant:
     def name(self) -> str:
         """The resource name `tasks/{task}/grants/{grant}`."""
         return f"tasks/{self.task_id}/grants/{self.grant_id}"
+
+    @property
+    def parent_name(self) -> str | None:
+        """The resource name of the grant within which it lies; None where there is none."""
+        return f"tasks/{self.parent_task_id}/grants/{self.parent_grant_id}" if self.parent_task_id else None
+
+    @property
+    def is_attenuated(self) -> bool:
+        """Says whether it was attenuated from a grant of its own task: no policy decided about it, and none will."""
+        return self.parent_grant_id is not None and self.parent_task_id == self.task_id
 
     @property
     def account(self) -> str:

@@ -27,6 +27,7 @@ from remit_server.iam.issuing.deriving import (
 from remit_server.iam.issuing.forbidden import LASTING, floor, forbidden_action, outlives_task
 from remit_server.iam.issuing.guards import bound_to, guarded, time_bound, without_end
 from remit_server.iam.issuing.narrowing import narrow, narrow_all, narrowing_steps
+from remit_server.iam.issuing.sessions import Bounds, allows_of, bounds_of, condition_guards_on, end_of, lies_within
 from remit_server.iam.language.arn import ActionPattern, MalformedPattern, ResourcePattern
 from remit_server.iam.language.condition import Condition, MalformedCondition
 from remit_server.iam.language.document import Document
@@ -37,6 +38,7 @@ __all__ = [
     "LASTING",
     "ActionPattern",
     "Allowed",
+    "Bounds",
     "Budget",
     "Compacted",
     "Condition",
@@ -66,16 +68,21 @@ __all__ = [
     "Undecided",
     "UnderivableIntent",
     "Witness",
+    "allows_of",
     "bound_to",
+    "bounds_of",
     "compact",
+    "condition_guards_on",
     "conditioned",
     "contains",
     "contains_all",
     "derive",
+    "end_of",
     "evaluate",
     "floor",
     "forbidden_action",
     "guarded",
+    "lies_within",
     "narrow",
     "narrow_all",
     "narrowing_steps",

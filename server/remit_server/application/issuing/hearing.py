@@ -5,7 +5,7 @@ A `Case` is what is known so far; each step returns a fuller one, so that a refu
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import TypeVar
 
 from remit_server.application.issuing.requests import Ask
@@ -172,7 +172,7 @@ class Hearing:
 def question_of(case: Case, revision: Revision) -> Question:
     """Returns the question that a case, whose delegation is known, puts to a revision; raises InvalidRequest."""
     ask = case.ask
-    _check_duration(ask)
+    check_duration(ask.requested_duration)
     circumstances = _circumstances(case)
     permissions = circumstances.spelt_out(revision.capabilities)
     text = decision_input(
@@ -223,8 +223,8 @@ def _circumstances(case: Case) -> Circumstances:
     )
 
 
-def _check_duration(ask: Ask) -> None:
-    """Refuses lifetimes that are too short to use."""
-    if ask.requested_duration is not None and ask.requested_duration < MIN_CREDENTIAL_LIFETIME:
+def check_duration(requested: timedelta | None) -> None:
+    """Refuses lifetimes that are too short to use; raises InvalidRequest."""
+    if requested is not None and requested < MIN_CREDENTIAL_LIFETIME:
         seconds = int(MIN_CREDENTIAL_LIFETIME.total_seconds())
         raise InvalidRequest([FieldViolation("requested_duration", f"must be {seconds} seconds or more")])

@@ -83,6 +83,9 @@ class RenewCredentials:
         grant = await self.renewals.grant(request.grant_id)
         if grant is None or (grant.task_id, grant.actor_id) != (request.task_id, case.actor.actor_id):
             raise Denied(Reason.NOT_FOUND, "no such grant of this actor: ask for a new one")
+        if grant.is_attenuated:
+            message = f"an attenuated grant is never renewed: attenuate the grant it lies within, {grant.parent_name}"
+            raise Denied(Reason.GRANT_NOT_LIVE, message)
         if not grant.is_live(case.time):
             raise Denied(Reason.GRANT_NOT_LIVE, "the grant is over: ask for a new one")
         if grant.intent is None:

@@ -11,12 +11,15 @@ from remit_server.application.planning.choosing import (
     NoChoice,
     largest_part,
 )
+from remit_server.domain.entitlement import Role
 from remit_server.domain.errors import Denied, FailedPermission, Reason, Refusal, Remedy
-from remit_server.domain.permission import as_permissions
+from remit_server.domain.permission import Permission, as_permissions
 from remit_server.domain.task import MAX_PERMISSIONS
 from remit_server.iam import LASTING, Counterexample, Document, Undecided, forbidden_action
 
+PARENT_GRANT = "parent_grant"
 _NAMES = {
+    PARENT_GRANT: "the grant that it is attenuated from may do",
     ENTITLEMENTS: "this user's entitlements for this agent allow by role {role}",
     ROLE_CEILING: "the role {role} itself may do",
     FORBIDDEN_FLOOR: "the gateway ever issues",
@@ -34,12 +37,33 @@ def refusal(intent: Document, nothing: NoChoice, offered: Sequence[Candidate]) -
         )
     offer = as_permissions(nothing.offer)[:MAX_PERMISSIONS]
     stopped = zip(offered, nothing.stopped, strict=False)
-    failures = tuple(dict.fromkeys(_failure(item, intent, candidate.role.name) for candidate, item in stopped))
+    failures = tuple(
+        dict.fromkeys(_failure(item, intent, RULES[item.ceiling], candidate.role.name) for candidate, item in stopped)
+    )
     forbidden = _forbidden(intent, offered)
     if forbidden is not None:
         if not offer:
             return never_issuable(forbidden)
         failures = (_on_the_floor(forbidden), *failures)
+    return _exceeded(failures, offer)
+
+
+def more_than_the_grant(
+    intent: Document, stopped: Counterexample | Undecided, offer: Document, role: Role, forbidden: str | None
+) -> Denied:
+    """Says what of an intent is more than the grant holds that it was to be attenuated from, and what it does hold.
+
+    `stopped` is by the number of the grant's own policy, the role's ceiling, or the floor.
+    """
+    offered = as_permissions(offer)[:MAX_PERMISSIONS]
+    if forbidden is not None and not offered:
+        return never_issuable(forbidden)
+    rule = (PARENT_GRANT, ROLE_CEILING, FORBIDDEN_FLOOR)[stopped.ceiling]
+    return _exceeded((_failure(stopped, intent, rule, role.name),), offered)
+
+
+def _exceeded(failures: tuple[FailedPermission, ...], offer: tuple[Permission, ...]) -> Denied:
+    """Returns the refusal of what was found to be too much, with the part that could be had."""
     first = failures[0] if failures else None
     message = first.message if first else "policy allowed nothing for this intent"
     advice = "ask for the offered part, or send narrow" if offer else "no part of it can be had"
@@ -72,9 +96,8 @@ def _on_the_floor(forbidden: str) -> FailedPermission:
     return FailedPermission(forbidden, "*", FORBIDDEN_FLOOR, why)
 
 
-def _failure(stopped: Counterexample | Undecided, intent: Document, role: str) -> FailedPermission:
+def _failure(stopped: Counterexample | Undecided, intent: Document, rule: str, role: str) -> FailedPermission:
     """Turns what the proof found on a role into what an agent can read: what it asked for, one request too much."""
-    rule = RULES[stopped.ceiling]
     if isinstance(stopped, Undecided):
         return FailedPermission("", "", rule, f"the intent could not be proven to fit: {stopped.reason}")
     action, asked = _asked_for(stopped, intent)

@@ -243,11 +243,11 @@ def _outline(intent: Document, choice: Choice) -> Outline:
             Refusal(remedy=Remedy.SPLIT),
         ) from error
     if isinstance(found, TooLarge):
-        raise _too_large(found)
+        raise too_large(found)
     return found
 
 
-def _too_large(found: TooLarge) -> Denied:
+def too_large(found: TooLarge) -> Denied:
     """Returns the refusal of what does not fit: with parts that do, or why there are none."""
     size = f"the session policy would take {found.size} characters and AWS takes 2,048"
     if found.too_long is not None:

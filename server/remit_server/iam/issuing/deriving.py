@@ -11,7 +11,7 @@ from remit_server.iam.containment.proving import contains
 from remit_server.iam.containment.verdict import Budget, Purse, Witness
 from remit_server.iam.issuing.compaction import LIMIT, is_same, least_size_over, parted, ranked_forms
 from remit_server.iam.issuing.dense import dense
-from remit_server.iam.issuing.guards import bound_to, time_bound
+from remit_server.iam.issuing.guards import bound_to, is_bound, time_bound
 from remit_server.iam.issuing.merging import Fact, facts_of, taken_apart
 from remit_server.iam.language.automaton import VARIABLE, BudgetError, Steps
 from remit_server.iam.language.condition import Condition
@@ -125,11 +125,17 @@ def outline(
     *,
     source_cidrs: Sequence[str] = (),
     vpc_ids: Sequence[str] = (),
+    also: Sequence[Statement] = (),
     limit: int = LIMIT,
 ) -> Outline | TooLarge:
-    """Does everything of `derive` that does not depend on the end; raises the same."""
+    """Does everything of `derive` that does not depend on the end; raises the same.
+
+    `also` are Denies that the policy takes over as they are. They are no bounds and no ends.
+    """
     _check(intent)
-    bounds = _bounds(source_cidrs, vpc_ids)
+    if any(one.effect is Effect.ALLOW or is_bound(one) for one in also):
+        raise UnderivableIntent("Only Denies that are no bounds are taken over.")
+    bounds = [*also, *_bounds(source_cidrs, vpc_ids)]
     coverage = _Coverage(entitlements, Steps(COVERING_STEPS))
     covered = coverage.of(intent)
     purse = Budget().opened()

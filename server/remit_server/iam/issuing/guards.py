@@ -47,7 +47,7 @@ def time_bound(end: datetime) -> Statement:
 
 def without_end(document: Document) -> Document:
     """Returns the document without the Denies that end it: what it allows for as long as it works."""
-    return Document(tuple(each for each in document.statements if not _is_end(each)))
+    return Document(tuple(each for each in document.statements if not is_end(each)))
 
 
 def bound_to(*, source_cidrs: Sequence[str] = (), vpc_ids: Sequence[str] = ()) -> Statement:
@@ -78,11 +78,11 @@ def is_bound(statement: Statement) -> bool:
     )
 
 
-def _is_end(statement: Statement) -> bool:
-    return is_bound(statement) and all(
-        (condition.operator, condition.key) == ("DateGreaterThanEquals", "aws:CurrentTime")
-        for condition in statement.conditions
-    )
+def is_end(statement: Statement) -> bool:
+    """Recognises the time bound: a Deny of every action on every resource from a time on, and under nothing else."""
+    return is_bound(statement) and [(one.operator, one.key) for one in statement.conditions] == [
+        ("DateGreaterThanEquals", "aws:CurrentTime")
+    ]
 
 
 def _bound(*conditions: Condition) -> Statement:

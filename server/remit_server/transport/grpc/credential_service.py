@@ -10,6 +10,10 @@ import grpc
 from remit.v1 import credential_service_pb2 as messages
 from remit.v1.credential_service_pb2_grpc import CredentialServiceServicer, add_CredentialServiceServicer_to_server
 from remit_server.application.admission import Admission
+from remit_server.application.attenuation import attenuate_credentials
+from remit_server.application.attenuation.attenuate_credentials import AttenuateCredentials
+from remit_server.application.caller.identify_caller import IdentifyCaller
+from remit_server.application.caller.recall_decision import RecallDecision
 from remit_server.application.issuing import issue_credentials, preview_credentials
 from remit_server.application.issuing.end_task import EndTask
 from remit_server.application.issuing.issue_credentials import IssueCredentials
@@ -17,8 +21,9 @@ from remit_server.application.issuing.preview_credentials import PreviewCredenti
 from remit_server.application.lifecycle import renew_credentials, watch_task
 from remit_server.application.lifecycle.renew_credentials import RenewCredentials
 from remit_server.application.lifecycle.watch_task import WatchTask
+from remit_server.domain.secret import Secret
 from remit_server.domain.task import TaskId
-from remit_server.transport.grpc import mapping
+from remit_server.transport.grpc import attenuation_mapping, mapping
 from remit_server.transport.grpc.interceptor import admitted_caller
 from remit_server.transport.grpc.server import Offered
 
@@ -37,6 +42,9 @@ class CredentialService(CredentialServiceServicer):
     renew: RenewCredentials
     end: EndTask
     watch: WatchTask
+    attenuate: AttenuateCredentials
+    identify: IdentifyCaller
+    recall: RecallDecision
 
     @property
     def offered(self) -> Offered:
@@ -97,8 +105,11 @@ class CredentialService(CredentialServiceServicer):
         self, request: messages.AttenuateCredentialsRequest, context: Context
     ) -> messages.AttenuateCredentialsResponse:
         """Gives narrower credentials out of a live grant."""
-        del request
-        return await context.abort(grpc.StatusCode.UNIMPLEMENTED)
+        del context
+        by = admitted_caller()
+        async with self.admit.reading(by, attenuate_credentials.METHOD):
+            asked = attenuation_mapping.attenuate_request(request, by)
+        return attenuation_mapping.attenuate_response(await self.attenuate(asked))
 
     async def DelegateTask(  # noqa: N802 - the name in the proto
         self, request: messages.DelegateTaskRequest, context: Context
@@ -111,12 +122,14 @@ class CredentialService(CredentialServiceServicer):
         self, request: messages.GetCallerIdentityRequest, context: Context
     ) -> messages.GetCallerIdentityResponse:
         """Says who is calling."""
-        del request
-        return await context.abort(grpc.StatusCode.UNIMPLEMENTED)
+        del context
+        identity = await self.identify(admitted_caller(), Secret(request.subject_token))
+        return attenuation_mapping.identity_response(identity)
 
     async def GetDecision(  # noqa: N802 - the name in the proto
         self, request: messages.GetDecisionRequest, context: Context
     ) -> messages.GetDecisionResponse:
         """Explains an earlier request of the caller's."""
-        del request
-        return await context.abort(grpc.StatusCode.UNIMPLEMENTED)
+        del context
+        outcome = await self.recall(admitted_caller(), request.request_id.lower())
+        return attenuation_mapping.decision_response(outcome)

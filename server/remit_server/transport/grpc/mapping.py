@@ -17,7 +17,7 @@ from remit_server.application.lifecycle.renewals import RenewRequest
 from remit_server.application.lifecycle.watch_task import LONGEST_GRACE, SHORTEST_GRACE
 from remit_server.application.ports import EndedTask
 from remit_server.domain.credentials import Credentials
-from remit_server.domain.errors import FieldViolation, InvalidRequest
+from remit_server.domain.errors import Denied, FieldViolation, InvalidRequest
 from remit_server.domain.grant import Grant, GrantState
 from remit_server.domain.identity import Admitted
 from remit_server.domain.permission import Permission
@@ -81,7 +81,7 @@ def renew_request(message: service.RenewCredentialsRequest, by: Admitted) -> Ren
         task_id=TaskId(task_id),
         grant_id=GrantId(grant_id),
         unverified_subject_token=Secret(message.subject_token),
-        requested_duration=_duration(message.requested_duration) if message.HasField("requested_duration") else None,
+        requested_duration=requested_duration(message),
         narrow=message.narrow,
     )
 
@@ -149,6 +149,13 @@ def _parsed(parse: Callable[..., T], items: Iterable[object], path: str) -> tupl
     return tuple(parsed)
 
 
+def requested_duration(
+    message: service.RenewCredentialsRequest | service.AttenuateCredentialsRequest,
+) -> timedelta | None:
+    """Reads how long credentials are to work, where that is said; raises InvalidRequest."""
+    return _duration(message.requested_duration) if message.HasField("requested_duration") else None
+
+
 def _duration(message: Duration) -> timedelta:
     """Reads a lifetime, which is whole seconds of at most a week."""
     longest = int(MAX_DURATION.total_seconds())
@@ -164,19 +171,19 @@ def issue_response(issued: Issued | Pending) -> service.IssueCredentialsResponse
         return service.IssueCredentialsResponse(
             grant=grant_message(issued.grant), approval=approval_message(issued.approval)
         )
-    credentials = _credentials(issued.credentials, issued.grant.region)
+    credentials = credentials_message(issued.credentials, issued.grant.region)
     return service.IssueCredentialsResponse(grant=grant_message(issued.grant), credentials=credentials)
 
 
 def renew_response(renewed: Renewed) -> service.RenewCredentialsResponse:
     """Writes what a renewal gets."""
-    credentials = _credentials(renewed.credentials, renewed.grant.region)
+    credentials = credentials_message(renewed.credentials, renewed.grant.region)
     return service.RenewCredentialsResponse(
         grant=grant_message(renewed.grant), credentials=credentials, narrowed=renewed.narrowed
     )
 
 
-def _credentials(credentials: Credentials, region: str) -> types_pb2.AwsCredentials:
+def credentials_message(credentials: Credentials, region: str) -> types_pb2.AwsCredentials:
     """Writes credentials."""
     message = types_pb2.AwsCredentials(
         access_key_id=credentials.access_key_id,
@@ -204,10 +211,13 @@ def preview_response(outcome: WouldIssue | WouldRefuse) -> service.PreviewCreden
             would_issue.expire_time.FromDatetime(plan.expire_time)
             return service.PreviewCredentialsResponse(would_issue=would_issue)
         case WouldRefuse(denied=denied):
-            would_refuse = service.PreviewedRefusal(
-                reason=denied.reason.value, message=denied.message, refusal=refusal_message(denied)
-            )
-            return service.PreviewCredentialsResponse(would_refuse=would_refuse)
+            return service.PreviewCredentialsResponse(would_refuse=previewed_refusal(denied))
+
+
+def previewed_refusal(denied: Denied) -> service.PreviewedRefusal:
+    """Writes a refusal that is an answer."""
+    refusal = refusal_message(denied)
+    return service.PreviewedRefusal(reason=denied.reason.value, message=denied.message, refusal=refusal)
 
 
 def disconnect_grace(message: service.WatchTaskRequest) -> timedelta | None:
@@ -270,6 +280,7 @@ def grant_message(grant: Grant) -> types_pb2.Grant:
         approval=f"approvals/{grant.approval_id}" if grant.approval_id else "",
         break_glass=grant.break_glass,
         offline_renewal=grant.offline_renewal,
+        parent=grant.parent_name or "",
     )
     for issuance in grant.issuances:
         item = message.issuances.add(

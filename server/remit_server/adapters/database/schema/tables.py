@@ -130,8 +130,9 @@ grants = Table(
     Column("offline_renewal", Boolean(create_constraint=False), nullable=False, server_default=false()),
     Column("break_glass", Boolean(create_constraint=False), nullable=False, server_default=false()),
     Column("approval_id", Text),
-    # The grant within which it lies, and with which it is revoked.
+    # The grant within which it lies, and with which it is revoked, and that one's task.
     Column("parent_grant_id", Text),
+    Column("parent_task_id", Text),
     # Copied from the role and the tags for looking up.
     Column("account", Text, nullable=False, server_default=""),
     Column("subject_part", Text, nullable=False, server_default=""),
@@ -153,7 +154,7 @@ grants = Table(
     Index(None, "issue_time", "grant_id"),
     Index(None, "revocation_id"),
     Index(None, "approval_id"),
-    Index(None, "parent_grant_id"),
+    Index(None, "parent_grant_id", "expire_time"),
     Index(None, "renewing_time"),
 )
 

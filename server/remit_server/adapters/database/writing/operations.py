@@ -24,6 +24,7 @@ from remit_server.adapters.database.schema.rows import (
 )
 from remit_server.adapters.database.schema.tables import grants, issuances, requests, single_use_tokens, tasks
 from remit_server.adapters.database.writing.above import above_lost, above_stands
+from remit_server.adapters.database.writing.attenuated import too_many_within
 from remit_server.adapters.database.writing.batch import Batch
 from remit_server.adapters.database.writing.prepared import Prepared, Row
 from remit_server.application.ports import Authorization, RequestKey
@@ -118,7 +119,7 @@ def authorize(batch: Batch, authorization: Authorization) -> RemitError | None:
     _write_grant(batch, authorization, state)
     if authorization.review is not None:
         add(batch, authorization.review)
-    batch.keep(authorization.basis.texts)
+    batch.keep(authorization.basis.texts if authorization.basis else ())
     batch.append(*authorization.records)
     return None
 
@@ -181,7 +182,7 @@ def _lost(batch: Batch, authorization: Authorization, known: Row | None) -> Remi
         return not_live()
     if lost := above_lost(batch, authorization.grant.parent_grant_id, authorization.proven_within):
         return lost
-    return _task_lost(batch, authorization)
+    return _task_lost(batch, authorization) or too_many_within(batch, authorization)
 
 
 def _task_lost(batch: Batch, authorization: Authorization) -> RemitError | None:
@@ -213,11 +214,12 @@ def _write_grant(batch: Batch, authorization: Authorization, state: str | None) 
     """Writes the grant, and ties request and token to it.
 
     A second try takes the place of the one that failed, and what was waited for that of the one that waited; a grant
-    counts for its task once it is authorized.
+    counts for its task once it is authorized, unless it was attenuated from another one and gives nothing new.
     """
     grant, key = authorization.grant, authorization.key
     row = {**grant_row(grant), "state_time": batch.now}
-    if authorization.new_task is None and state != GrantState.FAILED and grant.state is GrantState.AUTHORIZED:
+    counts = authorization.new_task is None and not grant.is_attenuated
+    if counts and state != GrantState.FAILED and grant.state is GrantState.AUTHORIZED:
         _COUNT_GRANT.run(batch.connection, {"this_task": grant.task_id})
     if state is not None:
         batch.connection.execute(_AUTHORIZE_AGAIN.values(**row), {"this_grant": grant.grant_id}).one()

@@ -17,4 +17,5 @@ def upgrade() -> None:
     op.add_column("tasks", sa.Column("depth", sa.Integer, nullable=False, server_default="0"))
     op.create_index("ix_tasks_parent_task_id", "tasks", ["parent_task_id"])
     op.add_column("grants", sa.Column("parent_grant_id", sa.Text))
-    op.create_index("ix_grants_parent_grant_id", "grants", ["parent_grant_id"])
+    op.add_column("grants", sa.Column("parent_task_id", sa.Text))
+    op.create_index("ix_grants_parent_grant_id_expire_time", "grants", ["parent_grant_id", "expire_time"])
