@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from remit_server.iam.containment.proving import contains
+from remit_server.iam.containment.proving import DEFAULT_BUDGET, contains
 from remit_server.iam.containment.verdict import Budget, Counterexample, Purse, Undecided, Witness
 from remit_server.iam.issuing.cells import DIRECT_CALL
 from remit_server.iam.issuing.guards import is_bound, is_end, without_end
@@ -69,7 +69,7 @@ def end_of(session: Document) -> datetime | None:
 
 
 def lies_within(
-    inner: Document, outer: Sequence[Document], *, budget: Budget | Purse
+    inner: Document, outer: Sequence[Document], *, budget: Budget | Purse = DEFAULT_BUDGET
 ) -> tuple[Witness, ...] | Counterexample | Undecided:
     """Decides whether every request that a session allows is allowed by each of the outer documents, whenever it is.
 
