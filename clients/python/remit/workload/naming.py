@@ -9,15 +9,14 @@ from urllib.parse import urlsplit
 
 from remit.workload import platforms, reading
 from remit.workload.failing import NoWorkloadIdentity
+from remit.workload.spiffe import spiffe_jwt
 from remit.workload.token import WorkloadToken
 
-FORMS = "github, gitlab, gitlab:NAME, kubernetes, kubernetes:/path, gitpod, aws, spiffe, file:/path, env:NAME, detect"
+FORMS = (
+    "github, gitlab, gitlab:NAME, kubernetes, kubernetes:/path, gitpod, aws, spiffe, file:/path, env:NAME or detect; "
+    "those that ask for a token take its audience, as in github:https://remit.acme.example"
+)
 SPIFFE_SOCKET = "SPIFFE_ENDPOINT_SOCKET"
-_AUDIENCE: dict[str, Callable[[str], WorkloadToken]] = {
-    "github": platforms.github,
-    "gitpod": platforms.gitpod,
-    "aws": platforms.aws,
-}
 _PLACE: dict[str, tuple[Callable[[str], WorkloadToken], str | None]] = {
     "gitlab": (platforms.gitlab, reading.GITLAB_VARIABLE),
     "kubernetes": (platforms.kubernetes, reading.KUBERNETES_FILE),
@@ -27,26 +26,26 @@ _PLACE: dict[str, tuple[Callable[[str], WorkloadToken], str | None]] = {
 
 
 def token_source(text: str, *, audience: str | None = None) -> WorkloadToken:
-    """Returns the source that a text names, such as `github` or `file:/run/agent/token`.
+    """Returns the source that a text names, such as `github:https://remit.acme.example` or `file:/run/agent/token`.
 
-    `audience` is for those that are asked for a token: github, gitpod, aws, spiffe and detect; the others' tokens have
-    theirs already. Raises ValueError for a text that names none, and NoWorkloadIdentity where `detect` finds none.
+    `audience` is for a text that gives none, where the platform is asked for a token (github, gitpod, aws, spiffe,
+    detect); the others' tokens have theirs already. Raises ValueError for a text that names none, and
+    NoWorkloadIdentity where `detect` finds none.
     """
-    kind, colon, place = text.strip().partition(":")
+    kind, _, rest = text.strip().partition(":")
     if kind in _PLACE:
         source, usual = _PLACE[kind]
-        found = place if colon else usual
+        found = rest or usual
         if not found:
-            raise ValueError(f"say where the token is: {kind}:{'/path' if kind in {'file', 'kubernetes'} else 'NAME'}")
+            raise ValueError(f"say where the token is: {kind}:{'/path' if kind == 'file' else 'NAME'}")
         return source(found)
-    if colon or kind not in {*_AUDIENCE, "spiffe", "detect"}:
+    if kind not in _AUDIENCE:
         # NOTE: without the text: it may be a token that was put where the name of its source belongs.
         raise ValueError(f"this names no source of tokens; there are: {FORMS}")
-    if not audience:
-        raise ValueError(f"{kind} needs an audience: the one that the gateway has for this issuer")
-    if kind == "detect":
-        return detect(audience)
-    return _spiffe(audience) if kind == "spiffe" else _AUDIENCE[kind](audience)
+    wanted = rest or audience
+    if not wanted:
+        raise ValueError(f"{kind} needs an audience, the one that the gateway has for this issuer: {kind}:AUDIENCE")
+    return _AUDIENCE[kind](wanted)
 
 
 def detect(audience: str) -> WorkloadToken:
@@ -69,12 +68,6 @@ def detect(audience: str) -> WorkloadToken:
             reason="WORKLOAD_AMBIGUOUS",
         )
     return token_source(next(iter(seen)), audience=audience)
-
-
-def _spiffe(audience: str) -> WorkloadToken:
-    from remit.workload.spiffe import spiffe_jwt  # noqa: PLC0415 - loaded when it is needed
-
-    return spiffe_jwt(audience)
 
 
 def _github() -> str | None:
@@ -130,3 +123,10 @@ _LOOKED_FOR = (
     f"GITPOD_ENVIRONMENT_ID and GITPOD_WORKSPACE_ID (gitpod), variables of Lambda, ECS and EKS (aws), "
     f"{SPIFFE_SOCKET} (spiffe)"
 )
+_AUDIENCE: dict[str, Callable[[str], WorkloadToken]] = {
+    "github": platforms.github,
+    "gitpod": platforms.gitpod,
+    "aws": platforms.aws,
+    "spiffe": spiffe_jwt,
+    "detect": detect,
+}

@@ -20,7 +20,7 @@ def github(audience: str, *, reuse: bool = False) -> WorkloadToken:
     `reuse` keeps each until near its end instead, for gateways that do not say so. The job needs the permission
     `id-token: write`.
     """
-    from remit.workload.github import fetch  # noqa: PLC0415 - what reads the web is loaded when it is needed
+    from remit.workload.github_actions import fetch  # noqa: PLC0415 - what reads the web is loaded when it is needed
 
     return WorkloadToken("github", _given(audience=audience), partial(fetch, audience), keeps=reuse)
 
@@ -47,7 +47,7 @@ def kubernetes(path: str | Path = reading.KUBERNETES_FILE) -> WorkloadToken:
 
 def gitpod(audience: str) -> WorkloadToken:
     """Returns the source of this Gitpod or Ona environment's token, from `ona`, `gitpod` or `gp` on the PATH."""
-    from remit.workload.gitpod import fetch  # noqa: PLC0415 - what starts programs is loaded when it is needed
+    from remit.workload.gitpod_command import fetch  # noqa: PLC0415 - what starts programs is loaded when it is needed
 
     return WorkloadToken("gitpod", _given(audience=audience), partial(fetch, audience), keeps=True)
 
@@ -58,7 +58,7 @@ def aws(audience: str, *, region: str | None = None) -> WorkloadToken:
     Needs botocore (`pip install 'remit[boto3]'`), the permission sts:GetWebIdentityToken, and a region, of which only
     the regional endpoints know this action: `region`, or the one that AWS's SDK finds.
     """
-    from remit.workload.aws import fetch  # noqa: PLC0415 - loaded when it is needed
+    from remit.workload.aws_sts import fetch  # noqa: PLC0415 - loaded when it is needed
 
     given = _given(audience=audience) | ({} if region is None else {"region": region})
     return WorkloadToken("aws", given, partial(fetch, audience, region), keeps=True)
