@@ -44,6 +44,14 @@ def test_a_token_near_its_end_is_asked_for_anew(ends_in: float, is_fresh: bool) 
     assert kept.is_fresh() == is_fresh
 
 
+@pytest.mark.parametrize("end", [1e300, float("inf"), 32503680000])
+def test_a_token_that_says_it_never_ends_is_asked_for_anew_after_an_hour(end: float) -> None:
+    token = Secret(jwt(exp=end))
+
+    assert kept_tokens.Kept(token, time.time() - 3590).is_fresh()
+    assert not kept_tokens.Kept(token, time.time() - 3601).is_fresh()
+
+
 def test_a_token_that_is_over_serves_no_second_call() -> None:
     fetch, left = each(jwt(ends_in=-5), jwt())
     token = source(fetch)
@@ -211,4 +219,7 @@ def test_the_error_pickles_with_what_to_do() -> None:
 
 def test_what_a_platform_says_is_told_short_and_without_what_may_be_a_token() -> None:
     assert harmless(f"denied \x1b[31mfor\n {jwt()} now") == "denied [31mfor *** now"
+    assert harmless(
+        f"no {'0123456789abcdef' * 4} at https://sts.eu-central-1.amazonaws.com/: NotFoundInThisPlaceError"
+    ) == ("no *** at https://sts.eu-central-1.amazonaws.com/: NotFoundInThisPlaceError")
     assert len(harmless("no " * 1000)) == 300

@@ -46,18 +46,16 @@ def x509_of(authority: Authority, spiffe_id: str, pair: KeyPair) -> X509:
 
 
 @dataclass
-class WorkloadApi(workload_pb2_grpc.SpiffeWorkloadAPIServicer):  # type: ignore[misc] # its classes have no types
+class WorkloadApi(workload_pb2_grpc.SpiffeWorkloadAPIServicer):
     """Gives what it holds to every caller, and again whenever that changes; gives nobody anything while it holds None.
 
-    `tokens` are JWT-SVIDs by audience. `raw` is sent in the place of `held`. `streams` counts those that were opened.
+    `tokens` are JWT-SVIDs by audience.
     """
 
     address: str = ""
     held: tuple[X509, ...] | None = ()
-    raw: Any = None
     tokens: dict[str, list[str]] = field(default_factory=dict)
     asked: list[tuple[tuple[str, ...], str]] = field(default_factory=list)
-    streams: int = 0
     change: threading.Condition = field(default_factory=threading.Condition)
     number: int = 0
     ending: bool = False
@@ -79,14 +77,14 @@ class WorkloadApi(workload_pb2_grpc.SpiffeWorkloadAPIServicer):  # type: ignore[
     def FetchX509SVID(self, request: Any, context: Any) -> Iterator[Any]:  # noqa: N802 - the proto's name
         del request
         _check_header(context)
-        self.streams += 1
         context.add_callback(self._wake)
         seen = -1
         while (found := self._next(seen, context)) is not None:
             seen, held = found
             if held is None:
                 context.abort(grpc.StatusCode.PERMISSION_DENIED, "no identity issued")
-            yield self.raw or _message(held)
+            else:
+                yield _message(held)
 
     def FetchJWTSVID(self, request: Any, context: Any) -> Any:  # noqa: N802 - the proto's name
         _check_header(context)
@@ -135,7 +133,7 @@ def workload_api(
     """Serves it on a socket in the folder, or on a free port of loopback without one."""
     api = api or WorkloadApi()
     server = grpc.server(ThreadPoolExecutor(16))
-    workload_pb2_grpc.add_SpiffeWorkloadAPIServicer_to_server(api, server)
+    workload_pb2_grpc.add_SpiffeWorkloadAPIServicer_to_server(api, server)  # type: ignore[no-untyped-call]
     if folder is None:
         api.address = f"tcp://127.0.0.1:{server.add_insecure_port('127.0.0.1:0')}"
     else:

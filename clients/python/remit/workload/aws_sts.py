@@ -1,21 +1,22 @@
 """AWS: STS vouches for a role outside of AWS (GetWebIdentityToken, "outbound identity federation")."""
 
 import importlib
+import re
 from typing import Any
 
 from remit.workload.failing import NoWorkloadIdentity, harmless
 
 SECONDS = 300  # AWS's own default; long enough for a call, and asked for again while it is needed
 _TIMEOUT = 5
+_REGION = "set AWS_REGION, or give region=: only the regional endpoints of STS know GetWebIdentityToken"
 _MEND = {
     "OutboundWebIdentityFederationDisabledException": (
         "have an administrator of the account run `aws iam enable-outbound-web-identity-federation`"
     ),
     "AccessDenied": "allow this role sts:GetWebIdentityToken, with sts:IdentityTokenAudience as the gateway's audience",
-    "InvalidAction": "set AWS_REGION: only the regional endpoints of STS know this action",
     "SessionDurationEscalationException": "the role's own session is nearly over: let the platform renew it first",
 }
-_MEND |= {"AccessDeniedException": _MEND["AccessDenied"]}
+_CODE = re.compile(r"[A-Za-z.]{1,80}", re.ASCII)
 _ELSE = "see docs/workload-identity/aws.md"
 
 
@@ -33,7 +34,12 @@ def fetch(audience: str, region: str | None) -> str:
         connect_timeout=_TIMEOUT, read_timeout=_TIMEOUT, retries={"max_attempts": 2, "mode": "standard"}
     )
     try:
-        sts = session.get_session().create_client("sts", region_name=region, config=bounds)
+        own = session.get_session()
+        found = region or own.get_config_variable("region")
+        if not found:
+            raise NoWorkloadIdentity("no region of AWS is known, and the global endpoint cannot answer", advice=_REGION)
+        own.set_config_variable("sts_regional_endpoints", "regional")
+        sts = own.create_client("sts", region_name=found, config=bounds)
         if not hasattr(sts, "get_web_identity_token"):
             raise NoWorkloadIdentity(
                 "this botocore does not know GetWebIdentityToken", advice="pip install --upgrade 'remit[boto3]'"
@@ -49,7 +55,8 @@ def fetch(audience: str, region: str | None) -> str:
 def _refused(error: Any) -> NoWorkloadIdentity:
     """Returns what STS's own no means."""
     said = error.response.get("Error", {})
-    code = harmless(str(said.get("Code", "")))
+    code = str(said.get("Code", ""))
+    code = code if _CODE.fullmatch(code) else "an unknown error"
     return NoWorkloadIdentity(
         f"STS refused GetWebIdentityToken: {code}: {harmless(str(said.get('Message', '')))}",
         advice=_MEND.get(code, _ELSE),
@@ -61,7 +68,6 @@ def _failed(error: Exception) -> NoWorkloadIdentity:
     kind = type(error).__name__
     advice = {
         "NoCredentialsError": "this process has no role of AWS: give the task, function, pod or instance one",
-        "NoRegionError": "set AWS_REGION, or give region=: only the regional endpoints of STS know this action",
     }
     return NoWorkloadIdentity(
         f"STS could not be asked: {kind}: {harmless(str(error))}",

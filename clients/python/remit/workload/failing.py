@@ -6,8 +6,10 @@ from typing import Any
 from remit.errors import Remedy, RemitError
 
 LONGEST_TOLD = 300
-# What might be a token or a key: no sentence of a platform's is repeated with such a thing in it.
-_SECRET = re.compile(r"[A-Za-z0-9_\-.=+/]{24,}")
+# What might be a token or a key: no sentence of a platform's is repeated with such a thing in it. Host names and the
+# names of errors, which are long, too, have no capitals or no digits.
+_RUN = r"[A-Za-z0-9_\-.=+/]"
+_SECRET = re.compile(rf"(?={_RUN}*[A-Z])(?={_RUN}*[0-9]){_RUN}{{24,}}|[0-9a-f-]{{32,}}", re.ASCII)
 
 
 class NoWorkloadIdentity(RemitError):  # noqa: N818 - named for what it says

@@ -48,8 +48,6 @@ def _unless_over(token: Secret[str], what: str, stale: str) -> str:
     """Returns the token; refuses one whose own `exp` has passed, which the gateway would refuse with fewer words."""
     end = unverified_end(token)
     if end is not None and end <= time.time():
-        over = time.time() - end
-        raise NoWorkloadIdentity(
-            f"{what} ended {over:.0f} seconds ago by this machine's clock", advice=stale, reason=_EXPIRED
-        )
+        told = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(max(end, 0.0)))
+        raise NoWorkloadIdentity(f"{what} was good until {told}, which is over", advice=stale, reason=_EXPIRED)
     return token.reveal()

@@ -14,6 +14,7 @@ from remit.workload.failing import NoWorkloadIdentity
 
 PATIENCE = 20.0  # seconds for one answer of a platform, its repeats included
 MARGIN = 60.0  # seconds before its end, or half of a shorter life, at which a token is asked for anew
+LONGEST_KEPT = 3600.0  # seconds, whatever a token says of its end
 LONGEST_TOKEN = 16 * 1024  # of the 24 KiB that a gateway takes in all
 _JWT = re.compile(r"[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+", re.ASCII)
 
@@ -95,7 +96,7 @@ class Kept:
         self.token = token
         end = unverified_end(token)
         self._end = now if end is None else end
-        self._renewal = self._end - min(MARGIN, max(self._end - now, 0.0) / 2)
+        self._renewal = min(self._end - min(MARGIN, max(self._end - now, 0.0) / 2), now + LONGEST_KEPT)
 
     def is_fresh(self) -> bool:
         """Says whether it need not be asked for anew yet."""
