@@ -23,6 +23,7 @@ from aiohttp import web
 from remit_sandbox.certificates import KeyPair
 from remit_sandbox.errors import SandboxError
 from remit_sandbox.people import PEOPLE, Person
+from remit_sandbox.sign_in import SignIns
 from remit_sandbox.signing_keys import Algorithm, SigningKeys
 
 HOST = "127.0.0.1"
@@ -64,6 +65,7 @@ class LocalIssuer:
         self._people: Final[Mapping[str, Person]] = {person.subject: person for person in people}
         self._clock = clock
         self._keys: SigningKeys | None = None
+        self._sign_ins = SignIns(lambda: self.url, self.password, self._people, self._of_a_sign_in, clock)
         self._runner: web.AppRunner | None = None
 
     async def __aenter__(self) -> Self:
@@ -161,17 +163,29 @@ class LocalIssuer:
         application.router.add_get("/.well-known/openid-configuration", self._serve_discovery)
         application.router.add_get("/jwks", self._serve_key_set)
         application.router.add_post("/token", self._serve_token)
+        self._sign_ins.add_to(application)
         return application
+
+    def _of_a_sign_in(self, user: str, client_id: str, nonce: str | None) -> Mapping[str, object]:
+        """Returns an ID token for the client that the person signed in at, and an access token for the gateway."""
+        sent = ABSENT if nonce is None else nonce
+        return {
+            "id_token": self.token(user, client_id=client_id, audience=client_id, nonce=sent),
+            "access_token": self.token(user, client_id=client_id),
+            "token_type": "Bearer",
+            "expires_in": int(TOKEN_LIFETIME.total_seconds()),
+        }
 
     async def _serve_discovery(self, _: web.Request) -> web.Response:
         document = {
             "issuer": self.url,
             "jwks_uri": f"{self.url}/jwks",
             "token_endpoint": f"{self.url}/token",
-            "response_types_supported": ["id_token"],
+            "response_types_supported": ["id_token", "code"],
             "subject_types_supported": ["public"],
             "id_token_signing_alg_values_supported": ["RS256", "ES256"],
             "claims_supported": ["sub", "email", "groups", "auth_time"],
+            **self._sign_ins.metadata(),
         }
         return web.json_response(document, headers={"Cache-Control": "max-age=300"})
 
@@ -181,6 +195,13 @@ class LocalIssuer:
         return web.json_response(self._keys.key_set(), headers={"Cache-Control": "max-age=300"})
 
     async def _serve_token(self, request: web.Request) -> web.Response:
+        """Answers a public client with the tokens of a sign-in, and whoever has the password with any."""
+        sent = await request.post()
+        if "grant_type" in sent:
+            return self._sign_ins.exchange({name: value for name, value in sent.items() if isinstance(value, str)})
+        return await self._serve_any_token(request)
+
+    async def _serve_any_token(self, request: web.Request) -> web.Response:
         """Answers with a person's token (`user`, `client_id`) or an agent's own (`client_id` alone)."""
         if not _carries(request.headers.get("Authorization", ""), self.password):
             challenge = {"WWW-Authenticate": 'Basic realm="remit sandbox"'}
