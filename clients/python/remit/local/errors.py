@@ -32,6 +32,20 @@ class LoginNeeded(LocalError):  # noqa: N818 - named for what it says
     _remedy_unless_said = Remedy.REAUTHENTICATE
 
 
+class LoginBusy(LocalError):  # noqa: N818 - named for what it says
+    """Another process is signing in or refreshing, and does not come to an end."""
+
+    _reason_unless_said = "LOGIN_BUSY"
+    _remedy_unless_said = Remedy.RETRY_LATER
+
+
+class IssuerUnavailable(LocalError):  # noqa: N818 - named for what it says
+    """The issuer at which people sign in cannot be reached, or says that it is out of order."""
+
+    _reason_unless_said = "ISSUER_UNAVAILABLE"
+    _remedy_unless_said = Remedy.RETRY_LATER
+
+
 class NoToken(LocalError):  # noqa: N818 - named for what it says
     """A source of tokens gave none: a file that is not there, a command that failed, a platform that has none."""
 

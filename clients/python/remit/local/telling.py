@@ -14,7 +14,7 @@ from remit.errors import (
     Unauthenticated,
     Unavailable,
 )
-from remit.local.errors import InvalidSettings, LoginNeeded, NoToken, TooManyTasks
+from remit.local.errors import InvalidSettings, IssuerUnavailable, LoginBusy, LoginNeeded, NoToken, TooManyTasks
 
 
 class Exit(IntEnum):
@@ -42,6 +42,8 @@ _CODES: tuple[tuple[type[RemitError], Exit], ...] = (
     (LoginNeeded, Exit.LOGIN_NEEDED),
     (Unauthenticated, Exit.LOGIN_NEEDED),
     (TooManyTasks, Exit.UNREACHABLE),
+    (IssuerUnavailable, Exit.UNREACHABLE),
+    (LoginBusy, Exit.UNREACHABLE),
     (Unavailable, Exit.UNREACHABLE),
     (InvalidRequest, Exit.INVALID),
     (InvalidSettings, Exit.INVALID),
