@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from remit.local.errors import InvalidSettings
-from remit.local.settings import GatewaySettings, LoginSettings, Profile, load_settings, settings_file
+from remit.local.login_settings import LoginSettings
+from remit.local.settings import GatewaySettings, Profile, load_settings, settings_file
 
 FULL = """
 [gateway]
@@ -42,7 +43,7 @@ def written(folder: Path, text: str) -> dict[str, str]:
 
 
 def test_the_file_is_read_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("HOME", "/home/alice")
+    monkeypatch.setenv("HOME", "/people/alice")
 
     settings = load_settings(written(tmp_path, FULL))
 
@@ -50,7 +51,7 @@ def test_the_file_is_read_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
         target="gateway.example.com:8443",
         ca_file=tmp_path / "authority.pem",
         certificate_file=Path("/agents/copilot.pem"),
-        key_file=Path("/home/alice/copilot.key"),
+        key_file=Path("/people/alice/copilot.key"),
     )
     assert settings.subject_token == "file:/run/token"
     assert settings.login == LoginSettings("https://idp.example.com", "copilot", token="access_token")
@@ -96,7 +97,7 @@ def test_a_bearer_token_in_the_environment_replaces_the_files_certificate(tmp_pa
     ("environ", "file"),
     [
         ({"REMIT_CONFIG": "/etc/remit.toml"}, "/etc/remit.toml"),
-        ({"XDG_CONFIG_HOME": "/home/alice/.settings"}, "/home/alice/.settings/remit/client.toml"),
+        ({"XDG_CONFIG_HOME": "/people/alice/.settings"}, "/people/alice/.settings/remit/client.toml"),
     ],
     ids=["named", "XDG"],
 )
