@@ -1,0 +1,184 @@
+/** Calls to the gateway, repeated where that is safe. */
+
+import { randomUUID } from "node:crypto";
+import type { CallOptions } from "@connectrpc/connect";
+import { ApprovalPending, InvalidRequest, RemitError } from "../errors.js";
+import type { CallerIdentity, Decision, DelegatedTask, Grant, Issued, Preview, TaskEnd, TaskEvent } from "../grant.js";
+import type { Token } from "../secret.js";
+import { VERSION } from "../version.js";
+import type { Ask } from "./ask.js";
+import { Attempts, slept } from "./attempts.js";
+import type { Stub, TlsChannel } from "./channel.js";
+import { durationOf, intentMessage, issueRequest, previewRequest, renewRequest, watchRequest } from "./mapping.js";
+import * as reading from "./reading.js";
+import { failureOf } from "./status.js";
+import { Patience } from "./waiting.js";
+
+interface Narrower {
+  readonly grant: Grant;
+  readonly intent: Parameters<typeof intentMessage>[0];
+  readonly duration: number | undefined;
+  readonly narrow: boolean;
+  readonly requestId: string | undefined;
+}
+
+interface Delegation {
+  readonly taskId: string;
+  readonly actor: string;
+  readonly purpose: string;
+  readonly duration: number | undefined;
+  readonly requestId: string | undefined;
+}
+
+/** The calls. One and its repeats share a request id and a deadline; the agent's bearer token is asked for at each. */
+export class Calls {
+  readonly channel: TlsChannel;
+  readonly #bearer: Token | undefined;
+  readonly #timeout: number;
+
+  constructor(channel: TlsChannel, bearer: Token | undefined, timeout: number) {
+    this.channel = channel;
+    this.#bearer = bearer;
+    this.#timeout = timeout;
+  }
+
+  /** Asks for credentials, and again while people are waited for; throws RemitError. */
+  async issue(ask: Ask, onPending?: (pending: ApprovalPending) => void): Promise<Issued> {
+    const requestId = ask.requestId ?? randomUUID();
+    const patience = new Patience(ask.approvalTimeout, onPending);
+    const asked = async (): Promise<Issued | ApprovalPending> => {
+      const request = issueRequest(ask, await ask.subjectToken.read(), requestId);
+      const send = (stub: Stub, options: CallOptions) => stub.issueCredentials(request, options);
+      return reading.issued(await this.#call(send, requestId, ask.signal), requestId);
+    };
+    try {
+      let answer = await asked();
+      while (answer instanceof ApprovalPending) {
+        await slept(patience.pause(answer), ask.signal);
+        answer = await asked();
+      }
+      return answer;
+    } catch (error) {
+      if (patience.taskId !== undefined && ask.taskId === undefined && !(error instanceof RemitError)) {
+        // Nobody comes back for it: the gateway is told that the task is over. Else it lapses.
+        this.end(patience.taskId).catch(() => undefined);
+      }
+      throw error;
+    }
+  }
+
+  /**
+   * Asks for new credentials of a grant; throws RemitError.
+   *
+   * Where the grant may be renewed without the user it is, once the user's token is no good any more.
+   */
+  async renew(ask: Ask, grant: Grant): Promise<Issued> {
+    const renewed = async (token: string): Promise<Issued> => {
+      const request = renewRequest(grant, token, ask.narrow);
+      const send = (stub: Stub, options: CallOptions) => stub.renewCredentials(request, options);
+      return reading.whole(await this.#call(send), undefined);
+    };
+    try {
+      return await renewed(await ask.subjectToken.read());
+    } catch (error) {
+      if (!grant.offlineRenewal || (error instanceof RemitError && !isOfTheToken(error))) {
+        throw error;
+      }
+    }
+    return await renewed("");
+  }
+
+  /** Yields what happens to a task; throws RemitError when the stream breaks. */
+  async *watch(taskId: string, lease: number | undefined, signal: AbortSignal): AsyncGenerator<TaskEvent> {
+    const headers = await this.#headers();
+    try {
+      for await (const message of this.channel.watching().watchTask(watchRequest(taskId, lease), { signal, headers })) {
+        yield reading.taskEvent(message);
+      }
+    } catch (error) {
+      signal.throwIfAborted();
+      throw failureOf(error, this.channel.target, undefined).error;
+    }
+  }
+
+  /** Asks what would be issued; throws RemitError. */
+  async preview(ask: Ask): Promise<Preview> {
+    const request = previewRequest(ask, await ask.subjectToken.read());
+    return reading.preview(await this.#call((stub, options) => stub.previewCredentials(request, options)));
+  }
+
+  /** Ends a task; throws RemitError. */
+  async end(taskId: string): Promise<TaskEnd> {
+    return reading.taskEnd(await this.#call((stub, options) => stub.endTask({ taskId }, options)));
+  }
+
+  /** Asks for less than a grant holds; throws RemitError. */
+  async attenuate({ grant, intent, duration, narrow, ...wanted }: Narrower): Promise<Issued> {
+    const requestId = wanted.requestId ?? randomUUID();
+    const request = { requestId, name: grant.name, intent: intentMessage(intent), narrow, ...lasting(duration) };
+    const send = (stub: Stub, options: CallOptions) => stub.attenuateCredentials(request, options);
+    return reading.whole(await this.#call(send, requestId), requestId);
+  }
+
+  /** Opens a task under a task; throws RemitError. */
+  async delegate({ duration, ...wanted }: Delegation): Promise<DelegatedTask> {
+    const requestId = wanted.requestId ?? randomUUID();
+    const maxDuration = duration === undefined ? {} : { maxDuration: durationOf(duration) };
+    const send = (stub: Stub, options: CallOptions) =>
+      stub.delegateTask({ ...wanted, ...maxDuration, requestId }, options);
+    return reading.delegatedTask(await this.#call(send, requestId), requestId);
+  }
+
+  /** Asks who is calling; throws RemitError. */
+  async whoami(subjectToken: Token | undefined): Promise<CallerIdentity> {
+    const request = { subjectToken: (await subjectToken?.read()) ?? "" };
+    return reading.callerIdentity(await this.#call((stub, options) => stub.getCallerIdentity(request, options)));
+  }
+
+  /** Asks what an earlier request came to; throws RemitError. */
+  async explain(requestId: string): Promise<Decision> {
+    const send = (stub: Stub, options: CallOptions) => stub.getDecision({ requestId }, options);
+    return reading.decision(await this.#call(send, requestId), requestId);
+  }
+
+  /** Calls, and repeats while nobody was there or the gateway was full. */
+  async #call<R>(
+    send: (stub: Stub, options: CallOptions) => Promise<R>,
+    requestId?: string,
+    signal?: AbortSignal,
+  ): Promise<R> {
+    const attempts = new Attempts(this.#timeout);
+    for (;;) {
+      signal?.throwIfAborted();
+      const headers = await this.#headers();
+      const stub = this.channel.calling();
+      let pause: number;
+      try {
+        return await send(stub, {
+          headers,
+          timeoutMs: Math.ceil(attempts.left() * 1000),
+          ...(signal ? { signal } : {}),
+        });
+      } catch (error) {
+        signal?.throwIfAborted();
+        pause = attempts.pause(failureOf(error, this.channel.target, requestId));
+      }
+      await slept(pause, signal);
+    }
+  }
+
+  /** Writes the one authorization value, if there is to be any. */
+  async #headers(): Promise<Record<string, string>> {
+    const agent = { "user-agent": `remit-typescript/${VERSION}` };
+    return this.#bearer ? { ...agent, authorization: `Bearer ${await this.#bearer.read()}` } : agent;
+  }
+}
+
+function lasting(duration: number | undefined) {
+  return duration === undefined ? {} : { requestedDuration: durationOf(duration) };
+}
+
+/** Says whether the user's token was the reason. */
+function isOfTheToken(error: RemitError): boolean {
+  return error.reason === "SUBJECT_TOKEN_REJECTED" || error instanceof InvalidRequest;
+}

@@ -1,0 +1,46 @@
+/**
+ * Remit's client: AWS credentials for one task of one AI agent.
+ *
+ * What is named here is the API; the modules below may change.
+ */
+
+export type { Allow, PreviewOptions, TaskOptions } from "./calling/ask.js";
+export {
+  type ApprovalParts,
+  ApprovalPending,
+  type FailedPermission,
+  type FieldViolation,
+  GatewayFailure,
+  InvalidRequest,
+  NotFound,
+  RateLimited,
+  type RefusalParts,
+  Refused,
+  Remedy,
+  RemitError,
+  TaskOver,
+  type Told,
+  Unauthenticated,
+  Unavailable,
+} from "./errors.js";
+export { Gateway, type GatewayOptions } from "./gateway.js";
+export {
+  type CallerIdentity,
+  Credentials,
+  type Decision,
+  type DelegatedTask,
+  type Grant,
+  type GrantState,
+  type Issuance,
+  type PolicySize,
+  type Preview,
+  type Subject,
+  type TaskEnd,
+  type WouldIssue,
+  WouldRefuse,
+} from "./grant.js";
+export { Capability, Condition, Permission } from "./intent.js";
+export type { AwsCredentialProvider, AwsIdentity } from "./keeping/aws.js";
+export type { TokenSource } from "./secret.js";
+export type { Attenuated, AttenuateOptions, DelegateOptions, Task } from "./task.js";
+export { VERSION } from "./version.js";
