@@ -21,6 +21,7 @@ endif
 
 .DELETE_ON_ERROR:
 .PHONY: help setup setup-sandbox demo sandbox format lint types layers protos protos-check policies test test-extended \
+        clients-typescript \
         postgresql ci-setup bench lock clean
 
 help: ## Tell what there is.
@@ -86,8 +87,17 @@ postgresql:
 	elif [ "$(REQUIRE_REAL)" = 1 ]; then echo "there is no PostgreSQL server here: install the package postgresql" >&2; exit 1; \
 	else echo "There is no PostgreSQL here: the tests on it will be skipped"; fi
 
+# The TypeScript client's dependencies, by the hashes of its lock file. Where there is no Node.js, its checks and tests are
+# skipped and say so.
+TYPESCRIPT := clients/typescript/node_modules/.ready
+$(TYPESCRIPT): clients/typescript/package-lock.json
+	@if command -v npm >/dev/null; then \
+	  echo "Setting up clients/typescript ..." && cd clients/typescript && npm ci --ignore-scripts --silent && touch node_modules/.ready; \
+	elif [ "$(REQUIRE_REAL)" = 1 ]; then echo "the TypeScript client needs Node.js 20 and npm, and there is no npm here" >&2; exit 1; \
+	else echo "There is no npm here: the TypeScript client will not be checked or tested"; fi
+
 ci-setup: ## Set up everything that a full run needs; fails where something real is missing.
-	@$(MAKE) --no-print-directory REQUIRE_REAL=1 setup setup-sandbox .tools/opa-$(OPA_VERSION) .tools/regal-$(REGAL_VERSION) postgresql
+	@$(MAKE) --no-print-directory REQUIRE_REAL=1 setup setup-sandbox .tools/opa-$(OPA_VERSION) .tools/regal-$(REGAL_VERSION) postgresql $(TYPESCRIPT)
 
 # --- Trying it ---
 
@@ -111,7 +121,10 @@ lint: setup ## Lint Python and the Dockerfile.
 	$(BIN)/hadolint Dockerfile
 
 types: setup ## Check types, strictly.
-	$(BIN)/mypy server clients/python tests protos/generate.py benchmarks
+	$(BIN)/mypy server clients/python tests protos/generate.py protos/generate_typescript.py benchmarks
+
+clients-typescript: $(TYPESCRIPT) ## Lint the TypeScript client, check its types, and compile it.
+	@if [ -e $(TYPESCRIPT) ]; then set -ex; cd clients/typescript; npm run --silent lint; npm run --silent types; npm run --silent build; fi
 
 layers: setup ## Check who may import whom.
 	$(BIN)/lint-imports --no-logo
@@ -124,12 +137,14 @@ else before=$$(mktemp -d) && trap 'rm -rf "$$before"' EXIT && git archive "$$bas
   echo "buf breaking --against main" && cd protos && ../$(BIN)/buf breaking --against "$$before/protos"; fi
 endef
 
-protos: setup ## Generate clients/python/remit/v1 from protos/.
+protos: setup $(TYPESCRIPT) ## Generate the clients' code from protos/.
 	$(BIN)/python protos/generate.py
+	$(BIN)/python protos/generate_typescript.py
 
-protos-check: setup ## Lint the protos, compare the generated code with them, and refuse changes that break clients.
+protos-check: setup $(TYPESCRIPT) ## Lint the protos, compare the generated code with them, and refuse changes that break clients.
 	cd protos && ../$(BIN)/buf lint && ../$(BIN)/buf format --diff --exit-code
 	$(BIN)/python protos/generate.py --check
+	$(BIN)/python protos/generate_typescript.py --check
 	@$(BREAKING)
 
 BUNDLES := policies $(wildcard examples/policies/*)
@@ -146,7 +161,7 @@ policies: setup .tools/opa-$(OPA_VERSION) .tools/regal-$(REGAL_VERSION) ## Check
 	@if command -v regal >/dev/null; then set -ex; regal lint $(BUNDLES); \
 	else echo "skipped: regal lint (there is no regal here)"; fi
 
-test: setup setup-sandbox .tools/opa-$(OPA_VERSION) lint types layers protos-check policies ## Run every check, then every test. REQUIRE_REAL=1: nothing real may be missing.
+test: setup setup-sandbox .tools/opa-$(OPA_VERSION) lint types layers protos-check clients-typescript policies ## Run every check, then every test. REQUIRE_REAL=1: nothing real may be missing.
 	$(BIN)/pytest -n 2 --dist loadfile $(PYTEST_ARGS)
 
 test-extended: test .tools/minio-$(MINIO_VERSION) ## The same, then the laws again with ROUNDS=10 other seeds, and our tokens before MinIO.
@@ -172,4 +187,5 @@ LOCK = UV_CUSTOM_COMPILE_COMMAND="make lock" .tools/uv/bin/uv pip compile \
 	@.tools/uv/bin/python -m pip install --quiet --disable-pip-version-check uv==$(UV_VERSION)
 
 clean: ## Remove what the targets above made.
-	rm -rf .sandbox .venv .venv-ministack .tools .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache dist build
+	rm -rf .sandbox .venv .venv-ministack .tools .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache dist build \
+	  clients/typescript/node_modules clients/typescript/dist clients/typescript/build
