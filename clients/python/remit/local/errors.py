@@ -60,6 +60,27 @@ class EndpointRefused(LocalError):  # noqa: N818 - named for what it says
     _remedy_unless_said = Remedy.CORRECT
 
 
+class EndpointGone(LocalError):  # noqa: N818 - named for what it says
+    """Nothing answers where a program said that it holds a task."""
+
+    _reason_unless_said = "ENDPOINT_GONE"
+    _remedy_unless_said = Remedy.GIVE_UP
+
+
+class NoSuchCommand(LocalError):  # noqa: N818 - named for what it says
+    """The command that was to be run is not there."""
+
+    _reason_unless_said = "NO_SUCH_COMMAND"
+    _remedy_unless_said = Remedy.CORRECT
+
+
+class NotExecutable(LocalError):  # noqa: N818 - named for what it says
+    """The command that was to be run is there, and cannot be run."""
+
+    _reason_unless_said = "NOT_EXECUTABLE"
+    _remedy_unless_said = Remedy.CORRECT
+
+
 class TooManyTasks(LocalError):  # noqa: N818 - named for what it says
     """This process holds as many tasks as it may."""
 

@@ -20,13 +20,17 @@ LOGIN = "login"
 
 @dataclass(frozen=True, slots=True)
 class GatewaySettings:
-    """Where the gateway is and how this agent proves who it is; `bearer` is the text of a token source."""
+    """Where the gateway is and how this agent proves who it is.
+
+    `bearer` is the text of a token source; `audience` is what a platform's token is asked for.
+    """
 
     target: str | None = None
     ca_file: Path | None = None
     certificate_file: Path | None = None
     key_file: Path | None = None
     bearer: str | None = None
+    audience: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,6 +146,7 @@ def _gateway(table: Table) -> GatewaySettings:
         certificate_file=table.path("certificate_file"),
         key_file=table.path("key_file"),
         bearer=table.text("bearer"),
+        audience=table.text("audience"),
     )
     table.done()
     return settings

@@ -14,7 +14,8 @@ from remit.errors import (
     Unauthenticated,
     Unavailable,
 )
-from remit.local.errors import InvalidSettings, IssuerUnavailable, LoginBusy, LoginNeeded, NoToken, TooManyTasks
+from remit.local import errors as local
+from remit.workload.failing import NoWorkloadIdentity
 
 
 class Exit(IntEnum):
@@ -39,15 +40,20 @@ _CODES: tuple[tuple[type[RemitError], Exit], ...] = (
     (TaskOver, Exit.OVER),
     (Refused, Exit.REFUSED),
     (ApprovalPending, Exit.APPROVAL_PENDING),
-    (LoginNeeded, Exit.LOGIN_NEEDED),
+    (local.LoginNeeded, Exit.LOGIN_NEEDED),
     (Unauthenticated, Exit.LOGIN_NEEDED),
-    (TooManyTasks, Exit.UNREACHABLE),
-    (IssuerUnavailable, Exit.UNREACHABLE),
-    (LoginBusy, Exit.UNREACHABLE),
+    (local.TooManyTasks, Exit.UNREACHABLE),
+    (local.IssuerUnavailable, Exit.UNREACHABLE),
+    (local.LoginBusy, Exit.UNREACHABLE),
     (Unavailable, Exit.UNREACHABLE),
     (InvalidRequest, Exit.INVALID),
-    (InvalidSettings, Exit.INVALID),
-    (NoToken, Exit.LOGIN_NEEDED),
+    (local.InvalidSettings, Exit.INVALID),
+    (local.EndpointRefused, Exit.INVALID),
+    (local.EndpointGone, Exit.OVER),
+    (local.NoSuchCommand, Exit.NO_SUCH_COMMAND),
+    (local.NotExecutable, Exit.NOT_EXECUTABLE),
+    (local.NoToken, Exit.LOGIN_NEEDED),
+    (NoWorkloadIdentity, Exit.LOGIN_NEEDED),
     (NotFound, Exit.NOT_FOUND),
 )
 

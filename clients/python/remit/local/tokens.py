@@ -1,4 +1,4 @@
-"""Where tokens come from, each named by a text: a file, a variable, a command, a sign-in, the platform this runs on."""
+"""Where tokens come from, each named by a text: a sign-in, a command, a file, a variable, the platform this runs on."""
 
 import os
 import shlex
@@ -6,14 +6,17 @@ import subprocess
 from collections.abc import Callable, Mapping
 from functools import partial
 from importlib import import_module
-from pathlib import Path
 
 from remit.local.errors import InvalidSettings, LoginNeeded, NoToken
 from remit.local.settings import LOGIN, Settings
+from remit.workload import naming, reading
+from remit.workload.token import WorkloadToken
 
 LARGEST_TOKEN = 32 * 1024
 COMMAND_SECONDS = 30.0
-FORMS = "login, file:/path, env:NAME, command:PROGRAM ARGUMENTS, or the name of a platform such as gitlab or spiffe"
+FORMS = f"login, command:PROGRAM ARGUMENTS, {naming.FORMS}"
+_GITHUB = "ACTIONS_ID_TOKEN_REQUEST_TOKEN"
+_VARIABLES = {"github": (_GITHUB,), "gitlab": (reading.GITLAB_VARIABLE,), "detect": (_GITHUB, reading.GITLAB_VARIABLE)}
 
 
 def token_source(
@@ -21,42 +24,36 @@ def token_source(
 ) -> Callable[[], str]:
     """Returns the function that gives a fresh token each time it is called; raises InvalidSettings for unknown texts.
 
-    The function raises NoToken, LoginNeeded or another RemitError. `environ` is read by `env:` and by platforms. A
-    command is run without a shell, for 30 s at most; its standard output is the token.
+    The function raises NoToken, LoginNeeded or another RemitError. `environ` is where `env:` looks. A command is run
+    without a shell, for 30 s at most; its standard output is the token.
     """
     kind, separator, rest = text.partition(":")
     match kind:
         case "login" if not separator:
             return _login(settings)
-        case "file" if rest:
-            return partial(_from_file, Path(rest).expanduser())
         case "env" if rest:
-            return partial(_from_variable, rest, environ)
+            return WorkloadToken("env", {"name": rest}, partial(_variable, rest, environ), keeps=False, waits=False)
         case "command" if rest.strip():
-            return partial(_from_command, tuple(shlex.split(rest)))
+            return partial(_from_command, _words(rest))
         case _:
             return _of_platform(text, audience)
 
 
 def variables_of(text: str) -> tuple[str, ...]:
-    """Returns the names of the variables that hold a source's token, which no other program is to inherit."""
+    """Returns the variables that a source's token is in or is got by, which no other program is to inherit."""
     kind, _, rest = text.partition(":")
-    return (rest,) if kind == "env" else ()
+    return (rest,) if rest and kind in {"env", "gitlab"} else _VARIABLES.get(kind, ())
 
 
-def _from_file(file: Path) -> str:
+def _words(command: str) -> tuple[str, ...]:
     try:
-        with file.open("rb") as opened:
-            content = opened.read(LARGEST_TOKEN + 1)
-    except OSError as error:
-        raise NoToken(
-            f"the token file {file} cannot be read: {error.strerror}", advice="write the token there, readable by you"
-        ) from None
-    return _token(content, f"the token file {file}")
+        return tuple(shlex.split(command))
+    except ValueError as error:
+        raise InvalidSettings(f"a token command cannot be read: {error}", advice="correct its quotes") from None
 
 
-def _from_variable(name: str, environ: Mapping[str, str]) -> str:
-    value = environ.get(name, "")
+def _variable(name: str, environ: Mapping[str, str]) -> str:
+    value = environ.get(name, "").strip()
     if not value:
         raise NoToken(f"the variable {name}, which is to hold a token, is empty", advice=f"set {name}")
     return value
@@ -81,10 +78,10 @@ def _from_command(command: tuple[str, ...]) -> str:
 def _token(content: bytes, told: str) -> str:
     """Returns the token that was read. NOTE: no message repeats any of it."""
     if len(content) > LARGEST_TOKEN:
-        raise NoToken(f"{told} gives more than 32 KiB, which is no token", advice="check what it holds")
+        raise NoToken(f"{told} gives more than 32 KiB, which is no token", advice="check what it prints")
     token = content.decode("ascii", errors="replace").strip()
-    if not token or not token.isprintable() or " " in token or "\ufffd" in token:
-        raise NoToken(f"{told} gives no token but other text, or nothing", advice="check what it holds")
+    if not token or not all("!" <= character <= "~" for character in token):
+        raise NoToken(f"{told} gives no token but other text, or nothing", advice="check what it prints")
     return token
 
 
@@ -112,8 +109,7 @@ def _login(settings: Settings) -> Callable[[], str]:
 def _of_platform(text: str, audience: str | None) -> Callable[[], str]:
     """Returns the source of a platform's token."""
     try:
-        source: Callable[[], str] = import_module("remit.workload").token_source(text, audience=audience)
-    except (ModuleNotFoundError, ValueError):
-        # NOTE: not the text: somebody may have put the token itself where the name of its source belongs.
-        raise InvalidSettings("a token source is not understood", advice=f"write one of: {FORMS}") from None
-    return source
+        return naming.token_source(text, audience=audience)
+    except ValueError as error:
+        # NOTE: its sentence repeats nothing of the text: somebody may have put the token itself there.
+        raise InvalidSettings(f"a token source is not understood: {error}", advice=f"write one of: {FORMS}") from None

@@ -13,11 +13,10 @@ from typing import Self
 
 from remit.errors import NotFound, RemitError
 from remit.gateway import Gateway
+from remit.local.broker.connecting import begin, gateway_of
 from remit.local.broker.held import Held, Keeping
-from remit.local.errors import InvalidSettings, TooManyTasks
-from remit.local.tokens import token_source
+from remit.local.errors import TooManyTasks
 from remit.local.wishes import Caller, Wish
-from remit.task import Task
 
 MOST_TASKS = 64
 MOST_REMEMBERED = 32
@@ -121,8 +120,8 @@ class Broker:
             )
         gateway = self._gateway(caller)
         handle = secrets.token_hex(8)
-        begin = partial(_begin, gateway, wish, caller)
-        held = Held(handle, wish, begin, self._keeping, partial(self._remember, handle, wish))
+        begun = partial(begin, gateway, wish, caller)
+        held = Held(handle, wish, begun, self._keeping, partial(self._remember, handle, wish))
         self._held[handle] = (key, held)
         return held
 
@@ -148,53 +147,6 @@ class Broker:
                         self.end(held)
                 else:
                     held.keep_warm(now)
-
-
-def gateway_of(caller: Caller) -> Gateway:
-    """Returns the client of the gateway that the settings name; raises InvalidSettings that says what is missing."""
-    settings = caller.settings
-    told = settings.gateway
-    if told.target is None:
-        raise InvalidSettings(
-            "no gateway is named",
-            advice=f"run `remit init`, write [gateway] target in {settings.file}, or set REMIT_GATEWAY",
-        )
-    if told.certificate_file is None and told.bearer is None:
-        raise InvalidSettings(
-            "nothing says who this agent is",
-            advice=f"write certificate_file and key_file, or bearer, under [gateway] in {settings.file}",
-        )
-    environ = caller.environ.reveal()
-    try:
-        return Gateway(
-            told.target,
-            ca_file=told.ca_file,
-            certificate_file=told.certificate_file,
-            key_file=told.key_file,
-            bearer_token=None if told.bearer is None else token_source(told.bearer, settings, environ=environ),
-        )
-    except OSError as error:
-        raise InvalidSettings(
-            f"a file of [gateway] cannot be read: {error.filename}: {error.strerror}", advice="correct its path"
-        ) from None
-    except ValueError as error:
-        raise InvalidSettings(str(error), advice=f"correct [gateway] in {settings.file}") from None
-
-
-def _begin(gateway: Gateway, wish: Wish, caller: Caller, request_id: str | None) -> Task:
-    """Asks the gateway; raises RemitError."""
-    environ = caller.environ.reveal()
-    block = gateway.task(
-        wish.purpose,
-        subject_token=token_source(caller.settings.subject_token, caller.settings, environ=environ),
-        allow=wish.allow,
-        duration=wish.duration,
-        narrow=wish.narrow,
-        labels=dict(wish.labels),
-        task_id=wish.task_id,
-        request_id=request_id,
-    )
-    return block.__enter__()  # it is ended by name: it outlives this call
 
 
 def _end(held: Held) -> None:
