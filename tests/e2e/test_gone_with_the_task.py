@@ -57,6 +57,14 @@ def states(ledger: Path, task_id: str) -> list[str]:
     return [state for (state,) in found]
 
 
+async def revoke(ledger: Path, task_id: str) -> None:
+    """Revokes a task as somebody of the security team does."""
+    async with open_ledger(ledger, SystemClock()) as there:
+        revoke_grants = RevokeGrants(DatabaseRevocations(there.store), system_entropy)
+        target = Target(TargetKind.TASK, task_id)
+        await revoke_grants(target, cause=RevokeCause.REQUESTED, by="corp:root", why="a drill")
+
+
 class Lost:
     """Four agents of one gateway with two workers, after three of them went without a word."""
 
@@ -143,17 +151,11 @@ def test_a_revoke_on_another_replica_takes_the_keys_out_of_the_agents_memory(
 ) -> None:
     ledger = tmp_path / "ledger.sqlite3"
 
-    async def revoke(task_id: str) -> None:
-        async with open_ledger(ledger, SystemClock()) as there:
-            revoke_grants = RevokeGrants(DatabaseRevocations(there.store), system_entropy)
-            target = Target(TargetKind.TASK, task_id)
-            await revoke_grants(target, cause=RevokeCause.REQUESTED, by="corp:root", why="a drill")
-
     with own_gateway(sandbox, tmp_path) as gateway, agent(sandbox, gateway.mtls, alice_token, lease=LEASE) as copilot:
         until(lambda: len(bodies(ledger, "lease_taken")) == 1)
         before = copilot.asked()
 
-        asyncio.run(revoke(copilot.task_id))
+        asyncio.run(revoke(ledger, copilot.task_id))
         until(lambda: copilot.asked().startswith("over"))
         after, code = copilot.asked(), copilot.goes()
 

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from remit.errors import Remedy, RemitError
+from remit.errors import Remedy, RemitError, TaskOver
 
 
 class LocalError(RemitError):
@@ -86,3 +86,14 @@ class TooManyTasks(LocalError):  # noqa: N818 - named for what it says
 
     _reason_unless_said = "TOO_MANY_TASKS"
     _remedy_unless_said = Remedy.RETRY_LATER
+
+
+class SharedTaskOver(TaskOver):
+    """A task that programs share was revoked on somebody's word: no other begins until a person says so."""
+
+    def __init__(self, message: str, *, task_id: str = "", **told: Any) -> None:
+        super().__init__(message, **told)
+        self.task_id = task_id
+
+    def _advice(self) -> str:
+        return f"{super()._advice()}; once that is settled, `remit end {self.task_id}` lets the next call begin another"

@@ -11,6 +11,7 @@ from typing import Any
 
 from remit.errors import ApprovalPending, RemitError, TaskOver
 from remit.grant import Credentials
+from remit.local.errors import SharedTaskOver
 from remit.local.wishes import Wish
 from remit.task import Task
 
@@ -103,9 +104,13 @@ class Held:
         try:
             found = task.credentials()
         except TaskOver as over:
-            if not self._keeping.restarts or over.cause in SOMEBODYS_WORD:
+            if not self._keeping.restarts:
                 self._fail(over)
                 raise
+            if over.cause in SOMEBODYS_WORD:
+                final = SharedTaskOver(over.message, reason=over.reason, cause=over.cause, task_id=task.id)
+                self._fail(final)
+                raise final from None
             self._replace(task)
             found = self._begun().credentials()
         except RemitError as error:
