@@ -5,6 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import pytest
 from tests.databases import Place
@@ -136,3 +137,23 @@ async def test_what_is_not_known_and_what_is_no_name_are_told_apart(
 
     assert (outcome.exit_code, outcome.stdout) == (code, "")
     assert said in outcome.stderr
+
+
+async def test_a_part_of_a_grant_tells_its_parent_and_a_grant_its_parts(tmp_path: Path) -> None:
+    async with world(tmp_path) as house:
+        whole: Any = await house.issue(house.request())
+        asked = house.attenuation(whole.grant)
+        part = await house.attenuate(asked)
+
+    (of_part,) = told(house.database, part.credentials.access_key_id)
+    by_request = told(house.database, str(UUID(asked.request_id)).replace("-", ""))
+    (of_whole,) = told(house.database, whole.grant.name)
+    words = explain(house.database, part.grant.name).stdout
+
+    assert (of_part["parent"], of_part["is_attenuated"]) == (whole.grant.name, True)
+    assert (of_part["purpose"], of_part["request_id"]) == ("read one report", asked.request_id)
+    assert (of_part["again"], of_part["proven_by"][0].endswith(f"statement 0 of {whole.grant.name}")) == ([], True)
+    assert [one["grant"] for one in by_request] == [part.grant.name]
+    assert (of_whole["attenuated_to"], of_whole["parent"]) == ([part.grant.name], "")
+    assert f"attenuated from {whole.grant.name}" in words
+    assert "nothing anew" in words

@@ -19,7 +19,7 @@ from typer.testing import CliRunner, Result
 from remit_server.adapters.database.trail.audit_log import events
 from remit_server.cli.main import app
 from remit_server.cli.ocsf import OPERATIONS, VERSION, ocsf_of
-from remit_server.domain import audit, audit_events, lifecycle_records
+from remit_server.domain import attenuation_records, audit, audit_events, lifecycle_records
 from remit_server.domain.audit import AuditRecord, ChainedEvent, ChainIntact, Who, chained, verify_chain
 from remit_server.domain.audit_kinds import audit_kinds
 
@@ -116,7 +116,9 @@ def test_an_ocsf_event_says_who_for_whom_and_on_what(story: Place) -> None:
 
 
 def record_types() -> list[type[AuditRecord]]:
-    found = [one for module in (audit, audit_events, lifecycle_records) for one in vars(module).values()]
+    found = [
+        one for module in (attenuation_records, audit, audit_events, lifecycle_records) for one in vars(module).values()
+    ]
     records = [one for one in found if inspect.isclass(one) and issubclass(one, AuditRecord) and one.kind]
     return sorted(set(records), key=lambda one: one.kind)
 

@@ -6,7 +6,7 @@
 | A4 | one call, one grant, after a restart | token ids and leeway: `test_tokens.py` (`test_a4_`, `test_t3_`) |
 | A6 to A10 | | what the session can do and for how long: `test_rows_2a_session.py` |
 | A9 | | approvals: `test_rows_2a_approvals.py` |
-| A11 | not yet | sub-agents come later (part 6) |
+| A11 | | parts of grants: `test_rows_2a_attenuation.py` |
 """
 
 import asyncio

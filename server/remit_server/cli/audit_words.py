@@ -46,6 +46,8 @@ def _what(record: Mapping[str, Any]) -> Iterator[str]:
         yield _short(", ".join(plain(item) for item in entitlements))
     yield plain(record.get("role_arn", "")).rpartition("/")[2]
     yield plain(record.get("access_key_id", ""))
+    if record.get("parent_grant_id"):
+        yield f"within grant {plain(record['parent_grant_id'])}"
     for name in ("credentials_until", "expire_time"):
         if record.get(name):
             yield f"until {plain(record[name])[:_TO_THE_SECOND]}"

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from remit_server.cli.audit_words import plain
@@ -10,7 +11,9 @@ from remit_server.cli.audit_words import plain
 if TYPE_CHECKING:
     from remit_server.adapters.database.trail.evidence import Evidence
     from remit_server.domain.audit import ChainedEvent
+    from remit_server.domain.grant import Grant
 
+MOST_PARTS = 100
 Record = Mapping[str, Any]
 Explanation = dict[str, Any]
 
@@ -20,7 +23,7 @@ def explanation(evidence: "Evidence") -> Explanation:
     grant = evidence.grant
     records = [(event, json.loads(event.body_text)) for event in evidence.records]
     own = [(event, record) for event, record in records if record.get("grant_id") in {None, "", grant.grant_id}]
-    authorized = _first(own, "grant_authorized")
+    authorized = _first(own, "grant_authorized") or _first(own, "attenuation_authorized")
     who = authorized.get("who", {})
     started = _first(own, "task_started")
     return {
@@ -30,7 +33,10 @@ def explanation(evidence: "Evidence") -> Explanation:
         "user": {"id": grant.subject_id, "issuer": grant.subject_issuer},
         "token_fingerprint": who.get("token_fingerprint", ""),
         "called_from": who.get("peer", ""),
-        "purpose": started.get("purpose", "") or (grant.intent.purpose if grant.intent else ""),
+        "purpose": _purpose(authorized, started, grant),
+        "parent": grant.parent_name or "",
+        "is_attenuated": grant.is_attenuated,
+        "attenuated_to": _parts(records, grant.grant_id),
         "request_id": authorized.get("request_id", ""),
         "decision": _decision(evidence, authorized),
         "approvals": list(_approvals(own, grant.approval_id)),
@@ -57,6 +63,22 @@ def explanation(evidence: "Evidence") -> Explanation:
 def _first(records: "Sequence[tuple[ChainedEvent, Record]]", kind: str) -> Record:
     """Returns the first record of a kind, an empty one where there is none."""
     return next((record for event, record in records if event.kind == kind), {})
+
+
+def _purpose(authorized: Record, started: Record, grant: "Grant") -> str:
+    """Returns what it was for: an attenuation tells its own, any other grant that of its task."""
+    own = grant.intent.purpose if grant.intent else ""
+    return str(authorized.get("purpose", "") or started.get("purpose", "") or own)
+
+
+def _parts(records: "Sequence[tuple[ChainedEvent, Record]]", grant_id: str) -> list[str]:
+    """Returns the grants that were attenuated from this one, the first hundred of them."""
+    names = (
+        f"tasks/{record.get('task_id', '')}/grants/{record.get('grant_id', '')}"
+        for event, record in records
+        if event.kind == "attenuation_authorized" and record.get("parent_grant_id") == grant_id
+    )
+    return list(islice(dict.fromkeys(names), MOST_PARTS))
 
 
 def _decision(evidence: "Evidence", authorized: Record) -> Explanation:
@@ -145,12 +167,16 @@ def words(told: Explanation) -> Iterator[str]:
     known = f", of the groups {plain(', '.join(groups))}" if groups else ""
     yield from _lines("for", [f"{plain(user['id'])} of {plain(user['issuer'])}{known}"])
     yield from _lines("why", [plain(told["purpose"]) or "not said"])
-    yield from _lines("decided", list(_decided(decision)))
+    if told["parent"]:
+        how = "attenuated from" if told["is_attenuated"] else "within"
+        yield from _lines("parent", [f"{how} {plain(told['parent'])}, and revoked with it"])
+    yield from _lines("decided", list(_decided(decision, is_attenuated=told["is_attenuated"])))
     yield from _lines("approved", [_approval(one) for one in told["approvals"]] or ["nobody was asked"])
     yield from _lines("could do", [_permission(one) for one in told["could_do"]] or ["nothing"])
     yield from _lines("proven by", [plain(one) for one in told["proven_by"]])
     if told["unguarded"]:
         yield from _lines("unguarded", [plain(", ".join(told["unguarded"]))])
+    yield from _lines("attenuated", [plain(one) for one in told["attenuated_to"]])
     yield from _lines("credentials", [_credentials(one) for one in told["credentials"]] or ["none were issued"])
     yield from _lines("ended", list(_ended(told)))
     yield from _lines("records", [", ".join(str(one) for one in told["records"])])
@@ -162,8 +188,9 @@ def _lines(label: str, texts: Sequence[str]) -> Iterator[str]:
         yield f"  {label if place == 0 else '':<12} {text}"
 
 
-def _decided(decision: Mapping[str, Any]) -> Iterator[str]:
-    yield f"allowed by policy revision {plain(decision['policy_revision'])}"
+def _decided(decision: Mapping[str, Any], *, is_attenuated: bool) -> Iterator[str]:
+    how = "nothing anew, its parent was allowed" if is_attenuated else "allowed"
+    yield f"{how} by policy revision {plain(decision['policy_revision'])}"
     if decision["present_policy_revision"] != decision["policy_revision"]:
         yield f"renewed under revision {plain(decision['present_policy_revision'])}"
     kind = " (break-glass)" if decision["break_glass"] else ""

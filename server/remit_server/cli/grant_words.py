@@ -40,6 +40,9 @@ def told_grant(grant: "Grant") -> Iterator[tuple[str, str]]:
 
 def _notes(grant: "Grant") -> Iterator[tuple[str, str]]:
     """Yields what not every grant has."""
+    if grant.parent:
+        is_attenuated = grant.parent.startswith(f"tasks/{grant.task_id}/")
+        yield "parent", f"{'attenuated from' if is_attenuated else 'within'} {grant.parent}, and revoked with it"
     if grant.approval:
         yield "approval", grant.approval
     if grant.break_glass:

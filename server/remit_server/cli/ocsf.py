@@ -64,7 +64,7 @@ OPERATIONS: Final[Mapping[str, Operation]] = {
     "task_started": Operation("StartTask", CREATE),
     "texts_erased": Operation("EraseTexts", DELETE, LOW),
 }
-_AUTHORIZED: Final = frozenset({"grant_authorized", "renewal_authorized"})
+_AUTHORIZED: Final = frozenset({"grant_authorized", "renewal_authorized", "attenuation_authorized"})
 _READS: Final = ("Get", "List", "Watch", "Verify", "Check", "Simulate", "Replay")
 
 
@@ -164,7 +164,9 @@ def _resources(record: Record) -> list[dict[str, Any]]:
 def _authorized(record: Record) -> dict[str, Any]:
     """Returns what Authorize Session (3003) asks for: the user, and what a session in the user's name may do."""
     who = record.get("who") or {}
+    parent = record.get("parent_grant_id")
     return {
+        **({"unmapped": {"parent_grant_id": str(parent)}} if parent else {}),
         "actor": _actor(record, who),
         "user": {"uid": str(who.get("subject_id", "")), "domain": str(who.get("subject_issuer", ""))},
         "privileges": [str(one) for one in record.get("entitlements", ())] or [str(record.get("role_arn", ""))],

@@ -19,6 +19,7 @@ from remit_server.adapters.database.schema.tables import audit_events, grants, i
 from remit_server.adapters.database.trail.decisions import archives_of, decisions_among, texts_of
 from remit_server.adapters.database.trail.trail import EVENTS, events_of
 from remit_server.application.policy.deciding.time_travel import DECIDED, OnRecord
+from remit_server.domain.attenuation_records import AttenuationAuthorized
 from remit_server.domain.audit import ChainedEvent, PreviewDecided, RequestRefused
 from remit_server.domain.grant import Grant
 
@@ -102,6 +103,7 @@ def _evidence(what: str, connection: Connection) -> tuple[Evidence | Ruling, ...
 
 
 _ALONE: Final = frozenset({RequestRefused.kind, PreviewDecided.kind})
+_NAMING: Final = (*DECIDED, AttenuationAuthorized.kind)
 
 
 def _meant(what: str, connection: Connection) -> tuple[Sequence[str], Sequence[ChainedEvent]]:
@@ -139,7 +141,7 @@ def _at(place: int, connection: Connection) -> tuple[Sequence[str], Sequence[Cha
 
 def _told_in(part: str, connection: Connection) -> tuple[Sequence[str], Sequence[ChainedEvent]]:
     """Returns what the decisions are about in whose records a text stands; every one is looked at, in no index."""
-    query = EVENTS.where(audit_events.c.kind.in_(DECIDED), audit_events.c.body.contains(part, autoescape=True))
+    query = EVENTS.where(audit_events.c.kind.in_(_NAMING), audit_events.c.body.contains(part, autoescape=True))
     found = events_of(query.order_by(audit_events.c.sequence).limit(MOST_GRANTS), connection)
     named = (json.loads(event.body_text).get("grant_id", "") for event in found)
     return sorted({str(one) for one in named if one}), [event for event in found if event.kind in _ALONE]

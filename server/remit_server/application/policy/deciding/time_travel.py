@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Final
 
+from remit_server.application.attenuation.attenuate_credentials import METHOD as ATTENUATING
 from remit_server.application.lifecycle.renew_credentials import METHOD as RENEWING
 from remit_server.application.planning.circumstances import circumstances_of
 from remit_server.application.planning.plan_session import Plan, Planner
@@ -70,7 +71,8 @@ class OnRecord:
     def lacking(self) -> tuple[str, ...]:
         """What it would take to decide it again and is not there, each as a sentence's part."""
         if not self._named("input"):
-            return ("policy was not asked: it was refused before",)
+            asks_none = self.body.get("method") == ATTENUATING
+            return ("attenuating asks no policy" if asks_none else "policy was not asked: it was refused before",)
         if not self._named("circumstances"):
             return ("it was recorded by an earlier version of the gateway, which kept less",)
         if not self._named("decision"):
