@@ -5,7 +5,7 @@ from typing import Any
 
 from remit.errors import Remedy, RemitError
 
-LONGEST_TOLD = 300
+LONGEST_HEARD, LONGEST_TOLD = 2000, 300
 # What might be a token or a key: no sentence of a platform's is repeated with such a thing in it. Host names and the
 # names of errors, which are long, too, have no capitals or no digits.
 _RUN = r"[A-Za-z0-9_\-.=+/]"
@@ -34,5 +34,7 @@ class NoWorkloadIdentity(RemitError):  # noqa: N818 - named for what it says
 
 def harmless(text: str) -> str:
     """Returns what a platform said as one short line, without anything that might be a token."""
-    line = " ".join("".join(character if character.isprintable() else " " for character in text).split())
+    line = " ".join(
+        "".join(character if character.isprintable() else " " for character in text[:LONGEST_HEARD]).split()
+    )
     return _SECRET.sub("***", line)[:LONGEST_TOLD]
