@@ -116,6 +116,20 @@ def test_a_platform_that_hangs_is_given_up_and_its_one_question_goes_on(monkeypa
     release.set()
 
 
+def test_a_question_that_hangs_for_good_is_asked_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(kept_tokens, "PATIENCE", 0.05)
+    monkeypatch.setattr(kept_tokens, "GIVEN_UP", 0.0)
+    release, good = threading.Event(), jwt()
+    answers = iter([lambda: str(release.wait(30)), lambda: good])
+    token = source(lambda: next(answers)())
+    with pytest.raises(NoWorkloadIdentity):
+        token()
+    monkeypatch.setattr(kept_tokens, "PATIENCE", 30)
+
+    assert token() == good
+    release.set()
+
+
 def test_a_token_that_is_still_good_outlasts_an_outage() -> None:
     good = jwt(ends_in=0.9)
     answers = iter([good])

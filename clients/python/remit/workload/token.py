@@ -14,6 +14,9 @@ from remit.workload.failing import NoWorkloadIdentity
 
 PATIENCE = 20.0  # seconds for one answer of a platform, its repeats included
 MARGIN = 60.0  # seconds before its end, or half of a shorter life, at which a token is asked for anew
+GIVEN_UP = (
+    60.0  # seconds after which a question that nobody waits for any more is asked again, beside the one that hangs
+)
 LONGEST_KEPT = 3600.0  # seconds, whatever a token says of its end
 LONGEST_TOKEN = 16 * 1024  # of the 24 KiB that a gateway takes in all
 _JWT = re.compile(r"[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+", re.ASCII)
@@ -68,9 +71,9 @@ class WorkloadToken:
         return found.token.reveal()
 
     def _flight_of_all(self) -> "_Flight":
-        """Returns the flight that is under way, or starts one."""
+        """Returns the flight that is under way, or that has just brought what serves here, too; or starts one."""
         with self._lock:
-            if self._flight is None or self._flight.is_over:
+            if self._flight is None or not self._flight.is_of_use:
                 self._flight = _Flight(self._fetch, self.platform)
             return self._flight
 
@@ -121,9 +124,11 @@ class _Flight:
         threading.Thread(target=self._fly, name=f"remit-{platform}-token", daemon=True).start()
 
     @property
-    def is_over(self) -> bool:
-        """Says whether it has an answer, or belongs to the process that this one was forked from."""
-        return self._done.is_set() or self._process != os.getpid()
+    def is_of_use(self) -> bool:
+        """Says whether it has a token that is fresh, or may still get one: a fork has no thread that would."""
+        if self._done.is_set():
+            return self._found is not None and self._found.is_fresh()
+        return self._process == os.getpid() and time.monotonic() < self._deadline + GIVEN_UP
 
     def landed(self) -> Kept:
         """Waits for the token; raises NoWorkloadIdentity."""
