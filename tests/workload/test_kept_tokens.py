@@ -120,8 +120,13 @@ def test_a_question_that_hangs_for_good_is_asked_again(monkeypatch: pytest.Monke
     monkeypatch.setattr(kept_tokens, "PATIENCE", 0.05)
     monkeypatch.setattr(kept_tokens, "GIVEN_UP", 0.0)
     release, good = threading.Event(), jwt()
-    answers = iter([lambda: str(release.wait(30)), lambda: good])
-    token = source(lambda: next(answers)())
+    asked: list[int] = []
+
+    def fetch() -> str:
+        asked.append(1)
+        return good if len(asked) > 1 else str(release.wait(30))
+
+    token = source(fetch)
     with pytest.raises(NoWorkloadIdentity):
         token()
     monkeypatch.setattr(kept_tokens, "PATIENCE", 30)
