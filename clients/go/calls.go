@@ -37,11 +37,11 @@ type calls struct {
 
 // issue asks once for credentials, with the user's token as it is now.
 func (c *calls) issue(ctx context.Context, w *wish, requestID string) (*issued, error) {
-	token, err := w.SubjectToken.read(ctx, "subject_token")
+	token, err := tokenOf(ctx, w.SubjectToken, "subject_token")
 	if err != nil {
 		return nil, err
 	}
-	response, err := unary(ctx, c, remitv1.CredentialServiceClient.IssueCredentials, &remitv1.IssueCredentialsRequest{
+	response, err := unary(ctx, c.carrying(w.SubjectToken, token), remitv1.CredentialServiceClient.IssueCredentials, &remitv1.IssueCredentialsRequest{
 		RequestId:         requestID,
 		SubjectToken:      token.Reveal(),
 		TaskId:            w.TaskID,
@@ -58,7 +58,7 @@ func (c *calls) issue(ctx context.Context, w *wish, requestID string) (*issued, 
 // renew asks for new credentials of a grant. Where the grant may be renewed without the user it is, once the user's token is no
 // good any more.
 func (c *calls) renew(ctx context.Context, w *wish, grant Grant) (*issued, error) {
-	token, err := w.SubjectToken.read(ctx, "subject_token")
+	token, err := tokenOf(ctx, w.SubjectToken, "subject_token")
 	if err == nil {
 		var found *issued
 		if found, err = c.renewed(ctx, w, grant, token); err == nil {
@@ -72,6 +72,9 @@ func (c *calls) renew(ctx context.Context, w *wish, grant Grant) (*issued, error
 }
 
 func (c *calls) renewed(ctx context.Context, w *wish, grant Grant, token Secret) (*issued, error) {
+	if token.Reveal() != "" {
+		c = c.carrying(w.SubjectToken, token)
+	}
 	response, err := unary(ctx, c, remitv1.CredentialServiceClient.RenewCredentials, &remitv1.RenewCredentialsRequest{
 		Name: grant.Name, SubjectToken: token.Reveal(), Narrow: w.Narrow,
 	}, "")
@@ -82,11 +85,11 @@ func (c *calls) renewed(ctx context.Context, w *wish, grant Grant, token Secret)
 }
 
 func (c *calls) preview(ctx context.Context, w *wish) (*Preview, error) {
-	token, err := w.SubjectToken.read(ctx, "subject_token")
+	token, err := tokenOf(ctx, w.SubjectToken, "subject_token")
 	if err != nil {
 		return nil, err
 	}
-	response, err := unary(ctx, c, remitv1.CredentialServiceClient.PreviewCredentials, &remitv1.PreviewCredentialsRequest{
+	response, err := unary(ctx, c.carrying(w.SubjectToken, token), remitv1.CredentialServiceClient.PreviewCredentials, &remitv1.PreviewCredentialsRequest{
 		SubjectToken:      token.Reveal(),
 		TaskId:            w.TaskID,
 		Intent:            intentMessage(w.Purpose, w.Labels, w.needs),
@@ -148,11 +151,11 @@ func (c *calls) delegate(ctx context.Context, taskID string, request DelegateReq
 func (c *calls) whoAmI(ctx context.Context, subjectToken TokenSource) (*Identity, error) {
 	request := &remitv1.GetCallerIdentityRequest{}
 	if subjectToken != nil {
-		token, err := subjectToken.read(ctx, "subject_token")
+		token, err := tokenOf(ctx, subjectToken, "subject_token")
 		if err != nil {
 			return nil, err
 		}
-		request.SubjectToken = token.Reveal()
+		request.SubjectToken, c = token.Reveal(), c.carrying(subjectToken, token)
 	}
 	response, err := unary(ctx, c, remitv1.CredentialServiceClient.GetCallerIdentity, request, "")
 	if err != nil {
@@ -242,13 +245,23 @@ func once[Q, R any](
 	return response, nil, nil
 }
 
+// carrying returns the calls with the user's token as the agent's own proof too, where both come from one source.
+func (c *calls) carrying(source TokenSource, token Secret) *calls {
+	if !isSame(c.bearer, source) {
+		return c
+	}
+	carried := *c
+	carried.bearer = &fixedToken{token}
+	return &carried
+}
+
 // authorized returns the context with the agent's bearer token as its one authorization, if there is to be any, and with no other
 // metadata: what a server's handler was called with is not passed on.
 func (c *calls) authorized(ctx context.Context) (context.Context, error) {
 	if c.bearer == nil {
 		return metadata.NewOutgoingContext(ctx, metadata.MD{}), nil
 	}
-	token, err := c.bearer.read(ctx, "bearer_token")
+	token, err := tokenOf(ctx, c.bearer, "bearer_token")
 	if err != nil {
 		return nil, err
 	}

@@ -28,7 +28,7 @@ const (
 var advice = map[Remedy]string{
 	RemedyNarrow:         "ask for less, or set Narrow to get what may be had",
 	RemedyAskApproval:    "a person has to approve this",
-	RemedyReauthenticate: "the user has to sign in again; SubjectToken may be a function that returns a fresh token",
+	RemedyReauthenticate: "the user has to sign in again; SubjectToken may be a TokenFunc that returns a fresh token",
 	RemedySplit:          "ask in several requests",
 	RemedyRetryLater:     "nothing is wrong with the request: try again later",
 	RemedyGiveUp:         "asking again in the same way will not help",

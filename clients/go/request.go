@@ -20,7 +20,7 @@ const (
 type TaskRequest struct {
 	// Purpose says what it is about, for people.
 	Purpose string
-	// SubjectToken gives the OIDC token of the user whom the agent works for: [Token], or a function that is asked at every request.
+	// SubjectToken gives the OIDC token of the user whom the agent works for: [Token], or a [TokenFunc] that is asked at every request.
 	SubjectToken TokenSource
 	// Allow is what is needed: a Permission, a Capability, the Offer of a refusal, or AllOf several.
 	Allow Allowance
@@ -36,7 +36,7 @@ type TaskRequest struct {
 	// the task and revokes its credentials. 30 seconds to a day; 0 is DefaultLease.
 	Lease time.Duration
 	// WaitForApproval is how long people who have to approve are waited for; 0 returns ApprovalPending at once. The gateway is asked
-	// every few seconds: give SubjectToken as a function if that may outlive one token.
+	// every few seconds: give SubjectToken as a TokenFunc if that may outlive one token.
 	WaitForApproval time.Duration
 	// RequestID, that of an ApprovalPending, collects with otherwise the same request what was approved meanwhile.
 	RequestID string

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"reflect"
 	"strings"
 )
 
@@ -41,36 +42,49 @@ func (Secret) LogValue() slog.Value { return slog.StringValue(redacted) }
 // MarshalText writes stars, as JSON and XML too.
 func (Secret) MarshalText() ([]byte, error) { return []byte(redacted), nil }
 
-// TokenSource returns a token; it is asked again at every request, so that a long task may outlive one token.
-type TokenSource func(context.Context) (string, error)
-
-// Token returns a source of always the same token.
-func Token(token string) TokenSource {
-	return func(context.Context) (string, error) { return token, nil }
+// TokenSource gives a token; it is asked again at every request, so that a long task may outlive one token.
+//
+// Where one source is given as the agent's bearer token and as a request's subject token, it is asked once for both.
+type TokenSource interface {
+	Token(context.Context) (string, error)
 }
 
+// TokenFunc is a function that gives a token.
+type TokenFunc func(context.Context) (string, error)
+
+// Token asks the function.
+func (ask TokenFunc) Token(ctx context.Context) (string, error) { return ask(ctx) }
+
 // String returns stars.
-func (TokenSource) String() string { return redacted }
+func (TokenFunc) String() string { return redacted }
 
 // GoString returns stars.
-func (TokenSource) GoString() string { return redacted }
+func (TokenFunc) GoString() string { return redacted }
 
 // Format writes stars for every verb.
-func (TokenSource) Format(state fmt.State, _ rune) { _, _ = io.WriteString(state, redacted) }
+func (TokenFunc) Format(state fmt.State, _ rune) { _, _ = io.WriteString(state, redacted) }
 
 // LogValue logs stars.
-func (TokenSource) LogValue() slog.Value { return slog.StringValue(redacted) }
+func (TokenFunc) LogValue() slog.Value { return slog.StringValue(redacted) }
 
 // MarshalText writes stars, as JSON and XML too.
-func (TokenSource) MarshalText() ([]byte, error) { return []byte(redacted), nil }
+func (TokenFunc) MarshalText() ([]byte, error) { return []byte(redacted), nil }
 
-// read returns the token as it is now, without white space around it; an InvalidRequest for what no token looks like, without
-// repeating it. What the caller's function returns as an error passes through.
-func (source TokenSource) read(ctx context.Context, field string) (Secret, error) {
+// Token returns a source of always the same token.
+func Token(token string) TokenSource { return &fixedToken{secretOf(token)} }
+
+type fixedToken struct{ Secret }
+
+// Token returns the token.
+func (f *fixedToken) Token(context.Context) (string, error) { return f.Reveal(), nil }
+
+// tokenOf returns the token as it is now, without white space around it; an InvalidRequest for what no token looks like, without
+// repeating it. What the caller's source returns as an error passes through.
+func tokenOf(ctx context.Context, source TokenSource, field string) (Secret, error) {
 	if source == nil {
-		return Secret{}, errors.New("remit: " + field + " is missing: give remit.Token(...), or a function that returns a fresh one")
+		return Secret{}, errors.New("remit: the " + field + " is missing: give remit.Token(...), or remit.TokenFunc(...) for fresh ones")
 	}
-	found, err := source(ctx)
+	found, err := source.Token(ctx)
 	if err != nil {
 		return Secret{}, err
 	}
@@ -82,4 +96,12 @@ func (source TokenSource) read(ctx context.Context, field string) (Secret, error
 		}
 	}
 	return secretOf(token), nil
+}
+
+// isSame says whether two sources are one.
+func isSame(one, other TokenSource) bool {
+	if one == nil || other == nil || !reflect.TypeOf(one).Comparable() || !reflect.TypeOf(other).Comparable() {
+		return false
+	}
+	return one == other
 }
