@@ -1,7 +1,7 @@
 """Generates the checked-in Go code of `remit.v1` from the protos beside this file, where Go is.
 
-Run as `make protos`; `make protos-check` runs it with `--check`. The plugins are those that clients/go/tools pins. As for
-Python, the import of `buf/validate/validate.proto` is taken out first, so the module needs no Go package of its rules.
+Run as `make protos`; `make protos-check` runs it with `--check`. The plugins are those that clients/go/tools pins. As
+for Python, the import of `buf/validate/validate.proto` is taken out first: the module needs no Go package of its rules.
 """
 
 import argparse

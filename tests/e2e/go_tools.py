@@ -45,7 +45,8 @@ def go(*arguments: str, folder: Path, environment: Mapping[str, str] | None = No
 def go_test(folder: Path, environment: Mapping[str, str] | None = None) -> GoTests:
     """Runs all tests of a module, watched for data races where there is a C compiler."""
     race = ["-race"] if shutil.which("gcc") or shutil.which("clang") else []
-    done = go("test", *race, "-json", "-count=1", "./...", folder=folder, environment=environment)
+    # Side by side: the tests wait for lives and leases to be over, most of their time.
+    done = go("test", *race, "-json", "-count=1", "-parallel=32", "./...", folder=folder, environment=environment)
     outcomes: dict[str, str] = {}
     output: list[str] = []
     for line in done.stdout.splitlines():

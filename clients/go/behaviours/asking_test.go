@@ -79,8 +79,7 @@ func invalid(t *testing.T, l *live) {
 
 func unauthenticated(t *testing.T, l *live) {
 	request := l.reading()
-	token := l.Tokens["copilot"]
-	request.SubjectToken = remit.Token(token[:strings.LastIndex(token, ".")+1] + strings.Repeat("A", 342))
+	request.SubjectToken = remit.Token(l.Tokens["expired"])
 
 	_, err := l.copilot(t, l.Mtls).StartTask(t.Context(), request)
 

@@ -101,11 +101,12 @@ func lease(t *testing.T, l *live) {
 	succeeded(t, agent.Start())
 	id, err := bufio.NewReader(output).ReadString('\n')
 	succeeded(t, err)
+	id = strings.TrimSpace(id)
+	until(t, "the lease", func() bool { return len(recorded(t, l, id, "lease_taken")) == 1 })
 
 	succeeded(t, agent.Process.Kill())
 	_ = agent.Wait()
 
-	id = strings.TrimSpace(id)
 	until(t, "the end of the task of "+id, func() bool {
 		return causes(t, l, id)[0] == remitv1.RevokeCause_REVOKE_CAUSE_LEASE_LOST
 	})

@@ -205,6 +205,15 @@ func causes(t *testing.T, l *live, taskID string) []remitv1.RevokeCause {
 	return said
 }
 
+// recorded returns the audit records of a task of this kind.
+func recorded(t *testing.T, l *live, taskID, kind string) []*remitv1.AuditEvent {
+	t.Helper()
+	way, ctx := l.security(t)
+	found, err := remitv1.NewAuditServiceClient(way).ListEvents(ctx, &remitv1.ListEventsRequest{TaskId: taskID, Kind: kind})
+	succeeded(t, err)
+	return found.GetEvents()
+}
+
 // copied returns a folder with an agent's files, to be replaced by another's.
 func copied(t *testing.T, files pair) pair {
 	t.Helper()
