@@ -1,11 +1,13 @@
 """A platform is named by a text, or found by what it leaves in a process; in doubt, it is not guessed."""
 
+import os
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
-from tests.workload.tokens import AUDIENCE
+from tests.workload.github_endpoint import REQUEST_TOKEN, github_endpoint
+from tests.workload.tokens import AUDIENCE, jwt
 
 from remit import workload
 from remit.workload import NoWorkloadIdentity, naming, reading
@@ -80,7 +82,7 @@ def test_a_text_that_says_not_where_is_refused(text: str, told: str) -> None:
         ("GITPOD_WORKSPACE_ID", workload.gitpod(AUDIENCE)),
         ("AWS_LAMBDA_FUNCTION_NAME", workload.aws(AUDIENCE)),
         ("AWS_CONTAINER_CREDENTIALS_RELATIVE_URI", workload.aws(AUDIENCE)),
-        ("SPIFFE_ENDPOINT_SOCKET", workload.spiffe_jwt(AUDIENCE)),
+        ("SPIFFE_ENDPOINT_SOCKET", workload.spiffe_jwt(AUDIENCE, socket="/something")),
     ],
 )
 def test_a_platform_is_found_by_its_variables(
@@ -112,7 +114,7 @@ def test_remits_own_endpoint_is_not_taken_for_aws(
 ) -> None:
     monkeypatch.setenv("AWS_CONTAINER_CREDENTIALS_FULL_URI", address)
 
-    found = naming._aws()
+    found = naming._aws(os.environ)
 
     assert (found is not None) == is_aws
 
@@ -126,6 +128,33 @@ def test_none_found_says_where_it_looked() -> None:
         "ACTIONS_ID_TOKEN_REQUEST_URL", "GITLAB_CI", "GITPOD_ENVIRONMENT_ID", "SPIFFE_ENDPOINT_SOCKET"
     }  # fmt: skip
     assert raised.value.advice.startswith("name the source: github, gitlab")
+
+
+@pytest.mark.parametrize("text", ["gitlab", "env:REMIT_ID_TOKEN", "detect:remit"])
+def test_a_token_may_be_asked_for_on_behalf_of_another_process(monkeypatch: pytest.MonkeyPatch, text: str) -> None:
+    monkeypatch.setenv("REMIT_ID_TOKEN", jwt(jti="of this process"))
+    theirs = jwt(jti="of another")
+
+    source = workload.token_source(text, environ={"REMIT_ID_TOKEN": theirs})
+
+    assert source() == theirs
+    assert theirs not in repr(source)
+
+
+def test_github_is_asked_with_the_other_processs_right() -> None:
+    with github_endpoint() as endpoint:
+        theirs = {"ACTIONS_ID_TOKEN_REQUEST_URL": endpoint.url, "ACTIONS_ID_TOKEN_REQUEST_TOKEN": REQUEST_TOKEN}
+
+        assert workload.token_source("github:remit", environ=theirs)() == endpoint.issued[0]
+
+
+def test_sources_of_two_processes_are_two() -> None:
+    first, second = {"REMIT_ID_TOKEN": "a"}, {"REMIT_ID_TOKEN": "b"}
+
+    for text in ("gitlab", "env:REMIT_ID_TOKEN"):
+        one, same, other = (workload.token_source(text, environ=dict(of)) for of in (first, first, second))
+        assert one == same != other
+        assert one != workload.token_source(text)
 
 
 def test_more_than_one_found_is_not_guessed(monkeypatch: pytest.MonkeyPatch) -> None:
