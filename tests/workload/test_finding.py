@@ -171,6 +171,14 @@ def test_more_than_one_found_is_not_guessed(monkeypatch: pytest.MonkeyPatch) -> 
     assert raised.value.advice.endswith("gitlab, aws")
 
 
+@pytest.mark.parametrize("text", ["", "spire", "eyJ.canary.x", "file:/svid.pem"])
+def test_another_source_of_certificates_is_refused_without_being_repeated(text: str) -> None:
+    with pytest.raises(ValueError, match="names no source of certificates") as raised:
+        naming.certificate_source(text)
+
+    assert "canary" not in str(raised.value)
+
+
 def test_naming_sources_loads_no_more_than_it_needs() -> None:
     program = (
         "import sys, remit; "

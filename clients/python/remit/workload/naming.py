@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 from remit.workload import platforms, reading
 from remit.workload.failing import NoWorkloadIdentity
-from remit.workload.spiffe import spiffe_jwt
+from remit.workload.spiffe import SpiffeX509, spiffe_jwt, spiffe_x509
 from remit.workload.token import WorkloadToken
 
 FORMS = (
@@ -44,6 +44,14 @@ def token_source(text: str, *, audience: str | None = None, environ: Mapping[str
     if not wanted:
         raise ValueError(f"{kind} needs an audience, the one that the gateway has for this issuer: {kind}:AUDIENCE")
     return _AUDIENCE[kind](wanted, environ)
+
+
+def certificate_source(text: str, *, environ: Mapping[str, str] = os.environ) -> SpiffeX509:
+    """Returns the X509-SVID that a text names: `spiffe`, or `spiffe:` and the agent's socket; raises ValueError."""
+    kind, _, socket = text.strip().partition(":")
+    if kind != "spiffe":
+        raise ValueError("this names no source of certificates; there are: spiffe, spiffe:unix:///path/to/agent.sock")
+    return spiffe_x509(socket=socket or environ.get(SPIFFE_SOCKET))
 
 
 def detect(audience: str, *, environ: Mapping[str, str] = os.environ) -> WorkloadToken:
