@@ -46,7 +46,7 @@ def asked(environ: dict[str, str], path: str | None = None, *, method: str = "GE
 def provider(environ: dict[str, str]) -> ContainerProvider:
     """Returns botocore's own provider, which asks three times without a pause in between."""
     fetcher = ContainerMetadataFetcher(sleep=lambda _: None)
-    return ContainerProvider(environ, fetcher)  # type: ignore[arg-type] - its stub names another class
+    return ContainerProvider(environ, fetcher)  # type: ignore[arg-type]  # its stub names another
 
 
 def test_botocore_reads_the_credentials_from_it() -> None:
