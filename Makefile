@@ -12,6 +12,7 @@ REGAL_VERSION := v0.39.0
 UV_VERSION := 0.13.9
 MINISTACK_VERSION := 1.5.33
 MINIO_VERSION := v0.0.0-20260212201848-7aac2a2c5b7c
+FRAMEWORKS := langchain pydantic_ai openai_agents strands google_adk
 BENCHMARKS = $(wildcard benchmarks/*.py)
 
 export PATH := $(CURDIR)/.tools/bin:$(PATH)
@@ -21,7 +22,7 @@ endif
 
 .DELETE_ON_ERROR:
 .PHONY: help setup setup-sandbox demo sandbox format lint types layers protos protos-check policies test test-extended \
-        clients-typescript clients-go \
+        frameworks clients-typescript \
         postgresql ci-setup bench lock clean
 
 help: ## Tell what there is.
@@ -49,6 +50,15 @@ setup-sandbox: .venv-ministack/.ready ## Make .venv-ministack: the local AWS, in
 	@$(SANDBOX_BIN)/python -m pip check
 	@touch $@
 
+frameworks: $(FRAMEWORKS:%=.venv-frameworks-%/.ready) ## Make an environment for each agent framework that there is an adapter for.
+
+.venv-frameworks-%/.ready: tests/environments/%/requirements.txt
+	@echo "Setting up .venv-frameworks-$* ..."
+	@$(PYTHON) -m venv .venv-frameworks-$*
+	@.venv-frameworks-$*/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r $<
+	@.venv-frameworks-$*/bin/python -m pip check
+	@touch $@
+
 # The real OPA judges our embedded engine in the tests. Where there is no Go, those tests are skipped and say so.
 .tools/opa-$(OPA_VERSION):
 	@mkdir -p .tools
@@ -68,14 +78,6 @@ setup-sandbox: .venv-ministack/.ready ## Make .venv-ministack: the local AWS, in
 	  if (cd "$$build" && GOFLAGS=-mod=mod go build -o "$(CURDIR)/.tools/bin/regal" github.com/open-policy-agent/regal); \
 	  then touch $@; else echo "Regal could not be built here: the policies will not be linted by it, and its tests are skipped" >&2; fi; \
 	else echo "There is no go here to build Regal with: the policies will not be linted by it"; fi
-
-# What generates and lints the Go client's code, pinned by clients/go/tools. Where there is no Go, that is skipped and says so.
-GO_TOOLS := .tools/go/.ready
-$(GO_TOOLS): clients/go/tools/go.mod clients/go/tools/go.sum
-	@if command -v go >/dev/null; then mkdir -p .tools/go && \
-	  echo "Building the Go client's tools ..." && go build -C clients/go/tools -o "$(CURDIR)/.tools/go/" tool && touch $@; \
-	elif [ "$(REQUIRE_REAL)" = 1 ]; then echo "the Go client is checked with Go, and there is no go here" >&2; exit 1; \
-	else echo "There is no go here: the Go client will not be checked or tested"; fi
 
 # MinIO judges the tokens of the gateway's own issuer in the extended tests. Building it takes some minutes, once.
 .tools/minio-$(MINIO_VERSION):
@@ -105,7 +107,7 @@ $(TYPESCRIPT): clients/typescript/package-lock.json
 	else echo "There is no npm here: the TypeScript client will not be checked or tested"; fi
 
 ci-setup: ## Set up everything that a full run needs; fails where something real is missing.
-	@$(MAKE) --no-print-directory REQUIRE_REAL=1 setup setup-sandbox .tools/opa-$(OPA_VERSION) .tools/regal-$(REGAL_VERSION) postgresql $(TYPESCRIPT) $(GO_TOOLS)
+	@$(MAKE) --no-print-directory REQUIRE_REAL=1 setup setup-sandbox .tools/opa-$(OPA_VERSION) .tools/regal-$(REGAL_VERSION) postgresql $(TYPESCRIPT)
 
 # --- Trying it ---
 
@@ -123,17 +125,13 @@ format: setup ## Format the Python code, the protos and, where OPA is, the polic
 	cd protos && ../$(BIN)/buf format --write
 	@! command -v opa >/dev/null || opa fmt --write $(BUNDLES)
 
-lint: setup clients-go ## Lint Python, the Dockerfile and, where Go is, the Go client.
+lint: setup ## Lint Python and the Dockerfile.
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/hadolint Dockerfile
 
 types: setup ## Check types, strictly.
-	$(BIN)/mypy server clients/python tests protos/generate.py protos/generate_go.py protos/generate_typescript.py benchmarks
-
-clients-go: $(GO_TOOLS) ## Lint the Go client: gofmt, go vet and staticcheck.
-	@if [ -e $(GO_TOOLS) ]; then set -ex; test -z "$$(gofmt -l clients/go)"; \
-	for module in clients/go clients/go/behaviours; do (cd $$module; go vet ./...; "$(CURDIR)/.tools/go/staticcheck" ./...); done; fi
+	$(BIN)/mypy server clients/python tests protos/generate.py protos/generate_typescript.py benchmarks
 
 clients-typescript: $(TYPESCRIPT) ## Lint the TypeScript client, check its types, and compile it.
 	@if [ -e $(TYPESCRIPT) ]; then set -ex; cd clients/typescript; npm run --silent lint; npm run --silent types; npm run --silent build; fi
@@ -149,16 +147,14 @@ else before=$$(mktemp -d) && trap 'rm -rf "$$before"' EXIT && git archive "$$bas
   echo "buf breaking --against main" && cd protos && ../$(BIN)/buf breaking --against "$$before/protos"; fi
 endef
 
-protos: setup $(TYPESCRIPT) $(GO_TOOLS) ## Generate the clients' code from protos/.
+protos: setup $(TYPESCRIPT) ## Generate the clients' code from protos/.
 	$(BIN)/python protos/generate.py
 	$(BIN)/python protos/generate_typescript.py
-	$(BIN)/python protos/generate_go.py
 
-protos-check: setup $(TYPESCRIPT) $(GO_TOOLS) ## Lint the protos, compare the generated code with them, and refuse changes that break clients.
+protos-check: setup $(TYPESCRIPT) ## Lint the protos, compare the generated code with them, and refuse changes that break clients.
 	cd protos && ../$(BIN)/buf lint && ../$(BIN)/buf format --diff --exit-code
 	$(BIN)/python protos/generate.py --check
 	$(BIN)/python protos/generate_typescript.py --check
-	$(BIN)/python protos/generate_go.py --check
 	@$(BREAKING)
 
 BUNDLES := policies $(wildcard examples/policies/*)
@@ -178,10 +174,11 @@ policies: setup .tools/opa-$(OPA_VERSION) .tools/regal-$(REGAL_VERSION) ## Check
 test: setup setup-sandbox .tools/opa-$(OPA_VERSION) lint types layers protos-check clients-typescript policies ## Run every check, then every test. REQUIRE_REAL=1: nothing real may be missing.
 	$(BIN)/pytest -n 2 --dist loadfile $(PYTEST_ARGS)
 
-test-extended: test .tools/minio-$(MINIO_VERSION) ## The same, then the laws again with ROUNDS=10 other seeds, and our tokens before MinIO.
+test-extended: test frameworks .tools/minio-$(MINIO_VERSION) ## The same, then the laws again with ROUNDS=10 other seeds, and our tokens before MinIO.
 	@for seed in $$(seq $(ROUNDS)); do REMIT_DIFFERENTIAL_SEED=$$((8 * $$seed)) $(BIN)/pytest -q -n 2 --hypothesis-seed=$$seed tests/property || exit 1; done
 	REMIT_EXTENDED=1 $(BIN)/pytest -q tests/attack/test_rows_2e_places.py tests/integration/test_web_identity_on_minio.py tests/e2e/test_web_identity_on_minio.py
 	REMIT_EXTENDED=1 $(BIN)/pytest -q -n 2 --dist loadfile tests/crash
+	REMIT_EXTENDED=1 $(BIN)/pytest -q tests/e2e/test_frameworks.py
 
 bench: setup ## Measure; prints figures, judges nothing.
 	@for name in $(BENCHMARKS:benchmarks/%.py=%); do $(BIN)/python -m benchmarks.$$name || exit 1; done
@@ -192,6 +189,8 @@ lock: .tools/uv/bin/uv ## Write the constraints files anew after a change in pyp
 	$(LOCK) $(UPGRADE) pyproject.toml --all-extras --group dev -o constraints.txt
 	$(LOCK) pyproject.toml --extra server -c constraints.txt -o constraints-server.txt
 	echo "ministack==$(MINISTACK_VERSION)" | $(LOCK) $(UPGRADE) - -o constraints-ministack.txt
+	@for name in $(FRAMEWORKS); do echo "tests/environments/$$name" && \
+	  $(LOCK) $(UPGRADE) pyproject.toml --extra boto3 tests/environments/$$name/requirements.in -o tests/environments/$$name/requirements.txt || exit 1; done
 
 LOCK = UV_CUSTOM_COMPILE_COMMAND="make lock" .tools/uv/bin/uv pip compile \
        --quiet --universal --python-version 3.11 --generate-hashes --no-annotate --no-emit-index-url
@@ -201,5 +200,5 @@ LOCK = UV_CUSTOM_COMPILE_COMMAND="make lock" .tools/uv/bin/uv pip compile \
 	@.tools/uv/bin/python -m pip install --quiet --disable-pip-version-check uv==$(UV_VERSION)
 
 clean: ## Remove what the targets above made.
-	rm -rf .sandbox .venv .venv-ministack .tools .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache dist build \
+	rm -rf .sandbox .venv .venv-ministack .venv-frameworks-* .tools .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache dist build \
 	  clients/typescript/node_modules clients/typescript/dist clients/typescript/build

@@ -48,7 +48,7 @@ def ask(
     """Reads what the caller wrote; raises TypeError where it is of another kind, InvalidRequest for an odd text."""
     if not all(isinstance(text, str) for text in (purpose, *(labels or {}).keys(), *(labels or {}).values())):
         raise TypeError("purpose and labels must be strings")
-    items = _allowed(allow)
+    items = items_of(allow)
     return Ask(
         purpose=purpose,
         subject_token=subject_token,
@@ -64,7 +64,7 @@ def ask(
     )
 
 
-def _allowed(allow: Allow) -> tuple[Permission | Capability, ...]:
+def items_of(allow: Allow) -> tuple[Permission | Capability, ...]:
     """Reads what is asked for; texts are read as `--allow` reads them."""
     items = (allow,) if isinstance(allow, (Permission, Capability, str)) else tuple(allow)
     if not all(isinstance(item, (Permission, Capability, str)) for item in items):

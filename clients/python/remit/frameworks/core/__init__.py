@@ -1,0 +1,1 @@
+"""What every adapter shares: the run's task, its tools, and what a model is told."""

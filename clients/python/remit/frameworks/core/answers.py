@@ -1,0 +1,198 @@
+"""What went wrong in a tool's AWS calls, as the tool's result: a model can read it and knows what it can do."""
+
+import functools
+import inspect
+import json
+from collections.abc import Callable, Iterable
+from typing import Any, TypeVar, cast
+
+from remit.errors import (
+    ApprovalPending,
+    FailedPermission,
+    InvalidRequest,
+    Refused,
+    Remedy,
+    RemitError,
+    TaskOver,
+    Unauthenticated,
+    Unavailable,
+)
+from remit.frameworks.core.aws_errors import Denial, denial_of
+from remit.frameworks.core.limits import BEYOND, Item, check_within
+from remit.frameworks.core.run_task import RunTask
+from remit.intents import text_of
+
+F = TypeVar("F", bound=Callable[..., Any])
+Answer = dict[str, Any]
+MOST_SHOWN = 5
+LONGEST_MESSAGE = 1000
+ASK_TOOL = "request_aws_access"
+_GIVE_UP = "tell the user what could not be done and why"
+_NARROW = f"call {ASK_TOOL} with allow set to this offer, then do the part of the work that it covers"
+
+
+def answer_to(error: BaseException, run: RunTask | None = None) -> Answer | None:
+    """Returns what a model is told about this error, as JSON values; None for an error that is none of ours.
+
+    `status` is refused, denied (by AWS), pending, over, unavailable, invalid. `reason`, `message`, `stopped`, `remedy`
+    and `offer` are those of the exception, `offer` as text that `request_aws_access` takes. `ways` says how to go on:
+    narrow, ask, wait, retry, correct, give_up.
+    """
+    if isinstance(error, RemitError):
+        return _short(_of_remit(error, run))
+    denial = denial_of(error)
+    return None if denial is None else _short(_of_aws(denial, run))
+
+
+def text_of_answer(answer: Answer) -> str:
+    """Writes an answer as compact JSON."""
+    return json.dumps(answer, ensure_ascii=False, separators=(",", ":"))
+
+
+def tells_refusals(function: F) -> F:
+    """Makes a tool of a framework's own kind return what `answer_to` says, as JSON text, in place of raising it."""
+    if inspect.iscoroutinefunction(function):
+
+        @functools.wraps(function)
+        async def waiting(*arguments: Any, **named: Any) -> Any:
+            try:
+                return await function(*arguments, **named)
+            except Exception as error:
+                answer = answer_to(error)
+                if answer is None:
+                    raise
+                return text_of_answer(answer)
+
+        return cast("F", waiting)
+
+    @functools.wraps(function)
+    def working(*arguments: Any, **named: Any) -> Any:
+        try:
+            return function(*arguments, **named)
+        except Exception as error:
+            answer = answer_to(error)
+            if answer is None:
+                raise
+            return text_of_answer(answer)
+
+    return cast("F", working)
+
+
+def _of_remit(error: RemitError, run: RunTask | None) -> Answer:
+    """Answers for what the gateway, or the run's own limit, said."""
+    told: Answer = {"status": "refused", "reason": error.reason, "message": error.message}
+    ways: dict[str, str] = {}
+    match error:
+        case ApprovalPending():
+            told |= {"status": "pending", "approval": error.approval, **_people(error)}
+            ways["wait"] = "ask for it again once it was approved; until then do other work, or tell the user"
+        case TaskOver():
+            told |= {"status": "over", **({"cause": error.cause} if error.cause else {})}
+        case Refused():
+            told |= _stopped(error) | _offers(error)
+            ways |= _ways_out(error, run)
+        case InvalidRequest():
+            wrong = [str(violation) for violation in error.violations if str(violation) != error.message]
+            told |= {"status": "invalid"} | ({"wrong": wrong[:MOST_SHOWN]} if wrong else {})
+            ways["correct"] = "correct the request and send it again"
+        case Unauthenticated():
+            ways |= {} if error.reason == "ACTOR_REJECTED" else {"ask": "ask the user to sign in again"}
+        case Unavailable():
+            told["status"] = "unavailable"
+            ways["retry"] = _when(error)
+        case _:
+            told["status"] = "unavailable"
+    if error.reason == BEYOND and run is not None:
+        told["may_ask_at_most"] = texts_of(run.may_ask)
+        ways.setdefault("narrow", f"call {ASK_TOOL} again with what lies within may_ask_at_most")
+    return told | {"remedy": error.remedy.value, "ways": ways | {"give_up": _GIVE_UP}}
+
+
+def _ways_out(error: Refused, run: RunTask | None) -> dict[str, str]:
+    """Says how a refused model can go on, besides giving up."""
+    ways = {}
+    if error.offer:
+        ways["narrow"] = _NARROW
+    elif error.split:
+        ways["narrow"] = f"call {ASK_TOOL} with one part of `split`, do its part of the work, then go on with the next"
+    if error.reason == "NOTHING_ASKED_FOR":
+        ways["ask"] = _how_to_ask(run)
+    if error.remedy is Remedy.ASK_APPROVAL:
+        ways["ask"] = "tell the user that a person has to approve this, and who asked for what"
+    if error.remedy is Remedy.REAUTHENTICATE:
+        ways["ask"] = "ask the user to sign in again"
+    if error.remedy is Remedy.RETRY_LATER:
+        ways["retry"] = "nothing is wrong with the request: try again later"
+    return ways
+
+
+def _of_aws(denial: Denial, run: RunTask | None) -> Answer:
+    """Answers for a call that AWS itself refused."""
+    told: Answer = {"status": "denied", "reason": denial.code, "message": denial.message}
+    if denial.action:
+        told["stopped"] = [" on ".join(part for part in (denial.action, denial.resource) if part) + " by AWS"]
+    need = None if denial.is_explicit else denial.permission
+    if need is None or not may_ask_for(need, run):
+        return told | {"remedy": Remedy.GIVE_UP.value, "ways": {"give_up": _GIVE_UP}}
+    told["ask_for"] = [text_of(need)]
+    ways = {"ask": f"call {ASK_TOOL} with allow set to ask_for, then this tool again", "give_up": _GIVE_UP}
+    return told | {"remedy": "ASK", "ways": ways}
+
+
+def may_ask_for(need: Item, run: RunTask | None) -> bool:
+    """Says whether the run may ask for it, and does not hold it already in these words."""
+    if run is None:
+        return True
+    try:
+        check_within([need], run.may_ask)
+    except Refused:
+        return False
+    return need not in run.holds
+
+
+def _people(error: ApprovalPending) -> Answer:
+    """Says who has to approve, and until when they can."""
+    who = [f"{error.min_approvers} of {' or '.join(error.groups)}"] if error.groups else []
+    who += ["the user in person"] if error.by_subject else []
+    until = {} if error.lapse_time is None else {"lapses": error.lapse_time.isoformat()}
+    return {"approvers": " and ".join(who), **until}
+
+
+def _stopped(error: Refused) -> Answer:
+    """Says which permissions failed by which rule, up to a few; not again what the message says."""
+    shown = list(dict.fromkeys(_failure(failure, error.message) for failure in error.failures))
+    more = [f"and {len(shown) - MOST_SHOWN} more"] if len(shown) > MOST_SHOWN else []
+    return {"stopped": shown[:MOST_SHOWN] + more} if shown else {}
+
+
+def _failure(failure: FailedPermission, message: str) -> str:
+    place = " on ".join(part for part in (failure.action, failure.resource) if part)
+    said = f": {failure.message}" if failure.message and failure.message not in message else ""
+    return f"{place} by {failure.rule}{said}"
+
+
+def _offers(error: Refused) -> Answer:
+    """Gives what may be had, as text to ask with."""
+    offer = {"offer": texts_of(error.offer)} if error.offer else {}
+    return offer | ({"split": [texts_of(part) for part in error.split]} if error.split else {})
+
+
+def texts_of(items: Iterable[Item]) -> list[str]:
+    """Writes each as the text that `request_aws_access` takes."""
+    return [text_of(item) for item in items]
+
+
+def _how_to_ask(run: RunTask | None) -> str:
+    most = "" if run is None else f", at most {json.dumps(texts_of(run.may_ask), ensure_ascii=False)}"
+    return f"call {ASK_TOOL} with what the work needs{most}"
+
+
+def _when(error: Unavailable) -> str:
+    after = "" if error.retry_after is None else f" in {error.retry_after.total_seconds():.3g} s"
+    return f"nothing is wrong with the request: try again{after or ' later'}"
+
+
+def _short(answer: Answer) -> Answer:
+    """Cuts a message that would fill a model's context."""
+    message = answer["message"]
+    return answer if len(message) <= LONGEST_MESSAGE else answer | {"message": f"{message[:LONGEST_MESSAGE]} ..."}

@@ -1,0 +1,60 @@
+"""The gateway that settings name, and a task at it."""
+
+from remit.gateway import DEFAULT_LEASE, Gateway
+from remit.local.errors import InvalidSettings
+from remit.local.tokens import token_source
+from remit.local.wishes import Caller, Wish
+from remit.task import Task
+
+
+def gateway_of(caller: Caller) -> Gateway:
+    """Returns the client of the gateway that the settings name; raises InvalidSettings that says what is missing."""
+    settings = caller.settings
+    told = settings.gateway
+    if told.target is None:
+        raise InvalidSettings(
+            "no gateway is named",
+            advice=f"run `remit init`, write [gateway] target in {settings.file}, or set REMIT_GATEWAY",
+        )
+    if told.certificate_file is None and told.bearer is None:
+        raise InvalidSettings(
+            "nothing says who this agent is",
+            advice=f"write certificate_file and key_file, or bearer, under [gateway] in {settings.file}",
+        )
+    environ = caller.environ.reveal()
+    try:
+        return Gateway(
+            told.target,
+            ca_file=told.ca_file,
+            certificate_file=told.certificate_file,
+            key_file=told.key_file,
+            bearer_token=None
+            if told.bearer is None
+            else token_source(told.bearer, settings, audience=told.audience, environ=environ),
+        )
+    except OSError as error:
+        raise InvalidSettings(
+            f"a file of [gateway] cannot be read: {error.filename}: {error.strerror}", advice="correct its path"
+        ) from None
+    except ValueError as error:
+        raise InvalidSettings(str(error), advice=f"correct [gateway] in {settings.file}") from None
+
+
+def begin(
+    gateway: Gateway, wish: Wish, caller: Caller, request_id: str | None, *, lease: float | None = DEFAULT_LEASE
+) -> Task:
+    """Begins a task, to be ended by name; `request_id` comes back to an earlier wish. Raises RemitError."""
+    settings, environ = caller.settings, caller.environ.reveal()
+    audience = settings.gateway.audience
+    block = gateway.task(
+        wish.purpose,
+        subject_token=token_source(settings.subject_token, settings, audience=audience, environ=environ),
+        allow=wish.allow,
+        duration=wish.duration,
+        narrow=wish.narrow,
+        labels=dict(wish.labels),
+        task_id=wish.task_id,
+        request_id=request_id,
+        lease=lease,
+    )
+    return block.__enter__()  # its end is not this call's
