@@ -22,7 +22,7 @@ endif
 
 .DELETE_ON_ERROR:
 .PHONY: help setup setup-sandbox demo sandbox format lint types layers protos protos-check policies test test-extended \
-        frameworks clients-typescript \
+        frameworks clients-typescript clients-go \
         postgresql ci-setup bench lock clean
 
 help: ## Tell what there is.
@@ -79,6 +79,14 @@ frameworks: $(FRAMEWORKS:%=.venv-frameworks-%/.ready) ## Make an environment for
 	  then touch $@; else echo "Regal could not be built here: the policies will not be linted by it, and its tests are skipped" >&2; fi; \
 	else echo "There is no go here to build Regal with: the policies will not be linted by it"; fi
 
+# What generates and lints the Go client's code, pinned by clients/go/tools. Where there is no Go, that is skipped and says so.
+GO_TOOLS := .tools/go/.ready
+$(GO_TOOLS): clients/go/tools/go.mod clients/go/tools/go.sum
+	@if command -v go >/dev/null; then mkdir -p .tools/go && \
+	  echo "Building the Go client's tools ..." && go build -C clients/go/tools -o "$(CURDIR)/.tools/go/" tool && touch $@; \
+	elif [ "$(REQUIRE_REAL)" = 1 ]; then echo "the Go client is checked with Go, and there is no go here" >&2; exit 1; \
+	else echo "There is no go here: the Go client will not be checked or tested"; fi
+
 # MinIO judges the tokens of the gateway's own issuer in the extended tests. Building it takes some minutes, once.
 .tools/minio-$(MINIO_VERSION):
 	@mkdir -p .tools
@@ -107,7 +115,7 @@ $(TYPESCRIPT): clients/typescript/package-lock.json
 	else echo "There is no npm here: the TypeScript client will not be checked or tested"; fi
 
 ci-setup: ## Set up everything that a full run needs; fails where something real is missing.
-	@$(MAKE) --no-print-directory REQUIRE_REAL=1 setup setup-sandbox .tools/opa-$(OPA_VERSION) .tools/regal-$(REGAL_VERSION) postgresql $(TYPESCRIPT)
+	@$(MAKE) --no-print-directory REQUIRE_REAL=1 setup setup-sandbox .tools/opa-$(OPA_VERSION) .tools/regal-$(REGAL_VERSION) postgresql $(TYPESCRIPT) $(GO_TOOLS)
 
 # --- Trying it ---
 
@@ -125,13 +133,17 @@ format: setup ## Format the Python code, the protos and, where OPA is, the polic
 	cd protos && ../$(BIN)/buf format --write
 	@! command -v opa >/dev/null || opa fmt --write $(BUNDLES)
 
-lint: setup ## Lint Python and the Dockerfile.
+lint: setup clients-go ## Lint Python, the Dockerfile and, where Go is, the Go client.
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/hadolint Dockerfile
 
 types: setup ## Check types, strictly.
-	$(BIN)/mypy server clients/python tests protos/generate.py protos/generate_typescript.py benchmarks
+	$(BIN)/mypy server clients/python tests protos/generate.py protos/generate_go.py protos/generate_typescript.py benchmarks
+
+clients-go: $(GO_TOOLS) ## Lint the Go client: gofmt, go vet and staticcheck.
+	@if [ -e $(GO_TOOLS) ]; then set -ex; test -z "$$(gofmt -l clients/go)"; \
+	for module in clients/go clients/go/behaviours; do (cd $$module; go vet ./...; "$(CURDIR)/.tools/go/staticcheck" ./...); done; fi
 
 clients-typescript: $(TYPESCRIPT) ## Lint the TypeScript client, check its types, and compile it.
 	@if [ -e $(TYPESCRIPT) ]; then set -ex; cd clients/typescript; npm run --silent lint; npm run --silent types; npm run --silent build; fi
@@ -147,14 +159,16 @@ else before=$$(mktemp -d) && trap 'rm -rf "$$before"' EXIT && git archive "$$bas
   echo "buf breaking --against main" && cd protos && ../$(BIN)/buf breaking --against "$$before/protos"; fi
 endef
 
-protos: setup $(TYPESCRIPT) ## Generate the clients' code from protos/.
+protos: setup $(TYPESCRIPT) $(GO_TOOLS) ## Generate the clients' code from protos/.
 	$(BIN)/python protos/generate.py
 	$(BIN)/python protos/generate_typescript.py
+	$(BIN)/python protos/generate_go.py
 
-protos-check: setup $(TYPESCRIPT) ## Lint the protos, compare the generated code with them, and refuse changes that break clients.
+protos-check: setup $(TYPESCRIPT) $(GO_TOOLS) ## Lint the protos, compare the generated code with them, and refuse changes that break clients.
 	cd protos && ../$(BIN)/buf lint && ../$(BIN)/buf format --diff --exit-code
 	$(BIN)/python protos/generate.py --check
 	$(BIN)/python protos/generate_typescript.py --check
+	$(BIN)/python protos/generate_go.py --check
 	@$(BREAKING)
 
 BUNDLES := policies $(wildcard examples/policies/*)

@@ -2,24 +2,27 @@
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import xml.etree.ElementTree as ET
-from datetime import timedelta
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
 from tests.e2e.client_world import client_world, rows
+from tests.e2e.told_by_python import platform_cases, printed_errors
 from tests.e2e.watched import plain_environment
+from tests.workload.github_endpoint import REQUEST_TOKEN, github_endpoint
 
-import remit
 from remit_sandbox.sandbox import Sandbox
 
 pytestmark = pytest.mark.timeout(240)  # a lease has 30 seconds at least, and Node.js compiles its tests first
 PACKAGE = Path(__file__).parents[2] / "clients" / "typescript"
 RESULTS = PACKAGE / "build" / "results.xml"
 ROWS = rows()
-LATER = {"attenuate", "delegate"}  # the gateway answers UNIMPLEMENTED so far
+TYPED = ("--noEmit", "--strict", "--target", "es2022", "--module", "nodenext", "--types", "node", "--skipLibCheck")
+LATER = {"delegate"}  # the gateway answers UNIMPLEMENTED so far
 
 
 @pytest.fixture(scope="module")
@@ -39,8 +42,25 @@ def proven(_node: None, sandbox: Sandbox, tmp_path_factory: pytest.TempPathFacto
     """Runs `npm test`: the failures of each test by its name, none for one that passed."""
     folder = tmp_path_factory.mktemp("typescript")
     RESULTS.unlink(missing_ok=True)
-    with client_world(sandbox, folder, {"errors": printed_errors()}) as world:
-        done = subprocess.run(
+    with github_endpoint() as github:
+        told = {
+            "errors": printed_errors(),
+            "platforms": platform_cases(folder, github.url),
+            "github": {"url": github.url, "token": REQUEST_TOKEN},
+        }
+        done = npm_test(sandbox, folder, told)
+    assert RESULTS.exists(), done.stdout + done.stderr
+    tests: dict[str, list[str]] = {}
+    for case in ET.parse(RESULTS).iter("testcase"):  # noqa: S314 - our own file
+        kept = tests.setdefault(case.attrib["name"], [])
+        kept += ["".join(failure.itertext()) for failure in case.iter("failure")]
+    return tests
+
+
+def npm_test(sandbox: Sandbox, folder: Path, told: Mapping[str, object]) -> subprocess.CompletedProcess[str]:
+    """Runs the package's own tests."""
+    with client_world(sandbox, folder, told) as world:
+        return subprocess.run(
             ["npm", "test", "--silent"],  # noqa: S607 - wherever npm is
             cwd=PACKAGE,
             env=plain_environment({"REMIT_CLIENT_WORLD": str(world)}),
@@ -49,12 +69,6 @@ def proven(_node: None, sandbox: Sandbox, tmp_path_factory: pytest.TempPathFacto
             timeout=200,
             check=False,
         )
-    assert RESULTS.exists(), done.stdout + done.stderr
-    tests: dict[str, list[str]] = {}
-    for case in ET.parse(RESULTS).iter("testcase"):  # noqa: S314 - our own file
-        kept = tests.setdefault(case.attrib["name"], [])
-        kept += ["".join(failure.itertext()) for failure in case.iter("failure")]
-    return tests
 
 
 @pytest.mark.parametrize("row", sorted(ROWS.keys() - LATER))
@@ -71,68 +85,61 @@ def test_whatever_else_the_client_claims_holds_too(proven: dict[str, list[str]])
     assert failed == {}
 
 
-def printed_errors() -> list[dict[str, object]]:
-    """Returns errors of the Python client as it prints them: the other client's texts are held to them."""
-    stopped = remit.FailedPermission("s3:GetObject", "arn:aws:s3:::x/y", "entitlements", "no entitlement covers it")
-    told = {"action": "s3:GetObject", "resource": "arn:aws:s3:::x/y", "rule": "entitlements"}
-    failed = [{**told, "message": "no entitlement covers it"}, {**told, "message": ""}]
-    failures = (stopped, remit.FailedPermission("s3:GetObject", "arn:aws:s3:::x/y", "entitlements", ""))
-    permission = remit.Permission("s3:GetObject", "arn:aws:s3:::x/2026/*", [remit.Condition("Bool", "a:b", "true")])
-    offer = {
-        "actions": ["s3:GetObject"],
-        "resources": ["arn:aws:s3:::x/2026/*"],
-        "conditions": [["Bool", "a:b", "true"]],
+def test_the_quickstart_of_its_readme_has_types_and_prints_the_object(
+    proven: dict[str, list[str]], sandbox: Sandbox, alice_token: str, tmp_path: Path
+) -> None:
+    assert proven  # it compiled the package
+    program = quickstart(sandbox, tmp_path)
+    (tmp_path / "quickstart.ts").write_text(f"declare const token: string;\n{program}")
+    (tmp_path / "quickstart.mjs").write_text(f"const token = process.env.TOKEN;\n{program}")
+    environment = {
+        "TOKEN": alice_token,
+        # In place of a public authority and of AWS itself, which the README takes for granted.
+        "NODE_EXTRA_CA_CERTS": str(sandbox.authority.bundle_path),
+        "AWS_ENDPOINT_URL": sandbox.aws.endpoint_url,
+        # The AWS SDK says of Node.js 20 that it is about to leave it behind.
+        "NODE_NO_WARNINGS": "1",
     }
-    found: list[tuple[remit.RemitError, dict[str, object]]] = []
 
-    def add(error: remit.RemitError, **more: object) -> None:
-        found.append((error, more))
+    typed = run(tmp_path, {}, str(PACKAGE / "node_modules" / ".bin" / "tsc"), *TYPED, "quickstart.ts")
+    done = run(tmp_path, environment, "node", "quickstart.mjs")
 
-    for remedy in remit.Remedy:
-        add(remit.Refused("No.", reason="POLICY_DENIED", remedy=remedy, request_id="r"))
-        add(remit.Unauthenticated("No.", reason="SUBJECT_TOKEN_REJECTED", remedy=remedy))
-    add(remit.Refused("No.", reason="CEILING_EXCEEDED", failures=failures * 3), failures=failed * 3)
-    add(remit.Refused("No.", reason="CEILING_EXCEEDED", offer=(permission,)), offer=[offer])
-    add(remit.Refused("No.", reason="INTENT_TOO_LARGE", split=((permission,), (permission,))), split=[[offer], [offer]])
-    violation = remit.FieldViolation("intent.purpose", "string.min_len")
-    violations = [{"path": "intent.purpose", "rule": "string.min_len"}]
-    add(remit.InvalidRequest("It is wrong.", reason="INVALID_REQUEST", violations=(violation,)), violations=violations)
-    add(remit.InvalidRequest.of(violation), violations=violations)
-    approval = {"approval": "approvals/a", "groups": ["security", "leads"], "minApprovers": 2, "bySubject": True}
-    pending = remit.ApprovalPending(
-        "People have to approve.",
-        reason="APPROVAL_PENDING",
-        approval="approvals/a",
-        groups=("security", "leads"),
-        min_approvers=2,
-        by_subject=True,
-        request_id="r",
+    assert (typed.returncode, typed.stdout) == (0, "")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "Revenue 857" in done.stdout
+
+
+def quickstart(sandbox: Sandbox, folder: Path) -> str:
+    """Returns the README's first program, in a folder with what it takes for granted; only the address is another."""
+    first: str = re.findall(r"```ts\n(.*?)```", (PACKAGE / "README.md").read_text(), re.DOTALL)[0]
+    assert "gateway.example.com:8443" in first
+    pair = sandbox.agents["copilot"]
+    shutil.copy(pair.certificate_path, folder / "agent.pem")
+    shutil.copy(pair.key_path, folder / "agent.key")
+    (folder / "package.json").write_text('{"type": "module"}')
+    modules = folder / "node_modules"
+    (modules / "@remit").mkdir(parents=True)
+    (modules / "@remit" / "client").symlink_to(PACKAGE)
+    for name in ("@aws-sdk", "@types"):
+        (modules / name).symlink_to(PACKAGE / "node_modules" / name)
+    imports = (
+        'import { Capability, Gateway } from "@remit/client";\n'
+        'import { GetObjectCommand, S3Client } from "@aws-sdk/client-s3";\n'
     )
-    add(pending, **approval)
-    add(remit.Unauthenticated("Who?", reason="ACTOR_REJECTED"))
-    add(remit.NotFound("It is not there.", reason="NOT_FOUND"))
-    for cause in (None, "LEASE_LOST", "REQUESTED", "SECURITY_EVENT", "REVIEW", "ROLLBACK"):
-        add(remit.TaskOver("It is over.", reason="GRANT_NOT_LIVE", cause=cause), cause=cause)
-    add(remit.Unavailable("Nobody is there.", reason="UNAVAILABLE"))
-    add(remit.Unavailable("STS is away.", reason="STS_UNAVAILABLE"))
-    add(remit.Unavailable("STS is away.", reason="STS_UNAVAILABLE", retry_after=timedelta(seconds=2.5)), retryAfter=2.5)
-    add(remit.RateLimited("Too many.", reason="RATE_LIMITED", retry_after=timedelta(seconds=7)), retryAfter=7)
-    add(remit.GatewayFailure("internal error", reason="INTERNAL"))
-    return [
-        {
-            "kind": type(error).__name__,
-            "message": error.message,
-            "told": {
-                "reason": error.reason,
-                "remedy": error.remedy,
-                **({"requestId": error.request_id} if error.request_id else {}),
-                **{name: value for name, value in more.items() if value is not None},
-            },
-            "text": str(error),
-            "advice": error.advice,
-        }
-        for error, more in found
-    ]
+    return imports + first.replace("gateway.example.com:8443", sandbox.mtls)
+
+
+def run(folder: Path, environment: Mapping[str, str], *command: str) -> subprocess.CompletedProcess[str]:
+    """Runs a program in a folder."""
+    return subprocess.run(  # noqa: S603 - the test's own command
+        command,
+        cwd=folder,
+        env=plain_environment(environment),
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
 
 
 def test_the_lock_file_names_no_place_to_download_from() -> None:

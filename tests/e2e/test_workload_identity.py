@@ -27,6 +27,8 @@ from tests.workload.test_read_tokens import Kubelet
 from tests.workload.workload_api_server import WorkloadApi, workload_api, x509_of
 
 import remit
+from remit.local.broker.connecting import begin, gateway_of
+from remit.local.wishes import Caller, Wish
 from remit_sandbox.configuration import AGENTS
 from remit_sandbox.sandbox import Sandbox
 from remit_server.adapters.policy.bundles.bundle import stamp
@@ -276,6 +278,27 @@ async def test_a_certificate_from_memory_is_the_agent_and_its_rotation_is_follow
             second = task.grant.actor
 
     assert (first, second) == (AGENTS["copilot"], AGENTS["crawler"])
+
+
+def test_the_settings_of_the_command_take_a_certificate_from_memory(
+    sandbox: Sandbox, gateway: OwnGateway, tmp_path: Path
+) -> None:
+    held = x509_of(sandbox.authority, AGENTS["copilot"], sandbox.agents["copilot"])
+    file, token = tmp_path / "client.toml", sandbox.issuer.token("alice", client_id="copilot")
+    file.write_text(
+        f'[gateway]\ntarget = "{gateway.mtls}"\nca_file = "{sandbox.authority.bundle_path}"\nsvid = "spiffe"\n'
+    )
+    file.chmod(0o600)
+    with workload_api(tmp_path, WorkloadApi(held=(held,))) as api:
+        environ = {"REMIT_CONFIG": str(file), "SPIFFE_ENDPOINT_SOCKET": api.address, "REMIT_SUBJECT_TOKEN": token}
+        caller = Caller.of(environ)
+
+        with gateway_of(caller) as client:
+            task = begin(client, Wish("summarise Q3", (Q3,)), caller, None, lease=None)
+            actor = task.grant.actor
+            task.end()
+
+    assert actor == AGENTS["copilot"]
 
 
 class Role:

@@ -1,11 +1,13 @@
 """A platform is named by a text, or found by what it leaves in a process; in doubt, it is not guessed."""
 
+import os
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
-from tests.workload.tokens import AUDIENCE
+from tests.workload.github_endpoint import REQUEST_TOKEN, github_endpoint
+from tests.workload.tokens import AUDIENCE, jwt
 
 from remit import workload
 from remit.workload import NoWorkloadIdentity, naming, reading
@@ -80,7 +82,7 @@ def test_a_text_that_says_not_where_is_refused(text: str, told: str) -> None:
         ("GITPOD_WORKSPACE_ID", workload.gitpod(AUDIENCE)),
         ("AWS_LAMBDA_FUNCTION_NAME", workload.aws(AUDIENCE)),
         ("AWS_CONTAINER_CREDENTIALS_RELATIVE_URI", workload.aws(AUDIENCE)),
-        ("SPIFFE_ENDPOINT_SOCKET", workload.spiffe_jwt(AUDIENCE)),
+        ("SPIFFE_ENDPOINT_SOCKET", workload.spiffe_jwt(AUDIENCE, socket="/something")),
     ],
 )
 def test_a_platform_is_found_by_its_variables(
@@ -112,7 +114,7 @@ def test_remits_own_endpoint_is_not_taken_for_aws(
 ) -> None:
     monkeypatch.setenv("AWS_CONTAINER_CREDENTIALS_FULL_URI", address)
 
-    found = naming._aws()
+    found = naming._aws(os.environ)
 
     assert (found is not None) == is_aws
 
@@ -128,6 +130,33 @@ def test_none_found_says_where_it_looked() -> None:
     assert raised.value.advice.startswith("name the source: github, gitlab")
 
 
+@pytest.mark.parametrize("text", ["gitlab", "env:REMIT_ID_TOKEN", "detect:remit"])
+def test_a_token_may_be_asked_for_on_behalf_of_another_process(monkeypatch: pytest.MonkeyPatch, text: str) -> None:
+    monkeypatch.setenv("REMIT_ID_TOKEN", jwt(jti="of this process"))
+    theirs = jwt(jti="of another")
+
+    source = workload.token_source(text, environ={"REMIT_ID_TOKEN": theirs})
+
+    assert source() == theirs
+    assert theirs not in repr(source)
+
+
+def test_github_is_asked_with_the_other_processs_right() -> None:
+    with github_endpoint() as endpoint:
+        theirs = {"ACTIONS_ID_TOKEN_REQUEST_URL": endpoint.url, "ACTIONS_ID_TOKEN_REQUEST_TOKEN": REQUEST_TOKEN}
+
+        assert workload.token_source("github:remit", environ=theirs)() == endpoint.issued[0]
+
+
+def test_sources_of_two_processes_are_two() -> None:
+    first, second = {"REMIT_ID_TOKEN": "a"}, {"REMIT_ID_TOKEN": "b"}
+
+    for text in ("gitlab", "env:REMIT_ID_TOKEN"):
+        one, same, other = (workload.token_source(text, environ=dict(of)) for of in (first, first, second))
+        assert one == same != other
+        assert one != workload.token_source(text)
+
+
 def test_more_than_one_found_is_not_guessed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("GITLAB_CI", "true")
     monkeypatch.setenv("ECS_CONTAINER_METADATA_URI_V4", "http://169.254.170.2/v4")
@@ -140,6 +169,14 @@ def test_more_than_one_found_is_not_guessed(monkeypatch: pytest.MonkeyPatch) -> 
         "more than one platform gives tokens here: gitlab (GITLAB_CI); aws (ECS_CONTAINER_METADATA_URI_V4)"
     )
     assert raised.value.advice.endswith("gitlab, aws")
+
+
+@pytest.mark.parametrize("text", ["", "spire", "eyJ.canary.x", "file:/svid.pem"])
+def test_another_source_of_certificates_is_refused_without_being_repeated(text: str) -> None:
+    with pytest.raises(ValueError, match="names no source of certificates") as raised:
+        naming.certificate_source(text)
+
+    assert "canary" not in str(raised.value)
 
 
 def test_naming_sources_loads_no_more_than_it_needs() -> None:

@@ -14,6 +14,7 @@ import remit
 from remit.local import tokens
 from remit.local.settings import parse_settings
 from remit.workload import NoWorkloadIdentity
+from remit.workload.naming import certificate_source
 from remit_server.config.loading import load
 from remit_server.config.settings import Settings
 
@@ -69,10 +70,13 @@ def test_the_gateways_configuration_loads_as_it_stands(folder: ConfigurationFold
 def test_the_clients_settings_load_and_name_sources(page: str, block: str) -> None:
     settings = parse_settings(block, Path("client.toml"))
 
-    assert settings.gateway.target == "remit.acme.example:8444", page
-    for text in (settings.gateway.bearer, settings.subject_token):
-        assert text is not None
-        assert callable(tokens.token_source(text, settings))
+    assert callable(tokens.token_source(settings.subject_token, settings))
+    if settings.gateway.bearer is None:
+        assert settings.gateway.target == "remit.acme.example:8443", page
+        assert isinstance(certificate_source(settings.gateway.svid or ""), remit.workload.SpiffeX509)
+    else:
+        assert settings.gateway.target == "remit.acme.example:8444", page
+        assert callable(tokens.token_source(settings.gateway.bearer, settings))
 
 
 def test_no_toml_stands_outside_of_what_is_loaded() -> None:

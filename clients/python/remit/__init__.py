@@ -18,6 +18,7 @@ from remit._version import __version__
 TYPE_CHECKING = False  # type checkers take this name for true; `typing` itself is not worth waiting for here
 if TYPE_CHECKING:
     from remit import workload
+    from remit.attenuated import Attenuated
     from remit.errors import (
         ApprovalPending,
         FailedPermission,
@@ -36,8 +37,10 @@ if TYPE_CHECKING:
     from remit.gateway import Gateway
     from remit.grant import (
         Credentials,
+        Decision,
         Grant,
         GrantState,
+        Identity,
         Issuance,
         PolicySize,
         Preview,
@@ -54,15 +57,18 @@ if TYPE_CHECKING:
 __all__ = [
     "ApprovalPending",
     "AsyncTask",
+    "Attenuated",
     "Capability",
     "Condition",
     "Credentials",
+    "Decision",
     "FailedPermission",
     "FieldViolation",
     "Gateway",
     "GatewayFailure",
     "Grant",
     "GrantState",
+    "Identity",
     "InvalidRequest",
     "Issuance",
     "NoWorkloadIdentity",
@@ -91,7 +97,7 @@ __all__ = [
 ]
 
 # Where they are, each importing those before it.
-_HOMES = ("intent", "errors", "intents", "workload", "grant", "task", "gateway")
+_HOMES = ("intent", "errors", "intents", "workload", "grant", "attenuated", "task", "gateway")
 
 
 def __getattr__(name: str) -> object:

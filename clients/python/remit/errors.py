@@ -164,6 +164,8 @@ class Refused(RemitError):  # noqa: N818 - named for what it says
         yield from super()._help()
 
     def _advice(self) -> str:
+        if self.reason == "DELEGATION_TOO_DEEP":
+            return "attenuate the task itself, or have the work handed on by a task nearer to the user"
         if self.offer:
             return f"ask with allow=error.offer, which is {'; '.join(str(permission) for permission in self.offer)}"
         if self.split:

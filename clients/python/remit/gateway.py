@@ -8,7 +8,7 @@ from types import TracebackType
 from typing import Literal, Self
 
 from remit.calling.ask import Allow, ask
-from remit.grant import Preview, TaskEnd
+from remit.grant import Decision, Identity, Preview, TaskEnd
 from remit.secret import Token, TokenSource
 from remit.task import TaskBlock
 from remit.workload.spiffe import SpiffeX509
@@ -45,7 +45,7 @@ class Gateway:
         timeout: float = DEFAULT_TIMEOUT,
     ) -> None:
         # gRPC takes a third of a second to import: `import remit` need not wait for it, and a server never needs this.
-        from remit.calling.calls import Calls  # noqa: PLC0415
+        from remit.calling.asides import AgentCalls  # noqa: PLC0415
         from remit.calling.channel import Tls, TlsChannel  # noqa: PLC0415
 
         _check_target(target)
@@ -65,7 +65,7 @@ class Gateway:
         )
         bearer = None if bearer_token is None else Token("bearer_token", bearer_token)
         self._channel = TlsChannel(target, tls)
-        self._calls = Calls(self._channel, bearer, timeout)
+        self._calls = AgentCalls(self._channel, bearer, timeout)
 
     def task(
         self,
@@ -184,6 +184,26 @@ class Gateway:
         """
         return self._calls.end(task_id)
 
+    def whoami(self, subject_token: TokenSource | None = None) -> Identity:
+        """Returns who this agent is to the gateway and, with a user's token, for whom it calls; raises RemitError."""
+        return self._calls.identify(_token(subject_token))
+
+    async def whoami_async(self, subject_token: TokenSource | None = None) -> Identity:
+        """Returns what `whoami` does, without blocking the event loop."""
+        return await self._calls.identify_async(_token(subject_token))
+
+    def explain(self, request_id: str) -> Decision:
+        """Returns what an earlier request of this agent came to: its Grant as it stands now, or why it was refused.
+
+        `request_id` is the one of an error, or of a log. Raises NotFound for what the gateway does not remember (an
+        outage, a malformed request, another agent's), or another RemitError.
+        """
+        return self._calls.recall(request_id)
+
+    async def explain_async(self, request_id: str) -> Decision:
+        """Returns what `explain` does, without blocking the event loop."""
+        return await self._calls.recall_async(request_id)
+
     def close(self) -> None:
         """Closes the connection: tasks that are still running can neither be renewed nor ended after that."""
         self._channel.close()
@@ -206,6 +226,11 @@ class Gateway:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         self.close()
+
+
+def _token(source: TokenSource | None) -> Token | None:
+    """Returns the user's token, if there is one."""
+    return None if source is None else Token("subject_token", source)
 
 
 def _path(file: str | PathLike[str] | None) -> Path | None:

@@ -88,6 +88,7 @@ class Grant:
     `expire_time` is an aware UTC time from which on AWS refuses the credentials. `session_policy` is the JSON that STS
     was given. `unguarded` names conditions that could not be guarded against resource policies which name the session.
     `approval` names what people said yes to, or review: with `break_glass` it was issued before they were asked.
+    `parent` names the grant within which it lies, and with which it ends.
     """
 
     name: str
@@ -111,6 +112,7 @@ class Grant:
     offline_renewal: bool = False
     approval: str | None = None
     break_glass: bool = False
+    parent: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,3 +199,22 @@ class WouldRefuse:
 
 
 Preview = WouldIssue | WouldRefuse
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """Who is calling, as the gateway sees it, and for whom; `groups` are those that policies see.
+
+    `subject` and `subject_token_expire_time` are None where no user's token came with the question. `time` is the
+    gateway's.
+    """
+
+    actor: str
+    subject: Subject | None
+    groups: tuple[str, ...]
+    subject_token_expire_time: datetime | None
+    policy_revision: str
+    time: datetime | None
+
+
+Decision = Grant | WouldRefuse

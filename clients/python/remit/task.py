@@ -2,19 +2,23 @@
 
 import logging
 import os
+from datetime import timedelta
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
-from remit.calling.ask import Ask
+from remit.attenuated import Attenuated
+from remit.calling.ask import Allow, Ask, ask
 from remit.errors import RemitError
 from remit.grant import Credentials, Grant, Issued, TaskEnd
+from remit.keeping.opening import open_boto3_session
 from remit.keeping.renewal import Keyring
 from remit.keeping.watch import Watch
+from remit.secret import Token
 
 if TYPE_CHECKING:
     import boto3
 
-    from remit.calling.calls import Calls
+    from remit.calling.asides import AgentCalls
 
 _log = logging.getLogger("remit")
 # The loop keeps no hold of its tasks: an ending that nobody awaits any more is kept here until it is done.
@@ -24,9 +28,10 @@ _endings: set[Any] = set()
 class _Task:
     """What a task offers to threads and event loops alike."""
 
-    def __init__(self, calls: "Calls", ask: Ask, first: Issued) -> None:
+    def __init__(self, calls: "AgentCalls", ask: Ask, first: Issued) -> None:
         self.id = first.grant.task_id
         self._calls = calls
+        self._purpose = ask.purpose
         # A certain duration was asked for on purpose: such credentials end, they are not renewed behind its back.
         renew = None if ask.duration is not None else (lambda grant: calls.renew(ask, grant))
         self._keyring = Keyring(self.id, first, renew)
@@ -46,16 +51,19 @@ class _Task:
         `region` defaults to the gateway's. Its clients may be used in any thread; once the task is over they raise
         TaskOver. Raises ImportError without boto3: `pip install 'remit[boto3]'`.
         """
-        try:
-            from remit.keeping.boto3_session import boto3_session  # noqa: PLC0415 - boto3 is an extra, and slow to import
-        except ModuleNotFoundError as error:
-            if error.name not in {"boto3", "botocore"}:
-                raise
-            raise ImportError(
-                "task.boto3_session() needs boto3: pip install 'remit[boto3]' (task.credentials() works without)",
-                name=error.name,
-            ) from None
-        return boto3_session(self._keyring, region)
+        return open_boto3_session(self._keyring, region)
+
+    def _part(self, allow: Allow, purpose: str | None, duration: timedelta | float | None, *, narrow: bool) -> Ask:
+        """Reads what is wanted of the task for one call."""
+        return ask(
+            self._purpose if purpose is None else purpose,
+            subject_token=Token("subject_token", ""),
+            allow=allow,
+            duration=duration,
+            narrow=narrow,
+            labels=None,
+            task_id=None,
+        )
 
     def forget(self, why: str) -> None:
         """Forgets the keys without ending the task."""
@@ -79,6 +87,30 @@ class Task(_Task):
         """Returns credentials that work now; raises TaskOver once the task or its time is over, or a RemitError."""
         return self._keyring.credentials()
 
+    def attenuate(
+        self,
+        allow: Allow,
+        *,
+        duration: timedelta | float | None = None,
+        narrow: bool = False,
+        purpose: str | None = None,
+    ) -> Attenuated:
+        """Returns narrower credentials out of this task's, for one call of a tool, as an object and as a block.
+
+            with task.attenuate("read s3://reports/2026/q3/summary.md") as part:
+                tool.run(part.boto3_session())
+
+        They may do what `allow` says and no more, work for `duration` (seconds; 60 unless said, 15 at least, never
+        longer than the task's present credentials), and are revoked with the task. No user and no policy is asked, as
+        nothing is given that the task does not hold. `narrow` takes the part of `allow` that the task holds instead of
+        a refusal, whose `offer` is that part. `purpose` is for people; the task's unless said.
+
+        Raises Refused for more than the task holds, TaskOver once the task is over, or another RemitError.
+        """
+        self._keyring.credentials()  # what is nearly over is renewed, as the part lasts no longer
+        part = self._part(allow, purpose, duration, narrow=narrow)
+        return Attenuated(self._keyring, self._calls.attenuate(part, self.grant))
+
     def end(self) -> TaskEnd:
         """Ends the task now; again, it gives the same answer. Raises RemitError; the keys are forgotten in any case."""
         self.forget("it was ended")
@@ -97,6 +129,19 @@ class AsyncTask(_Task):
         usable = self._keyring.usable()
         # Renewal is rare, and shared with the threads that boto3 runs in: its lock is held in one, not on the loop.
         return usable if usable is not None else await asyncio.to_thread(self._keyring.credentials)
+
+    async def attenuate(
+        self,
+        allow: Allow,
+        *,
+        duration: timedelta | float | None = None,
+        narrow: bool = False,
+        purpose: str | None = None,
+    ) -> Attenuated:
+        """Returns narrower credentials for one call, as `Task.attenuate` does, without blocking the event loop."""
+        await self.credentials()
+        part = self._part(allow, purpose, duration, narrow=narrow)
+        return Attenuated(self._keyring, await self._calls.attenuate_async(part, self.grant))
 
     async def end(self) -> TaskEnd:
         """Ends the task now; again, it gives the same answer. Raises RemitError; the keys are forgotten in any case."""
@@ -118,7 +163,7 @@ class TaskBlock:
     started the task.
     """
 
-    def __init__(self, calls: "Calls", ask: Ask) -> None:
+    def __init__(self, calls: "AgentCalls", ask: Ask) -> None:
         self._calls = calls
         self._ask = ask
         self._begun = False

@@ -5,7 +5,7 @@ import { Calls } from "./calling/calls.js";
 import { TlsChannel } from "./calling/channel.js";
 import type { ApprovalPending } from "./errors.js";
 import { RemitError } from "./errors.js";
-import type { CallerIdentity, Decision, Preview } from "./grant.js";
+import type { CallerIdentity, Decision, Preview, TaskEnd } from "./grant.js";
 import { Token, type TokenSource } from "./secret.js";
 import { Task } from "./task.js";
 
@@ -103,6 +103,11 @@ export class Gateway {
       throw new TypeError("there is no request id to ask by: only requests for credentials have one");
     }
     return await this.#calls.explain(requestId);
+  }
+
+  /** Ends a task of this agent by its id, when no block of this process does; again, it gives the same answer. */
+  async endTask(taskId: string): Promise<TaskEnd> {
+    return await this.#calls.end(taskId);
   }
 
   /** Closes the connections: tasks that are still running can neither be renewed nor ended after that. */

@@ -44,3 +44,5 @@ export type { AwsCredentialProvider, AwsIdentity } from "./keeping/aws.js";
 export type { TokenSource } from "./secret.js";
 export type { Attenuated, AttenuateOptions, DelegateOptions, Task } from "./task.js";
 export { VERSION } from "./version.js";
+export { NoWorkloadIdentity } from "./workload/failing.js";
+export * as workload from "./workload/index.js";

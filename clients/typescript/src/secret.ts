@@ -1,6 +1,7 @@
 /** Values that cannot be printed: tokens, and objects that hold keys. */
 
 import { InvalidRequest } from "./errors.js";
+import { areEqual } from "./workload/token.js";
 
 /** A token, or a function that is asked for a fresh one at every use. */
 export type TokenSource = string | (() => string | Promise<string>);
@@ -16,6 +17,11 @@ export class Token {
     }
     this.#field = field;
     this.#source = source;
+  }
+
+  /** Says whether the same function, or the same platform, gives the other token: one for both, then. */
+  isFromWhere(other: Token): boolean {
+    return areEqual(this.#source, other.#source);
   }
 
   /**

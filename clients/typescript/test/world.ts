@@ -23,6 +23,17 @@ interface World {
   readonly aws: { readonly endpoint: string; readonly region: string };
   readonly rows: Readonly<Record<string, string>>;
   readonly errors: readonly PythonError[];
+  readonly platforms: readonly PlatformCase[];
+  readonly github: { readonly url: string; readonly token: string };
+}
+
+/** What a platform's function comes to in Python: a token, or an error's text. */
+export interface PlatformCase {
+  readonly platform: "env" | "file" | "github" | "gitlab" | "gitpod" | "kubernetes";
+  readonly argument: string;
+  readonly environment: Readonly<Record<string, string>>;
+  readonly token?: string;
+  readonly text?: string;
 }
 
 /** An error of the Python client, and how it prints it. */

@@ -10,7 +10,7 @@ from uuid import uuid4
 
 import grpc
 
-from remit.calling import mapping
+from remit.calling import mapping, watch_mapping
 from remit.calling.ask import Ask
 from remit.calling.attempts import Attempts, may_help, says_less
 from remit.calling.channel import TlsChannel
@@ -108,11 +108,11 @@ class Calls:
     def watch(self, task_id: str, lease: timedelta | None, opened: Callable[[Any], None]) -> Iterator[TaskEvent]:
         """Yields what happens to a task; raises RemitError when the stream breaks. `opened` gets what can cancel it."""
         metadata = self._metadata(self._read_bearer())
-        call = self.channel.stub().WatchTask(mapping.watch_request(task_id, lease), metadata=metadata.reveal())
+        call = self.channel.stub().WatchTask(watch_mapping.watch_request(task_id, lease), metadata=metadata.reveal())
         opened(call)
         try:
             for message in call:
-                yield mapping.task_event(message)
+                yield watch_mapping.task_event(message)
         except grpc.RpcError:
             raise failure_of(call, target=self.channel.target, request_id=None) from None
         finally:

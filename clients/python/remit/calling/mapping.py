@@ -1,13 +1,12 @@
 """Values to messages and back: the edge at which protobuf stops."""
 
 from collections.abc import Iterable
-from datetime import UTC, datetime, timedelta
-from typing import Any
+from datetime import UTC, datetime
 
 from google.protobuf.message import Message
 
 from remit.calling.ask import Ask
-from remit.calling.waiting import pending
+from remit.calling.waiting import Answer, pending
 from remit.errors import FailedPermission, GatewayFailure, Remedy
 from remit.grant import (
     Credentials,
@@ -19,8 +18,6 @@ from remit.grant import (
     Preview,
     Subject,
     TaskEnd,
-    TaskEvent,
-    TaskEventKind,
     WouldIssue,
     WouldRefuse,
 )
@@ -29,11 +26,6 @@ from remit.secret import Secret
 from remit.v1 import credential_service_pb2 as service
 from remit.v1 import types_pb2
 
-_EVENT_KINDS = {
-    value: TaskEventKind(name.removeprefix("TASK_EVENT_KIND_"))
-    for name, value in service.TaskEventKind.items()
-    if value
-}
 _REMEDIES: dict[int, Remedy] = {
     types_pb2.REMEDY_NARROW: Remedy.NARROW,
     types_pb2.REMEDY_ASK_APPROVAL: Remedy.ASK_APPROVAL,
@@ -61,7 +53,7 @@ def issue_request(
     """Writes a request for credentials."""
     message = Secret(
         service.IssueCredentialsRequest(
-            request_id=request_id, task_id=task_id or "", intent=_intent(ask), narrow=ask.narrow
+            request_id=request_id, task_id=task_id or "", intent=intent_of(ask), narrow=ask.narrow
         )
     )
     if ask.duration is not None:
@@ -77,36 +69,10 @@ def renew_request(grant: Grant, *, token: Secret[str], narrow: bool) -> Secret[s
     return message
 
 
-def watch_request(task_id: str, lease: timedelta | None) -> service.WatchTaskRequest:
-    """Writes a request to watch a task; without a lease the one it has is left as it is."""
-    message = service.WatchTaskRequest(task_id=task_id)
-    if lease is not None:
-        message.disconnect_grace.FromTimedelta(lease)
-    return message
-
-
-def task_event(message: service.WatchTaskResponse) -> TaskEvent:
-    """Reads one event of a task."""
-    return TaskEvent(
-        kind=_EVENT_KINDS.get(message.kind, TaskEventKind.UNKNOWN),
-        time=_time(message, "time"),
-        grants=tuple(message.grants),
-        approval=message.approval or None,
-        approval_state=_name_of(types_pb2.ApprovalState, message.approval_state, "APPROVAL_STATE_"),
-        cause=_name_of(types_pb2.RevokeCause, message.cause, "REVOKE_CAUSE_"),
-        lease_expire_time=_time(message, "lease_expire_time"),
-    )
-
-
-def _name_of(enum: Any, value: int, prefix: str) -> str | None:
-    """Returns the name of a value without what all names begin with; None for none, and for an unknown one."""
-    return enum.Name(value).removeprefix(prefix) if value and value in enum.values() else None
-
-
 def preview_request(ask: Ask, *, token: Secret[str]) -> Secret[service.PreviewCredentialsRequest]:
     """Writes a request for a preview."""
     message = Secret(
-        service.PreviewCredentialsRequest(task_id=ask.task_id or "", intent=_intent(ask), narrow=ask.narrow)
+        service.PreviewCredentialsRequest(task_id=ask.task_id or "", intent=intent_of(ask), narrow=ask.narrow)
     )
     if ask.duration is not None:
         message.reveal().requested_duration.FromTimedelta(ask.duration)
@@ -114,7 +80,7 @@ def preview_request(ask: Ask, *, token: Secret[str]) -> Secret[service.PreviewCr
     return message
 
 
-def _intent(ask: Ask) -> types_pb2.TaskIntent:
+def intent_of(ask: Ask) -> types_pb2.TaskIntent:
     """Writes an intent."""
     return types_pb2.TaskIntent(
         purpose=ask.purpose,
@@ -139,20 +105,17 @@ def _permission_message(permission: Permission) -> types_pb2.Permission:
     )
 
 
-def issued(
-    response: Secret[service.IssueCredentialsResponse] | Secret[service.RenewCredentialsResponse],
-    request_id: str | None,
-) -> Issued:
-    """Reads what was issued or renewed.
+def issued(response: Secret[Answer], request_id: str | None) -> Issued:
+    """Reads what was issued, renewed or attenuated.
 
     Raises ApprovalPending when people have to approve it first, GatewayFailure for an answer that is not whole.
     """
-    grant = _grant(response.reveal().grant, request_id)
+    grant = grant_of(response.reveal().grant, request_id)
     if grant.state is GrantState.PENDING_APPROVAL:
         raise pending(response.reveal(), grant.task_id, request_id)
     given = Secret(response.reveal().credentials)
     if not (given.reveal().access_key_id and given.reveal().secret_access_key and given.reveal().session_token):
-        raise _not_understood("credentials that are not whole", request_id)
+        raise not_understood("credentials that are not whole", request_id)
     credentials = Credentials(
         access_key_id=given.reveal().access_key_id,
         secret_access_key=given.reveal().secret_access_key,
@@ -180,17 +143,21 @@ def preview(response: service.PreviewCredentialsResponse) -> Preview:
                 needs_approval=yes.needs_approval,
             )
         case "would_refuse":
-            no = response.would_refuse
-            return WouldRefuse(
-                reason=no.reason,
-                message=no.message,
-                remedy=remedy(no.refusal.remedy),
-                failures=failures(no.refusal.failures),
-                offer=permissions(no.refusal.offer),
-                split=tuple(permissions(part.permissions) for part in no.refusal.split),
-            )
+            return refusal_of(response.would_refuse)
         case _:
-            raise _not_understood("a preview of an unknown kind", None)
+            raise not_understood("a preview of an unknown kind", None)
+
+
+def refusal_of(no: service.PreviewedRefusal) -> WouldRefuse:
+    """Reads a refusal that is an answer."""
+    return WouldRefuse(
+        reason=no.reason,
+        message=no.message,
+        remedy=remedy(no.refusal.remedy),
+        failures=failures(no.refusal.failures),
+        offer=permissions(no.refusal.offer),
+        split=tuple(permissions(part.permissions) for part in no.refusal.split),
+    )
 
 
 def task_end(response: service.EndTaskResponse) -> TaskEnd:
@@ -198,7 +165,7 @@ def task_end(response: service.EndTaskResponse) -> TaskEnd:
     return TaskEnd(
         end_time=_needed_time(response, "end_time", None),
         grants=tuple(response.grants),
-        credentials_until=_time(response, "credentials_until"),
+        credentials_until=time_of(response, "credentials_until"),
         denying=response.denying,
     )
 
@@ -227,10 +194,10 @@ def permissions(messages: Iterable[types_pb2.Permission]) -> tuple[Permission, .
     )
 
 
-def _grant(message: types_pb2.Grant, request_id: str | None) -> Grant:
+def grant_of(message: types_pb2.Grant, request_id: str | None) -> Grant:
     """Reads a grant; raises GatewayFailure when it belongs to no task."""
     if not message.task_id:
-        raise _not_understood("a grant of no task", request_id)
+        raise not_understood("a grant of no task", request_id)
     return Grant(
         name=message.name,
         task_id=message.task_id,
@@ -245,14 +212,15 @@ def _grant(message: types_pb2.Grant, request_id: str | None) -> Grant:
         policy_revision=message.policy_revision,
         ceiling_digest=message.ceiling_digest,
         issuances=tuple(_issuance(item) for item in message.issuances),
-        issue_time=_time(message, "issue_time"),
+        issue_time=time_of(message, "issue_time"),
         expire_time=_needed_time(message, "expire_time", request_id),
-        revoke_time=_time(message, "revoke_time"),
+        revoke_time=time_of(message, "revoke_time"),
         unguarded=tuple(message.unguarded),
         outlives_task=message.outlives_task,
         offline_renewal=message.offline_renewal,
         approval=message.approval or None,
         break_glass=message.break_glass,
+        parent=message.parent or None,
     )
 
 
@@ -262,8 +230,8 @@ def _issuance(message: types_pb2.Issuance) -> Issuance:
         access_key_id=message.access_key_id,
         session_policy_digest=message.session_policy_digest,
         policy_revision=message.policy_revision,
-        issue_time=_time(message, "issue_time"),
-        expire_time=_time(message, "expire_time"),
+        issue_time=time_of(message, "issue_time"),
+        expire_time=time_of(message, "expire_time"),
     )
 
 
@@ -272,7 +240,7 @@ def _size(message: types_pb2.PolicySize) -> PolicySize:
     return PolicySize(message.characters, message.packed_percent if message.HasField("packed_percent") else None)
 
 
-def _time(message: Message, field: str) -> datetime | None:
+def time_of(message: Message, field: str) -> datetime | None:
     """Reads a field as an aware UTC datetime; None when it is unset or holds no time."""
     if not message.HasField(field):
         return None
@@ -285,13 +253,13 @@ def _time(message: Message, field: str) -> datetime | None:
 
 def _needed_time(message: Message, field: str, request_id: str | None) -> datetime:
     """Reads a time that an answer cannot do without; raises GatewayFailure."""
-    time = _time(message, field)
+    time = time_of(message, field)
     if time is None:
-        raise _not_understood(f"no usable {field}", request_id)
+        raise not_understood(f"no usable {field}", request_id)
     return time
 
 
-def _not_understood(what: str, request_id: str | None) -> GatewayFailure:
+def not_understood(what: str, request_id: str | None) -> GatewayFailure:
     """Returns the error for an answer that breaks the API."""
     return GatewayFailure(
         f"the gateway answered with {what}: is this client older or newer than it?",

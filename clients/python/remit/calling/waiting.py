@@ -5,6 +5,7 @@ import random
 import time
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
+from typing import TypeVar
 
 from remit.errors import ApprovalPending
 from remit.v1 import credential_service_pb2 as service
@@ -13,6 +14,10 @@ from remit.v1 import types_pb2
 FIRST_PAUSE, LONGEST_PAUSE = 1.0, 10.0  # seconds
 _log = logging.getLogger("remit")
 _random = random.SystemRandom()
+Answer = TypeVar(
+    "Answer",
+    bound=service.IssueCredentialsResponse | service.RenewCredentialsResponse | service.AttenuateCredentialsResponse,
+)
 
 
 class Patience:
@@ -42,9 +47,7 @@ def _told(pending: ApprovalPending) -> str:
     return f"{pending.approval} ({who or 'nobody was named'}{until})"
 
 
-def pending(
-    message: service.IssueCredentialsResponse | service.RenewCredentialsResponse, task_id: str, request_id: str | None
-) -> ApprovalPending:
+def pending(message: Answer, task_id: str, request_id: str | None) -> ApprovalPending:
     """Reads what is waited for."""
     waits = message.approval if isinstance(message, service.IssueCredentialsResponse) else types_pb2.Approval()
     lapse_time: datetime | None = None

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from remit.errors import RemitError
-from remit.local.broker import begin, gateway_of
+from remit.local.connecting import begin, gateway_of
 from remit.local.errors import EndpointGone, EndpointRefused
 from remit.local.formats import process_json
 from remit.local.telling import exit_code, told

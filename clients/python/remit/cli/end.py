@@ -54,7 +54,7 @@ def _is_unknown(answer: dict[str, Any]) -> bool:
 
 def _end_at_the_gateway(task_id: str | None) -> None:
     """Ends a task that nobody here holds; raises RemitError."""
-    from remit.local.broker import gateway_of
+    from remit.local.connecting import gateway_of
     from remit.local.wishes import Caller
 
     if task_id is None:

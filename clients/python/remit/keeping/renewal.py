@@ -45,7 +45,8 @@ class Keyring:
     """The current credentials of a task. Threads may share it; one of them renews while the others go on.
 
     `renew` None: the caller asked for a certain time, so the credentials end when it does. While credentials work, a
-    renewal that fails is logged and tried again later; it is raised once they have ended. `now` is the machine's clock.
+    renewal that fails is logged and tried again later; it is raised once they have ended. `over` says so when the time
+    of what is not renewed is over. `now` is the machine's clock.
     """
 
     def __init__(
@@ -54,11 +55,13 @@ class Keyring:
         first: Issued,
         renew: Callable[[Grant], Issued] | None,
         *,
+        over: str = "its time is over: for longer work ask for a longer duration, or leave duration out",
         now: Callable[[], datetime] = utc_now,
     ) -> None:
         self.now = now
         self._task = task
         self._renew = renew
+        self._over_by_time = over
         self._state = threading.Lock()
         self._renewing = threading.Lock()
         self._holders: WeakSet[Holder] = WeakSet()
@@ -87,7 +90,7 @@ class Keyring:
             current = self._current()
             now = self.now()
             if self._renew is None and now >= current.expire_time:
-                self._forget("its time is over: for longer work ask for a longer duration, or leave duration out")
+                self._forget(self._over_by_time)
                 raise self._task_over()
             return current if self._renew is None or now < self._renew_time else None
 

@@ -22,7 +22,8 @@ LOGIN = "login"
 class GatewaySettings:
     """Where the gateway is and how this agent proves who it is.
 
-    `bearer` is the text of a token source; `audience` is what a platform's token is asked for.
+    `bearer` is the text of a token source; `audience` is what a platform's token is asked for. `svid` is the text of a
+    source of certificates, `spiffe` or `spiffe:SOCKET`.
     """
 
     target: str | None = None
@@ -31,6 +32,7 @@ class GatewaySettings:
     key_file: Path | None = None
     bearer: str | None = None
     audience: str | None = None
+    svid: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,6 +149,7 @@ def _gateway(table: Table) -> GatewaySettings:
         key_file=table.path("key_file"),
         bearer=table.text("bearer"),
         audience=table.text("audience"),
+        svid=table.text("svid"),
     )
     table.done()
     return settings
@@ -183,9 +186,10 @@ def _overridden(settings: Settings, environ: Mapping[str, str]) -> Settings:
     """
     gateway = settings.gateway
     if environ.get("REMIT_BEARER_TOKEN") or environ.get("REMIT_BEARER_TOKEN_FILE"):
-        gateway = replace(gateway, certificate_file=None, key_file=None, bearer=_source("REMIT_BEARER_TOKEN", environ))
+        bearer = _source("REMIT_BEARER_TOKEN", environ)
+        gateway = replace(gateway, certificate_file=None, key_file=None, bearer=bearer, svid=None)
     elif environ.get("REMIT_CERTIFICATE_FILE"):
-        gateway = replace(gateway, bearer=None)
+        gateway = replace(gateway, bearer=None, svid=None)
     gateway = replace(
         gateway,
         target=environ.get("REMIT_GATEWAY") or gateway.target,
@@ -217,9 +221,9 @@ def _checked(settings: Settings) -> Settings:
         raise InvalidSettings(
             "certificate_file and key_file belong together", advice=f"give both in {settings.file} or the environment"
         )
-    if gateway.certificate_file is not None and gateway.bearer is not None:
+    if sum(proof is not None for proof in (gateway.certificate_file, gateway.bearer, gateway.svid)) > 1:
         raise InvalidSettings(
-            "an agent proves who it is by certificate_file and key_file or by bearer, not by both",
-            advice=f"take one of them out of {settings.file}",
+            "an agent proves who it is by certificate_file and key_file, by bearer or by svid, not by more than one",
+            advice=f"take the others out of {settings.file}",
         )
     return settings

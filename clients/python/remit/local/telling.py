@@ -70,7 +70,7 @@ def told(error: BaseException) -> str:
     if not isinstance(error, RemitError):
         # NOTE: the text of an error that is not ours may hold anything, a token too; its type may not.
         return f"INTERNAL: remit failed with {type(error).__name__}, which it should have foreseen; please report it"
-    here = _on_a_command_line(error)
+    here = on_a_command_line(error)
     return f"{error}\n  on a command line: {here}" if here else str(error)
 
 
@@ -85,7 +85,7 @@ def in_one_line(text: str) -> str:
     return "; ".join(line.strip() for line in text.splitlines() if line.strip())
 
 
-def _on_a_command_line(error: RemitError) -> str | None:
+def on_a_command_line(error: RemitError) -> str | None:
     """Returns the options or the command that do what the error's own advice says in Python."""
     match error:
         case Refused(offer=offer) if offer:

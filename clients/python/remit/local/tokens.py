@@ -24,8 +24,8 @@ def token_source(
 ) -> Callable[[], str]:
     """Returns the function that gives a fresh token each time it is called; raises InvalidSettings for unknown texts.
 
-    The function raises NoToken, LoginNeeded or another RemitError. `environ` is where `env:` looks. A command is run
-    without a shell, for 30 s at most; its standard output is the token.
+    The function raises NoToken, LoginNeeded or another RemitError. `environ` is where `env:` and platforms look. A
+    command is run without a shell, for 30 s at most; its standard output is the token.
     """
     kind, separator, rest = text.partition(":")
     match kind:
@@ -36,7 +36,7 @@ def token_source(
         case "command" if rest.strip():
             return partial(_from_command, _words(rest))
         case _:
-            return _of_platform(text, audience)
+            return _of_platform(text, audience, environ)
 
 
 def variables_of(text: str) -> tuple[str, ...]:
@@ -106,10 +106,10 @@ def _login(settings: Settings) -> Callable[[], str]:
     return source
 
 
-def _of_platform(text: str, audience: str | None) -> Callable[[], str]:
+def _of_platform(text: str, audience: str | None, environ: Mapping[str, str]) -> Callable[[], str]:
     """Returns the source of a platform's token."""
     try:
-        return naming.token_source(text, audience=audience)
+        return naming.token_source(text, audience=audience, environ=environ)
     except ValueError as error:
         # NOTE: its sentence repeats nothing of the text: somebody may have put the token itself there.
         raise InvalidSettings(f"a token source is not understood: {error}", advice=f"write one of: {FORMS}") from None

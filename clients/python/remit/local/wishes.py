@@ -15,8 +15,10 @@ from remit.local.errors import InvalidSettings
 from remit.local.settings import Profile, Settings, load_settings
 from remit.local.tables import duration_of
 from remit.secret import Secret
+from remit.workload import naming
 
-TOKEN_VARIABLES = ("REMIT_BEARER_TOKEN", "REMIT_SUBJECT_TOKEN")
+# NOTE: a job's platform gives its token by variables, too: another job of this user must never be given out for it.
+TOKEN_VARIABLES = ("REMIT_BEARER_TOKEN", "REMIT_SUBJECT_TOKEN", *naming.VARIABLES)
 VARIABLES = (
     *TOKEN_VARIABLES,
     "REMIT_CONFIG",

@@ -1,6 +1,6 @@
 """GitHub Actions: a job asks the runner's token endpoint (docs.github.com, "OpenID Connect reference")."""
 
-import os
+from collections.abc import Mapping
 from urllib.parse import quote
 
 from remit.workload.failing import NoWorkloadIdentity
@@ -13,12 +13,12 @@ PERMISSION = (
 )
 
 
-def fetch(audience: str) -> str:
+def fetch(audience: str, environ: Mapping[str, str]) -> str:
     """Asks GitHub for a token with this audience; raises NoWorkloadIdentity."""
-    url, secret = os.environ.get(URL, ""), os.environ.get(TOKEN, "")
+    url, secret = environ.get(URL, ""), environ.get(TOKEN, "")
     if not url or not secret:
         told = f"{URL if not url else TOKEN} is not set"
-        if not os.environ.get("GITHUB_ACTIONS"):
+        if not environ.get("GITHUB_ACTIONS"):
             raise NoWorkloadIdentity(f"this is no job of GitHub Actions: {told}", advice="run it in a workflow")
         raise NoWorkloadIdentity(f"GitHub gives this job no tokens: {told}", advice=PERMISSION)
     separator = "&" if "?" in url else "?"

@@ -2,14 +2,14 @@
 
 import ipaddress
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
 from urllib.parse import urlsplit
 
 from remit.workload import platforms, reading
 from remit.workload.failing import NoWorkloadIdentity
-from remit.workload.spiffe import spiffe_jwt
+from remit.workload.spiffe import SpiffeX509, spiffe_jwt, spiffe_x509
 from remit.workload.token import WorkloadToken
 
 FORMS = (
@@ -17,19 +17,17 @@ FORMS = (
     "those that ask for a token take its audience, as in github:https://remit.acme.example"
 )
 SPIFFE_SOCKET = "SPIFFE_ENDPOINT_SOCKET"
-_PLACE: dict[str, tuple[Callable[[str], WorkloadToken], str | None]] = {
-    "gitlab": (platforms.gitlab, reading.GITLAB_VARIABLE),
-    "kubernetes": (platforms.kubernetes, reading.KUBERNETES_FILE),
-    "file": (platforms.file, None),
-    "env": (platforms.env, None),
-}
+VARIABLES = (*platforms.GITHUB_VARIABLES, "GITLAB_CI", reading.GITLAB_VARIABLE, SPIFFE_SOCKET)
+"""What says whose token a process may have: one that asks for another's token has to read that other's."""
 
 
-def token_source(text: str, *, audience: str | None = None) -> WorkloadToken:
+def token_source(text: str, *, audience: str | None = None, environ: Mapping[str, str] = os.environ) -> WorkloadToken:
     """Returns the source that a text names, such as `github:https://remit.acme.example` or `file:/run/agent/token`.
 
     `audience` is for a text that gives none, where the platform is asked for a token (github, gitpod, aws, spiffe,
-    detect); the others' tokens have theirs already. Raises ValueError for a text that names none, and
+    detect); the others' tokens have theirs already. `environ` holds the variables of another process, where the token
+    is that one's: those of `VARIABLES` are read, and the one of `gitlab:NAME` and `env:NAME`. What AWS, Gitpod and a
+    SPIFFE agent say is of this process in any case. Raises ValueError for a text that names none, and
     NoWorkloadIdentity where `detect` finds none.
     """
     kind, _, rest = text.strip().partition(":")
@@ -38,22 +36,30 @@ def token_source(text: str, *, audience: str | None = None) -> WorkloadToken:
         found = rest or usual
         if not found:
             raise ValueError(f"say where the token is: {kind}:{'/path' if kind == 'file' else 'NAME'}")
-        return source(found)
+        return source(found, environ)
     if kind not in _AUDIENCE:
         # NOTE: without the text: it may be a token that was put where the name of its source belongs.
         raise ValueError(f"this names no source of tokens; there are: {FORMS}")
     wanted = rest or audience
     if not wanted:
         raise ValueError(f"{kind} needs an audience, the one that the gateway has for this issuer: {kind}:AUDIENCE")
-    return _AUDIENCE[kind](wanted)
+    return _AUDIENCE[kind](wanted, environ)
 
 
-def detect(audience: str) -> WorkloadToken:
+def certificate_source(text: str, *, environ: Mapping[str, str] = os.environ) -> SpiffeX509:
+    """Returns the X509-SVID that a text names: `spiffe`, or `spiffe:` and the agent's socket; raises ValueError."""
+    kind, _, socket = text.strip().partition(":")
+    if kind != "spiffe":
+        raise ValueError("this names no source of certificates; there are: spiffe, spiffe:unix:///path/to/agent.sock")
+    return spiffe_x509(socket=socket or environ.get(SPIFFE_SOCKET))
+
+
+def detect(audience: str, *, environ: Mapping[str, str] = os.environ) -> WorkloadToken:
     """Returns the source of the platform that this process runs on; looks at variables and files only.
 
     Raises NoWorkloadIdentity when it finds none, or more than one: a guess might name another agent than is meant.
     """
-    seen = {name: sign for name, look in _SIGNS.items() if (sign := look()) is not None}
+    seen = {name: sign for name, look in _SIGNS.items() if (sign := look(environ)) is not None}
     if not seen:
         raise NoWorkloadIdentity(
             f"no platform that gives tokens was found; looked for {_LOOKED_FOR}",
@@ -67,34 +73,34 @@ def detect(audience: str) -> WorkloadToken:
             advice=f"name the one that the gateway knows this agent by: {', '.join(seen)}",
             reason="WORKLOAD_AMBIGUOUS",
         )
-    return token_source(next(iter(seen)), audience=audience)
+    return token_source(next(iter(seen)), audience=audience, environ=environ)
 
 
-def _github() -> str | None:
-    return _first("ACTIONS_ID_TOKEN_REQUEST_URL") or _first("GITHUB_ACTIONS")
+def _github(environ: Mapping[str, str]) -> str | None:
+    return _first(environ, "ACTIONS_ID_TOKEN_REQUEST_URL") or _first(environ, "GITHUB_ACTIONS")
 
 
-def _gitlab() -> str | None:
-    return _first("GITLAB_CI") or _first(reading.GITLAB_VARIABLE)
+def _gitlab(environ: Mapping[str, str]) -> str | None:
+    return _first(environ, "GITLAB_CI") or _first(environ, reading.GITLAB_VARIABLE)
 
 
-def _kubernetes() -> str | None:
+def _kubernetes(_: Mapping[str, str]) -> str | None:
     return reading.KUBERNETES_FILE if Path(reading.KUBERNETES_FILE).exists() else None
 
 
-def _gitpod() -> str | None:
-    return _first("GITPOD_ENVIRONMENT_ID", "GITPOD_WORKSPACE_ID")
+def _gitpod(environ: Mapping[str, str]) -> str | None:
+    return _first(environ, "GITPOD_ENVIRONMENT_ID", "GITPOD_WORKSPACE_ID")
 
 
-def _aws() -> str | None:
+def _aws(environ: Mapping[str, str]) -> str | None:
     """Sees Lambda, ECS and EKS. A bare EC2 machine could only be seen by asking the network, which is not done."""
     found = _first(
-        "AWS_LAMBDA_FUNCTION_NAME", "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI", "ECS_CONTAINER_METADATA_URI_V4",
+        environ, "AWS_LAMBDA_FUNCTION_NAME", "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI", "ECS_CONTAINER_METADATA_URI_V4",
         "AWS_WEB_IDENTITY_TOKEN_FILE",
     )  # fmt: skip
     # NOTE: on loopback it is no platform's, but Remit's own endpoint for the program that `remit run` started.
     full = "AWS_CONTAINER_CREDENTIALS_FULL_URI"
-    return found or (full if os.environ.get(full) and not _is_loopback(os.environ[full]) else None)
+    return found or (full if environ.get(full) and not _is_loopback(environ[full]) else None)
 
 
 def _is_loopback(url: str) -> bool:
@@ -105,28 +111,34 @@ def _is_loopback(url: str) -> bool:
     return True
 
 
-def _first(*names: str) -> str | None:
+def _first(environ: Mapping[str, str], *names: str) -> str | None:
     """Returns the first of these variables that says something."""
-    return next((name for name in names if os.environ.get(name)), None)
+    return next((name for name in names if environ.get(name)), None)
 
 
-_SIGNS: dict[str, Callable[[], str | None]] = {
+_SIGNS: dict[str, Callable[[Mapping[str, str]], str | None]] = {
     "github": _github,
     "gitlab": _gitlab,
     "kubernetes": _kubernetes,
     "gitpod": _gitpod,
     "aws": _aws,
-    "spiffe": lambda: _first(SPIFFE_SOCKET),
+    "spiffe": lambda environ: _first(environ, SPIFFE_SOCKET),
 }
 _LOOKED_FOR = (
     f"ACTIONS_ID_TOKEN_REQUEST_URL (github), GITLAB_CI (gitlab), {reading.KUBERNETES_FILE} (kubernetes), "
     f"GITPOD_ENVIRONMENT_ID and GITPOD_WORKSPACE_ID (gitpod), variables of Lambda, ECS and EKS (aws), "
     f"{SPIFFE_SOCKET} (spiffe)"
 )
-_AUDIENCE: dict[str, Callable[[str], WorkloadToken]] = {
-    "github": platforms.github,
-    "gitpod": platforms.gitpod,
-    "aws": platforms.aws,
-    "spiffe": spiffe_jwt,
-    "detect": detect,
+_PLACE: dict[str, tuple[Callable[[str, Mapping[str, str]], WorkloadToken], str | None]] = {
+    "gitlab": (lambda name, environ: platforms.gitlab(name, environ=environ), reading.GITLAB_VARIABLE),
+    "kubernetes": (lambda path, _: platforms.kubernetes(path), reading.KUBERNETES_FILE),
+    "file": (lambda path, _: platforms.file(path), None),
+    "env": (lambda name, environ: platforms.env(name, environ=environ), None),
+}
+_AUDIENCE: dict[str, Callable[[str, Mapping[str, str]], WorkloadToken]] = {
+    "github": lambda audience, environ: platforms.github(audience, environ=environ),
+    "gitpod": lambda audience, _: platforms.gitpod(audience),
+    "aws": lambda audience, _: platforms.aws(audience),
+    "spiffe": lambda audience, environ: spiffe_jwt(audience, socket=environ.get(SPIFFE_SOCKET)),
+    "detect": lambda audience, environ: detect(audience, environ=environ),
 }

@@ -1,5 +1,8 @@
 """The platforms whose tokens a workload can have, each as a function that makes its source."""
 
+import hashlib
+import os
+from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 
@@ -10,10 +13,11 @@ _KUBELET = (
     "mount a projected serviceAccountToken with the gateway's audience (docs/workload-identity/kubernetes.md): the "
     "token that every pod has is for the API server"
 )
+GITHUB_VARIABLES = ("ACTIONS_ID_TOKEN_REQUEST_URL", "ACTIONS_ID_TOKEN_REQUEST_TOKEN", "GITHUB_ACTIONS")
 _STUCK = "whoever writes the file has stopped to renew it; if it is new, the clock of this machine is wrong"
 
 
-def github(audience: str, *, reuse: bool = False) -> WorkloadToken:
+def github(audience: str, *, reuse: bool = False, environ: Mapping[str, str] = os.environ) -> WorkloadToken:
     """Returns the source of this GitHub Actions job's token.
 
     Every call to the gateway gets a token of its own: where its issuer entry says `single_use`, a token opens one task.
@@ -22,10 +26,11 @@ def github(audience: str, *, reuse: bool = False) -> WorkloadToken:
     """
     from remit.workload.github_actions import fetch  # noqa: PLC0415 - what reads the web is loaded when it is needed
 
-    return WorkloadToken("github", _given(audience=audience), partial(fetch, audience), keeps=reuse)
+    given = _given(audience=audience) | _of(environ, GITHUB_VARIABLES)
+    return WorkloadToken("github", given, partial(fetch, audience, environ), keeps=reuse)
 
 
-def gitlab(name: str = reading.GITLAB_VARIABLE) -> WorkloadToken:
+def gitlab(name: str = reading.GITLAB_VARIABLE, *, environ: Mapping[str, str] = os.environ) -> WorkloadToken:
     """Returns the source of this GitLab job's token, which `id_tokens` of its `.gitlab-ci.yml` put into a variable.
 
     GitLab makes it once, when the job starts: it cannot be renewed, and ends with the job's timeout.
@@ -33,10 +38,11 @@ def gitlab(name: str = reading.GITLAB_VARIABLE) -> WorkloadToken:
     fetch = partial(
         reading.read_variable,
         name,
+        environ,
         mend=f"add `id_tokens: {{{name}: {{aud: AUDIENCE}}}}` to the job in .gitlab-ci.yml",
         stale="GitLab gives a job its token once: start the job again, or give it a longer timeout",
     )
-    return WorkloadToken("gitlab", _given(name=name), fetch, keeps=False, waits=False)
+    return WorkloadToken("gitlab", _given(name=name) | _of(environ, (name,)), fetch, keeps=False, waits=False)
 
 
 def kubernetes(path: str | Path = reading.KUBERNETES_FILE) -> WorkloadToken:
@@ -70,11 +76,21 @@ def file(path: str | Path) -> WorkloadToken:
     return WorkloadToken("file", _given(path=str(path)), fetch, keeps=False, waits=False)
 
 
-def env(name: str) -> WorkloadToken:
+def env(name: str, *, environ: Mapping[str, str] = os.environ) -> WorkloadToken:
     """Returns the source of a token in a variable of this process; read at each call."""
     stale = "whoever starts this process has to give it a new one"
-    fetch = partial(reading.read_variable, name, mend=f"start this process with the token in {name}", stale=stale)
-    return WorkloadToken("env", _given(name=name), fetch, keeps=False, waits=False)
+    fetch = partial(
+        reading.read_variable, name, environ, mend=f"start this process with the token in {name}", stale=stale
+    )
+    return WorkloadToken("env", _given(name=name) | _of(environ, (name,)), fetch, keeps=False, waits=False)
+
+
+def _of(environ: Mapping[str, str], names: tuple[str, ...]) -> dict[str, str]:
+    """Returns what tells sources apart that read other variables than this process's own; none of their values."""
+    if environ is os.environ:
+        return {}
+    values = "\0".join(f"{name}={environ.get(name, '')}" for name in names)
+    return {"environ": hashlib.sha256(values.encode()).hexdigest()[:32]}
 
 
 def _given(**parameters: str) -> dict[str, str]:

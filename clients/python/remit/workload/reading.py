@@ -3,6 +3,7 @@
 import os
 import stat
 import time
+from collections.abc import Mapping
 from pathlib import Path
 
 from remit.secret import Secret
@@ -28,11 +29,11 @@ def read_file(path: Path, *, mend: str, stale: str) -> str:
     return _unless_over(_text(held, f"the file {path}"), f"the token in {path}", stale)
 
 
-def read_variable(name: str, *, mend: str, stale: str) -> str:
+def read_variable(name: str, environ: Mapping[str, str], *, mend: str, stale: str) -> str:
     """Returns a variable's token; `mend` says what to do where there is none, `stale` for one that is over."""
-    held = Secret(os.environ.get(name, ""))
+    held = Secret(environ.get(name, ""))
     if not held.reveal().strip():
-        raise NoWorkloadIdentity(f"the variable {name} is {'empty' if name in os.environ else 'not set'}", advice=mend)
+        raise NoWorkloadIdentity(f"the variable {name} is {'empty' if name in environ else 'not set'}", advice=mend)
     return _unless_over(checked(held, f"the variable {name}", is_jwt=False), f"the token in {name}", stale)
 
 

@@ -6,6 +6,7 @@ import { ApprovalPending, InvalidRequest, RemitError } from "../errors.js";
 import type { CallerIdentity, Decision, DelegatedTask, Grant, Issued, Preview, TaskEnd, TaskEvent } from "../grant.js";
 import type { Token } from "../secret.js";
 import { VERSION } from "../version.js";
+import { NoWorkloadIdentity } from "../workload/failing.js";
 import type { Ask } from "./ask.js";
 import { Attempts, slept } from "./attempts.js";
 import type { Stub, TlsChannel } from "./channel.js";
@@ -20,6 +21,13 @@ interface Narrower {
   readonly duration: number | undefined;
   readonly narrow: boolean;
   readonly requestId: string | undefined;
+}
+
+/** What goes with a call: a bearer token stands in for the one that would be asked for. */
+interface More {
+  readonly requestId?: string | undefined;
+  readonly signal?: AbortSignal | undefined;
+  readonly bearer?: string | undefined;
 }
 
 interface Delegation {
@@ -47,9 +55,11 @@ export class Calls {
     const requestId = ask.requestId ?? randomUUID();
     const patience = new Patience(ask.approvalTimeout, onPending);
     const asked = async (): Promise<Issued | ApprovalPending> => {
-      const request = issueRequest(ask, await ask.subjectToken.read(), requestId);
+      const token = await ask.subjectToken.read();
+      const request = issueRequest(ask, token, requestId);
       const send = (stub: Stub, options: CallOptions) => stub.issueCredentials(request, options);
-      return reading.issued(await this.#call(send, requestId, ask.signal), requestId);
+      const more = { requestId, signal: ask.signal, bearer: this.#carried(ask, token) };
+      return reading.issued(await this.#call(send, more), requestId);
     };
     try {
       let answer = await asked();
@@ -76,7 +86,8 @@ export class Calls {
     const renewed = async (token: string): Promise<Issued> => {
       const request = renewRequest(grant, token, ask.narrow);
       const send = (stub: Stub, options: CallOptions) => stub.renewCredentials(request, options);
-      return reading.whole(await this.#call(send), undefined);
+      const bearer = token ? this.#carried(ask, token) : undefined;
+      return reading.whole(await this.#call(send, { bearer }), undefined);
     };
     try {
       return await renewed(await ask.subjectToken.read());
@@ -103,8 +114,10 @@ export class Calls {
 
   /** Asks what would be issued; throws RemitError. */
   async preview(ask: Ask): Promise<Preview> {
-    const request = previewRequest(ask, await ask.subjectToken.read());
-    return reading.preview(await this.#call((stub, options) => stub.previewCredentials(request, options)));
+    const token = await ask.subjectToken.read();
+    const request = previewRequest(ask, token);
+    const send = (stub: Stub, options: CallOptions) => stub.previewCredentials(request, options);
+    return reading.preview(await this.#call(send, { bearer: this.#carried(ask, token) }));
   }
 
   /** Ends a task; throws RemitError. */
@@ -117,7 +130,7 @@ export class Calls {
     const requestId = wanted.requestId ?? randomUUID();
     const request = { requestId, name: grant.name, intent: intentMessage(intent), narrow, ...lasting(duration) };
     const send = (stub: Stub, options: CallOptions) => stub.attenuateCredentials(request, options);
-    return reading.whole(await this.#call(send, requestId), requestId);
+    return reading.whole(await this.#call(send, { requestId }), requestId);
   }
 
   /** Opens a task under a task; throws RemitError. */
@@ -126,7 +139,7 @@ export class Calls {
     const maxDuration = duration === undefined ? {} : { maxDuration: durationOf(duration) };
     const send = (stub: Stub, options: CallOptions) =>
       stub.delegateTask({ ...wanted, ...maxDuration, requestId }, options);
-    return reading.delegatedTask(await this.#call(send, requestId), requestId);
+    return reading.delegatedTask(await this.#call(send, { requestId }), requestId);
   }
 
   /** Asks who is calling; throws RemitError. */
@@ -138,19 +151,21 @@ export class Calls {
   /** Asks what an earlier request came to; throws RemitError. */
   async explain(requestId: string): Promise<Decision> {
     const send = (stub: Stub, options: CallOptions) => stub.getDecision({ requestId }, options);
-    return reading.decision(await this.#call(send, requestId), requestId);
+    return reading.decision(await this.#call(send, { requestId }), requestId);
+  }
+
+  /** Returns the user's token as the agent's own, where one source gives both: some issuers' one token proves both. */
+  #carried(ask: Ask, token: string): string | undefined {
+    return this.#bearer?.isFromWhere(ask.subjectToken) ? token : undefined;
   }
 
   /** Calls, and repeats while nobody was there or the gateway was full. */
-  async #call<R>(
-    send: (stub: Stub, options: CallOptions) => Promise<R>,
-    requestId?: string,
-    signal?: AbortSignal,
-  ): Promise<R> {
+  async #call<R>(send: (stub: Stub, options: CallOptions) => Promise<R>, more: More = {}): Promise<R> {
+    const { requestId, signal, bearer } = more;
     const attempts = new Attempts(this.#timeout);
     for (;;) {
       signal?.throwIfAborted();
-      const headers = await this.#headers();
+      const headers = await this.#headers(bearer);
       const stub = this.channel.calling();
       let pause: number;
       try {
@@ -168,9 +183,10 @@ export class Calls {
   }
 
   /** Writes the one authorization value, if there is to be any. */
-  async #headers(): Promise<Record<string, string>> {
+  async #headers(carried?: string): Promise<Record<string, string>> {
     const agent = { "user-agent": `remit-typescript/${VERSION}` };
-    return this.#bearer ? { ...agent, authorization: `Bearer ${await this.#bearer.read()}` } : agent;
+    const bearer = carried ?? (await this.#bearer?.read());
+    return bearer === undefined ? agent : { ...agent, authorization: `Bearer ${bearer}` };
   }
 }
 
@@ -180,5 +196,7 @@ function lasting(duration: number | undefined) {
 
 /** Says whether the user's token was the reason. */
 function isOfTheToken(error: RemitError): boolean {
-  return error.reason === "SUBJECT_TOKEN_REJECTED" || error instanceof InvalidRequest;
+  return (
+    error.reason === "SUBJECT_TOKEN_REJECTED" || error instanceof InvalidRequest || error instanceof NoWorkloadIdentity
+  );
 }

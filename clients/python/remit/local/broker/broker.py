@@ -13,8 +13,8 @@ from typing import Self
 
 from remit.errors import NotFound, RemitError
 from remit.gateway import Gateway
-from remit.local.broker.connecting import begin, gateway_of
 from remit.local.broker.held import Held, Keeping
+from remit.local.connecting import begin, gateway_of
 from remit.local.errors import TooManyTasks
 from remit.local.wishes import Caller, Wish
 

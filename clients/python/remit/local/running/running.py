@@ -11,7 +11,8 @@ from datetime import UTC, datetime
 
 from remit.errors import ApprovalPending, RemitError
 from remit.grant import Credentials
-from remit.local.broker import Broker, Held, Keeping, gateway_of
+from remit.local.broker import Broker, Held, Keeping
+from remit.local.connecting import gateway_of
 from remit.local.container import ContainerEndpoint
 from remit.local.errors import NoSuchCommand, NotExecutable
 from remit.local.running.environment import command_environment

@@ -5,6 +5,7 @@ from remit.local.errors import InvalidSettings
 from remit.local.tokens import token_source
 from remit.local.wishes import Caller, Wish
 from remit.task import Task
+from remit.workload.naming import certificate_source
 
 
 def gateway_of(caller: Caller) -> Gateway:
@@ -16,10 +17,10 @@ def gateway_of(caller: Caller) -> Gateway:
             "no gateway is named",
             advice=f"run `remit init`, write [gateway] target in {settings.file}, or set REMIT_GATEWAY",
         )
-    if told.certificate_file is None and told.bearer is None:
+    if told.certificate_file is None and told.bearer is None and told.svid is None:
         raise InvalidSettings(
             "nothing says who this agent is",
-            advice=f"write certificate_file and key_file, or bearer, under [gateway] in {settings.file}",
+            advice=f"write certificate_file and key_file, bearer or svid under [gateway] in {settings.file}",
         )
     environ = caller.environ.reveal()
     try:
@@ -31,6 +32,7 @@ def gateway_of(caller: Caller) -> Gateway:
             bearer_token=None
             if told.bearer is None
             else token_source(told.bearer, settings, audience=told.audience, environ=environ),
+            svid=None if told.svid is None else certificate_source(told.svid, environ=environ),
         )
     except OSError as error:
         raise InvalidSettings(
