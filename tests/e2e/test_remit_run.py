@@ -1,15 +1,22 @@
 """`remit run` on the live sandbox: a program that knows nothing of Remit does what its task allows, and no more."""
 
+import fcntl
 import json
+import os
+import pty
 import signal
 import subprocess
 import sys
+import termios
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from tests.e2e.gateways import own_gateway
 from tests.e2e.machines import BIN, PATIENCE, Machine, machine
+from tests.e2e.test_crash import bodies
+from tests.e2e.test_gone_with_the_task import until
 
 from remit_sandbox.sandbox import Sandbox
 
@@ -148,6 +155,97 @@ def test_a_signal_goes_on_to_the_command_and_the_task_ends_with_it(mine: Machine
 
     assert code == 3
     assert "ended" in mine.remit("end", task_id).stdout
+
+
+def test_the_command_inherits_no_file_but_the_three_of_every_program(mine: Machine) -> None:
+    program = "import os; print(sorted(int(name) for name in os.listdir('/proc/self/fd') if int(name) > 2))"
+
+    done = mine.remit("run", "--quiet", *ALLOW, "--", sys.executable, "-c", program)
+
+    assert done.stdout == "[3]\n"  # the folder that is being listed
+
+
+def test_a_command_gets_signals_as_its_parents_parent_left_them(mine: Machine) -> None:
+    program = (
+        "import signal; print(sorted(signal.pthread_sigmask(signal.SIG_BLOCK, [])), "
+        "signal.getsignal(signal.SIGTERM) is signal.SIG_DFL)"
+    )
+
+    done = mine.remit("run", "--quiet", *ALLOW, "--", sys.executable, "-c", program)
+
+    assert done.stdout == "[] True\n"
+
+
+def test_a_terminals_interrupt_reaches_the_command_once(mine: Machine) -> None:
+    program = (
+        "import signal, sys, time\n"
+        "count = []\n"
+        "signal.signal(signal.SIGINT, lambda *_: count.append(1))\n"
+        "print('ready', flush=True)\n"
+        "end = time.monotonic() + 60\n"
+        "while not count and time.monotonic() < end: time.sleep(0.05)\n"
+        "time.sleep(1)\n"
+        "print(f'interrupted {len(count)} times', flush=True)\n"
+    )
+    main, terminal = pty.openpty()
+    process = subprocess.Popen(  # noqa: S603 - the test's own command
+        [str(BIN / "remit"), "run", "--quiet", *ALLOW, "--", sys.executable, "-c", program],
+        stdin=terminal,
+        stdout=terminal,
+        stderr=terminal,
+        env=mine.environ,
+        start_new_session=True,
+        preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),  # noqa: PLW1509 - the way to a terminal of its own
+    )
+    os.close(terminal)
+    try:
+        said = b""
+        while b"ready" not in said:
+            said += os.read(main, 1024)
+        os.write(main, b"\x03")
+        while b"times" not in said:
+            said += os.read(main, 1024)
+        code = process.wait(PATIENCE)
+    finally:
+        process.kill()
+        os.close(main)
+
+    assert b"interrupted 1 times" in said
+    assert code == 0
+
+
+def test_the_gateway_keeps_a_lease_of_the_task_for_when_remit_is_killed(
+    sandbox: Sandbox, tmp_path: Path, alice_token: str
+) -> None:
+    folder = tmp_path / "gateway"
+    folder.mkdir()
+    with own_gateway(sandbox, folder) as gateway:
+        mine = machine(sandbox, tmp_path, alice_token, target=gateway.mtls)
+        with running(mine, *ALLOW, "--", "sleep", "60") as process:
+            assert process.stderr is not None
+            task_id = process.stderr.readline().split()[2]
+            until(lambda: bool(bodies(folder / "ledger.sqlite3", "lease_taken")))
+            leases = [body["task_id"] for body in bodies(folder / "ledger.sqlite3", "lease_taken")]
+            os.killpg(process.pid, signal.SIGKILL)
+
+    assert leases == [task_id]
+
+
+def test_a_pending_approval_is_told_or_waited_for_and_withdrawn_when_interrupted(mine: Machine) -> None:
+    publish = ("--purpose", "publish Q3", "--allow", "s3:PutObject=arn:aws:s3:::reports/2026/q3/published.md")
+
+    told = mine.remit("run", *publish, "--", "true")
+    with running(mine, "--wait", *publish, "--", "true") as process:
+        assert process.stderr is not None
+        waiting = process.stderr.readline()
+        process.send_signal(signal.SIGINT)
+        code = process.wait(PATIENCE)
+
+    assert told.returncode == 81
+    assert told.stderr.startswith("APPROVAL_PENDING: ")
+    assert "--request-id" in told.stderr
+    assert waiting.startswith("remit: waiting: ")
+    assert code == 128 + signal.SIGINT
 
 
 REFUSED = {

@@ -27,7 +27,7 @@ from tests.workload.test_read_tokens import Kubelet
 from tests.workload.workload_api_server import WorkloadApi, workload_api, x509_of
 
 import remit
-from remit.local.broker.connecting import begin, gateway_of
+from remit.local.connecting import begin, gateway_of
 from remit.local.wishes import Caller, Wish
 from remit_sandbox.configuration import AGENTS
 from remit_sandbox.sandbox import Sandbox

@@ -34,6 +34,15 @@ class Remembered:
     error: RemitError
 
 
+@dataclass(frozen=True, slots=True)
+class _Record:
+    """What is held, under what it may be shared by, and at which caller's connection."""
+
+    key: object
+    caller: tuple[object, ...]
+    held: Held
+
+
 class Broker:
     """Holds tasks in memory until they are ended; close it, or use it as a context manager, to end all of them.
 
@@ -44,8 +53,9 @@ class Broker:
         self._keeping = keeping or Keeping()
         self._most_tasks = most_tasks
         self._lock = threading.Lock()
-        self._held: dict[str, tuple[object, Held]] = {}
-        self._gateways: dict[object, Gateway] = {}
+        self._held: dict[str, _Record] = {}
+        self._ending: dict[str, _Record] = {}
+        self._gateways: dict[tuple[object, ...], Gateway] = {}
         self._failures: deque[Remembered] = deque(maxlen=MOST_REMEMBERED)
         self._closed = threading.Event()
         self._ticker = threading.Thread(target=self._tick, name="remit-broker", daemon=True)
@@ -60,7 +70,7 @@ class Broker:
         with self._lock:
             if self._closed.is_set():
                 raise RuntimeError("this broker is closed")
-            found = next((held for known, held in self._held.values() if known == key), None)
+            found = next((record.held for record in self._held.values() if record.key == key), None)
             return found or self._added(key, wish, caller)
 
     def held(self, handle: str) -> Held:
@@ -73,7 +83,7 @@ class Broker:
     def all(self) -> tuple[Held, ...]:
         """Returns everything that is held."""
         with self._lock:
-            return tuple(held for _, held in self._held.values())
+            return tuple(record.held for record in self._held.values())
 
     def failures(self) -> tuple[Remembered, ...]:
         """Returns the last failures, the newest first."""
@@ -83,14 +93,20 @@ class Broker:
     def end(self, held: Held) -> str | None:
         """Ends a task and forgets its wish; returns the task's id, None where none had begun. Raises RemitError."""
         with self._lock:
-            self._held.pop(held.handle, None)
-        return held.end()
+            if held.handle in self._held:
+                self._ending[held.handle] = self._held.pop(held.handle)
+        try:
+            return held.end()
+        finally:
+            with self._lock:
+                self._ending.pop(held.handle, None)
+                self._close_unused()
 
     def close(self) -> None:
         """Ends every task, for 10 s at most, and closes the connections; what cannot be ended goes by its lease."""
         with self._lock:
             self._closed.set()
-            ending = [held for _, held in self._held.values()]
+            ending = [record.held for record in (*self._held.values(), *self._ending.values())]
             self._held.clear()
         pool = ThreadPoolExecutor(max_workers=8, thread_name_prefix="remit-ending")
         with suppress(TimeoutError):
@@ -110,9 +126,10 @@ class Broker:
 
     def _added(self, key: object, wish: Wish, caller: Caller) -> Held:
         """Makes room and holds another; with the lock."""
-        for handle, (_, held) in list(self._held.items()):
-            if len(self._held) >= self._most_tasks and held.has_nothing():
-                del self._held[handle]
+        for handle, record in list(self._held.items()):
+            if len(self._held) >= self._most_tasks and record.held.has_nothing():
+                self._held.pop(handle).held.drop()
+        self._close_unused()
         if len(self._held) >= self._most_tasks:
             raise TooManyTasks(
                 f"{self._most_tasks} tasks are held here already",
@@ -122,7 +139,7 @@ class Broker:
         handle = secrets.token_hex(8)
         begun = partial(begin, gateway, wish, caller)
         held = Held(handle, wish, begun, self._keeping, partial(self._remember, handle, wish))
-        self._held[handle] = (key, held)
+        self._held[handle] = _Record(key, caller.key(), held)
         return held
 
     def _gateway(self, caller: Caller) -> Gateway:
@@ -131,6 +148,12 @@ class Broker:
         if key not in self._gateways:
             self._gateways[key] = gateway_of(caller)
         return self._gateways[key]
+
+    def _close_unused(self) -> None:
+        """Closes the connections that no task is held at any more; with the lock."""
+        used = {record.caller for record in (*self._held.values(), *self._ending.values())}
+        for key in self._gateways.keys() - used:
+            self._gateways.pop(key).close()
 
     def _remember(self, handle: str, wish: Wish, error: RemitError) -> None:
         with self._lock:
@@ -143,7 +166,7 @@ class Broker:
             now = datetime.now(UTC)
             for held in self.all():
                 if held.is_idle(now):
-                    with suppress(RemitError):
+                    with suppress(Exception):  # its lease ends it; the others are to be looked after
                         self.end(held)
                 else:
                     held.keep_warm(now)

@@ -150,6 +150,11 @@ class Held:
         task.end()
         return task.id
 
+    def drop(self) -> None:
+        """Gives nothing from here on, where there is no task to be ended."""
+        with self._lock:
+            self._closed = True
+
     def is_idle(self, now: datetime) -> bool:
         """Says whether nothing that it gave is good any more and nobody has come for a while."""
         if self._beginning is not None or not self._keeping.ends_idle:
@@ -168,10 +173,8 @@ class Held:
         if task is None or self._failure is not None or now < task.grant.expire_time - RENEWED_BEFORE:
             return
         if self._keeping.stays_warm or self._given_until == task.grant.expire_time:
-            try:
+            with suppress(Exception):  # whoever asks next is told
                 task.credentials()
-            except RemitError:
-                return  # whoever asks next is told
 
     def _state(self) -> HeldState:
         if isinstance(self._failure, ApprovalPending):

@@ -27,6 +27,8 @@ class Signals:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
+        while signal.sigtimedwait(PASSED_ON | {_WOKEN}, 0) is not None:
+            """What came while the task was being ended has been obeyed: this process is about to leave."""
         signal.pthread_sigmask(signal.SIG_SETMASK, self._before)
 
     @property
