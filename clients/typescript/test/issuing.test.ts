@@ -6,6 +6,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { inspect } from "node:util";
 import { InvalidRequest, Permission, Refused, Unauthenticated, Unavailable } from "../src/index.js";
+import { relay } from "./relay.js";
 import {
   aliceToken,
   asked,
@@ -101,9 +102,12 @@ proves("unreachable", async () => {
   using wrongPort = gateway(world.bearer);
   const { caFile: _, ...untrusting } = proofOf("copilot");
   using stranger = gateway(world.mtls, untrusting);
+  await using closed = await relay();
+  using hungUpOn = gateway(closed.address);
   using certificateless = gateway(world.mtls, { caFile: world.ca_file, bearerToken: "of.another.port" });
 
   const gone = await thrown(Unavailable, nobody.task("summarise Q3", wanted));
+  const hungUp = await thrown(Unavailable, hungUpOn.task("summarise Q3", wanted));
   const wrong = await thrown(Error, wrongPort.task("summarise Q3", wanted));
   const untrusted = await thrown(Unavailable, stranger.task("summarise Q3", wanted));
   const shut = await thrown(Unavailable, certificateless.task("summarise Q3", wanted));
@@ -111,6 +115,8 @@ proves("unreachable", async () => {
   assert.deepEqual([gone.reason, gone.remedy], ["UNAVAILABLE", "RETRY_LATER"]);
   assert.match(gone.sentence, /^the gateway at 127.0.0.1:1 cannot be reached: .*ECONNREFUSED/);
   assert.match(gone.advice, /check that the gateway runs at this address, that caFile vouches for it/);
+  assert.match(hungUp.sentence, /cannot be reached: .*the other side hung up/);
+  assert.equal(closed.opened(), 5);
   assert.match(wrong.message, /ACTOR_REJECTED/);
   assert.match(untrusted.sentence, /cannot be reached: .* certificate/);
   assert.match(shut.sentence, /its port may want a client certificate/);

@@ -1,7 +1,9 @@
 /** How credentials are kept: renewed, given while renewing fails, dropped when the task is revoked. */
 
 import assert from "node:assert/strict";
+import { test } from "node:test";
 import { type RemitError, TaskOver, Unavailable } from "../src/index.js";
+import { relay } from "./relay.js";
 import { aliceToken, asked, gateway, proves, read, reading, SUMMARY, s3, thrown, until, world } from "./world.js";
 
 const brief = gateway(world.brief);
@@ -50,6 +52,9 @@ proves("outage", async () => {
   assert.match(text, /Revenue 857/);
   assert.equal(error.reason, "UNAVAILABLE");
   assert.ok(warnings.some((text) => text.includes("were not renewed (UNAVAILABLE); they work until")));
+  assert.ok(
+    warnings.some((text) => text.includes("cannot be watched (UNAVAILABLE); it ends when that goes on for 60 s")),
+  );
 });
 
 proves("revoke", async () => {
@@ -73,4 +78,20 @@ proves("revoke", async () => {
   assert.deepEqual([over.reason, over.cause, told.cause], ["GRANT_NOT_LIVE", "REQUESTED", "REQUESTED"]);
   assert.match(over.message, /(it was revoked|the gateway ended it) \(REQUESTED\)/);
   assert.match(over.advice, /find out from the security team/);
+});
+
+test("a watcher whose connection breaks comes back, and hears of a revoke", async () => {
+  await using way = await relay(world.mtls);
+  using remit = gateway(way.address);
+  const task = await remit.task("summarise Q3", await reading());
+  await until(async () => await asked<boolean>("has_lease", { task_id: task.id }));
+
+  const before = way.opened();
+  way.hangUp();
+  await until(async () => way.opened() > before);
+  await asked("revoke", { task_id: task.id });
+  await until(async () => task.isOver);
+
+  const over = await thrown(TaskOver, task.credentials());
+  assert.equal(over.cause, "REQUESTED");
 });
