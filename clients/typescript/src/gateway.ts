@@ -5,7 +5,7 @@ import { Calls } from "./calling/calls.js";
 import { TlsChannel } from "./calling/channel.js";
 import type { ApprovalPending } from "./errors.js";
 import { RemitError } from "./errors.js";
-import type { CallerIdentity, Decision, Preview, TaskEnd } from "./grant.js";
+import type { Decision, Identity, Preview, TaskEnd } from "./grant.js";
 import { Token, type TokenSource } from "./secret.js";
 import { Task } from "./task.js";
 
@@ -91,7 +91,7 @@ export class Gateway {
   }
 
   /** Returns who is calling, as the gateway sees it; with a user's token also for whom. Throws RemitError. */
-  async whoami(options: { readonly subjectToken?: TokenSource } = {}): Promise<CallerIdentity> {
+  async whoami(options: { readonly subjectToken?: TokenSource } = {}): Promise<Identity> {
     const { subjectToken } = options;
     return await this.#calls.whoami(subjectToken === undefined ? undefined : new Token("subjectToken", subjectToken));
   }

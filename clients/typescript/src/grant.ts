@@ -202,7 +202,7 @@ export type Preview = WouldIssue | WouldRefuse;
 export type Decision = { readonly outcome: "grant"; readonly grant: Grant } | WouldRefuse;
 
 /** Who is calling, as the gateway sees it, and for whom. */
-export interface CallerIdentity {
+export interface Identity {
   readonly actor: string;
   /** The user whose token came with it; undefined without one. */
   readonly subject: Subject | undefined;

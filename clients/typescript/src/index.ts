@@ -4,6 +4,7 @@
  * What is named here is the API; the modules below may change.
  */
 
+export type { Attenuated } from "./attenuated.js";
 export type { Allow, PreviewOptions, TaskOptions } from "./calling/ask.js";
 export {
   type ApprovalParts,
@@ -25,12 +26,12 @@ export {
 } from "./errors.js";
 export { Gateway, type GatewayOptions } from "./gateway.js";
 export {
-  type CallerIdentity,
   Credentials,
   type Decision,
   type DelegatedTask,
   type Grant,
   type GrantState,
+  type Identity,
   type Issuance,
   type PolicySize,
   type Preview,
@@ -42,7 +43,7 @@ export {
 export { Capability, Condition, Permission } from "./intent.js";
 export type { AwsCredentialProvider, AwsIdentity } from "./keeping/aws.js";
 export type { TokenSource } from "./secret.js";
-export type { Attenuated, AttenuateOptions, DelegateOptions, Task } from "./task.js";
+export type { AttenuateOptions, DelegateOptions, Task } from "./task.js";
 export { VERSION } from "./version.js";
 export { NoWorkloadIdentity } from "./workload/failing.js";
 export * as workload from "./workload/index.js";

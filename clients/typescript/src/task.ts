@@ -1,5 +1,6 @@
 /** A live task: its credentials, narrower ones, tasks under it, its end. */
 
+import { Attenuated } from "./attenuated.js";
 import { type Allow, type Ask, intentOf } from "./calling/ask.js";
 import type { Calls } from "./calling/calls.js";
 import type { Credentials, DelegatedTask, Grant, Issued, TaskEnd } from "./grant.js";
@@ -24,16 +25,8 @@ export interface DelegateOptions {
   /** What it is about, for people; as this task's unless said. */
   readonly purpose?: string | undefined;
   /** How many seconds it may last at most. */
-  readonly duration?: number | undefined;
+  readonly maxDuration?: number | undefined;
   readonly requestId?: string | undefined;
-}
-
-/** Credentials of their own grant within a task's: they end by themselves, and with the task. */
-export interface Attenuated {
-  readonly grant: Grant;
-  readonly credentials: Credentials;
-  /** The same for the AWS SDK. */
-  readonly awsCredentials: AwsCredentialProvider;
 }
 
 /** A live task. It is ended by `gateway.withTask`, by leaving an `await using`, or by `end()`. */
@@ -46,6 +39,7 @@ export class Task {
   readonly #keyring: Keyring;
   readonly #watch: Watch;
   readonly #region: string | undefined;
+  readonly #isBegunHere: boolean;
   #end: TaskEnd | undefined;
 
   /** Begins to keep a task; called by the gateway. */
@@ -59,7 +53,9 @@ export class Task {
     const keyring = new Keyring({ task: this.id, first, renew });
     this.#keyring = keyring;
     this.awsCredentials = awsProvider(() => keyring.credentials());
-    this.#watch = new Watch(calls, keyring, this.id, ask.lease);
+    this.#isBegunHere = ask.taskId === undefined || calls.begins(first.grant);
+    // Who joins a task leaves its lease as it is.
+    this.#watch = new Watch(calls, keyring, this.id, this.#isBegunHere ? ask.lease : undefined);
     this.#watch.start();
   }
 
@@ -86,29 +82,26 @@ export class Task {
   /** Returns narrower credentials for one call; throws Refused for what the task does not hold, or another RemitError. */
   async attenuate(allow: Allow, options: AttenuateOptions = {}): Promise<Attenuated> {
     await this.#keyring.credentials(); // renews what is near its end, and throws when the task is over
-    const { grant, credentials } = await this.#calls.attenuate({
+    const issued = await this.#calls.attenuate({
       grant: this.grant,
       intent: { purpose: options.purpose ?? this.#ask.purpose, ...intentOf(allow) },
       duration: options.duration,
       narrow: options.narrow ?? false,
       requestId: options.requestId,
     });
-    const keyring = new Keyring({
-      task: this.id,
-      first: { grant, credentials, issueTime: undefined },
-      renew: undefined,
-    });
-    return { grant, credentials, awsCredentials: awsProvider(() => keyring.credentials()) };
+    return new Attenuated(this.#keyring, issued);
   }
 
   /**
    * Opens a task under this one for another agent (a SPIFFE ID or `<alias>:<id>`): hand its `taskId` on.
    *
-   * That agent asks with it as `taskId`, for the same user. It gets at most what this task holds, and ends with it.
+   * That agent asks with it as `taskId` and a token of the same user. It gets at most what this task's credentials may do,
+   * and loses it when this task ends. Throws Refused (DELEGATION_TOO_DEEP), InvalidRequest for a name that no agent has,
+   * TaskOver, or another RemitError.
    */
   async delegate(actor: string, options: DelegateOptions = {}): Promise<DelegatedTask> {
-    const { purpose = this.#ask.purpose, duration, requestId } = options;
-    return await this.#calls.delegate({ taskId: this.id, actor, purpose, duration, requestId });
+    const { purpose = this.#ask.purpose, maxDuration, requestId } = options;
+    return await this.#calls.delegate({ taskId: this.id, actor, purpose, maxDuration, requestId });
   }
 
   /** Ends the task now; again, it gives the same answer. Throws RemitError; the keys are forgotten in any case. */
@@ -124,9 +117,13 @@ export class Task {
     this.#watch.stop();
   }
 
-  /** Leaves the block: ends the task if it began here, else only forgets its keys. Throws what ending throws. */
+  /**
+   * Leaves the block: ends the task if it began here, else only forgets its keys. Throws what ending throws.
+   *
+   * A task that another agent handed on begins with the first one of this gateway in it.
+   */
   async [Symbol.asyncDispose](): Promise<void> {
-    if (this.#ask.taskId !== undefined) {
+    if (!this.#isBegunHere) {
       this.forget("its block was left");
       return;
     }

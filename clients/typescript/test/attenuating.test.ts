@@ -2,7 +2,7 @@
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { Capability, NotFound, Refused, TaskOver } from "../src/index.js";
+import { type Attenuated, Capability, NotFound, Refused, TaskOver } from "../src/index.js";
 import {
   aliceToken,
   everything,
@@ -32,7 +32,7 @@ proves("attenuate", async () => {
   const beyond = await thrown(Error, read(one, OTHER));
   const wider = await thrown(Refused, task.attenuate(everything));
   const narrowed = await task.attenuate([q3, everything], { narrow: true });
-  await until(async () => Date.now() > less.credentials.expireTime.getTime());
+  await until(async () => Date.now() > less.grant.expireTime.getTime());
   const over = await thrown(TaskOver, read(one, SUMMARY));
 
   assert.match(text, /Revenue 857/);
@@ -40,9 +40,28 @@ proves("attenuate", async () => {
   assert.deepEqual([wider.reason, wider.remedy], ["CEILING_EXCEEDED", "NARROW"]);
   assert.equal(less.grant.parent, task.grant.name);
   assert.equal(narrowed.grant.parent, task.grant.name);
-  assert.ok(less.credentials.expireTime < (await task.credentials()).expireTime);
-  assert.match(over.message, /its time is over/);
+  assert.ok((await narrowed.credentials()).expireTime < (await task.credentials()).expireTime);
+  assert.match(over.message, /the time of this part is over: attenuate the task again for the next call/);
   assert.match(await read(whole, SUMMARY), /Revenue 857/);
+});
+
+test("a part of a task is over with it, and when its block is left", async () => {
+  using remit = gateway();
+  const task = await remit.task("summarise Q3", await reading());
+  const part = await task.attenuate(summary);
+  let left: Attenuated;
+  {
+    using own = await task.attenuate(summary);
+    left = own;
+    await read(s3(own.awsCredentials), SUMMARY);
+  }
+
+  const forgotten = await thrown(TaskOver, left.credentials());
+  await task.end();
+  const over = await thrown(TaskOver, read(s3(part.awsCredentials), SUMMARY));
+
+  assert.match(forgotten.message, /its part was forgotten/);
+  assert.match(over.message, /it was ended/);
 });
 
 test("an agent is told who it is, and for whom", async () => {

@@ -93,9 +93,9 @@ export function intentOf(allow: Allow): { permissions: Permission[]; capabilitie
   };
 }
 
-/** Reads a lease; one that joins a task leaves that task's as it is. */
+/** Reads a lease; throws RangeError for one out of bounds. */
 function leaseOf(options: TaskOptions): number | undefined {
-  if (options.lease === null || options.taskId !== undefined) {
+  if (options.lease === null) {
     return undefined;
   }
   const lease = options.lease ?? DEFAULT_LEASE;

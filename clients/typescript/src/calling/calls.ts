@@ -3,7 +3,7 @@
 import { randomUUID } from "node:crypto";
 import type { CallOptions } from "@connectrpc/connect";
 import { ApprovalPending, InvalidRequest, RemitError } from "../errors.js";
-import type { CallerIdentity, Decision, DelegatedTask, Grant, Issued, Preview, TaskEnd, TaskEvent } from "../grant.js";
+import type { Decision, DelegatedTask, Grant, Identity, Issued, Preview, TaskEnd, TaskEvent } from "../grant.js";
 import type { Token } from "../secret.js";
 import { VERSION } from "../version.js";
 import { NoWorkloadIdentity } from "../workload/failing.js";
@@ -34,7 +34,7 @@ interface Delegation {
   readonly taskId: string;
   readonly actor: string;
   readonly purpose: string;
-  readonly duration: number | undefined;
+  readonly maxDuration: number | undefined;
   readonly requestId: string | undefined;
 }
 
@@ -43,11 +43,22 @@ export class Calls {
   readonly channel: TlsChannel;
   readonly #bearer: Token | undefined;
   readonly #timeout: number;
+  readonly #begun = new Set<string>();
 
   constructor(channel: TlsChannel, bearer: Token | undefined, timeout: number) {
     this.channel = channel;
     this.#bearer = bearer;
     this.#timeout = timeout;
+  }
+
+  /** Says whether a grant begins the work in a task that another agent handed on, as far as is known here. */
+  begins(grant: Grant): boolean {
+    const isHandedOn = grant.parent !== undefined && !grant.parent.startsWith(`tasks/${grant.taskId}/`);
+    if (!isHandedOn || this.#begun.has(grant.taskId)) {
+      return false;
+    }
+    this.#begun.add(grant.taskId);
+    return true;
   }
 
   /** Asks for credentials, and again while people are waited for; throws RemitError. */
@@ -134,18 +145,20 @@ export class Calls {
   }
 
   /** Opens a task under a task; throws RemitError. */
-  async delegate({ duration, ...wanted }: Delegation): Promise<DelegatedTask> {
+  async delegate({ taskId, actor, purpose, maxDuration, ...wanted }: Delegation): Promise<DelegatedTask> {
     const requestId = wanted.requestId ?? randomUUID();
-    const maxDuration = duration === undefined ? {} : { maxDuration: durationOf(duration) };
+    const limit = maxDuration === undefined ? {} : { maxDuration: durationOf(maxDuration) };
     const send = (stub: Stub, options: CallOptions) =>
-      stub.delegateTask({ ...wanted, ...maxDuration, requestId }, options);
+      stub.delegateTask({ requestId, taskId, actor, purpose, ...limit }, options);
     return reading.delegatedTask(await this.#call(send, { requestId }), requestId);
   }
 
   /** Asks who is calling; throws RemitError. */
-  async whoami(subjectToken: Token | undefined): Promise<CallerIdentity> {
-    const request = { subjectToken: (await subjectToken?.read()) ?? "" };
-    return reading.callerIdentity(await this.#call((stub, options) => stub.getCallerIdentity(request, options)));
+  async whoami(subjectToken: Token | undefined): Promise<Identity> {
+    const token = (await subjectToken?.read()) ?? "";
+    const bearer = subjectToken && this.#bearer?.isFromWhere(subjectToken) ? token : undefined;
+    const send = (stub: Stub, options: CallOptions) => stub.getCallerIdentity({ subjectToken: token }, options);
+    return reading.identity(await this.#call(send, { bearer }));
   }
 
   /** Asks what an earlier request came to; throws RemitError. */

@@ -8,11 +8,11 @@ import { TaskEventKind as EventKinds } from "../gen/remit/v1/credential_service_
 import type * as types from "../gen/remit/v1/types_pb.js";
 import { GrantState, PolicySizeSchema, Remedy as Remedies, RevokeCause } from "../gen/remit/v1/types_pb.js";
 import {
-  type CallerIdentity,
   Credentials,
   type Decision,
   type DelegatedTask,
   type Grant,
+  type Identity,
   type Issued,
   type PolicySize,
   type Preview,
@@ -88,7 +88,7 @@ export function decision(response: service.GetDecisionResponse, requestId: strin
 }
 
 /** Reads who is calling. */
-export function callerIdentity(response: service.GetCallerIdentityResponse): CallerIdentity {
+export function identity(response: service.GetCallerIdentityResponse): Identity {
   const { actor, subject, groups, policyRevision } = response;
   return {
     actor,

@@ -12,7 +12,11 @@ export interface KeyringOptions {
   readonly task: string;
   readonly first: Issued;
   readonly renew: ((grant: Grant) => Promise<Issued>) | undefined;
+  /** What to say once they have ended. */
+  readonly over?: string;
 }
+
+const OVER = "its time is over: for longer work ask for a longer duration, or leave duration out";
 
 /**
  * The current credentials of a task: one renewal at a time, whoever asks.
@@ -22,6 +26,7 @@ export interface KeyringOptions {
 export class Keyring {
   readonly #task: string;
   readonly #renew: KeyringOptions["renew"];
+  readonly #whenOver: string;
   #grant: Grant;
   // NOTE: private fields: no inspection and no JSON shows what they hold.
   #credentials: Credentials | undefined;
@@ -31,9 +36,10 @@ export class Keyring {
   #over: string | undefined;
   #cause: string | undefined;
 
-  constructor({ task, first, renew }: KeyringOptions) {
+  constructor({ task, first, renew, over = OVER }: KeyringOptions) {
     this.#task = task;
     this.#renew = renew;
+    this.#whenOver = over;
     this.#grant = first.grant;
     this.#take(first);
   }
@@ -54,7 +60,7 @@ export class Keyring {
     const left = current.expireTime.getTime() - Date.now();
     if (this.#renew === undefined) {
       if (left <= 0) {
-        this.close("its time is over: for longer work ask for a longer duration, or leave duration out");
+        this.close(this.#whenOver);
       }
       return this.#current();
     }
