@@ -9,12 +9,13 @@ from uuid import UUID
 
 import pytest
 from tests.databases import Place
-from tests.fakes import NOON, FakeClock, world
+from tests.fakes import NOON, FakeClock, permission, world
 from tests.ledger_values import told_story
 from typer.testing import CliRunner, Result
 
 from remit_server.adapters.database.revoking.revocations import DatabaseRevocations
 from remit_server.cli.main import app
+from remit_server.domain.errors import Denied
 from remit_server.domain.grant import Grant
 from remit_server.domain.revocation import RevokeCause, RevokeOrder, Target, TargetKind
 
@@ -157,3 +158,17 @@ async def test_a_part_of_a_grant_tells_its_parent_and_a_grant_its_parts(tmp_path
     assert (of_whole["attenuated_to"], of_whole["parent"]) == ([part.grant.name], "")
     assert f"attenuated from {whole.grant.name}" in words
     assert "nothing anew" in words
+
+
+async def test_a_part_that_was_refused_is_explained_and_asks_no_policy_again(tmp_path: Path) -> None:
+    async with world(tmp_path) as house:
+        whole: Any = await house.issue(house.request())
+        asked = house.attenuation(whole.grant, permission("s3:PutObject", "arn:aws:s3:::reports/2026/q3/x"))
+        with pytest.raises(Denied):
+            await house.attenuate(asked)
+
+    (answer,) = told(house.database, str(UUID(asked.request_id)).replace("-", ""))
+
+    assert (answer["method"], answer["reason"]) == ("AttenuateCredentials", "CEILING_EXCEEDED")
+    assert answer["failures"][0][2] == "parent_grant"
+    assert [one["lacking"] for one in answer["again"]] == [["attenuating asks no policy"]]

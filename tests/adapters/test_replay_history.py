@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import delete, func, update
 from tests.databases import Place
-from tests.fakes import NOON, ROLES, role
+from tests.fakes import NOON, ROLES, permission, role
 from tests.policy_bundles import DEFAULT_POLICIES
 from tests.replay_world import EPOCH, REPORT, Recorded, edited, recording, replayed, some_history, told
 
@@ -17,7 +17,7 @@ from remit_server.adapters.database.reading.own_reader import OwnReader
 from remit_server.adapters.database.schema.tables import audit_events, audit_texts
 from remit_server.application.planning.ceilings import kept_ceilings
 from remit_server.application.policy.ports import RecordedDecision
-from remit_server.domain.errors import Outage, Reason
+from remit_server.domain.errors import Denied, Outage, Reason
 
 SQLITE_ONLY = pytest.mark.parametrize("place", ["sqlite"], indirect=True)
 
@@ -194,3 +194,20 @@ async def test_a_record_that_the_ledger_did_not_write_ends_the_replay_with_what_
         await history_of(gateway.place)
 
     assert "audit verify" in str(raised.value.__cause__)
+
+
+async def test_a_part_of_a_grant_given_or_refused_is_no_decision(gateway: Recorded) -> None:
+    whole = await gateway.issued(REPORT)
+    world = gateway.world
+    before = await history_of(gateway.place)
+    part = await world.attenuate(world.attenuation(whole.grant, REPORT))
+    with pytest.raises(Denied):
+        await world.attenuate(world.attenuation(whole.grant, permission("s3:PutObject", "*")))
+
+    found = await history_of(gateway.place)
+    report = await replayed(gateway.place, DEFAULT_POLICIES, since=EPOCH)
+
+    assert part.grant.parent_name == whole.grant.name
+    assert (await world.trail())[-3:] == ["attenuation_authorized", "credentials_issued", "request_refused"]
+    assert [one.sequence for one in found] == [one.sequence for one in before]
+    assert report.decisions == len(found) == 1
