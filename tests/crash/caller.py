@@ -11,6 +11,7 @@ from tests.fakes import permission
 
 from remit_server.adapters.database.policies.publishing import PART_BYTES
 from remit_server.application.approvals.ask_approval import Pending
+from remit_server.application.attenuation.attenuations import AttenuateRequest
 from remit_server.application.issuing.handing_out import Issued
 from remit_server.application.issuing.requests import Ask, IssueRequest
 from remit_server.application.lifecycle.renew_credentials import Renewed
@@ -27,6 +28,7 @@ from remit_server.domain.task import GrantId, TaskId, TaskIntent
 
 ACCOUNT = "111122223333"
 HOLDER = "writer-1"
+_ONE_REPORT = TaskIntent("read one", (permission("s3:GetObject", "arn:aws:s3:::reports/2026/q3/x"),))
 _INTENT = TaskIntent("summarise Q3", (permission("s3:GetObject", "arn:aws:s3:::reports/2026/q3/*"),))
 
 
@@ -108,6 +110,20 @@ class Caller:
             return None
         self.given(request_id, renewed.grant, renewed.credentials.access_key_id)
         return renewed
+
+    async def attenuate(self, login: Login, issued: Issued, *, request_id: str | None = None) -> Issued | None:
+        """Asks for a part of a grant, for one call."""
+        request_id, grant = request_id or self.request_id(), issued.grant
+        self._tell("asking", login, request=request_id, task=grant.task_id)
+        admitted = Admitted(login.actor, "127.0.0.1")
+        request = AttenuateRequest(admitted, request_id, grant.task_id, grant.grant_id, _ONE_REPORT)
+        try:
+            part = await self.gateway.attenuate(request)
+        except RemitError as error:
+            self.refused(request_id, error)
+            return None
+        self.given(request_id, part.grant, part.credentials.access_key_id)
+        return part
 
     async def decide(self, *, approve: bool = True) -> None:
         """Is a person who is asked, and says yes or no to what waits."""

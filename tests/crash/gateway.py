@@ -28,6 +28,7 @@ from remit_server.adapters.database.revoking.heard_events import DatabaseSecurit
 from remit_server.adapters.database.revoking.revocations import DatabaseRevocations
 from remit_server.adapters.database.trail.signal_log import DatabaseSignals
 from remit_server.application.approvals.ask_approval import AskApproval
+from remit_server.application.attenuation.attenuate_credentials import AttenuateCredentials
 from remit_server.application.issuing.end_task import EndTask
 from remit_server.application.issuing.hearing import Hearing
 from remit_server.application.issuing.issue_credentials import IssueCredentials
@@ -157,6 +158,7 @@ class Gateway:
     sts: TellingSts
     issue: IssueCredentials
     renew: RenewCredentials
+    attenuate: AttenuateCredentials
     end: EndTask
     approvals: Any
     renewals: Any
@@ -197,6 +199,9 @@ async def opened_gateway(url: str, start: datetime, revision: str, steps: Steps)
             sts=sts,
             issue=issue,
             renew=RenewCredentials(hearing, stepped, renewals, lambda _: True, asked, clock, ask, issue.to_the_end),
+            attenuate=AttenuateCredentials(
+                hearing, stepped, renewals, asked, clock, secrets.token_bytes, lambda: None, issue.to_the_end
+            ),
             end=EndTask(stepped, clock, lambda: None),
             approvals=approvals,
             renewals=renewals,

@@ -88,7 +88,7 @@ def sts_is_asked_with_a_record(evidence: Evidence) -> Iterator[Violation]:
     """I1: STS is asked for what is on record as authorized."""
     authorized = {
         (record.body["grant_id"], record.body["session_policy"])
-        for record in evidence.after.of_kind("grant_authorized", "renewal_authorized")
+        for record in evidence.after.of_kind("grant_authorized", "renewal_authorized", "attenuation_authorized")
     }
     for told in evidence.trace.of_this_round("sts"):
         if (granted_by(told), told["form"]["Policy"]) not in authorized:
@@ -99,7 +99,7 @@ def grants_are_whole(evidence: Evidence) -> Iterator[Violation]:
     """A grant, its request, its record: all or none; and an issuance with its record."""
     after = evidence.after
     tied = {row["grant_id"] for row in after.tables["requests"] if row["grant_id"]}
-    authorized = {record.body["grant_id"] for record in after.of_kind("grant_authorized")}
+    authorized = {record.body["grant_id"] for record in after.of_kind("grant_authorized", "attenuation_authorized")}
     authorized |= {record.body["grant_id"] for record in after.of_kind("approval_asked")}
     there = {row["grant_id"] for row in after.tables["grants"]}
     for grant_id in (tied | authorized | there) - (tied & authorized & there):
@@ -129,7 +129,7 @@ def what_needs_people_was_approved(evidence: Evidence) -> Iterator[Violation]:
 def a_request_has_one_grant(evidence: Evidence) -> Iterator[Violation]:
     """I6: however often it is asked, and whoever answers."""
     found = defaultdict[tuple[str, str], set[str]](set)
-    for record in evidence.after.of_kind("grant_authorized"):
+    for record in evidence.after.of_kind("grant_authorized", "attenuation_authorized"):
         found[record.body["who"]["actor_id"], record.body["request_id"]].add(record.body["grant_id"])
     for told in evidence.trace.of("given"):
         asked = evidence.trace.asked(told["request"], told.place)

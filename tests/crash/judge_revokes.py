@@ -133,7 +133,8 @@ def nobody_is_given_what_was_revoked(evidence: Evidence) -> Iterator[Violation]:
 
 def _first_records(after: Snapshot) -> dict[str, Recorded]:
     """Returns the first record of each grant."""
-    return {record.body["grant_id"]: record for record in reversed(list(after.of_kind("grant_authorized")))}
+    found = list(after.of_kind("grant_authorized", "attenuation_authorized"))
+    return {record.body["grant_id"]: record for record in reversed(found)}
 
 
 def _covers(revoke: Recorded, first: Recorded) -> bool:
@@ -148,7 +149,8 @@ def _covers(revoke: Recorded, first: Recorded) -> bool:
         "ACTOR": who["actor_id"],
         "REVISION": first.body["policy_revision"],
     }
-    return bool(found[target] == revoke.body["target_key"])
+    is_part = target == "GRANT" and first.body.get("parent_grant_id", "") == revoke.body["target_key"]
+    return is_part or bool(found[target] == revoke.body["target_key"])
 
 
 def _still_holds(revoke: Recorded, first: Recorded, asked: Told | None, lifts: dict[str, int]) -> bool:

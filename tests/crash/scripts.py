@@ -100,6 +100,35 @@ async def renew_meanwhile(caller: Caller) -> AsyncIterator[None]:
     await renewing
 
 
+async def attenuate(caller: Caller) -> AsyncIterator[None]:
+    """Takes a part of a grant, twice, and one while STS is out; once the grant is revoked nothing of it is given."""
+    sts, login, request_id = caller.gateway.sts, caller.login(), caller.request_id()
+    issued = await caller.asked(login)
+    yield
+    assert await caller.attenuate(login, issued, request_id=request_id) is not None
+    assert await caller.attenuate(login, issued, request_id=request_id) is not None
+    sts.failure = Outage(Reason.STS_UNAVAILABLE, "no answer", credentials_may_exist=True)
+    await caller.attenuate(login, issued)
+    sts.failure = None
+    await caller.revoke(grant_target(issued))
+    assert await caller.attenuate(login, issued) is None
+    assert await caller.attenuate(login, issued, request_id=request_id) is None
+
+
+async def attenuate_meanwhile(caller: Caller) -> AsyncIterator[None]:
+    """Revokes a grant while STS makes a part of it: nobody is given that."""
+    sts, login = caller.gateway.sts, caller.login()
+    issued = await caller.asked(login)
+    yield
+    sts.gate.clear()
+    sts.called = asyncio.Semaphore(0)
+    asking = asyncio.create_task(caller.attenuate(login, issued))
+    await sts.called.acquire()
+    await caller.revoke(grant_target(issued))
+    sts.gate.set()
+    assert await asking is None
+
+
 async def approve(caller: Caller) -> AsyncIterator[None]:
     """Waits for a yes and collects, twice; then waits for a no."""
     login, request_id = caller.login(agent=CAREFUL), caller.request_id()
@@ -296,6 +325,8 @@ SCRIPTS: Final[dict[str, Script]] = {
     "sts_is_out": sts_is_out,
     "renew": renew,
     "renew_meanwhile": renew_meanwhile,
+    "attenuate": attenuate,
+    "attenuate_meanwhile": attenuate_meanwhile,
     "approve": approve,
     "end_task": end_task,
     "revoke_grant": revoke(grant_target),
