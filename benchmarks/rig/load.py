@@ -21,13 +21,19 @@ import grpc
 import uvloop
 from benchmarks.rig.accounting import Run, Window, cpu_seconds
 
-from remit.v1.credential_service_pb2 import IssueCredentialsRequest, PreviewCredentialsRequest
+from remit.v1.credential_service_pb2 import (
+    AttenuateCredentialsRequest,
+    IssueCredentialsRequest,
+    IssueCredentialsResponse,
+    PreviewCredentialsRequest,
+)
 from remit.v1.types_pb2 import Capability, TaskIntent
 
 SERVICE = "/remit.v1.CredentialService"
 WARM_SECONDS = 1.5
 DISTINCT_PREFIXES = 5000
 CHANNELS = 4
+GRANTS = 64  # of each of which a hundred parts may live at a time
 KINDS_SHOWN = 3
 
 
@@ -64,8 +70,8 @@ class Tally:
 class Callers:
     """Asks over a few connections."""
 
-    def __init__(self, plan: Plan, channels: list[grpc.aio.Channel]) -> None:
-        method, self._messages = _asked(plan)
+    def __init__(self, plan: Plan, channels: list[grpc.aio.Channel], grants: list[str]) -> None:
+        method, self._messages = _asked(plan, grants)
         self._calls: Iterator[Any] = itertools.cycle([channel.unary_unary(method) for channel in channels])
         self.tally = Tally()
 
@@ -97,9 +103,9 @@ class Callers:
                 calls.create_task(self.ask(due))
 
 
-def _asked(plan: Plan) -> tuple[str, Callable[[], bytes]]:
+def _asked(plan: Plan, grants: list[str]) -> tuple[str, Callable[[], bytes]]:
     """Returns the method, and a maker of messages: each with a request id of its own, tokens and intents in turn."""
-    tokens = Path(plan.tokens).read_text(encoding="ascii").split()
+    tokens = _tokens(plan)
     numbers = itertools.count()
 
     def intent(number: int) -> TaskIntent:
@@ -120,7 +126,19 @@ def _asked(plan: Plan) -> tuple[str, Callable[[], bytes]]:
         token = tokens[number % len(tokens)]
         return PreviewCredentialsRequest(subject_token=token, intent=intent(number)).SerializeToString()
 
+    def attenuating() -> bytes:
+        number = next(numbers)
+        bucket = {"bucket": "reports", "key": f"2026/q{number % 4 + 1}/part-{number % DISTINCT_PREFIXES}/report.csv"}
+        reading = TaskIntent(purpose="read one", capabilities=[Capability(name="s3.read_object", parameters=bucket)])
+        message = AttenuateCredentialsRequest(
+            request_id=str(uuid.uuid4()), name=grants[number % len(grants)], intent=reading
+        )
+        message.requested_duration.FromSeconds(15)
+        return message.SerializeToString()
+
     match plan.what:
+        case "attenuate":
+            return f"{SERVICE}/AttenuateCredentials", attenuating
         case "issue":
             return f"{SERVICE}/IssueCredentials", issuing
         case "preview":
@@ -129,10 +147,16 @@ def _asked(plan: Plan) -> tuple[str, Callable[[], bytes]]:
             return "/bench.Echo/Echo", issuing
 
 
+def _tokens(plan: Plan) -> list[str]:
+    """Returns the users' tokens, which are used in turn."""
+    return Path(plan.tokens).read_text(encoding="ascii").split()
+
+
 async def measured(plan: Plan) -> Run:
     """Warms up, then measures windows of one second."""
     channels = _channels(plan)
-    callers = Callers(plan, channels)
+    grants = [await _grant(plan, channels[0]) for _ in range(GRANTS)] if plan.what == "attenuate" else []
+    callers = Callers(plan, channels, grants)
     loops = [callers.closed() for _ in range(plan.callers)] if plan.rate is None else [callers.opened(plan.rate)]
     tasks = [asyncio.create_task(loop) for loop in loops]
     await asyncio.sleep(WARM_SECONDS)
@@ -146,6 +170,16 @@ async def measured(plan: Plan) -> Run:
         await channel.close()
     seen = tuple(f"{count} x {kind[:200]}" for kind, count in callers.tally.failures.most_common(KINDS_SHOWN))
     return Run(tuple(windows), latencies, seen, callers.tally.answer_bytes)
+
+
+async def _grant(plan: Plan, channel: grpc.aio.Channel) -> str:
+    """Has a grant issued of which parts are to be asked for: all that the analysts may read."""
+    token = _tokens(plan)[0]
+    reading = Capability(name="s3.read_prefix", parameters={"bucket": "reports", "prefix": "2026/"})
+    intent = TaskIntent(purpose="summarise the year", capabilities=[reading])
+    request = IssueCredentialsRequest(request_id=str(uuid.uuid4()), subject_token=token, intent=intent)
+    issue = channel.unary_unary(f"{SERVICE}/IssueCredentials")
+    return IssueCredentialsResponse.FromString(await issue(request.SerializeToString(), timeout=20)).grant.name
 
 
 def _channels(plan: Plan) -> list[grpc.aio.Channel]:
