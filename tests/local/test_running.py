@@ -20,7 +20,7 @@ def test_only_where_and_how_aws_is_asked_is_kept() -> None:
         "AWS_ACCESS_KEY_ID": "AKIA",
         "AWS_SESSION_TOKEN": "x",
         "AWS_SOMETHING_NEW": "x",
-        "AWS_CONFIG_FILE": "/home/alice/.aws/config",
+        "AWS_CONFIG_FILE": "/people/alice/.aws/config",
         "AWS_ENDPOINT_URL": "http://127.0.0.1:4566",
         "AWS_ENDPOINT_URL_S3": "http://127.0.0.1:4567",
         "AWS_CA_BUNDLE": "/ca.pem",

@@ -1,6 +1,6 @@
 """The reasons of this client's own: of the machine, the sign-in, the platform and the local endpoint."""
 
-from remit.errors import GatewayFailure, Unavailable
+from remit.errors import GatewayFailure, Refused, Remedy, Unavailable
 from remit.local.errors import (
     EndpointGone,
     EndpointRefused,
@@ -138,6 +138,14 @@ CLIENT_REASONS: dict[str, Known] = {
         "its agent is away, or does not know this workload",
         NoWorkloadIdentity,
         todo=MEND_HERE,
+    ),
+    "NOTHING_ASKED_FOR": Known(
+        "this run has not asked for any AWS access yet",
+        "its agent begins with none, and asks as it goes",
+        Refused,
+        Remedy.NARROW,
+        "let the agent call request_aws_access first",
+        is_all=True,
     ),
     "LOCAL_FAILURE": Known(
         "something on this machine failed", "it is of this machine alone", LocalError, todo=MEND_HERE
