@@ -20,6 +20,7 @@ from typing import Any, Final, Literal, Self
 
 from aiohttp import web
 
+from remit_sandbox import token_exchange
 from remit_sandbox.certificates import KeyPair
 from remit_sandbox.errors import SandboxError
 from remit_sandbox.people import PEOPLE, Person
@@ -202,8 +203,27 @@ class LocalIssuer:
         """Answers a public client with the tokens of a sign-in, and whoever has the password with any."""
         sent = await request.post()
         if "grant_type" in sent:
-            return self._sign_ins.exchange({name: value for name, value in sent.items() if isinstance(value, str)})
+            form = {name: value for name, value in sent.items() if isinstance(value, str)}
+            if form["grant_type"] == token_exchange.GRANT:
+                return self._exchanged(form, request.headers.get("Authorization", ""))
+            return self._sign_ins.exchange(form)
         return await self._serve_any_token(request)
+
+    def _exchanged(self, form: Mapping[str, str], authorization: str) -> web.Response:
+        """Answers a server that holds a person's access token with one for another audience (RFC 8693)."""
+        client_id = token_exchange.client_of(authorization, self.password)
+        if client_id is None or self._keys is None:
+            return _refusal(401, "invalid_client", "sign in as the client with the sandbox's password")
+        person = token_exchange.person_of(form, issuer=self.url, key_set=self._keys.key_set())
+        if person is None or person not in self._people:
+            return _refusal(400, "invalid_grant", "that is no access token of a person of the sandbox")
+        answer = {
+            "access_token": self.token(person, client_id=client_id, audience=form.get("audience", AUDIENCE)),
+            "issued_token_type": token_exchange.ACCESS_TOKEN,
+            "token_type": "Bearer",
+            "expires_in": int(TOKEN_LIFETIME.total_seconds()),
+        }
+        return web.json_response(answer, headers={"Cache-Control": "no-store"})
 
     async def _serve_any_token(self, request: web.Request) -> web.Response:
         """Answers with a person's token (`user`, `client_id`) or an agent's own (`client_id` alone)."""
