@@ -85,6 +85,11 @@ class Broker:
         with self._lock:
             return tuple(record.held for record in self._held.values())
 
+    def gateway(self, caller: Caller) -> Gateway:
+        """Returns the connection on which this caller's tasks are held; raises InvalidSettings."""
+        with self._lock:
+            return self._gateway(caller)
+
     def failures(self) -> tuple[Remembered, ...]:
         """Returns the last failures, the newest first."""
         with self._lock:

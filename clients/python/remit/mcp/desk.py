@@ -1,0 +1,150 @@
+"""What the tools do, in values: hold tasks for whoever calls, show what is held, end it. Knows nothing of MCP."""
+
+import re
+import threading
+from collections import OrderedDict
+from dataclasses import dataclass, field
+from typing import Final
+
+from remit.errors import FieldViolation, InvalidRequest, NotFound
+from remit.grant import Grant, Identity, Preview, WouldRefuse
+from remit.local.broker import Broker, Held
+from remit.local.errors import LoginNeeded, NoToken
+from remit.local.explaining import (
+    REASONS,
+    Explanation,
+    LiveTask,
+    denial_of,
+    explain_denial,
+    explain_reason,
+)
+from remit.local.tokens import token_source
+from remit.local.wishes import Caller, Options, wish_of
+from remit.secret import TokenSource
+
+_REQUEST: Final = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
+_REASON: Final = re.compile(r"\b[A-Z]{2,}(?:_[A-Z]+)+\b")
+
+
+@dataclass(frozen=True, slots=True)
+class Owner:
+    """Whose tasks they are: over stdio the one user of this process, over HTTP whom the access token names."""
+
+    issuer: str = ""
+    subject: str = ""
+    client_id: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Granted:
+    """A task with credentials out, in the hands of the broker."""
+
+    handle: str
+    grant: Grant
+    renewed: bool
+    region: str | None
+
+
+@dataclass(slots=True)
+class Desk:
+    """Holds each owner's tasks at one broker; nobody reaches another owner's. Its methods block."""
+
+    broker: Broker
+    _owners: OrderedDict[str, Owner] = field(default_factory=OrderedDict)
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def wish(self, owner: Owner, caller: Caller, options: Options) -> Held:
+        """Holds what is asked for, unshared; asks no gateway yet. Raises RemitError for what cannot be read."""
+        held = self.broker.hold(wish_of(options, caller.settings), caller, alone=True)
+        with self._lock:
+            self._owners[held.handle] = owner
+        return held
+
+    def held(self, owner: Owner, handle: str) -> Held:
+        """Returns what this owner holds under a handle or task id; raises NotFound for another's, too."""
+        held = self.broker.held(handle)
+        if self._owners.get(held.handle) != owner:
+            raise NotFound(
+                "no task with this handle or id is held here: it was ended, or never was", reason="NOT_FOUND"
+            )
+        return held
+
+    def all(self, owner: Owner) -> tuple[Held, ...]:
+        """Returns everything that this owner holds."""
+        return tuple(held for held in self.broker.all() if self._owners.get(held.handle) == owner)
+
+    def granted(self, held: Held) -> Granted:
+        """Asks for what is held, or for the credentials that there are; raises RemitError."""
+        held.credentials()
+        return shown(held)
+
+    def preview(self, caller: Caller, options: Options) -> Preview:
+        """Returns what would come of a wish; raises RemitError."""
+        wish = wish_of(options, caller.settings)
+        return self.broker.gateway(caller).preview(
+            wish.purpose,
+            subject_token=subject_token_of(caller),
+            allow=wish.allow,
+            duration=wish.duration,
+            narrow=wish.narrow,
+            labels=dict(wish.labels),
+        )
+
+    def explain(self, owner: Owner, caller: Caller, denial: str, handle: str | None) -> Explanation:
+        """Explains a reason, a request of this agent's, or a denial of AWS; raises RemitError for none of them."""
+        text = denial.strip()
+        if _REQUEST.fullmatch(text):
+            return self._explained_request(caller, text.lower())
+        words = [text] if text in REASONS else [word for word in _REASON.findall(text) if word in REASONS]
+        if words:
+            return explain_reason(words[0])
+        found = denial_of(text)
+        if found is None:
+            raise InvalidRequest.of(FieldViolation("denial", "is no AWS denial, no reason and no request id"))
+        tasks = [self.held(owner, handle)] if handle else self.all(owner)
+        return explain_denial(found, [live_task(held) for held in tasks if held.task is not None])
+
+    def identity(self, caller: Caller) -> Identity:
+        """Returns who calls, as the gateway sees it; without the user where nobody has signed in. Raises RemitError."""
+        gateway = self.broker.gateway(caller)
+        try:
+            return gateway.whoami(subject_token_of(caller))
+        except (LoginNeeded, NoToken):
+            return gateway.whoami()
+
+    def _explained_request(self, caller: Caller, request_id: str) -> Explanation:
+        """Explains what an earlier request came to; raises NotFound for what the gateway does not remember."""
+        match self.broker.gateway(caller).explain(request_id):
+            case WouldRefuse() as no:
+                return Explanation(no.reason, no.message, todo=(no.error().advice,))
+            case Grant() as grant:
+                until = f"works until {grant.expire_time:%F %T} UTC at the latest"
+                return Explanation(grant.state.value, f"it was granted: task {grant.task_id}", more=(until,))
+
+    def shown(self, owner: Owner) -> tuple[Granted, ...]:
+        """Returns what this owner holds that has begun."""
+        return tuple(shown(held) for held in self.all(owner) if held.task is not None)
+
+    def end(self, held: Held) -> str | None:
+        """Ends a task for good; returns its id, None where none had begun. Raises RemitError."""
+        with self._lock:
+            self._owners.pop(held.handle, None)
+        return self.broker.end(held)
+
+
+def shown(held: Held) -> Granted:
+    """Returns what may be told of a task that has begun; raises NotFound where none has."""
+    if held.task is None:
+        raise NotFound("this task has not begun", reason="NOT_FOUND")
+    return Granted(held.handle, held.task.grant, held.wish.duration is None, held.wish.region)
+
+
+def live_task(held: Held) -> LiveTask:
+    """Returns a task that has begun, as denials are compared with it."""
+    granted = shown(held)
+    return LiveTask(held.handle, granted.grant.task_id, held.wish.purpose, granted.grant.session_policy)
+
+
+def subject_token_of(caller: Caller) -> TokenSource:
+    """Returns where a caller's user token comes from; raises InvalidSettings."""
+    return token_source(caller.settings.subject_token, caller.settings, environ=caller.environ.reveal())
