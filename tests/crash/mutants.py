@@ -13,7 +13,7 @@ from tests.crash.gateway import Gateway
 
 from remit_server.adapters.database.policies import activating
 from remit_server.adapters.database.revoking import revocations
-from remit_server.adapters.database.revoking.revoking import new_revocation_id
+from remit_server.adapters.database.revoking.stopped import new_revocation_id
 from remit_server.adapters.database.schema.revocation_tables import denies
 from remit_server.adapters.database.schema.rows import issuance_row
 from remit_server.adapters.database.schema.tables import grants, issuances
