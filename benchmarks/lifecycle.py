@@ -28,7 +28,7 @@ from remit.v1 import types_pb2
 from remit.v1.credential_service_pb2_grpc import CredentialServiceStub
 from remit_server.adapters.database.ledger import DatabaseLedger, open_ledger
 from remit_server.adapters.database.revoking.revocations import DatabaseRevocations
-from remit_server.adapters.database.revoking.revoking import new_revocation_id
+from remit_server.adapters.database.revoking.stopped import new_revocation_id
 from remit_server.adapters.system_clock import SystemClock
 from remit_server.domain.revocation import RevokeCause, RevokeOrder, Target, TargetKind
 

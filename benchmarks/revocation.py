@@ -23,7 +23,7 @@ from remit_sandbox.local_aws import LocalAws
 from remit_sandbox.sample_account import SampleAccount
 from remit_server.adapters.database.ledger import open_ledger
 from remit_server.adapters.database.revoking.revocations import DatabaseRevocations
-from remit_server.adapters.database.revoking.revoking import new_revocation_id
+from remit_server.adapters.database.revoking.stopped import new_revocation_id
 from remit_server.adapters.system_clock import SystemClock
 from remit_server.domain.revocation import RevokeCause, RevokeOrder, Target, TargetKind
 

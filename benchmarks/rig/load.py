@@ -178,7 +178,7 @@ async def _grant(plan: Plan, channel: grpc.aio.Channel) -> str:
     reading = Capability(name="s3.read_prefix", parameters={"bucket": "reports", "prefix": "2026/"})
     intent = TaskIntent(purpose="summarise the year", capabilities=[reading])
     request = IssueCredentialsRequest(request_id=str(uuid.uuid4()), subject_token=token, intent=intent)
-    issue = channel.unary_unary(f"{SERVICE}/IssueCredentials")
+    issue: Any = channel.unary_unary(f"{SERVICE}/IssueCredentials")
     return IssueCredentialsResponse.FromString(await issue(request.SerializeToString(), timeout=20)).grant.name
 
 
