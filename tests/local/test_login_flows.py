@@ -1,9 +1,12 @@
 """Signing in by a code on another device and by a browser: the honest way, and everything that is refused."""
 
 import json
+import socket
+import socketserver
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from urllib.parse import parse_qs, urlencode, urlsplit
 
 import httpx
@@ -14,6 +17,7 @@ from tests.visitor import Visitor
 from remit.local.errors import IssuerUnavailable, LoginNeeded
 from remit.local.login import https
 from remit.local.login.browser import sign_in_by_browser
+from remit.local.login.callback import CallbackServer
 from remit.local.login.device import Clock, Prompt, sign_in_by_device
 from remit.local.login.issuer import discover
 from remit.local.login.keeping.sign_in import SignIn
@@ -368,3 +372,71 @@ def test_a_sign_in_reads_back_as_it_was_kept(scripted: ScriptedIssuer) -> None:
 
     again = SignIn.parse(found.text())
     assert json.loads(again.text().reveal()) == json.loads(found.text().reveal())
+
+
+def test_a_request_that_dawdles_does_not_hold_up_the_browser() -> None:
+    with CallbackServer("the-state") as server, socket.create_connection(("127.0.0.1", port_of(server))) as dawdler:
+        dawdler.sendall(b"GET /callback?state=")
+        answered = httpx.get(f"{server.redirect_uri}?state=the-state&code=c", trust_env=False)
+        found = server.wait(5)
+
+    assert answered.status_code == 200
+    assert found == {"state": "the-state", "code": "c"}
+
+
+def test_a_port_that_is_taken_is_told_with_what_to_do() -> None:
+    with CallbackServer("a") as server, pytest.raises(LoginNeeded, match="give another --port"):
+        CallbackServer("b", port=port_of(server))
+
+
+def port_of(server: CallbackServer) -> int:
+    port = urlsplit(server.redirect_uri).port
+    assert port is not None
+    return port
+
+
+def test_an_issuer_is_asked_through_the_proxy_that_the_environment_names(
+    scripted: ScriptedIssuer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with connect_proxy() as (url, asked):
+        monkeypatch.setenv("HTTPS_PROXY", url)
+        monkeypatch.setenv("NO_PROXY", "")
+        through = discover(scripted.settings())
+        monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+        around = discover(scripted.settings())
+
+    assert through == around
+    assert asked == [scripted.url.removeprefix("https://")]
+
+
+@contextmanager
+def connect_proxy() -> Iterator[tuple[str, list[str]]]:
+    """A proxy that makes tunnels (RFC 9110, 9.3.6), and remembers whereto."""
+    asked: list[str] = []
+
+    class Tunnel(socketserver.BaseRequestHandler):
+        def handle(self) -> None:
+            head = self.request.recv(4096)
+            host, _, port = head.split(b" ")[1].decode().partition(":")
+            asked.append(f"{host}:{port}")
+            with socket.create_connection((host, int(port))) as there:
+                self.request.sendall(b"HTTP/1.1 200 OK\r\n\r\n")
+                back = threading.Thread(target=passed, args=(there, self.request))
+                back.start()
+                passed(self.request, there)
+                back.join()
+
+    def passed(one: socket.socket, other: socket.socket) -> None:
+        with suppress(OSError):
+            while data := one.recv(65536):
+                other.sendall(data)
+            other.shutdown(socket.SHUT_WR)
+
+    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), Tunnel) as server:
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{server.server_address[1]}", asked
+        finally:
+            server.shutdown()
+            thread.join()

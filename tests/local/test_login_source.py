@@ -328,3 +328,26 @@ def test_signing_out_forgets_what_others_could_read(scripted: ScriptedIssuer) ->
 
     assert sign_out(scripted.settings()) == (True, False)
     assert not store.file.exists()
+
+
+def test_leaving_the_keyring_leaves_nothing_in_it(scripted: ScriptedIssuer, drawer: Drawer) -> None:
+    store = LoginStore.of(scripted.settings())
+    store.write(signed_in(scripted), keyring=True)
+
+    store.write(signed_in(scripted), keyring=False)
+
+    assert drawer.kept == {}
+    assert store.read() is not None
+
+
+def test_a_token_that_works_is_given_without_importing_what_speaks_https(scripted: ScriptedIssuer) -> None:
+    kept(scripted, signed_in(scripted))
+    program = (
+        PROGRAM.replace("sys.stdin.readline()\n", "") + "print({'ssl', 'http.client', 'keyring'} & sys.modules.keys())"
+    )
+
+    done = subprocess.run(  # noqa: S603 - our own program
+        [sys.executable, "-c", program, scripted.url, str(scripted.ca_file)], capture_output=True, text=True, check=True
+    )
+
+    assert done.stdout.splitlines() == ["token-0", "set()"]

@@ -221,11 +221,11 @@ def test_a_silent_endpoint_is_given_up(tmp_path: Path) -> None:
 def test_the_place_is_the_runtime_folder_or_else_the_cache(tmp_path: Path) -> None:
     runtime, cache = tmp_path / "runtime", tmp_path / "cache"
     runtime.mkdir(mode=0o700)
-    named = {"XDG_RUNTIME_DIR": str(runtime), "XDG_CACHE_HOME": str(cache), "HOME": "/home/alice"}
+    named = {"XDG_RUNTIME_DIR": str(runtime), "XDG_CACHE_HOME": str(cache), "HOME": "/people/alice"}
 
     assert socket_path(named) == f"{runtime}/remit/endpoint.sock"
     assert socket_path({**named, "REMIT_SOCKET": "/x/y.sock"}) == "/x/y.sock"
-    assert socket_path({"HOME": "/home/alice"}) == "/home/alice/.cache/remit/endpoint.sock"
+    assert socket_path({"HOME": "/people/alice"}) == "/people/alice/.cache/remit/endpoint.sock"
     runtime.chmod(0o755)
     assert socket_path(named) == f"{cache}/remit/endpoint.sock"
 

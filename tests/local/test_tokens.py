@@ -10,7 +10,7 @@ from remit.local.errors import InvalidSettings, LoginNeeded, NoToken
 from remit.local.settings import Settings
 from remit.local.tokens import token_source, variables_of
 
-SETTINGS = Settings(Path("/home/alice/.config/remit/client.toml"))
+SETTINGS = Settings(Path("/people/alice/.config/remit/client.toml"))
 
 
 def command(program: str) -> str:

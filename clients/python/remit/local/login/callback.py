@@ -1,9 +1,10 @@
 """The loopback redirect (RFC 8252, 7.3): takes one browser's way back from the issuer, and nothing else."""
 
 import hmac
-import time
+import queue
+import threading
 from collections.abc import Mapping
-from http.server import BaseHTTPRequestHandler, HTTPServer
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import TracebackType
 from typing import Self
 from urllib.parse import parse_qsl, urlsplit
@@ -13,7 +14,6 @@ from remit.local.login.failures import expired, failed
 HOST = "127.0.0.1"
 PATH = "/callback"
 _LONGEST_TARGET = 8192
-_MOST_REQUESTS = 200
 _HEADERS = {
     "Content-Type": "text/html; charset=utf-8",
     "Cache-Control": "no-store",
@@ -29,21 +29,28 @@ class CallbackServer:
     """Listens on loopback while its `with` block lasts; `redirect_uri` is where the issuer sends the browser."""
 
     def __init__(self, state: str, *, port: int = 0) -> None:
+        self._found: queue.SimpleQueue[Mapping[str, str]] = queue.SimpleQueue()
         try:
-            self._server = _Server((HOST, port), state)
+            self._server = _Server((HOST, port), state, self._found)
         except OSError as error:
             raise failed(
                 f"nothing can listen on {HOST}:{port} for the browser's way back: {error.strerror}",
                 advice="give another --port, or sign in with `remit login --device`",
             ) from None
+        self._thread = threading.Thread(
+            target=self._server.serve_forever, kwargs={"poll_interval": 0.1}, name="remit-callback", daemon=True
+        )
 
     def __enter__(self) -> Self:
+        self._thread.start()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
+        self._server.shutdown()
         self._server.server_close()
+        self._thread.join()
 
     @property
     def redirect_uri(self) -> str:
@@ -55,24 +62,21 @@ class CallbackServer:
 
         Requests without it are answered with an error and otherwise ignored: any page may send a browser here.
         """
-        end = time.monotonic() + seconds
-        for _ in range(_MOST_REQUESTS):
-            self._server.timeout = max(0.0, end - time.monotonic())
-            self._server.handle_request()
-            if self._server.parameters is not None:
-                return self._server.parameters
-            if time.monotonic() >= end:
-                break
-        raise expired("the browser did not come back in time")
+        try:
+            return self._found.get(timeout=seconds)
+        except queue.Empty:
+            raise expired("the browser did not come back in time") from None
 
 
-class _Server(HTTPServer):
-    """One request after the other; `parameters` are those of the redirect once it came."""
+class _Server(ThreadingHTTPServer):
+    """A thread for each request, so that one that dawdles holds up no other; `found` gets redirects that are ours."""
 
-    def __init__(self, address: tuple[str, int], state: str) -> None:
+    daemon_threads = True
+
+    def __init__(self, address: tuple[str, int], state: str, found: "queue.SimpleQueue[Mapping[str, str]]") -> None:
         super().__init__(address, _Handler)
         self.state = state
-        self.parameters: Mapping[str, str] | None = None
+        self.found = found
 
     def handle_error(self, request: object, client_address: object) -> None:
         """Says nothing: a browser that goes away is no news, and a traceback may hold the code."""
@@ -82,7 +86,7 @@ class _Handler(BaseHTTPRequestHandler):
     """Answers GET at the one path."""
 
     server: _Server
-    timeout = 5  # seconds that one request may stand in the way of others
+    timeout = 5  # seconds
     server_version = "remit"
     sys_version = ""
 
@@ -93,7 +97,7 @@ class _Handler(BaseHTTPRequestHandler):
             self._answer(400, "This is not the sign-in that remit waits for.")
             return
         self._answer(200, "You may close this window and go back to remit.")
-        self.server.parameters = found
+        self.server.found.put(found)
 
     def log_message(self, *_: object) -> None:
         """Says nothing: the target holds the code."""

@@ -5,9 +5,7 @@ import time
 from collections.abc import Callable
 
 from remit.local.errors import IssuerUnavailable
-from remit.local.login.answers import error_code, sign_in_of
 from remit.local.login.failures import expired, not_signed_in
-from remit.local.login.issuer import discover
 from remit.local.login.keeping.sign_in import SignIn
 from remit.local.login.keeping.store import LoginStore
 from remit.local.login_settings import LoginSettings
@@ -92,6 +90,10 @@ class LoginSource:
 
     def _refresh(self, kept: SignIn, refresh_token: Secret[str]) -> SignIn:
         """Returns the sign-in with new tokens; raises LoginNeeded, and forgets it, when the issuer ended it."""
+        # A token that works is the usual case, and a tool waits for it: what speaks https is imported when needed.
+        from remit.local.login.answers import error_code, sign_in_of  # noqa: PLC0415
+        from remit.local.login.issuer import discover  # noqa: PLC0415
+
         issuer = discover(self._settings)
         form = {"grant_type": "refresh_token", "refresh_token": refresh_token.reveal()}
         answer = issuer.ask(issuer.token_endpoint, "the issuer's token_endpoint", form)

@@ -88,8 +88,17 @@ class LoginStore:
         self._make_folder()
         text = sign_in.text()
         in_keyring = keyring and keyrings.put(self.name, text)
+        if not in_keyring and self._is_marked():
+            keyrings.drop(self.name)
         self._replace(_IN_KEYRING if in_keyring else text.reveal().encode())
         return in_keyring
+
+    def _is_marked(self) -> bool:
+        """Says whether a keyring keeps, or kept, the sign-in; False where the file cannot be trusted to say so."""
+        try:
+            return self.keeps_in_keyring()
+        except UntrustedStore:
+            return False
 
     def keeps_in_keyring(self) -> bool:
         """Says whether the sign-in that is kept now is in the keyring."""
