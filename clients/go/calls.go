@@ -337,7 +337,8 @@ func isOfTheToken(err error) bool {
 		return true
 	}
 	var invalid *InvalidRequest
-	return told.Details().Reason == "SUBJECT_TOKEN_REJECTED" || errors.As(err, &invalid)
+	var none *NoWorkloadIdentity
+	return told.Details().Reason == "SUBJECT_TOKEN_REJECTED" || errors.As(err, &invalid) || errors.As(err, &none)
 }
 
 func asUnavailable(err error) (*Unavailable, bool) {

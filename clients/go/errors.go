@@ -275,6 +275,18 @@ type GatewayFailure struct{ Failure }
 
 func (e *GatewayFailure) Error() string { return e.told(advice[e.Remedy]) }
 
+// NoWorkloadIdentity says that the platform gave this workload no token or certificate (package workload).
+//
+// Reason is WORKLOAD_TOKEN_UNAVAILABLE, WORKLOAD_TOKEN_EXPIRED (it cannot be renewed by whoever reads it) or
+// WORKLOAD_CERTIFICATE_UNAVAILABLE.
+type NoWorkloadIdentity struct {
+	Failure
+	// Advice says what to set, and where.
+	Advice string
+}
+
+func (e *NoWorkloadIdentity) Error() string { return e.told(e.Advice) }
+
 // notUnderstood returns the error for an answer that breaks the API.
 func notUnderstood(what, requestID string) *GatewayFailure {
 	return &GatewayFailure{Failure{

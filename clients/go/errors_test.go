@@ -77,7 +77,7 @@ func TestManyFailuresAreCounted(t *testing.T) {
 }
 
 func TestASecretIsStarsInWhateverWay(t *testing.T) {
-	secret := secretOf("canary")
+	secret := SecretOf("canary")
 
 	text, err := json.Marshal(map[string]any{"secret": secret, "credentials": Credentials{SecretAccessKey: secret}})
 

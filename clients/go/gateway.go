@@ -56,6 +56,11 @@ func WithRootCertificates(certificates []byte) Option {
 	return func(s *settings) { s.rootCertificates = certificates }
 }
 
+// WithRootsSource says whom to trust for the gateway by whatever the source gives at each connection.
+func WithRootsSource(source RootsSource) Option {
+	return func(s *settings) { s.trust = source }
+}
+
 // WithTimeout bounds each request with its repeats; 30 seconds unless given.
 func WithTimeout(timeout time.Duration) Option {
 	return func(s *settings) { s.timeout = timeout }
@@ -92,16 +97,10 @@ func (s *settings) check(target string) error {
 	if _, isNumber := strconv.Atoi(port); err != nil || isNumber != nil || strings.Contains(target, "://") {
 		return fmt.Errorf("remit: target is host:port, such as gateway.example.com:8443, and not %q", target)
 	}
-	proofs := 0
-	for _, is := range []bool{s.certificateFile != "" || s.keyFile != "", s.source != nil, s.bearer != nil} {
-		if is {
-			proofs++
-		}
-	}
 	switch {
-	case s.caFile != "" && s.rootCertificates != nil:
-		return errors.New("remit: give WithCAFile or WithRootCertificates, not both")
-	case proofs != 1:
+	case howMany(s.caFile != "", s.rootCertificates != nil, s.trust != nil) > 1:
+		return errors.New("remit: give one of WithCAFile, WithRootCertificates and WithRootsSource, not both")
+	case howMany(s.certificateFile != "" || s.keyFile != "", s.source != nil, s.bearer != nil) != 1:
 		return errors.New("remit: say who this agent is: either WithCertificateFiles, WithCertificateSource or WithBearer")
 	case (s.certificateFile == "") != (s.keyFile == ""):
 		return errors.New("remit: certificate file and key file belong together")
@@ -111,6 +110,16 @@ func (s *settings) check(target string) error {
 		return errors.New("remit: the logger must not be nil: slog.New(slog.DiscardHandler) keeps silent")
 	}
 	return nil
+}
+
+// howMany returns how many of these are so.
+func howMany(these ...bool) (count int) {
+	for _, is := range these {
+		if is {
+			count++
+		}
+	}
+	return count
 }
 
 // WithTask issues credentials, does the work, and ends the task: also when the work fails or panics.

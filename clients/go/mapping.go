@@ -68,8 +68,8 @@ func issuedOf(response given, requestID string) (*issued, error) {
 	}
 	return &issued{grant: *grant, issueTime: issueTime, credentials: Credentials{
 		AccessKeyID:     message.GetAccessKeyId(),
-		SecretAccessKey: secretOf(message.GetSecretAccessKey()),
-		SessionToken:    secretOf(message.GetSessionToken()),
+		SecretAccessKey: SecretOf(message.GetSecretAccessKey()),
+		SessionToken:    SecretOf(message.GetSessionToken()),
 		ExpireTime:      expireTime,
 		Region:          message.GetRegion(),
 	}}, nil

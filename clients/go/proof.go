@@ -15,6 +15,9 @@ import (
 // CertificateSource returns the agent's certificate as it is now, such as an X509-SVID of a workload API.
 type CertificateSource func() (*tls.Certificate, error)
 
+// RootsSource returns whom to trust for the gateway as it is now, such as a SPIFFE trust bundle.
+type RootsSource func() ([]*x509.Certificate, error)
+
 // proof is what a connection proves and trusts: files that are followed, or a source; without a CA, the system's roots.
 type proof struct {
 	caFile           string
@@ -22,6 +25,7 @@ type proof struct {
 	certificateFile  string
 	keyFile          string
 	source           CertificateSource
+	trust            RootsSource
 
 	mu       sync.Mutex
 	pair     *tls.Certificate
@@ -31,14 +35,27 @@ type proof struct {
 // stamp changes when what a connection proves or trusts has changed.
 func (p *proof) stamp() (string, error) {
 	stamp, err := stampOf(p.caFile, p.certificateFile, p.keyFile)
-	if err != nil || p.source == nil {
-		return stamp, err
+	if err != nil {
+		return "", err
 	}
-	pair, err := p.source()
-	if err != nil || len(pair.Certificate) == 0 {
-		return "", errors.Join(err, errors.New("remit: the certificate source gives no certificate"))
+	seen := sha256.New()
+	if p.source != nil {
+		pair, err := p.certificate()
+		if err != nil {
+			return "", err
+		}
+		_, _ = seen.Write(pair.Certificate[0])
 	}
-	return fmt.Sprintf("%s %x", stamp, sha256.Sum256(pair.Certificate[0])), nil
+	if p.trust != nil {
+		roots, err := p.trust()
+		if err != nil {
+			return "", err
+		}
+		for _, root := range roots {
+			_, _ = seen.Write(root.Raw)
+		}
+	}
+	return fmt.Sprintf("%s%x", stamp, seen.Sum(nil)), nil
 }
 
 // stampOf returns when each file was last written, and its size.
@@ -78,7 +95,11 @@ func (p *proof) config() (*tls.Config, error) {
 // cannot be read or do not belong together, as in the midst of a rotation.
 func (p *proof) certificate() (*tls.Certificate, error) {
 	if p.source != nil {
-		return p.source()
+		pair, err := p.source()
+		if err == nil && (pair == nil || len(pair.Certificate) == 0) {
+			err = errors.New("remit: the certificate source gives no certificate")
+		}
+		return pair, err
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -96,6 +117,14 @@ func (p *proof) certificate() (*tls.Certificate, error) {
 }
 
 func (p *proof) roots() (*x509.CertPool, error) {
+	if p.trust != nil {
+		roots, err := p.trust()
+		pool := x509.NewCertPool()
+		for _, root := range roots {
+			pool.AddCert(root)
+		}
+		return pool, err
+	}
 	certificates, what := p.rootCertificates, "the root certificates"
 	if p.caFile != "" {
 		var err error

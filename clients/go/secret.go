@@ -17,7 +17,8 @@ const redacted = "***"
 // It is kept in a closure, because package fmt prints the strings of unexported fields whatever methods they have.
 type Secret struct{ value func() string }
 
-func secretOf(value string) Secret { return Secret{func() string { return value }} }
+// SecretOf returns a secret of this value.
+func SecretOf(value string) Secret { return Secret{func() string { return value }} }
 
 // Reveal returns the value: call it where the value is used.
 func (s Secret) Reveal() string {
@@ -71,7 +72,7 @@ func (TokenFunc) LogValue() slog.Value { return slog.StringValue(redacted) }
 func (TokenFunc) MarshalText() ([]byte, error) { return []byte(redacted), nil }
 
 // Token returns a source of always the same token.
-func Token(token string) TokenSource { return &fixedToken{secretOf(token)} }
+func Token(token string) TokenSource { return &fixedToken{SecretOf(token)} }
 
 type fixedToken struct{ Secret }
 
@@ -95,11 +96,14 @@ func tokenOf(ctx context.Context, source TokenSource, field string) (Secret, err
 			return Secret{}, invalidField(field, "must be ASCII without spaces or control characters")
 		}
 	}
-	return secretOf(token), nil
+	return SecretOf(token), nil
 }
 
-// isSame says whether two sources are one.
+// isSame says whether two sources are one, by their own word or because they are.
 func isSame(one, other TokenSource) bool {
+	if known, ok := one.(interface{ IsSame(TokenSource) bool }); ok {
+		return known.IsSame(other)
+	}
 	if one == nil || other == nil || !reflect.TypeOf(one).Comparable() || !reflect.TypeOf(other).Comparable() {
 		return false
 	}

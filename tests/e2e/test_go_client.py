@@ -13,8 +13,9 @@ from tests.e2e.gateways import own_gateway
 from tests.e2e.go_tools import CLIENT, GoTests, go, go_test
 from tests.e2e.watched import plain_environment
 from tests.policy_revisions import sample_with
+from tests.workload.workload_api_server import WorkloadApi, workload_api, x509_of
 
-from remit_sandbox.configuration import sample_policies
+from remit_sandbox.configuration import AGENTS, sample_policies
 from remit_sandbox.sandbox import Sandbox
 
 pytestmark = pytest.mark.timeout(600)  # a cold build, and a lease of 30 seconds
@@ -60,11 +61,13 @@ def described(sandbox: Sandbox, short: str) -> dict[str, object]:
 def proven(sandbox: Sandbox, tmp_path_factory: pytest.TempPathFactory) -> Iterator[GoTests]:
     folder = tmp_path_factory.mktemp("go")
     bundle = short_lived(folder / "policies")
-    with own_gateway(sandbox, folder, {"bundle": str(bundle)}) as short:
+    spiffe_id = AGENTS["copilot"]
+    api = WorkloadApi(held=(x509_of(sandbox.authority, spiffe_id, sandbox.agents["copilot"]),))
+    with workload_api(folder, api), own_gateway(sandbox, folder, {"bundle": str(bundle)}) as short:
         live = folder / "live.json"
         live.touch(0o600)
         live.write_text(json.dumps(described(sandbox, short.mtls)))
-        yield go_test(CLIENT / "behaviours", {"REMIT_LIVE": str(live)})
+        yield go_test(CLIENT / "behaviours", {"REMIT_LIVE": str(live), "SPIFFE_ENDPOINT_SOCKET": api.address})
 
 
 @pytest.mark.parametrize("row", sorted(set(ROWS) - NOT_YET))
