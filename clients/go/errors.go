@@ -165,6 +165,8 @@ func (e *Refused) Error() string {
 
 func (e *Refused) advice() string {
 	switch {
+	case e.Reason == "DELEGATION_TOO_DEEP":
+		return "attenuate the task itself, or have the work handed on by a task nearer to the user"
 	case len(e.Offer) > 0:
 		return "ask with Allow: refused.Offer, which is " + e.Offer.String()
 	case len(e.Split) > 0:

@@ -85,7 +85,7 @@ func (t *Task) CredentialsProvider() aws.CredentialsProvider { return provider{t
 // Attenuate returns narrower credentials out of what the task holds, for one call of a tool. They end by themselves, and with the
 // task. Refused for what the task does not hold.
 func (t *Task) Attenuate(ctx context.Context, request AttenuateRequest) (*Attenuated, error) {
-	if err := t.Err(); err != nil {
+	if _, err := t.Credentials(ctx); err != nil { // what is nearly over is renewed, as the part lasts no longer
 		return nil, err
 	}
 	purpose := request.Purpose
@@ -188,8 +188,9 @@ func (a *Attenuated) Credentials(context.Context) (Credentials, error) {
 	}
 	if !a.task.keyring.now().Before(a.credentials.ExpireTime) {
 		return Credentials{}, taskOver(Failure{
-			Reason:  notLive,
-			Message: "the time of these credentials is over: attenuate again for another call",
+			Reason: notLive,
+			Message: "task " + a.task.id + " gives no credentials any more: the time of this part is over: attenuate the task again for " +
+				"the next call",
 		}, "")
 	}
 	return a.credentials, nil

@@ -11,8 +11,10 @@ from pathlib import Path
 import pytest
 from tests.e2e.gateways import own_gateway
 from tests.e2e.go_tools import CLIENT, GoTests, go, go_test
+from tests.e2e.told_by_python import platform_cases, printed_errors
 from tests.e2e.watched import plain_environment
 from tests.policy_revisions import sample_with
+from tests.workload.github_endpoint import github_endpoint
 from tests.workload.workload_api_server import WorkloadApi, workload_api, x509_of
 
 from remit_sandbox.configuration import AGENTS, sample_policies
@@ -63,10 +65,15 @@ def proven(sandbox: Sandbox, tmp_path_factory: pytest.TempPathFactory) -> Iterat
     bundle = short_lived(folder / "policies")
     spiffe_id = AGENTS["copilot"]
     api = WorkloadApi(held=(x509_of(sandbox.authority, spiffe_id, sandbox.agents["copilot"]),))
-    with workload_api(folder, api), own_gateway(sandbox, folder, {"bundle": str(bundle)}) as short:
+    with (
+        github_endpoint() as github,
+        workload_api(folder, api),
+        own_gateway(sandbox, folder, {"bundle": str(bundle)}) as short,
+    ):
+        told = {"errors": printed_errors(), "platforms": platform_cases(folder, github.url)}
         live = folder / "live.json"
         live.touch(0o600)
-        live.write_text(json.dumps(described(sandbox, short.mtls)))
+        live.write_text(json.dumps(described(sandbox, short.mtls) | told))
         yield go_test(CLIENT / "behaviours", {"REMIT_LIVE": str(live), "SPIFFE_ENDPOINT_SOCKET": api.address})
 
 

@@ -40,3 +40,30 @@ func attenuate(t *testing.T, l *live) {
 	succeeded(t, err)
 	equal(t, "explained", decision.Refused.Reason, "CEILING_EXCEEDED")
 }
+
+func delegate(t *testing.T, l *live) {
+	copilot, crawler := l.copilot(t, l.Mtls), opened(t)(l.dial("crawler", l.Mtls))
+	above := started(t, copilot, l.reading())
+
+	below, err := above.Delegate(t.Context(), remit.DelegateRequest{
+		Actor: "spiffe://remit.sandbox/agent/crawler", Purpose: "fetch what the summary needs",
+	})
+	succeeded(t, err)
+	request := l.reading()
+	request.SubjectToken, request.TaskID = remit.Token(l.Tokens["crawler"]), below.ID
+	task := started(t, crawler, request)
+	client := l.s3(task.CredentialsProvider())
+	_, err = read(t.Context(), client, summary)
+	succeeded(t, err)
+	request.Allow = everything
+	_, wider := crawler.StartTask(t.Context(), request)
+	_, err = above.End(t.Context())
+	succeeded(t, err)
+	<-task.Done()
+	_, told := read(t.Context(), client, summary)
+
+	equal(t, "depth", below.Depth, 1)
+	equal(t, "the task", task.ID(), below.ID)
+	equal(t, "reason", as[*remit.Refused](t, wider).Reason, "CEILING_EXCEEDED")
+	equal(t, "reason", as[*remit.TaskOver](t, told).Reason, "GRANT_NOT_LIVE")
+}

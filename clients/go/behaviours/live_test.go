@@ -55,6 +55,9 @@ type live struct {
 	Agents map[string]pair `json:"agents"`
 	// Tokens are alice's, by the agent that may present them, and those of an agent and of somebody of security.
 	Tokens map[string]string `json:"tokens"`
+	// Errors and Platforms are what the Python client says in certain cases.
+	Errors    []saidError    `json:"errors"`
+	Platforms []saidPlatform `json:"platforms"`
 	// Table is the file of the behaviours.
 	Table string `json:"table"`
 }

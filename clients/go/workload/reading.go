@@ -6,6 +6,7 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"strings"
 	"syscall"
 	"time"
 )
@@ -44,7 +45,7 @@ func unreadable(path string, err error, mend string) error {
 // readVariable returns a variable's token; `mend` says what to do where there is none, `stale` for one that is over.
 func readVariable(name, mend, stale string) (string, error) {
 	held, isSet := os.LookupEnv(name)
-	if held == "" {
+	if strings.TrimSpace(held) == "" {
 		told := "not set"
 		if isSet {
 			told = "empty"
