@@ -8,6 +8,7 @@ import (
 	"net"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 )
 
@@ -19,6 +20,9 @@ type Gateway struct {
 	life       context.Context
 	die        context.CancelFunc
 	background crew
+
+	mu    sync.Mutex
+	begun map[string]bool
 }
 
 // Option says who this agent is, whom it trusts, or how it behaves.
@@ -87,7 +91,7 @@ func Dial(target string, options ...Option) (*Gateway, error) {
 	if err != nil {
 		return nil, err
 	}
-	g := &Gateway{calls: &calls{channel: way, bearer: s.bearer, timeout: s.timeout, log: s.log}}
+	g := &Gateway{calls: &calls{channel: way, bearer: s.bearer, timeout: s.timeout, log: s.log}, begun: map[string]bool{}}
 	g.life, g.die = context.WithCancel(context.Background())
 	return g, nil
 }
@@ -127,7 +131,8 @@ func howMany(these ...bool) (count int) {
 // The work's context is done as well once the task is over (revoked, or ended at the gateway); [context.Cause] says why. The work's
 // own error is the one that is returned; when the task could not be ended either, that is logged and told below it.
 //
-// A request with a TaskID joins that task: leaving it forgets the keys, and leaves the ending to whoever started the task.
+// A request with a TaskID joins that task: leaving it forgets the keys, and leaves the ending to whoever started the task. A task that
+// another agent handed on is begun by the first of a gateway in it, and ends with that.
 //
 // Fails with ApprovalPending, Refused, InvalidRequest, Unauthenticated, NotFound, TaskOver, RateLimited, Unavailable or
 // GatewayFailure, and with what the functions for tokens return.
@@ -152,11 +157,22 @@ func (g *Gateway) StartTask(ctx context.Context, request TaskRequest) (*Task, er
 	if err != nil {
 		return nil, err
 	}
-	first, err := g.begun(ctx, w)
+	first, err := g.firstIssued(ctx, w)
 	if err != nil {
 		return nil, err
 	}
 	return g.started(ctx, w, first), nil
+}
+
+// begins says whether a grant begins the work in a task that another agent handed on, as far as is known here.
+func (g *Gateway) begins(grant *Grant) bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	begins := grant.isHandedOn() && !g.begun[grant.TaskID]
+	if grant.isHandedOn() {
+		g.begun[grant.TaskID] = true
+	}
+	return begins
 }
 
 // Preview returns what a task with this request would get; nothing is issued. It fails when there is no decision to show: a

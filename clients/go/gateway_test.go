@@ -203,6 +203,27 @@ func TestABlockThatJoinsATaskLeavesItsEndingToOthers(t *testing.T) {
 	equal(t, "keys are forgotten", kept.Err() != nil, true)
 }
 
+func TestATaskThatAnotherAgentHandedOnBeginsAndEndsWithTheFirstBlockInIt(t *testing.T) {
+	s := scriptedGateway(t)
+	s.parent = "tasks/zzzzzzzzzzzzzzzzzzzzzzzzzz/grants/bbbbbbbbbbbbbbbbbbbbbbbbbb"
+	gateway := s.bearer(t)
+	request := reading()
+	request.TaskID = taskID
+
+	err := gateway.WithTask(t.Context(), request, func(ctx context.Context, _ *Task) error {
+		<-s.watched
+		return gateway.WithTask(ctx, request, func(context.Context, *Task) error {
+			<-s.watched
+			return nil
+		})
+	})
+
+	must(t, err)
+	equal(t, "ends", s.ends, 1)
+	equal(t, "lease of the first", s.leases[0], DefaultLease)
+	equal(t, "lease of the second", s.leases[1], 0)
+}
+
 func TestAnEndIsAnsweredTheSameAgain(t *testing.T) {
 	s := scriptedGateway(t)
 	task, err := s.bearer(t).StartTask(t.Context(), reading())

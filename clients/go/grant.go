@@ -1,6 +1,7 @@
 package remit
 
 import (
+	"strings"
 	"time"
 )
 
@@ -73,6 +74,11 @@ type Grant struct {
 	BreakGlass bool
 	// Parent names the grant within which this one lies, and with which it is revoked; empty when there is none.
 	Parent string
+}
+
+// isHandedOn says whether it was given in a task that another agent handed on: it lies within a grant of that agent's.
+func (g *Grant) isHandedOn() bool {
+	return g.Parent != "" && !strings.HasPrefix(g.Parent, "tasks/"+g.TaskID+"/")
 }
 
 // Credentials are the AWS triple. ExpireTime is when it stops working, also where STS's own expiry is later.

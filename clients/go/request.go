@@ -30,7 +30,8 @@ type TaskRequest struct {
 	Narrow bool
 	// Labels are for policies to read.
 	Labels map[string]string
-	// TaskID asks for more within a task that is already running; whoever started it ends it.
+	// TaskID asks for more within a task that is already running; whoever started it ends it. One that another agent handed on to
+	// this one ([Task.Delegate]) begins with the first task of this gateway in it, and ends with that.
 	TaskID string
 	// Lease is how long the task goes on once nobody is there any more: when this process is killed or cut off, the gateway ends
 	// the task and revokes its credentials. 30 seconds to a day; 0 is DefaultLease.
@@ -81,7 +82,7 @@ func (r TaskRequest) checked() (*wish, error) {
 		return nil, errors.New("remit: Duration and WaitForApproval must not be negative")
 	}
 	switch {
-	case r.TaskID != "" || r.Lease == NoLease: // one that joins a task leaves that task's as it is
+	case r.Lease == NoLease:
 		w.Lease = 0
 	case r.Lease == 0:
 		w.Lease = DefaultLease

@@ -50,10 +50,12 @@ type scripted struct {
 	failures       []error // the next calls fail so
 	lifetime       time.Duration
 	offline        bool
+	parent         string
 	requestIDs     []string
 	renewals       []*remitv1.RenewCredentialsRequest
 	ends           int
 	authorizations []string
+	leases         []time.Duration
 	watched        chan struct{}
 	events         chan *remitv1.WatchTaskResponse
 }
@@ -139,7 +141,7 @@ func (s *scripted) given() (*remitv1.Grant, *remitv1.AwsCredentials) {
 	defer s.mu.Unlock()
 	now, end := timestamppb.Now(), timestamppb.New(time.Now().Add(s.lifetime))
 	return &remitv1.Grant{
-			Name: grantName, TaskId: taskID, State: remitv1.GrantState_GRANT_STATE_ISSUED, OfflineRenewal: s.offline,
+			Name: grantName, TaskId: taskID, State: remitv1.GrantState_GRANT_STATE_ISSUED, OfflineRenewal: s.offline, Parent: s.parent,
 			IssueTime: now, ExpireTime: end,
 		}, &remitv1.AwsCredentials{
 			AccessKeyId: "ASIAREMIT", SecretAccessKey: "the-secret-key", SessionToken: "the-session-token", ExpireTime: end,
@@ -180,7 +182,12 @@ func (s *scripted) EndTask(ctx context.Context, _ *remitv1.EndTaskRequest) (*rem
 	return &remitv1.EndTaskResponse{EndTime: timestamppb.Now()}, nil
 }
 
-func (s *scripted) WatchTask(_ *remitv1.WatchTaskRequest, stream grpc.ServerStreamingServer[remitv1.WatchTaskResponse]) error {
+func (s *scripted) WatchTask(
+	request *remitv1.WatchTaskRequest, stream grpc.ServerStreamingServer[remitv1.WatchTaskResponse],
+) error {
+	s.mu.Lock()
+	s.leases = append(s.leases, request.GetDisconnectGrace().AsDuration())
+	s.mu.Unlock()
 	heartbeat := &remitv1.WatchTaskResponse{Kind: remitv1.TaskEventKind_TASK_EVENT_KIND_HEARTBEAT}
 	if err := stream.Send(heartbeat); err != nil {
 		return err

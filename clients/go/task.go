@@ -38,12 +38,15 @@ func (g *Gateway) started(ctx context.Context, w *wish, first *issued) *Task {
 	background, stop := context.WithCancel(ring.life)
 	ring.background, ring.crew = background, &crew{within: &g.background}
 	stopWithGateway := context.AfterFunc(g.life, stop)
-	k := &keeping{calls: g.calls, keyring: ring, purpose: w.Purpose, isJoined: w.TaskID != ""}
+	k := &keeping{calls: g.calls, keyring: ring, purpose: w.Purpose, isJoined: w.TaskID != "" && !g.begins(&first.grant)}
 	k.stop = func() { stopWithGateway(); stop() }
 	if w.Duration == 0 { // a certain duration was asked for on purpose: such credentials are not renewed behind its back
 		ring.renew = func(ctx context.Context, grant Grant) (*issued, error) { return g.calls.renew(ctx, w, grant) }
 	}
 	observer := &watch{calls: g.calls, keyring: ring, lease: w.Lease}
+	if k.isJoined { // who joins a task leaves its lease as it is
+		observer.lease = 0
+	}
 	ring.crew.run(func() { observer.run(background) })
 	task := &Task{id: first.grant.TaskID, keeping: k}
 	runtime.AddCleanup(task, func(k *keeping) { k.forget("nobody holds it any more") }, k)

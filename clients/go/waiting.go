@@ -40,8 +40,8 @@ func (p *patience) next(pending *ApprovalPending, log *slog.Logger) (time.Durati
 	return min(time.Duration(float64(pause)*between(0.75, 1)), left), true
 }
 
-// begun asks for a task's first credentials, and again while people are waited for.
-func (g *Gateway) begun(ctx context.Context, w *wish) (*issued, error) {
+// firstIssued asks for a task's first credentials, and again while people are waited for.
+func (g *Gateway) firstIssued(ctx context.Context, w *wish) (*issued, error) {
 	requestID := w.RequestID
 	if requestID == "" {
 		requestID = newRequestID()
