@@ -36,7 +36,7 @@ var rows = map[string]func(*testing.T, *live){
 }
 
 // notYet are rows of the table whose RPCs no gateway answers yet.
-var notYet = map[string]bool{"delegate": true}
+var notYet = map[string]func(*testing.T, *live){"delegate": delegate}
 
 func TestMain(m *testing.M) {
 	if os.Getenv(agentOfLease) != "" {
@@ -77,7 +77,7 @@ func TestEveryRowOfTheTableIsProven(t *testing.T) {
 	succeeded(t, json.Unmarshal(content, &table))
 
 	for _, row := range table {
-		if _, isProven := rows[row.ID]; !isProven && !notYet[row.ID] {
+		if _, isProven := rows[row.ID]; !isProven && notYet[row.ID] == nil {
 			t.Errorf("no proof of %s", row.ID)
 		}
 	}
