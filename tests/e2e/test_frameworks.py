@@ -187,6 +187,17 @@ def test_runs_at_the_same_time_have_their_own_users_tasks(told: Told) -> None:
     assert told["runs_for_two_users"]["subjects"] == {"alice": "alice", "bob": "bob"}
 
 
+def test_a_tool_may_have_no_more_than_its_one_call_needs(told: Told) -> None:
+    facts = told["attenuates"]
+    refused, granted = answers(facts)
+
+    assert facts["results"][0] == f"AccessDenied: {SUMMARY}"
+    assert (refused["status"], refused["reason"]) == ("refused", "CEILING_EXCEEDED")
+    assert refused["ask_for"] == ["s3:GetObject=arn:aws:s3:::reports/2026/q2/summary.md"]
+    assert granted["status"] == "granted"
+    assert facts["results"][-1].startswith("AccessDenied: # Q2")
+
+
 def test_a_tool_in_the_frameworks_own_manner_tells_refusals_too(told: Told) -> None:
     facts = told["has_its_own_manner"]
 

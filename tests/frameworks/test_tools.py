@@ -22,7 +22,8 @@ from tests.scripted_gateway import (
 )
 
 from remit.frameworks import RunTask
-from remit.frameworks.core.tools import request_aws_access, run_task_of, tool_function
+from remit.frameworks.core.asking import request_aws_access
+from remit.frameworks.core.tools import run_task_of, tool_function
 from remit_server.domain.errors import Denied, Reason, Refusal, Remedy
 
 if TYPE_CHECKING:

@@ -189,6 +189,17 @@ async def runs_for_two_users() -> Facts:
     return {"subjects": subjects}
 
 
+async def attenuates() -> Facts:
+    """A tool that gets no more than its one call needs, and asks where the run does not hold that."""
+
+    def lacking(results: list[str]) -> list[Call]:
+        return [Call("request_aws_access", {"allow": json.loads(results[-1])["ask_for"], "why": "to compare"})]
+
+    other = [Call("read_only_this", {"key": Q2})]
+    turns = steps([Call("read_only_this", {"key": SUMMARY})], other, lacking, other, "done")
+    return await talked(turns, ["read_only_this", "request"], at_most="s3:GetObject=arn:aws:s3:::reports/2026/*")
+
+
 async def has_its_own_manner() -> Facts:
     """A tool written in the framework's own manner, with `tells_refusals` around it."""
     kept = Kept()
@@ -247,6 +258,7 @@ SCENARIOS = [
     is_cancelled,
     leaves_a_stream,
     runs_for_two_users,
+    attenuates,
     has_its_own_manner,
     has_no_task,
     goes_by_the_page,

@@ -5,6 +5,7 @@ import threading
 from dataclasses import dataclass, field
 from typing import Any
 
+from botocore.exceptions import ClientError
 from chosen import framework
 
 import remit
@@ -73,7 +74,21 @@ def _readers(kept: Kept) -> dict[str, Any]:
         s3 = kept.note(session)
         return {"url": s3.generate_presigned_url("get_object", Params={"Bucket": "reports", "Key": key})}
 
-    return {"read_report": read_report, "read_later": read_later, "read_order": read_order, "link_report": link_report}
+    made = {"read_report": read_report, "read_later": read_later, "read_order": read_order, "link_report": link_report}
+    return {**made, **_narrow(kept)}
+
+
+def _narrow(kept: Kept) -> dict[str, Any]:
+    @framework.aws_tool(allow=lambda key: f"s3:GetObject=arn:aws:s3:::reports/{key}", duration=20)
+    def read_only_this(session: Any, key: str) -> str:
+        """Reads one report; on the way it tries to read another."""
+        s3 = kept.note(session)
+        try:
+            return read(s3, "2026/q3/revenue.csv" if "summary" in key else "2026/q3/summary.md")
+        except ClientError as denied:
+            return f"{denied.response['Error']['Code']}: {read(s3, key)}"
+
+    return {"read_only_this": read_only_this}
 
 
 def _writers(kept: Kept) -> dict[str, Any]:

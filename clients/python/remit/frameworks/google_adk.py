@@ -6,10 +6,11 @@ has a handle that means nothing outside of this process, and nothing once the ru
 
 import secrets
 from collections.abc import Callable, Iterable
+from datetime import timedelta
 from typing import Any
 from weakref import WeakValueDictionary
 
-from remit.frameworks.core import tools
+from remit.frameworks.core import asking, tools
 from remit.frameworks.core.answers import Answer
 from remit.frameworks.core.installed import needs
 from remit.frameworks.core.run_task import RunTask
@@ -52,17 +53,23 @@ def _answered(answer: Answer) -> Answer:
 _ADK = tools.Framework("tool_context", ToolContext, _places, _answered, threaded=True)
 
 
-def aws_tool(function: Callable[..., Any] | None = None, **options: Any) -> Any:
+def aws_tool(
+    function: Callable[..., Any] | None = None,
+    *,
+    allow: tools.Need = None,
+    duration: timedelta | float | None = None,
+    **options: Any,
+) -> Any:
     """Makes an ADK tool of a function; `options` are those of `google.adk.tools.FunctionTool`.
 
-    What the function takes is as `remit.frameworks.core.tools.tool_function` says. Plain
+    What the function takes, and `allow` and `duration`, are as `remit.frameworks.core.tools.tool_function` says. Plain
     functions run in a thread, so that their calls do not hold up the event loop.
     """
 
     def make(function: Callable[..., Any]) -> FunctionTool:
-        return FunctionTool(tools.tool_function(_ADK, function), **options)
+        return FunctionTool(tools.tool_function(_ADK, function, allow=allow, duration=duration), **options)
 
     return make if function is None else make(function)
 
 
-request_aws_access = aws_tool(tools.request_aws_access)
+request_aws_access = aws_tool(asking.request_aws_access)

@@ -5,9 +5,10 @@ Where there is no graph it is `config={"configurable": {"aws": aws}}`.
 
 import inspect
 from collections.abc import Callable, Iterable
+from datetime import timedelta
 from typing import Any
 
-from remit.frameworks.core import tools
+from remit.frameworks.core import asking, tools
 from remit.frameworks.core.answers import text_of_answer
 from remit.frameworks.core.installed import needs
 from remit.frameworks.core.run_task import RunTask
@@ -33,14 +34,20 @@ def _places(config: RunnableConfig) -> Iterable[Any]:
 _LANGCHAIN = tools.Framework("config", RunnableConfig, _places, text_of_answer)
 
 
-def aws_tool(function: Callable[..., Any] | None = None, **options: Any) -> Any:
+def aws_tool(
+    function: Callable[..., Any] | None = None,
+    *,
+    allow: tools.Need = None,
+    duration: timedelta | float | None = None,
+    **options: Any,
+) -> Any:
     """Makes a LangChain tool of a function; `options` are those of `StructuredTool.from_function`.
 
-    What the function takes is as `remit.frameworks.core.tools.tool_function` says.
+    What the function takes, and `allow` and `duration`, are as `remit.frameworks.core.tools.tool_function` says.
     """
 
     def make(function: Callable[..., Any]) -> BaseTool:
-        made = tools.tool_function(_LANGCHAIN, function)
+        made = tools.tool_function(_LANGCHAIN, function, allow=allow, duration=duration)
         kind = "coroutine" if inspect.iscoroutinefunction(made) else "func"
         parsed = {"parse_docstring": True, "error_on_invalid_docstring": False}
         return StructuredTool.from_function(**{kind: made}, **(parsed | options))
@@ -48,4 +55,4 @@ def aws_tool(function: Callable[..., Any] | None = None, **options: Any) -> Any:
     return make if function is None else make(function)
 
 
-request_aws_access = aws_tool(tools.request_aws_access)
+request_aws_access = aws_tool(asking.request_aws_access)

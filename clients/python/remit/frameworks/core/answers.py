@@ -28,20 +28,26 @@ MOST_SHOWN = 5
 LONGEST_MESSAGE = 1000
 ASK_TOOL = "request_aws_access"
 _GIVE_UP = "tell the user what could not be done and why"
+_BY_REMEDY = {
+    Remedy.ASK_APPROVAL: ("ask", "tell the user that a person has to approve this, and who asked for what"),
+    Remedy.REAUTHENTICATE: ("ask", "ask the user to sign in again"),
+    Remedy.RETRY_LATER: ("retry", "nothing is wrong with the request: try again later"),
+}
+_ASK = f"call {ASK_TOOL} with allow set to ask_for, then this tool again"
 _NARROW = f"call {ASK_TOOL} with allow set to this offer, then do the part of the work that it covers"
 
 
-def answer_to(error: BaseException, run: RunTask | None = None) -> Answer | None:
+def answer_to(error: BaseException, run: RunTask | None = None, need: tuple[Item, ...] = ()) -> Answer | None:
     """Returns what a model is told about this error, as JSON values; None for an error that is none of ours.
 
     `status` is refused, denied (by AWS), pending, over, unavailable, invalid. `reason`, `message`, `stopped`, `remedy`
     and `offer` are those of the exception, `offer` as text that `request_aws_access` takes. `ways` says how to go on:
-    narrow, ask, wait, retry, correct, give_up.
+    narrow, ask, wait, retry, correct, give_up. `need` is what the tool set as its own call's.
     """
     if isinstance(error, RemitError):
-        return _short(_of_remit(error, run))
+        return _short(_of_remit(error, run, need))
     denial = denial_of(error)
-    return None if denial is None else _short(_of_aws(denial, run))
+    return None if denial is None else _short(_of_aws(denial, run, need))
 
 
 def text_of_answer(answer: Answer) -> str:
@@ -78,7 +84,7 @@ def tells_refusals(function: F) -> F:
     return cast("F", working)
 
 
-def _of_remit(error: RemitError, run: RunTask | None) -> Answer:
+def _of_remit(error: RemitError, run: RunTask | None, need: tuple[Item, ...]) -> Answer:
     """Answers for what the gateway, or the run's own limit, said."""
     told: Answer = {"status": "refused", "reason": error.reason, "message": error.message}
     ways: dict[str, str] = {}
@@ -89,8 +95,9 @@ def _of_remit(error: RemitError, run: RunTask | None) -> Answer:
         case TaskOver():
             told |= {"status": "over", **({"cause": error.cause} if error.cause else {})}
         case Refused():
-            told |= _stopped(error) | _offers(error)
-            ways |= _ways_out(error, run)
+            asked = need if need and may_ask_for(need, run) else ()
+            told |= _stopped(error) | _offers(error, asked)
+            ways |= _ways_out(error, run, asked)
         case InvalidRequest():
             wrong = [str(violation) for violation in error.violations if str(violation) != error.message]
             told |= {"status": "invalid"} | ({"wrong": wrong[:MOST_SHOWN]} if wrong else {})
@@ -108,46 +115,43 @@ def _of_remit(error: RemitError, run: RunTask | None) -> Answer:
     return told | {"remedy": error.remedy.value, "ways": ways | {"give_up": _GIVE_UP}}
 
 
-def _ways_out(error: Refused, run: RunTask | None) -> dict[str, str]:
-    """Says how a refused model can go on, besides giving up."""
-    ways = {}
+def _ways_out(error: Refused, run: RunTask | None, asked: tuple[Item, ...]) -> dict[str, str]:
+    """Says how a refused model can go on, besides giving up; `asked` is what it may ask for instead."""
+    ways = dict([_BY_REMEDY[error.remedy]] if error.remedy in _BY_REMEDY else [])
     if error.offer:
         ways["narrow"] = _NARROW
     elif error.split:
         ways["narrow"] = f"call {ASK_TOOL} with one part of `split`, do its part of the work, then go on with the next"
-    if error.reason == "NOTHING_ASKED_FOR":
+    if asked:
+        ways["ask"] = _ASK
+    elif error.reason == "NOTHING_ASKED_FOR":
         ways["ask"] = _how_to_ask(run)
-    if error.remedy is Remedy.ASK_APPROVAL:
-        ways["ask"] = "tell the user that a person has to approve this, and who asked for what"
-    if error.remedy is Remedy.REAUTHENTICATE:
-        ways["ask"] = "ask the user to sign in again"
-    if error.remedy is Remedy.RETRY_LATER:
-        ways["retry"] = "nothing is wrong with the request: try again later"
     return ways
 
 
-def _of_aws(denial: Denial, run: RunTask | None) -> Answer:
+def _of_aws(denial: Denial, run: RunTask | None, need: tuple[Item, ...]) -> Answer:
     """Answers for a call that AWS itself refused."""
     told: Answer = {"status": "denied", "reason": denial.code, "message": denial.message}
     if denial.action:
         told["stopped"] = [" on ".join(part for part in (denial.action, denial.resource) if part) + " by AWS"]
-    need = None if denial.is_explicit else denial.permission
-    if need is None or not may_ask_for(need, run):
+    if need and not denial.is_explicit:
+        told["message"] += ": this tool itself set less for its call, which asking for more does not change"
+    wanted = None if denial.is_explicit or need else denial.permission
+    if wanted is None or not may_ask_for((wanted,), run):
         return told | {"remedy": Remedy.GIVE_UP.value, "ways": {"give_up": _GIVE_UP}}
-    told["ask_for"] = [text_of(need)]
-    ways = {"ask": f"call {ASK_TOOL} with allow set to ask_for, then this tool again", "give_up": _GIVE_UP}
-    return told | {"remedy": "ASK", "ways": ways}
+    told["ask_for"] = texts_of([wanted])
+    return told | {"remedy": "ASK", "ways": {"ask": _ASK, "give_up": _GIVE_UP}}
 
 
-def may_ask_for(need: Item, run: RunTask | None) -> bool:
+def may_ask_for(wanted: tuple[Item, ...], run: RunTask | None) -> bool:
     """Says whether the run may ask for it, and does not hold it already in these words."""
     if run is None:
         return True
     try:
-        check_within([need], run.may_ask)
+        check_within(wanted, run.may_ask)
     except Refused:
         return False
-    return need not in run.holds
+    return not set(wanted) <= set(run.holds)
 
 
 def _people(error: ApprovalPending) -> Answer:
@@ -171,10 +175,14 @@ def _failure(failure: FailedPermission, message: str) -> str:
     return f"{place} by {failure.rule}{said}"
 
 
-def _offers(error: Refused) -> Answer:
-    """Gives what may be had, as text to ask with."""
-    offer = {"offer": texts_of(error.offer)} if error.offer else {}
-    return offer | ({"split": [texts_of(part) for part in error.split]} if error.split else {})
+def _offers(error: Refused, asked: tuple[Item, ...]) -> Answer:
+    """Gives what may be had or asked for, as text to ask with."""
+    told = {
+        "offer": texts_of(error.offer),
+        "split": [texts_of(part) for part in error.split],
+        "ask_for": texts_of(asked),
+    }
+    return {name: texts for name, texts in told.items() if texts}
 
 
 def texts_of(items: Iterable[Item]) -> list[str]:

@@ -7,6 +7,7 @@ from datetime import timedelta
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, NoReturn, Self
 
+from remit.attenuated import Attenuated
 from remit.calling.ask import Allow, items_of
 from remit.errors import ApprovalPending, Refused, Remedy, TaskOver
 from remit.frameworks.core.aws_errors import note_needs
@@ -104,11 +105,15 @@ class RunTask:
         """Returns a boto3 session on the run's credentials; begins the task if need be, as `task()` does."""
         return self.session_of(self.task())
 
-    def session_of(self, holder: Any) -> "boto3.Session":
-        """Returns a boto3 session on a task's credentials, whose refusals say which permission they were for."""
-        session: boto3.Session = holder.boto3_session(self._region)
+    def session_of(self, holder: Task | Attenuated) -> "boto3.Session":
+        """Returns a boto3 session on these credentials, whose refusals say which permission they were for."""
+        session = holder.boto3_session(self._region)
         note_needs(session)
         return session
+
+    def attenuated(self, allow: Allow, duration: timedelta | float | None = None) -> Attenuated:
+        """Returns narrower credentials out of the run's, for one call, as `Task.attenuate` does."""
+        return self.task().attenuate(allow, duration=duration)
 
     def request(self, allow: Allow, why: str = "") -> Task:
         """Asks for more on top of what the run holds, at most what it may; later tool calls then have both.

@@ -1,28 +1,21 @@
 """Functions that work on AWS as tools: the model sees their own parameters, the run's task gives them a session."""
 
 import asyncio
-import contextlib
 import functools
 import inspect
 import types
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any, get_origin, get_type_hints
-from urllib.parse import quote
 
-from remit.errors import RemitError
-from remit.frameworks.core.answers import Answer, answer_to, text_of_answer, texts_of
+from remit.calling.ask import Allow
+from remit.frameworks.core.answers import Answer, answer_to
+from remit.frameworks.core.guard import LEAKED, Guard
 from remit.frameworks.core.run_task import RunTask
-from remit.grant import Credentials
 
 SESSION, RUN = "session", "aws"
-LEAKED: Answer = {
-    "status": "withheld",
-    "reason": "KEYS_IN_RESULT",
-    "message": "the tool's result held the task's AWS keys, a pre-signed URL for instance, and was kept from the model",
-    "remedy": "GIVE_UP",
-    "ways": {"give_up": "tell the user what could not be done and why"},
-}
+Need = Allow | Callable[..., Allow] | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,15 +33,20 @@ class Framework:
     threaded: bool = False
 
 
-def tool_function(framework: Framework, function: Callable[..., Any]) -> Callable[..., Any]:
+def tool_function(
+    framework: Framework, function: Callable[..., Any], *, allow: Need = None, duration: timedelta | float | None = None
+) -> Callable[..., Any]:
     """Returns the function as the framework takes it: with its context in place of `session` and `aws`.
 
     The function says by its parameters' names what it is given: `session`, a boto3 session for this call, and `aws`,
-    the RunTask itself; a parameter of the framework's context type gets that.
+    the RunTask itself; a parameter of the framework's context type gets that. `allow`, or a function of some of the
+    tool's parameters that returns it, says what the one call needs: its session then holds that and no more, and ends
+    with the call, or after `duration` (seconds; 60 unless said).
     Raises TypeError for a function that takes neither, and for kinds of functions that are no tools.
     """
     _check(function)
-    call = _Call(framework, function, _shape_of(framework, function))
+    _check_need(allow, function)
+    call = _Call(framework, function, allow, duration, _shape_of(framework, function))
     if inspect.iscoroutinefunction(function):
 
         async def tool(*arguments: Any, **named: Any) -> Any:
@@ -104,12 +102,14 @@ class _Call:
 
     framework: Framework
     function: Callable[..., Any]
+    allow: Need
+    duration: timedelta | float | None
     shape: _Shape
 
     def worked(self, arguments: tuple[Any, ...], named: dict[str, Any]) -> Any:
         """Calls a plain function."""
         run, own = self._read(arguments, named)
-        guard = _Guard()
+        guard = Guard()
         try:
             result = self.function(**self._given(run, own, guard))
         except Exception as error:
@@ -117,12 +117,15 @@ class _Call:
             if answer is None:
                 raise
             return self.framework.answered(answer)
-        return self._guarded(result, guard)
+        else:
+            return self._guarded(result, guard)
+        finally:
+            guard.forget()
 
     async def waited(self, arguments: tuple[Any, ...], named: dict[str, Any]) -> Any:
         """Calls a coroutine function; the gateway is asked in a thread, not on the loop."""
         run, own = self._read(arguments, named)
-        guard = _Guard()
+        guard = Guard()
         try:
             result = await self.function(**await asyncio.to_thread(self._given, run, own, guard))
         except Exception as error:
@@ -130,7 +133,10 @@ class _Call:
             if answer is None:
                 raise
             return self.framework.answered(answer)
-        return self._guarded(result, guard)
+        else:
+            return self._guarded(result, guard)
+        finally:
+            guard.forget()
 
     def _read(self, arguments: tuple[Any, ...], named: dict[str, Any]) -> tuple[RunTask, dict[str, Any]]:
         """Parts the framework's context from the call's own arguments."""
@@ -142,54 +148,31 @@ class _Call:
             own[self.shape.context_as] = context
         return run_task_of(self.framework.places(context)), own
 
-    def _given(self, run: RunTask, own: dict[str, Any], guard: "_Guard") -> dict[str, Any]:
+    def _given(self, run: RunTask, own: dict[str, Any], guard: Guard) -> dict[str, Any]:
         """Returns all that the function takes; raises RemitError where the call gets no credentials."""
         given = dict(own)
         if self.shape.takes_session:
-            given[SESSION] = guard.session(run)
+            given[SESSION] = guard.session(run, self._need(own), self.duration)
         if self.shape.takes_run:
             given[RUN] = run
         return given
 
-    def _answer(self, error: Exception, run: RunTask, guard: "_Guard") -> Answer | None:
+    def _need(self, own: dict[str, Any]) -> Allow | None:
+        """Returns what this very call needs; None for all that the run holds."""
+        if not callable(self.allow):
+            return self.allow
+        return self.allow(**{name: own[name] for name in inspect.signature(self.allow).parameters})
+
+    def _answer(self, error: Exception, run: RunTask, guard: Guard) -> Answer | None:
         """Returns what the model is told about an error; None for one that is none of ours, and is left alone."""
-        answer = answer_to(error, run)
+        answer = answer_to(error, run, guard.need)
         if answer is None and guard.finds_keys_in(str(error)):  # frameworks show the text of errors to the model
             return LEAKED
         return answer
 
-    def _guarded(self, result: Any, guard: "_Guard") -> Any:
+    def _guarded(self, result: Any, guard: Guard) -> Any:
         """Returns the result, unless it would show keys to the model."""
         return self.framework.answered(LEAKED) if guard.finds_keys_in(result) else result
-
-
-class _Guard:
-    """Knows the keys that one call works with, and finds them in what it hands back."""
-
-    def __init__(self) -> None:
-        self._holder: Any = None
-        self._known: set[str] = set()
-
-    def session(self, run: RunTask) -> Any:
-        """Returns the session for a call."""
-        self._holder = run.task()
-        self._note()
-        return run.session_of(self._holder)
-
-    def finds_keys_in(self, value: Any) -> bool:
-        """Says whether the value shows a secret key or a session token, as it is or as URLs write it."""
-        if self._holder is None:
-            return False
-        with contextlib.suppress(RemitError):
-            self._note()  # they may have been renewed meanwhile
-        text = value if isinstance(value, str) else repr(value)
-        return any(key in text for key in self._known)
-
-    def _note(self) -> None:
-        """Remembers the keys as they are now."""
-        keys: Credentials = self._holder.credentials()
-        for key in (keys.secret_access_key, keys.session_token):
-            self._known |= {key, quote(key, safe=""), quote(key)}
 
 
 def _check(function: Callable[..., Any]) -> None:
@@ -199,6 +182,15 @@ def _check(function: Callable[..., Any]) -> None:
     kinds = {parameter.kind for parameter in inspect.signature(function).parameters.values()}
     if kinds - {inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY}:
         raise TypeError(f"{function.__name__}: each parameter of a tool has a name, without * and /")
+
+
+def _check_need(allow: Need, function: Callable[..., Any]) -> None:
+    """Refuses a need that is worked out of what the tool does not take."""
+    known = inspect.signature(function).parameters.keys()
+    unknown = inspect.signature(allow).parameters.keys() - known if callable(allow) else set()
+    if unknown or (allow is not None and SESSION not in known):
+        wrong = f"`{min(unknown)}`" if unknown else "`session`"
+        raise TypeError(f"{function.__name__} has an `allow`, but no parameter {wrong}")
 
 
 def _shape_of(framework: Framework, function: Callable[..., Any]) -> _Shape:
@@ -237,25 +229,3 @@ def _hints(function: Callable[..., Any]) -> dict[str, Any]:
 
 def _is(hint: Any, context_type: Any) -> bool:
     return hint is context_type or get_origin(hint) is (get_origin(context_type) or context_type)
-
-
-def request_aws_access(aws: RunTask, allow: list[str], why: str = "") -> str:
-    """Asks for more AWS access for this task. Use it when a tool's result says that AWS access was refused or denied.
-
-    The answer says what was granted; after that call the tool again. An empty list tells what may be asked for.
-
-    Args:
-        allow: What is needed, each as ACTION=RESOURCE, for example s3:GetObject=arn:aws:s3:::reports/2026/*, or an
-            offer's text as it stands. Ask for as little as the work needs.
-        why: One sentence on what it is needed for, for the people who may have to approve it.
-    """
-    if not allow:
-        return text_of_answer({"status": "nothing asked", "may_ask_at_most": texts_of(aws.may_ask)})
-    held = aws.holds
-    task = aws.request(allow, why)
-    lost = [item for item in held if item not in aws.holds]
-    told: Answer = {"status": "granted", "allow": texts_of(aws.holds), "until": task.grant.expire_time.isoformat()}
-    if lost:
-        told["no_more"] = texts_of(lost)
-        told["message"] = "one set of credentials cannot hold both: ask again for what is no more when it is needed"
-    return text_of_answer(told)
