@@ -20,6 +20,7 @@ from remit_server.adapters.database.approvals.approvals import DatabaseApprovals
 from remit_server.adapters.database.engine import open_for_reading
 from remit_server.adapters.database.following.follower import following
 from remit_server.adapters.database.ledger import DatabaseLedger, open_ledger
+from remit_server.adapters.database.lifecycle.delegating import DatabaseDelegations
 from remit_server.adapters.database.lifecycle.leases import DatabaseLeases
 from remit_server.adapters.database.lifecycle.renewals import DatabaseRenewals
 from remit_server.adapters.database.lifecycle.task_news import DatabaseTaskNews
@@ -30,6 +31,7 @@ from remit_server.application.attenuation.attenuate_credentials import Attenuate
 from remit_server.application.attenuation.attenuations import AttenuateRequest
 from remit_server.application.caller.identify_caller import IdentifyCaller
 from remit_server.application.caller.recall_decision import RecallDecision
+from remit_server.application.delegating.delegate_task import DelegateRequest, DelegateTask
 from remit_server.application.issuing.end_task import EndTask
 from remit_server.application.issuing.handing_out import Issued
 from remit_server.application.issuing.hearing import Hearing
@@ -48,7 +50,7 @@ from remit_server.domain.capability import CapabilityTemplate
 from remit_server.domain.credentials import Credentials, SessionOrder, StsSession
 from remit_server.domain.decision import Allow, Decision, DecisionInput
 from remit_server.domain.entitlement import Entitlement, Role
-from remit_server.domain.errors import Denied, Outage, Reason
+from remit_server.domain.errors import Denied, FieldViolation, Outage, Reason
 from remit_server.domain.grant import Grant
 from remit_server.domain.identity import Actor, ActorKind, Admitted, Caller, Delegation, Principal
 from remit_server.domain.permission import Permission
@@ -89,6 +91,11 @@ class FakeIdentity:
 
     def accepts_offline(self, issuer: str, /) -> bool:
         return self.offline and any(known.subject.issuer == issuer for known in self.subjects.values())
+
+    def mistake(self, agent: str) -> FieldViolation | None:
+        """Says that there are no other agents than those of the table."""
+        known = {actor.actor_id for actor in self.actors.values()}
+        return None if agent in known else FieldViolation("target.actor", "no agent can have this name")
 
     async def authenticate(self, caller: Caller, /) -> Actor:
         try:
@@ -226,6 +233,7 @@ class World:
     attenuate: AttenuateCredentials
     identify: IdentifyCaller
     recall: RecallDecision
+    delegate: DelegateTask
     copilot: Actor = field(init=False)
 
     def __post_init__(self) -> None:
@@ -293,6 +301,12 @@ class World:
         names = {"task_id": grant.task_id, "grant_id": grant.grant_id, **more}
         return AttenuateRequest(self.admitted(agent), request_id or secrets.token_hex(16), intent=intent, **names)
 
+    def delegation(self, task_id: str, to: str, *, agent: str = "copilot", **more: Any) -> DelegateRequest:
+        """Returns a wish of an agent's to hand a task of its own on to another agent."""
+        request_id = more.pop("request_id", None) or secrets.token_hex(16)
+        named = self.identity.actors[to].actor_id if to in self.identity.actors else to
+        return DelegateRequest(self.admitted(agent), request_id, TaskId(task_id), named, "read the reports", **more)
+
     async def trail(self) -> list[str]:
         """Returns the kinds of the audit records, in order."""
         return [event.kind for event in await self.events()]
@@ -318,6 +332,7 @@ async def world(
     place: Place | None = None,
     engine: Any = None,
     ceilings_digest: str = "c" * 64,
+    deepest: int = 3,
 ) -> AsyncIterator[World]:
     """Builds a world whose policy allows these entitlements, reading reports when none are given.
 
@@ -347,6 +362,8 @@ async def world(
         renewals = DatabaseRenewals(ledger.store)
         renew = RenewCredentials(hearing, ledger, renewals, identity.accepts_offline, sts, clock, ask, issue.to_the_end)
         end = EndTask(ledger, clock, lambda: None)
+        delegations = DatabaseDelegations(ledger.store)
+        delegate = DelegateTask(delegations, ledger, clock, secrets.token_bytes, identity.mistake, deepest)
         yield World(
             ledger,
             database,
@@ -368,5 +385,6 @@ async def world(
             ),
             IdentifyCaller(hearing, ledger, clock),
             RecallDecision(ledger),
+            delegate,
         )
         deliberate.close()

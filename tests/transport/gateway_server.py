@@ -70,6 +70,7 @@ async def served(
         world.attenuate,
         world.identify,
         world.recall,
+        world.delegate,
     )
     server = GrpcServer(
         [service.offered, *also],

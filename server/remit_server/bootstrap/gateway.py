@@ -34,6 +34,7 @@ from remit_server.application.attenuation.attenuate_credentials import Attenuate
 from remit_server.application.caller import identify_caller, recall_decision
 from remit_server.application.caller.identify_caller import IdentifyCaller
 from remit_server.application.caller.recall_decision import RecallDecision
+from remit_server.application.delegating import delegate_task
 from remit_server.application.issuing import end_task, issue_credentials, preview_credentials
 from remit_server.application.issuing.end_task import EndTask
 from remit_server.application.issuing.hearing import Hearing
@@ -47,6 +48,7 @@ from remit_server.application.ports import AssumeRole, Revision
 from remit_server.application.sweep import Sweep
 from remit_server.bootstrap.approvals import let_people_decide
 from remit_server.bootstrap.checkpoints import keep_checkpoints
+from remit_server.bootstrap.delegating import let_agents_delegate
 from remit_server.bootstrap.events import hear_events
 from remit_server.bootstrap.notices import tell_people
 from remit_server.bootstrap.oversight import Oversight, oversee
@@ -246,6 +248,7 @@ async def _service(
         **dict.fromkeys((preview_credentials.METHOD, identify_caller.METHOD, recall_decision.METHOD), previews),
         attenuate_credentials.METHOD: Budget(clock, limits.requests_per_minute),
         end_task.METHOD: Budget(clock, limits.requests_per_minute),
+        delegate_task.METHOD: Budget(clock, limits.requests_per_minute),
         renew_credentials.METHOD: Budget(clock, limits.requests_per_minute),
         # After a restart all of an agent's streams are opened again at once.
         watch_task.METHOD: Budget(clock, limits.requests_per_minute + limits.streams_per_actor),
@@ -268,6 +271,7 @@ async def _service(
         ),
         identify=IdentifyCaller(hearing, ledger, clock),
         recall=RecallDecision(ledger),
+        delegate=let_agents_delegate(settings, ledger, clock, watch.watching.called_for),
     )
 
 

@@ -60,6 +60,7 @@ OPERATIONS: Final[Mapping[str, Operation]] = {
     "revocation_policy_foreign": Operation("DenyAtAws", UPDATE, HIGH, FAILURE),
     "security_event_received": Operation("ReceiveSecurityEvent", UPDATE, MEDIUM),
     "sessions_denied": Operation("DenyAtAws", CREATE),
+    "task_delegated": Operation("DelegateTask", CREATE),
     "task_ended": Operation("EndTask", DELETE),
     "task_started": Operation("StartTask", CREATE),
     "texts_erased": Operation("EraseTexts", DELETE, LOW),

@@ -135,6 +135,7 @@ class LimitSettings:
     concurrent_calls_per_actor: int = 128
     streams: int = 1024
     streams_per_actor: int = 256
+    delegation_depth: int = 3
 
 
 @dataclass(frozen=True, slots=True)

@@ -257,6 +257,13 @@ class LimitTable(Table):
     )
     streams: int = _key("Watched tasks and other streams at a time.", "streams = 1024", 1024, ge=1, le=20_000)
     streams_per_actor: int = _key("Streams at a time, per actor.", "streams_per_actor = 256", 256, ge=1, le=20_000)
+    delegation_depth: int = _key(
+        "How many tasks may stand above a task that agents hand on; 0: nobody hands on.",
+        "delegation_depth = 3",
+        3,
+        ge=0,
+        le=10,
+    )
 
 
 class ForbiddenTable(Table):

@@ -14,6 +14,8 @@ from remit_server.application.attenuation import attenuate_credentials
 from remit_server.application.attenuation.attenuate_credentials import AttenuateCredentials
 from remit_server.application.caller.identify_caller import IdentifyCaller
 from remit_server.application.caller.recall_decision import RecallDecision
+from remit_server.application.delegating import delegate_task
+from remit_server.application.delegating.delegate_task import DelegateTask
 from remit_server.application.issuing import issue_credentials, preview_credentials
 from remit_server.application.issuing.end_task import EndTask
 from remit_server.application.issuing.issue_credentials import IssueCredentials
@@ -23,7 +25,7 @@ from remit_server.application.lifecycle.renew_credentials import RenewCredential
 from remit_server.application.lifecycle.watch_task import WatchTask
 from remit_server.domain.secret import Secret
 from remit_server.domain.task import TaskId
-from remit_server.transport.grpc import attenuation_mapping, mapping
+from remit_server.transport.grpc import attenuation_mapping, delegation_mapping, mapping
 from remit_server.transport.grpc.interceptor import admitted_caller
 from remit_server.transport.grpc.server import Offered
 
@@ -45,6 +47,7 @@ class CredentialService(CredentialServiceServicer):
     attenuate: AttenuateCredentials
     identify: IdentifyCaller
     recall: RecallDecision
+    delegate: DelegateTask
 
     @property
     def offered(self) -> Offered:
@@ -115,8 +118,11 @@ class CredentialService(CredentialServiceServicer):
         self, request: messages.DelegateTaskRequest, context: Context
     ) -> messages.DelegateTaskResponse:
         """Opens a task under a task for another agent."""
-        del request
-        return await context.abort(grpc.StatusCode.UNIMPLEMENTED)
+        del context
+        by = admitted_caller()
+        async with self.admit.reading(by, delegate_task.METHOD):
+            asked = delegation_mapping.delegate_request(request, by)
+        return delegation_mapping.delegate_response(await self.delegate(asked))
 
     async def GetCallerIdentity(  # noqa: N802 - the name in the proto
         self, request: messages.GetCallerIdentityRequest, context: Context

@@ -14,6 +14,7 @@ NEEDED: Final[dict[str, str]] = {
     "issuances": ADD,
     "requests": CHANGE,
     "single_use_tokens": ADD,
+    "delegations": ADD,
     "audit_events": ADD,
     "audit_texts": "SELECT, INSERT, UPDATE (time), DELETE",
     "audit_head": "SELECT, UPDATE",

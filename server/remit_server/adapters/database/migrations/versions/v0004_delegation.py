@@ -19,3 +19,13 @@ def upgrade() -> None:
     op.add_column("grants", sa.Column("parent_grant_id", sa.Text))
     op.add_column("grants", sa.Column("parent_task_id", sa.Text))
     op.create_index("ix_grants_parent_grant_id_expire_time", "grants", ["parent_grant_id", "expire_time"])
+    op.create_table(
+        "delegations",
+        sa.Column("actor_id", sa.Text, nullable=False),
+        sa.Column("request_id", sa.Text, nullable=False),
+        sa.Column("content_hash", sa.Text, nullable=False),
+        sa.Column("task_id", sa.Text, nullable=False),
+        sa.Column("write_time", sa.Text, nullable=False),
+        sa.PrimaryKeyConstraint("actor_id", "request_id", name="pk_delegations"),
+        sa.ForeignKeyConstraint(["task_id"], ["tasks.task_id"], name="fk_delegations_task_id"),
+    )
