@@ -13,7 +13,7 @@ from tests.ledger_values import a_grant
 from remit_server.application.planning.ceilings import Ceilings
 from remit_server.application.planning.choosing import FAST
 from remit_server.application.planning.deliberation import WAITING_PER_ACTOR, Deliberation
-from remit_server.application.planning.plan_session import Undetermined
+from remit_server.application.planning.drafting import Undetermined
 from remit_server.application.planning.standing import recorded_policy, still_within
 from remit_server.domain.errors import Denied, Outage, Reason
 from remit_server.domain.grant import Grant

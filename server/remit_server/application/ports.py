@@ -212,6 +212,17 @@ class EndedTask:
     denying: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class TaskAbove:
+    """The task under which another one stands, and its live grants, those that last longest first.
+
+    Grants that were attenuated are not among them: what lies within one lies within the grant it was attenuated from.
+    """
+
+    task: Task
+    grants: tuple[Grant, ...]
+
+
 class Ledger(Protocol):
     """Everything durable. Each call is one transaction and returns only when it is on disk.
 
@@ -226,6 +237,10 @@ class Ledger(Protocol):
 
     async def task(self, task_id: TaskId, /) -> Task | None:
         """Returns the task, or None; whose it is must still be checked."""
+        ...
+
+    async def above(self, task_id: TaskId, now: datetime, /) -> TaskAbove | None:
+        """Returns the task above a task, with its grants that are live now; None for a task that stands under none."""
         ...
 
     async def authorize(self, authorization: Authorization, /) -> None:

@@ -97,7 +97,8 @@ class TaskStarted(AuditRecord):
 class GrantAuthorized(AuditRecord):
     """Everything was proven and STS may now be called; `covers` is the containment witness.
 
-    `approval_id` names what people said yes to or, with `break_glass`, what they review afterwards.
+    `approval_id` names what people said yes to or, with `break_glass`, what they review afterwards. What is given to an
+    agent further down was proven within `parent_grant_id` as well.
     """
 
     kind: ClassVar[str] = "grant_authorized"
@@ -122,6 +123,7 @@ class GrantAuthorized(AuditRecord):
     break_glass: bool = False
     circumstances_digest: str = ""
     decision_digest: str = ""
+    parent_grant_id: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -97,6 +97,26 @@ class Basis:
         return self.decision.digest if self.decision else ""
 
 
+@dataclass(frozen=True, slots=True)
+class ParentTask:
+    """The task above, as policy sees it: whose it is, how many tasks there are above it, what its live grants rest on."""
+
+    task_id: str
+    actor_id: str
+    depth: int
+    entitlements: tuple[str, ...]
+
+    @property
+    def as_json(self) -> Mapping[str, Any]:
+        """It as policies read it."""
+        return {
+            "id": self.task_id,
+            "actor": self.actor_id,
+            "depth": self.depth,
+            "entitlements": sorted(set(self.entitlements)),
+        }
+
+
 def canonical_json(value: Any) -> str:
     """Returns the one JSON text of a value: sorted keys, no spaces, ASCII; NaN and infinities raise ValueError."""
     return _CANONICAL.encode(value)
@@ -116,6 +136,7 @@ def decision_input(
     now: datetime,
     source_ip: str,
     renewal: bool = False,
+    parent_task: ParentTask | None = None,
 ) -> DecisionInput:
     """Builds the policy's input (4-policy.md): verified identities, the expanded intent, and no token anywhere."""
     subject, actor = delegation.subject, delegation.actor
@@ -139,7 +160,7 @@ def decision_input(
                     "claims": dict(actor.claims),
                 },
                 "delegation_history": list(delegation.history),
-                "parent_task": None,
+                "parent_task": None if parent_task is None else parent_task.as_json,
                 "task": {
                     "id": task_id or "",
                     "purpose": intent.purpose,

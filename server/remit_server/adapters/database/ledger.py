@@ -18,6 +18,7 @@ from remit_server.adapters.database.engine import (
 )
 from remit_server.adapters.database.lifecycle import endings
 from remit_server.adapters.database.migrations import bring_up_to_date
+from remit_server.adapters.database.reading.above import task_above
 from remit_server.adapters.database.revoking.presented import refusal_of_presented
 from remit_server.adapters.database.schema.rows import grant_of, refusal_of, task_of
 from remit_server.adapters.database.schema.tables import grants, issuances, requests, tasks
@@ -25,7 +26,7 @@ from remit_server.adapters.database.writing import operations, sweeping
 from remit_server.adapters.database.writing.group_commit import GroupCommit
 from remit_server.adapters.database.writing.prepared import Prepared
 from remit_server.adapters.database.writing.store import Store
-from remit_server.application.ports import Authorization, Clock, EndedTask, Presented, Remembered, RequestKey
+from remit_server.application.ports import Authorization, Clock, EndedTask, Presented, Remembered, RequestKey, TaskAbove
 from remit_server.domain.audit import AuditRecord, IssuanceFailed
 from remit_server.domain.decision import KeptText
 from remit_server.domain.errors import Denied
@@ -63,6 +64,10 @@ class DatabaseLedger:
     async def task(self, task_id: TaskId, /) -> Task | None:
         """Returns the task, or None; whose it is must still be checked."""
         return await self._read(partial(_task, task_id))
+
+    async def above(self, task_id: TaskId, now: datetime, /) -> TaskAbove | None:
+        """Returns the task above a task, with its grants that are live now; None for a task that stands under none."""
+        return await self._read(partial(task_above, task_id, now))
 
     async def authorize(self, authorization: Authorization, /) -> None:
         """Writes task, grant (AUTHORIZED), request, token tie, input and records."""

@@ -13,7 +13,7 @@ from remit_server.application.issuing.to_the_end import ToTheEnd
 from remit_server.application.planning.choosing import EXACT, FAST
 from remit_server.application.planning.circumstances import Circumstances
 from remit_server.application.planning.deliberation import is_small
-from remit_server.application.planning.plan_session import Undetermined
+from remit_server.application.planning.drafting import Undetermined
 from remit_server.application.planning.standing import recorded_policy
 from remit_server.application.ports import AssumeRole, Authorization, Clock, Entropy, Ledger, Remembered
 from remit_server.domain.audit import RequestRefused

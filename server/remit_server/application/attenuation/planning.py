@@ -7,8 +7,8 @@ from typing import Final
 
 from remit_server.application.planning.ceilings import Ceilings
 from remit_server.application.planning.choosing import FAST
+from remit_server.application.planning.drafting import Undetermined, too_large
 from remit_server.application.planning.explaining import more_than_the_grant, never_issuable
-from remit_server.application.planning.plan_session import Undetermined, too_large
 from remit_server.application.planning.standing import recorded_policy
 from remit_server.domain.entitlement import MIN_CREDENTIAL_LIFETIME, Role
 from remit_server.domain.errors import Denied, Reason, Refusal, Remedy

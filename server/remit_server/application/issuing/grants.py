@@ -54,6 +54,7 @@ def authorization_of(
         basis=known(case.basis),
         records=records,
         held=held,
+        proven_within=plan.above.session_policy_digest if plan.above else "",
     )
 
 
@@ -106,6 +107,8 @@ def _grant(case: Case, plan: Plan, task: Task, grant_id: GrantId) -> Grant:
         requested_duration=case.ask.requested_duration,
         narrow=case.ask.narrow,
         offline_renewal=plan.offline_renewal,
+        parent_grant_id=GrantId(plan.above.grant_id) if plan.above else None,
+        parent_task_id=TaskId(plan.above.task_id) if plan.above else None,
     )
 
 
@@ -134,6 +137,7 @@ def _authorized_record(case: Case, key: RequestKey, plan: Plan, grant: Grant) ->
         break_glass=grant.break_glass,
         circumstances_digest=basis.circumstances.digest,
         decision_digest=basis.decision_digest,
+        parent_grant_id=grant.parent_grant_id or "",
     )
 
 

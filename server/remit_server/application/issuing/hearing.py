@@ -9,13 +9,23 @@ from datetime import datetime, timedelta
 from typing import TypeVar
 
 from remit_server.application.issuing.requests import Ask
+from remit_server.application.planning.above import GrantAbove
 from remit_server.application.planning.ceilings import Ceilings
 from remit_server.application.planning.circumstances import Circumstances
 from remit_server.application.planning.deliberation import Deliberation
+from remit_server.application.planning.explaining import no_grant_above
 from remit_server.application.planning.plan_session import Plan
-from remit_server.application.ports import Clock, Ledger, Policy, Presented, Revision, VerifyDelegation
+from remit_server.application.ports import (
+    Clock,
+    Ledger,
+    Policy,
+    Presented,
+    Revision,
+    TaskAbove,
+    VerifyDelegation,
+)
 from remit_server.domain.audit import Who
-from remit_server.domain.decision import Allow, Basis, Decision, DecisionInput, Deny, decision_input
+from remit_server.domain.decision import Allow, Basis, Decision, DecisionInput, Deny, ParentTask, decision_input
 from remit_server.domain.entitlement import DEFAULT_CREDENTIAL_LIFETIME, MIN_CREDENTIAL_LIFETIME
 from remit_server.domain.errors import Denied, FieldViolation, InvalidRequest, PolicyChanged, Reason, Refusal
 from remit_server.domain.grant import Grant
@@ -41,7 +51,8 @@ class Case:
     """What is known of an ask so far.
 
     `approval_end` is when the approval ends that it rests on. With `renews` it asks again for what a live grant gives.
-    `is_decided_anew` says that another revision was activated while it was decided.
+    `is_decided_anew` says that another revision was activated while it was decided. `above` is the task that another
+    agent handed this one on from.
     """
 
     ask: Ask
@@ -53,6 +64,7 @@ class Case:
     approval_end: datetime | None = None
     renews: Grant | None = None
     is_decided_anew: bool = False
+    above: TaskAbove | None = None
 
     @property
     def actor(self) -> Actor:
@@ -130,8 +142,28 @@ class Hearing:
             raise Denied(Reason.NOT_FOUND, "no such task of this subject and actor: leave task_id empty to start one")
         if not task.is_live(case.time):
             raise Denied(Reason.GRANT_NOT_LIVE, "the task is over: leave task_id empty to start another")
+        above = None
+        if task.parent_task_id is not None:
+            above = await self.ledger.above(task.task_id, case.time)
+            if above is None or not above.task.is_live(case.time):
+                raise Denied(Reason.GRANT_NOT_LIVE, "the task above is over, and this one with it")
+            if not above.grants:
+                raise no_grant_above()
         self.called_for(task.task_id)
-        return replace(case, task=task)
+        return replace(case, task=task, above=above)
+
+    async def own_above(self, grant: Grant, now: datetime) -> GrantAbove | None:
+        """Returns the grant above within which this one lies; raises Denied(GRANT_NOT_LIVE) once that is over.
+
+        None for a grant that lies within none.
+        """
+        if grant.parent_grant_id is None:
+            return None
+        above = await self.ledger.above(grant.task_id, now)
+        found = [one for one in above.grants if one.grant_id == grant.parent_grant_id] if above else []
+        if not found:
+            raise Denied(Reason.GRANT_NOT_LIVE, "the grant above, within which this one lies, is over")
+        return GrantAbove.of(found[0])
 
     def questioned(self, case: Case) -> Case:
         """Spells the intent out and puts the question; raises InvalidRequest."""
@@ -185,6 +217,7 @@ def question_of(case: Case, revision: Revision) -> Question:
         now=case.time,
         source_ip=ask.by.peer,
         renewal=case.renews is not None,
+        parent_task=_parent_task(case.above) if case.above else None,
     )
     return Question(permissions, revision, text, circumstances)
 
@@ -220,7 +253,22 @@ def _circumstances(case: Case) -> Circumstances:
         token_end=delegation.token_expire_time if delegation.bind_expiry else None,
         approval_end=case.approval_end,
         now=case.time,
+        above=_within(case),
     )
+
+
+def _within(case: Case) -> tuple[GrantAbove, ...] | None:
+    """Returns within which grants the plan has to lie: a renewal stays within its own."""
+    if case.above is None:
+        return None
+    own = case.renews.parent_grant_id if case.renews else None
+    return tuple(GrantAbove.of(grant) for grant in case.above.grants if own in {None, grant.grant_id})
+
+
+def _parent_task(above: TaskAbove) -> ParentTask:
+    """Returns the task above as policy sees it."""
+    rest_on = tuple(name for grant in above.grants for name in grant.entitlements)
+    return ParentTask(above.task.task_id, above.task.actor_id, above.task.depth, rest_on)
 
 
 def check_duration(requested: timedelta | None) -> None:

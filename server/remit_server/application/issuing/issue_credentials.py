@@ -104,7 +104,7 @@ class IssueCredentials:
         if task is None or not task.is_live(case.time) or not grant.may_be_repeated(case.time):
             raise Denied(Reason.GRANT_NOT_LIVE, "the grant of this request_id is over: ask with a new one")
         self.hearing.called_for(task.task_id)
-        await self.hearing.deliberate.again(grant, case.actor)
+        await self.hearing.deliberate.again(grant, case.actor, await self.hearing.own_above(grant, case.time))
         if (token := single_use_token(case)) is not None:
             await self.ledger.tie_token(token, grant)
         return grant

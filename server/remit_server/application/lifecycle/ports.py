@@ -19,7 +19,8 @@ class RenewalAuthorization:
     """Everything that one authorized renewal writes, or nothing of it.
 
     `before` is the grant as it was decided about, `after` what it is once its credentials are there; those end at
-    `until`. `single_use` is (issuer, jti) of a token that is good for one task only.
+    `until`. `single_use` is (issuer, jti) of a token that is good for one task only. A grant with a `parent_grant_id`
+    was proven within the session policy of that digest (`proven_within`).
     """
 
     presented: Presented
@@ -29,6 +30,7 @@ class RenewalAuthorization:
     single_use: tuple[str, str] | None
     basis: Basis
     record: RenewalAuthorized
+    proven_within: str = ""
 
 
 class Renewals(Protocol):

@@ -77,6 +77,7 @@ def authorization_of(case: Case, plan: Plan, *, narrowed: bool) -> RenewalAuthor
         single_use=single_use_token(case),
         basis=basis,
         record=record,
+        proven_within=plan.above.session_policy_digest if plan.above else "",
     )
 
 

@@ -1,9 +1,10 @@
 """Which role, and which of its entitlements, an intent rests on (4-policy.md, Choosing)."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import combinations, islice
 
+from remit_server.application.planning.above import GrantAbove
 from remit_server.application.planning.ceilings import Ceilings
 from remit_server.domain.decision import Allow
 from remit_server.domain.entitlement import Entitlement, Role
@@ -26,15 +27,17 @@ EXACT = Budget()
 MOST_COMBINATIONS = 64
 
 ENTITLEMENTS, ROLE_CEILING, FORBIDDEN_FLOOR = "entitlements", "role_ceiling", "forbidden_floor"
-RULES = (ENTITLEMENTS, ROLE_CEILING, FORBIDDEN_FLOOR)
+PARENT_TASK = "parent_task"
+RULES = (ENTITLEMENTS, ROLE_CEILING, FORBIDDEN_FLOOR, PARENT_TASK)
 
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """The role and the fewest entitlements that cover the intent."""
+    """The role and the fewest entitlements that cover the intent, and the grant above within which it lies, if any."""
 
     role: Role
     entitlements: tuple[Entitlement, ...]
+    above: GrantAbove | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,15 +54,24 @@ class NoChoice:
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """A role with all entitlements that policy allowed on it, and the ceilings they amount to."""
+    """A role with all entitlements that policy allowed on it, and the ceilings they amount to.
+
+    With `above` it is for an agent further down, within that grant.
+    """
 
     role: Role
     entitlements: tuple[Entitlement, ...]
     ceilings: tuple[Document, ...]
+    above: GrantAbove | None = None
+
+    def within(self, intent: Document, purse: Purse) -> Document:
+        """Returns the intent under the conditions of the grant above; as it is where there is none."""
+        return intent if self.above is None else conditioned(intent, [self.above.allows], steps=purse.comparisons)
 
     def verdict(self, intent: Document, purse: Purse) -> Counterexample | Undecided | None:
         """Returns what keeps the intent out of this role, or None."""
-        asked = conditioned(intent, [item.document() for item in self.entitlements], steps=purse.comparisons)
+        within = self.within(intent, purse)
+        asked = conditioned(within, [item.document() for item in self.entitlements], steps=purse.comparisons)
         proof = contains_all(asked, self.ceilings, budget=purse)
         return proof if isinstance(proof, Counterexample | Undecided) else None
 
@@ -82,6 +94,16 @@ def candidates(allow: Allow, ceilings: Ceilings) -> tuple[Candidate, ...]:
     return tuple(found)
 
 
+def candidates_within(found: Sequence[Candidate], above: Sequence[GrantAbove]) -> tuple[Candidate, ...]:
+    """Returns each role with each grant above on the same role, in their orders."""
+    return tuple(
+        replace(one, ceilings=(*one.ceilings, grant.allows), above=grant)
+        for one in found
+        for grant in above
+        if grant.role_arn == one.role.arn
+    )
+
+
 def choose(intent: Document, offered: Sequence[Candidate], budget: Budget) -> Choice | NoChoice:
     """Returns the first role that contains the whole intent, with the fewest entitlements that do.
 
@@ -92,7 +114,8 @@ def choose(intent: Document, offered: Sequence[Candidate], budget: Budget) -> Ch
     for candidate in offered:
         verdict = candidate.verdict(intent, purse)
         if verdict is None:
-            return Choice(candidate.role, _fewest(intent, candidate, purse))
+            few = _fewest(candidate.within(intent, purse), candidate, purse)
+            return Choice(candidate.role, few, candidate.above)
         stopped.append(verdict)
         if budget is FAST:
             break  # the exact path will look at all roles again

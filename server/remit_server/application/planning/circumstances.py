@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 from functools import cached_property
 from typing import Any
 
+from remit_server.application.planning.above import GrantAbove, above_json, above_of
 from remit_server.application.planning.lifetimes import TaskSpan
 from remit_server.application.planning.plan_session import Wish
 from remit_server.domain.capability import CapabilityTemplate, expand
@@ -25,7 +26,8 @@ class Circumstances:
     """What was asked for, as it was asked, and every bound on how long it may work.
 
     `task` is None where the ask starts one; `token_end` bounds where the issuer says `bind_expiry`, `approval_end`
-    where people said yes. `now` is when it was asked.
+    where people said yes. `now` is when it was asked. `above` are the live grants of the task above within which the
+    plan has to lie, None where the task is no other agent's.
     """
 
     permissions: tuple[Permission, ...]
@@ -36,6 +38,7 @@ class Circumstances:
     token_end: datetime | None
     approval_end: datetime | None
     now: datetime
+    above: tuple[GrantAbove, ...] | None = None
 
     def spelt_out(self, templates: Mapping[str, CapabilityTemplate]) -> tuple[Permission, ...]:
         """Returns the intent in permissions, its capabilities by this catalogue; raises InvalidRequest."""
@@ -62,12 +65,14 @@ class Circumstances:
             token_end=self.token_end,
             now=self.now,
             approval_end=self.approval_end,
+            above=self.above,
         )
 
     @cached_property
     def kept(self) -> KeptText:
         """The one text of these circumstances, from which `circumstances_of` makes them again."""
         task, requested = self.task, self.requested
+        above = {} if self.above is None else {"above": above_json(self.above)}
         return KeptText(
             canonical_json(
                 {
@@ -82,6 +87,7 @@ class Circumstances:
                     "token_end": _text(self.token_end),
                     "approval_end": _text(self.approval_end),
                     "now": _text(self.now),
+                    **above,
                 }
             )
         )
@@ -116,6 +122,7 @@ def _circumstances(raw: Mapping[str, Any]) -> Circumstances:
         token_end=_time(raw["token_end"]),
         approval_end=_time(raw["approval_end"]),
         now=datetime.fromisoformat(raw["now"]),
+        above=above_of(raw["above"]) if "above" in raw else None,
     )
 
 

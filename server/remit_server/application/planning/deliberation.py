@@ -8,9 +8,11 @@ from dataclasses import dataclass, field
 from typing import TypeVar
 
 from remit_server.application.issuing.flights import Flights
+from remit_server.application.planning.above import GrantAbove
 from remit_server.application.planning.ceilings import Ceilings
 from remit_server.application.planning.choosing import EXACT, FAST
-from remit_server.application.planning.plan_session import Plan, Planner, Undetermined, Wish
+from remit_server.application.planning.drafting import Undetermined
+from remit_server.application.planning.plan_session import Plan, Planner, Wish
 from remit_server.application.planning.standing import recorded_policy, still_within
 from remit_server.domain.decision import Allow
 from remit_server.domain.errors import Outage, Reason
@@ -46,8 +48,8 @@ class Deliberation:
             return plan
         return await self.beside_the_loop(actor.actor_id, self._plan, wish, allow, EXACT)
 
-    async def again(self, grant: Grant, actor: Actor) -> None:
-        """Proves the policy of a live grant on today's ceilings, so that STS may get it again.
+    async def again(self, grant: Grant, actor: Actor, above: GrantAbove | None = None) -> None:
+        """Proves the policy of a live grant on today's ceilings and the grant above, so that STS may get it again.
 
         Most repeats are proven at once, however many come together; those that are hard wait for their turn. Raises
         what `still_within` raises, or Outage(OVERLOADED) when too many hard cases wait.
@@ -55,10 +57,12 @@ class Deliberation:
         document = recorded_policy(grant)
         if is_small(as_permissions(document)):
             try:
-                return still_within(document, grant.role_arn, self.ceilings, FAST)
+                return still_within(document, grant.role_arn, self.ceilings, FAST, above)
             except Undetermined:
                 pass
-        return await self.beside_the_loop(actor.actor_id, still_within, document, grant.role_arn, self.ceilings)
+        return await self.beside_the_loop(
+            actor.actor_id, still_within, document, grant.role_arn, self.ceilings, EXACT, above
+        )
 
     async def beside_the_loop(self, actor_id: str, work: Callable[..., T], *values: object) -> T:
         """Returns what the work returns, done in a thread when it is the actor's turn.

@@ -2,16 +2,18 @@
 
 from collections.abc import Sequence
 
+from remit_server.application.planning.above import GrantAbove
 from remit_server.application.planning.choosing import (
     ENTITLEMENTS,
     FORBIDDEN_FLOOR,
+    PARENT_TASK,
     ROLE_CEILING,
     RULES,
     Candidate,
     NoChoice,
     largest_part,
 )
-from remit_server.domain.entitlement import Role
+from remit_server.domain.entitlement import Entitlement, Role
 from remit_server.domain.errors import Denied, FailedPermission, Reason, Refusal, Remedy
 from remit_server.domain.permission import Permission, as_permissions
 from remit_server.domain.task import MAX_PERMISSIONS
@@ -23,6 +25,7 @@ _NAMES = {
     ENTITLEMENTS: "this user's entitlements for this agent allow by role {role}",
     ROLE_CEILING: "the role {role} itself may do",
     FORBIDDEN_FLOOR: "the gateway ever issues",
+    PARENT_TASK: "the agent above may do itself by role {role}",
 }
 
 
@@ -30,9 +33,12 @@ def refusal(intent: Document, nothing: NoChoice, offered: Sequence[Candidate]) -
     """Says which permission failed on which rule, and what could be had instead."""
     if nothing.spans_roles:
         parts = tuple(as_permissions(largest_part(intent, [candidate])) for candidate in offered)
+        message = "no single role covers the intent, though several together do: ask once per role"
+        if any(candidate.above for candidate in offered):
+            message = "no single grant of the agent above covers the intent, though several do: ask once for each"
         return Denied(
             Reason.INTENT_SPANS_ROLES,
-            "no single role covers the intent, though several together do: ask once per role",
+            message,
             Refusal(remedy=Remedy.SPLIT, split=tuple(part for part in parts if part)),
         )
     offer = as_permissions(nothing.offer)[:MAX_PERMISSIONS]
@@ -46,6 +52,35 @@ def refusal(intent: Document, nothing: NoChoice, offered: Sequence[Candidate]) -
             return never_issuable(forbidden)
         failures = (_on_the_floor(forbidden), *failures)
     return _exceeded(failures, offer)
+
+
+def nothing_above(allowed: Sequence[Entitlement], above: Sequence[GrantAbove]) -> Denied:
+    """Says that the agent above holds nothing, or nothing by a role that this could be had by, and what to do."""
+    if not above:
+        return no_grant_above()
+    wanted, held = (
+        ", ".join(sorted(names)) for names in ({_role(one) for one in allowed}, {_role(one) for one in above})
+    )
+    message = (
+        f"this is given by role {wanted or 'none'}, and the agent above holds credentials by role {held} only: "
+        "it has to ask for that itself first, within its own task"
+    )
+    failure = FailedPermission("", "", PARENT_TASK, message)
+    return Denied(Reason.CEILING_EXCEEDED, message, Refusal(remedy=Remedy.GIVE_UP, failures=(failure,)))
+
+
+def no_grant_above() -> Denied:
+    """Says that the agent above holds no credentials, so that nothing can be given within them."""
+    message = (
+        "the agent above holds no live credentials in its task: it has to ask for what this needs first; "
+        "then ask with a new request_id"
+    )
+    failure = FailedPermission("", "", PARENT_TASK, message)
+    return Denied(Reason.GRANT_NOT_LIVE, message, Refusal(remedy=Remedy.RETRY_LATER, failures=(failure,)))
+
+
+def _role(one: Entitlement | GrantAbove) -> str:
+    return one.role_arn.rpartition("/")[2]
 
 
 def more_than_the_grant(

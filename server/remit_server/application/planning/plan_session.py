@@ -8,7 +8,6 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
-from remit_server.application.planning.binds import joined
 from remit_server.application.planning.ceilings import Ceilings
 from remit_server.application.planning.choosing import (
     FAST,
@@ -18,29 +17,18 @@ from remit_server.application.planning.choosing import (
     candidates,
     choose,
     largest_part,
-    union,
 )
-from remit_server.application.planning.explaining import never_issuable, refusal
+from remit_server.application.planning.explaining import refusal
 from remit_server.application.planning.lifetimes import Life, TaskSpan, lifetime, needs
 from remit_server.application.planning.recent import Recent
 from remit_server.domain.approval import ApprovalNeed
 from remit_server.domain.decision import Allow
 from remit_server.domain.entitlement import Entitlement, Role
-from remit_server.domain.errors import Denied, Reason, Refusal, Remedy
-from remit_server.domain.permission import Permission, as_document, as_permissions
+from remit_server.domain.permission import Permission, as_document
 from remit_server.iam import (
     Budget,
-    Counterexample,
     Derived,
     Document,
-    Outline,
-    PatternTooComplex,
-    TooLarge,
-    TooManyOverlapsError,
-    Undecided,
-    UnderivableIntent,
-    contains_all,
-    outline,
     outlives_task,
 )
 
@@ -49,7 +37,8 @@ from remit_server.iam import (
 class Wish:
     """What of an ask matters for planning.
 
-    `token_end` bounds the credentials where the issuer says `bind_expiry`, `approval_end` where people said yes.
+    `token_end` bounds the credentials where the issuer says `bind_expiry`, `approval_end` where people said yes. With
+    `above` the plan lies within one of these grants; None where the task is no other agent's.
     """
 
     permissions: tuple[Permission, ...]
@@ -59,6 +48,7 @@ class Wish:
     token_end: datetime | None
     now: datetime
     approval_end: datetime | None = None
+    above: tuple[GrantAbove, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +57,8 @@ class Plan:
 
     `covers` is the witness, one line per part of the intent: which entitlement covers it. `approval` is who has to say
     yes before, `review` who looks at it afterwards. `duration` is how long credentials may work; `endless_policy` is
-    the session policy but for its time guard, and neither depends on when it is asked.
+    the session policy but for its time guard, and neither depends on when it is asked. `above` is the grant of another
+    agent's task within which it was proven to lie.
     """
 
     role: Role
@@ -85,6 +76,7 @@ class Plan:
     offline_renewal: bool = False
     approval: ApprovalNeed | None = None
     review: ApprovalNeed | None = None
+    above: GrantAbove | None = None
 
     @property
     def break_glass(self) -> bool:
@@ -96,22 +88,9 @@ class Plan:
 MOST_OFFERS, MOST_REMEMBERED_PERMISSIONS, MOST_DRAFTS = 32, 500, 32
 
 
-class Undetermined(Exception):  # noqa: N818 - a question for the exact path, never an answer
-    """The fast path could not say yes."""
-
-
 def plan_session(wish: Wish, allow: Allow, ceilings: Ceilings, budget: Budget) -> Plan:
     """Plans one session, as `Planner` does, with nothing remembered."""
     return Planner(ceilings)(wish, allow, budget)
-
-
-@dataclass(frozen=True, slots=True)
-class Draft:
-    """What a session policy is derived from again for another end: the choice, its outline, what it must lie within."""
-
-    choice: Choice
-    outline: Outline
-    within: tuple[Document, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,23 +118,19 @@ class Planner:
 
         With the fast budget it raises Undetermined instead of a refusal: only the exact path says no.
         """
-        offer = self._offer(allow)
+        offer = self._offer(allow) if wish.above is None else _offer_within(allow, wish.above, self.ceilings)
         intent = as_document(wish.permissions)
         asked = intent.text, budget
         draft = None if wish.narrowed else offer.drafts.of(asked)
         if wish.narrowed and budget is not FAST:
             part = largest_part(intent, offer.candidates)
             intent = intent if part.is_empty else part
-        choice = _choice(intent, offer, budget) if draft is None else draft.choice
+        choice = _choice(intent, offer, wish, budget) if draft is None else draft.choice
         if budget is FAST and any(item.approval is not None for item in choice.entitlements):
             raise Undetermined  # whether nobody need be asked is looked at as closely as a no
         life = _life(wish, choice)
-        if draft is None:
-            within = (intent, union(choice.entitlements), *self.ceilings.documents(choice.role.arn))
-            draft = Draft(choice, _outline(intent, choice), within)
-        derived = draft.outline.until(life.expire_time)
-        _keep_off_the_floor(derived, choice, self.ceilings)
-        _prove(derived, draft.within, budget)
+        drafts = draftings(intent, choice, self.ceilings) if draft is None else (draft,)
+        draft, derived = first_proven(drafts, life.expire_time, self.ceilings, budget)
         if not wish.narrowed:
             offer.drafts.keep(asked, draft)
         return _plan(derived, draft, self.ceilings, life, is_approved=wish.approval_end is not None)
@@ -171,6 +146,11 @@ class Planner:
         return offer
 
 
+def _offer_within(allow: Allow, above: Sequence[GrantAbove], ceilings: Ceilings) -> Offer:
+    """Returns what policy allowed, role by role within each grant above; nothing is remembered of it."""
+    return Offer(allow.entitlements, candidates_within(candidates(allow, ceilings), above))
+
+
 def _is_same(some: Sequence[Entitlement], others: Sequence[Entitlement]) -> bool:
     """Says whether the entitlements are equal, and spelt alike: spellings end up in policies."""
     if some is others:
@@ -179,13 +159,15 @@ def _is_same(some: Sequence[Entitlement], others: Sequence[Entitlement]) -> bool
     return some == others and operator.eq(*spelt)
 
 
-def _choice(intent: Document, offer: Offer, budget: Budget) -> Choice:
+def _choice(intent: Document, offer: Offer, wish: Wish, budget: Budget) -> Choice:
     """Returns the role and entitlements that cover the intent; raises Denied, or Undetermined on the fast path."""
     choice = choose(intent, offer.candidates, budget)
     match choice:
         case NoChoice():
             if budget is FAST:
                 raise Undetermined
+            if wish.above is not None and not offer.candidates:
+                raise nothing_above(offer.entitlements, wish.above)
             raise refusal(intent, choice, offer.candidates)
         case Choice():
             return choice
@@ -212,6 +194,7 @@ def _plan(derived: Derived, draft: Draft, ceilings: Ceilings, life: Life, *, is_
         offline_renewal=all(item.offline_renewal for item in choice.entitlements),
         approval=approval,
         review=review,
+        above=choice.above,
     )
 
 
@@ -226,63 +209,6 @@ def _cover_lines(derived: Derived, entitlements: Sequence[Entitlement]) -> Itera
 
 def _life(wish: Wish, choice: Choice) -> Life:
     """Returns when the credentials and the task end; raises Denied when too little time is left."""
-    ends = [end for end in (wish.token_end, wish.approval_end) if end is not None]
+    above = choice.above.end if choice.above else None
+    ends = [end for end in (wish.token_end, wish.approval_end, above) if end is not None]
     return lifetime(choice.role, choice.entitlements, now=wish.now, requested=wish.requested, task=wish.task, ends=ends)
-
-
-def _outline(intent: Document, choice: Choice) -> Outline:
-    """Derives the session policy but for its end; raises Denied(INTENT_TOO_LARGE) with a split that fits."""
-    bind = joined([item.bind for item in choice.entitlements if item.bind is not None])
-    documents = [item.document() for item in choice.entitlements]
-    try:
-        found = outline(intent, documents, source_cidrs=bind.source_cidrs, vpc_ids=bind.vpc_ids)
-    except (TooManyOverlapsError, UnderivableIntent, PatternTooComplex) as error:
-        raise Denied(
-            Reason.INTENT_TOO_LARGE,
-            "the permissions are too many or overlap too much to be guarded: fewer wildcards, or several requests",
-            Refusal(remedy=Remedy.SPLIT),
-        ) from error
-    if isinstance(found, TooLarge):
-        raise too_large(found)
-    return found
-
-
-def too_large(found: TooLarge) -> Denied:
-    """Returns the refusal of what does not fit: with parts that do, or why there are none."""
-    size = f"the session policy would take {found.size} characters and AWS takes 2,048"
-    if found.too_long is not None:
-        (alone,) = as_permissions(found.too_long)
-        message = f"{size}: {alone.actions[0]} on a single resource alone is too long, so no split of it fits"
-        return Denied(Reason.INTENT_TOO_LARGE, message, Refusal(remedy=Remedy.GIVE_UP))
-    advice = "ask in several requests" if found.proposal else "ask in many small requests, each for a few permissions"
-    split = tuple(as_permissions(part) for part in found.proposal)
-    return Denied(Reason.INTENT_TOO_LARGE, f"{size}: {advice}", Refusal(remedy=Remedy.SPLIT, split=split))
-
-
-def _keep_off_the_floor(derived: Derived, choice: Choice, ceilings: Ceilings) -> None:
-    """Refuses what the floor forbids by name in every service: a plain check beside the proof."""
-    for statement in derived.document.statements:
-        forbidden = ceilings.forbidden(choice.role.arn, statement)
-        if forbidden is not None:
-            raise never_issuable(forbidden)
-
-
-def _prove(derived: Derived, within: Sequence[Document], budget: Budget) -> None:
-    """Proves on the very text that STS gets that it lies within intent, entitlements, role and floor."""
-    match contains_all(derived.document, within, budget=budget):
-        case Counterexample() as found:
-            raise Denied(
-                Reason.CEILING_EXCEEDED,
-                f"the derived session policy would allow {found.action} on {found.resource}, which is too much",
-                Refusal(remedy=Remedy.GIVE_UP),
-            )
-        case Undecided(reason=reason):
-            if budget is FAST:
-                raise Undetermined
-            raise Denied(
-                Reason.CEILING_EXCEEDED,
-                f"that the session policy stays within its ceilings could not be proven: {reason}",
-                Refusal(remedy=Remedy.NARROW),
-            )
-        case _:
-            return  # every witness is there

@@ -13,7 +13,7 @@ from remit_server.adapters.database.revoking.presented import refusal_of_present
 from remit_server.adapters.database.schema.revocation_tables import revocations
 from remit_server.adapters.database.schema.rows import grant_row, issuance_row
 from remit_server.adapters.database.schema.tables import grants, issuances, tasks
-from remit_server.adapters.database.writing.above import above_stands
+from remit_server.adapters.database.writing.above import above_lost, above_stands
 from remit_server.adapters.database.writing.batch import Batch
 from remit_server.adapters.database.writing.operations import moves, not_live, tie_token
 from remit_server.adapters.database.writing.sweeping import ORPHANED_AFTER, SWEPT_AT_ONCE
@@ -92,6 +92,8 @@ def authorize(batch: Batch, authorization: RenewalAuthorization) -> datetime | R
     these = {"this_grant": before.grant_id, "now": batch.now}
     live = batch.connection.execute(_LIVE, these).mappings().first()
     if lost := refusal_of_presented(batch.connection, authorization.presented) or _lost(live, authorization):
+        return lost
+    if lost := above_lost(batch, before.parent_grant_id, authorization.proven_within):
         return lost
     if token is not None and (lost := tie_token(batch, token, before.task_id, before.actor_id)):
         return lost

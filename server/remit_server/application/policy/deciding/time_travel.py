@@ -183,6 +183,7 @@ def _expected(on_record: OnRecord, outcome: Plan | Denied | InvalidRequest) -> d
     return _common(outcome) | {
         "session_policy": outcome.session_policy,
         "expire_time": outcome.expire_time.isoformat(timespec="microseconds"),
+        "parent_grant_id": outcome.above.grant_id if outcome.above else "",
     }
 
 
