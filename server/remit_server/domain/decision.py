@@ -99,7 +99,7 @@ class Basis:
 
 @dataclass(frozen=True, slots=True)
 class ParentTask:
-    """The task above, as policy sees it: whose it is, how many tasks there are above it, what its live grants rest on."""
+    """The task above, as policy sees it: whose, how many tasks stand above it, what its live grants rest on."""
 
     task_id: str
     actor_id: str

@@ -58,9 +58,7 @@ def nothing_above(allowed: Sequence[Entitlement], above: Sequence[GrantAbove]) -
     """Says that the agent above holds nothing, or nothing by a role that this could be had by, and what to do."""
     if not above:
         return no_grant_above()
-    wanted, held = (
-        ", ".join(sorted(names)) for names in ({_role(one) for one in allowed}, {_role(one) for one in above})
-    )
+    wanted, held = _roles(allowed), _roles(above)
     message = (
         f"this is given by role {wanted or 'none'}, and the agent above holds credentials by role {held} only: "
         "it has to ask for that itself first, within its own task"
@@ -79,8 +77,8 @@ def no_grant_above() -> Denied:
     return Denied(Reason.GRANT_NOT_LIVE, message, Refusal(remedy=Remedy.RETRY_LATER, failures=(failure,)))
 
 
-def _role(one: Entitlement | GrantAbove) -> str:
-    return one.role_arn.rpartition("/")[2]
+def _roles(found: Sequence[Entitlement | GrantAbove]) -> str:
+    return ", ".join(sorted({one.role_arn.rpartition("/")[2] for one in found}))
 
 
 def more_than_the_grant(

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
+from remit_server.application.planning.above import GrantAbove
 from remit_server.application.planning.ceilings import Ceilings
 from remit_server.application.planning.choosing import (
     FAST,
@@ -15,10 +16,12 @@ from remit_server.application.planning.choosing import (
     Choice,
     NoChoice,
     candidates,
+    candidates_within,
     choose,
     largest_part,
 )
-from remit_server.application.planning.explaining import refusal
+from remit_server.application.planning.drafting import Draft, Undetermined, draftings, first_proven
+from remit_server.application.planning.explaining import nothing_above, refusal
 from remit_server.application.planning.lifetimes import Life, TaskSpan, lifetime, needs
 from remit_server.application.planning.recent import Recent
 from remit_server.domain.approval import ApprovalNeed
