@@ -85,6 +85,30 @@ test_each_group_delegates_this_to_that_agent[note] if {
 	{entitlement.id | some entitlement in answered.entitlements} == case.ids
 }
 
+crawler := "spiffe://remit.sandbox/agent/crawler"
+
+handed(above, below, depth) := decision if {
+	decision := issue.decision with input as {
+		"subject": {"issuer": "https://login.sandbox.test", "id": "alice", "groups": ["analysts", "engineers"]},
+		"actor": {"id": below, "kind": "spiffe"},
+		"parent_task": {"id": "t1", "actor": above, "depth": depth, "entitlements": ["reports-reader", "orders-writer"]},
+		"task": {"id": "t2", "labels": {}},
+		"intent": {"permissions": [], "capabilities": []},
+		"context": {"time": "2026-11-23T09:00:00Z"},
+	}
+}
+
+test_the_copilot_hands_work_to_the_crawler_and_nobody_else_does if {
+	[entitlement.id | some entitlement in handed(copilot, crawler, 0).entitlements] == ["reports-reader"]
+	every pair in [[crawler, copilot], [copilot, another], [another, crawler], [copilot, reporter], [copilot, copilot]] {
+		"child_task" in {reason.code | some reason in handed(pair[0], pair[1], 0).reasons}
+	}
+}
+
+test_the_crawler_is_the_last if {
+	{reason.code | some reason in handed(copilot, crawler, 1).reasons} == {"chain_too_deep"}
+}
+
 test_each_entitlement_delegates_just_this[id] if {
 	some id, expected in delegated
 	found := answer(["analysts", "engineers"], copilot, emergency).entitlements

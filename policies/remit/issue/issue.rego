@@ -8,6 +8,7 @@
 #   - input: schema.input
 package remit.issue
 
+import data.remit.catalog.delegation
 import data.remit.catalog.entitlements as catalogue
 import data.remit.lib.actors
 import data.remit.lib.chains
@@ -83,16 +84,33 @@ reasons contains {
 	"message": "The user's entitlements may be used at other hours only.",
 	"remedy": "RETRY_LATER",
 } if {
-	count(of_task) > 0
+	count(inherited) > 0
 	count(usable) == 0
 }
 
 reasons contains {
 	"code": "child_task",
-	"message": "Agents may not pass this user's rights on to further agents.",
+	"message": "The agent above this one may not pass this user's rights on to it.",
 	"remedy": "GIVE_UP",
 } if {
-	not chains.is_root(input)
+	not chains.is_handed_on(input, delegation.hands_to)
+}
+
+reasons contains {
+	"code": "chain_too_deep",
+	"message": "Work is not handed on so often.",
+	"remedy": "GIVE_UP",
+} if {
+	not chains.is_shallow(input, delegation.deepest)
+}
+
+reasons contains {
+	"code": "wider_than_parent",
+	"message": "The agent that handed this on has none of it itself. Have it ask first.",
+	"remedy": "GIVE_UP",
+} if {
+	count(of_task) > 0
+	count(inherited) == 0
 }
 
 reasons contains {
@@ -124,8 +142,13 @@ of_task contains id if {
 	labels_fit(object.get(catalogue.entitlements[id], "task_labels", {}), input.task.labels)
 }
 
-usable contains id if {
+inherited contains id if {
 	some id in of_task
+	chains.is_inherited(input, id)
+}
+
+usable contains id if {
+	some id in inherited
 	in_hours(catalogue.entitlements[id], input.context.time)
 }
 

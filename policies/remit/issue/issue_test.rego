@@ -43,6 +43,17 @@ catalogue := {
 
 production := {"delete_actions": ["s3:delete"], "resources": ["arn:aws:s3:::production/"]}
 
+delegation := {"deepest": 2, "hands_to": {"spiffe://example/agents/planner": ["spiffe://example/agents/copilot"]}}
+
+handed_on := {"parent_task": {
+	"id": "t1",
+	"actor": "spiffe://example/agents/planner",
+	"depth": 0,
+	"entitlements": ["reader", "archive-reader"],
+}}
+
+handed_on_with(changes) := object.union(handed_on, {"parent_task": changes})
+
 request := {
 	"subject": {"issuer": "https://login.example", "id": "alice", "groups": ["analysts"]},
 	"actor": {"id": "spiffe://example/agents/copilot", "kind": "spiffe"},
@@ -58,6 +69,7 @@ decide(changes) := decision if {
 	decision := issue.decision with input as object.union(request, changes)
 		with data.remit.catalog.entitlements as catalogue
 		with data.remit.catalog.production as production
+		with data.remit.catalog.delegation as delegation
 }
 
 of_groups(names) := {"subject": {"groups": names}}
@@ -151,8 +163,38 @@ test_within_the_hours_is_allowed if {
 	decide(of_groups(["interns"])).allow
 }
 
-test_a_child_task_is_refused if {
-	refused(decide({"parent_task": {"id": "t1"}}), {"child_task"})
+test_what_was_handed_on_is_decided_as_what_was_not if {
+	decide(handed_on) == decide({})
+}
+
+test_an_agent_below_gets_nothing_that_the_one_above_has_not if {
+	decision := decide(object.union(handed_on, of_groups(["archivists"])))
+
+	{entitlement.id | some entitlement in decision.entitlements} == {"reader", "archive-reader"}
+}
+
+test_an_agent_below_one_that_has_nothing_of_it_is_refused if {
+	refused(decide(handed_on_with({"entitlements": ["archive-lister"]})), {"wider_than_parent"})
+	refused(decide(handed_on_with({"entitlements": []})), {"wider_than_parent"})
+}
+
+test_outside_the_hours_of_what_the_agent_above_has_is_refused if {
+	interns := {"subject": {"groups": ["interns"]}, "context": {"time": "2026-11-23T19:00:00Z"}}
+
+	refused(decide(object.union(handed_on_with({"entitlements": ["day-reader"]}), interns)), {"outside_hours"})
+}
+
+test_an_agent_that_may_not_hand_on_is_told_as_much if {
+	refused(decide(handed_on_with({"actor": "spiffe://example/agents/copilot"})), {"child_task"})
+}
+
+test_work_is_handed_on_so_often_and_no_more if {
+	decide(handed_on_with({"depth": 1})).allow
+	refused(decide(handed_on_with({"depth": 2})), {"chain_too_deep"})
+}
+
+test_a_parent_task_that_says_nothing_is_refused if {
+	refused(decide({"parent_task": {"id": "t1"}}), {"child_task", "chain_too_deep", "wider_than_parent"})
 }
 
 test_deleting_in_production_is_refused_with_its_own_reason if {
@@ -176,7 +218,7 @@ test_every_reason_that_holds_is_given if {
 		asking(["*"], ["*"]),
 	))
 
-	refused(decision, {"no_entitlement", "child_task", "production_delete"})
+	refused(decision, {"no_entitlement", "child_task", "chain_too_deep", "production_delete"})
 }
 
 test_purpose_and_history_do_not_decide if {

@@ -2,6 +2,13 @@ package remit.lib.chains_test
 
 import data.remit.lib.chains
 
+hands_to := {
+	"spiffe://example/planner": ["spiffe://example/worker/*"],
+	"corp:planner": ["corp:fixer"],
+}
+
+below(actor, parent) := {"actor": {"id": actor}, "parent_task": parent}
+
 test_without_a_parent_task_it_is_the_root if {
 	chains.is_root({"parent_task": null})
 }
@@ -16,4 +23,41 @@ test_what_does_not_say_is_not_the_root if {
 
 test_history_does_not_decide if {
 	chains.is_root({"parent_task": null, "delegation_history": ["another agent"]})
+}
+
+test_the_root_is_shallow_and_handed_on_by_nobody_and_has_what_the_user_has if {
+	chains.is_shallow({"parent_task": null}, 0)
+	chains.is_handed_on({"parent_task": null}, {})
+	chains.is_inherited({"parent_task": null}, "reader")
+}
+
+test_so_many_agents_may_stand_above_and_no_more if {
+	chains.is_shallow({"parent_task": {"depth": 0}}, 1)
+	chains.is_shallow({"parent_task": {"depth": 1}}, 2)
+	not chains.is_shallow({"parent_task": {"depth": 0}}, 0)
+	not chains.is_shallow({"parent_task": {"depth": 2}}, 2)
+}
+
+test_a_depth_that_is_not_told_is_too_deep if {
+	not chains.is_shallow({"parent_task": {"id": "t1"}}, 9)
+}
+
+test_work_is_handed_on_by_whom_and_to_whom_is_said if {
+	chains.is_handed_on(below("spiffe://example/worker/a", {"actor": "spiffe://example/planner"}), hands_to)
+	chains.is_handed_on(below("corp:fixer", {"actor": "corp:planner"}), hands_to)
+}
+
+test_work_is_handed_on_by_nobody_else_and_to_nobody_else if {
+	not chains.is_handed_on(below("corp:fixer", {"actor": "spiffe://example/planner"}), hands_to)
+	not chains.is_handed_on(below("spiffe://example/worker/a", {"actor": "corp:planner"}), hands_to)
+	not chains.is_handed_on(below("spiffe://example/worker/a", {"actor": "spiffe://example/worker/a"}), hands_to)
+	not chains.is_handed_on(below("spiffe://example/worker/a", {"id": "t1"}), hands_to)
+	not chains.is_handed_on(below("spiffe://example/worker/a", {"actor": "spiffe://example/planner"}), {})
+}
+
+test_an_agent_below_has_what_the_one_above_has_and_nothing_else if {
+	chains.is_inherited({"parent_task": {"entitlements": ["reader"]}}, "reader")
+	not chains.is_inherited({"parent_task": {"entitlements": ["reader"]}}, "writer")
+	not chains.is_inherited({"parent_task": {"entitlements": []}}, "reader")
+	not chains.is_inherited({"parent_task": {"id": "t1"}}, "reader")
 }
