@@ -96,7 +96,8 @@ class Gateway:
         refusal. `duration` (a timedelta or seconds) asks for credentials of that life, which then end; without it they
         are renewed while the task lasts.
         `narrow` takes the largest part that may be had instead of a refusal. `labels` are for policies to read.
-        `task_id` asks for more within a task that is already running; whoever started it ends it.
+        `task_id` asks for more within a task that is already running; whoever started it ends it. One that another
+        agent handed on to this one (`task.delegate`) begins with the first block in it, and ends with that.
         `lease` (seconds, 30 to a day) is how long the task goes on once nobody is there any more: when this process is
         killed or cut off, the gateway ends the task and revokes its credentials. None: only its own end does.
 

@@ -114,6 +114,11 @@ class Grant:
     break_glass: bool = False
     parent: str | None = None
 
+    @property
+    def is_handed_on(self) -> bool:
+        """Says whether it was given in a task that another agent handed on: it lies within a grant of that agent's."""
+        return self.parent is not None and not self.parent.startswith(f"tasks/{self.task_id}/")
+
 
 @dataclass(frozen=True, slots=True)
 class Credentials:

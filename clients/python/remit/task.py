@@ -7,7 +7,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from remit.attenuated import Attenuated
-from remit.calling.ask import Allow, Ask, ask
+from remit.calling.ask import Allow, Ask, ask, seconds
 from remit.errors import RemitError
 from remit.grant import Credentials, Grant, Issued, TaskEnd
 from remit.keeping.opening import open_boto3_session
@@ -37,7 +37,9 @@ class _Task:
         self._keyring = Keyring(self.id, first, renew)
         self._end: TaskEnd | None = None
         self._process = os.getpid()
-        self._watch = Watch(calls, self._keyring, self.id, ask.lease)
+        self._begun_here = ask.task_id is None or calls.begins(first.grant)
+        # Who joins a task leaves its lease as it is.
+        self._watch = Watch(calls, self._keyring, self.id, ask.lease if self._begun_here else None)
         self._watch.start()
 
     @property
@@ -71,9 +73,9 @@ class _Task:
         self._watch.stop()
 
     @property
-    def is_of_this_process(self) -> bool:
-        """Says whether the task was begun here, and not in the process that this one was forked off."""
-        return self._process == os.getpid()
+    def ends_with_its_block(self) -> bool:
+        """Says whether the task was begun by its block, and not in the process that this one was forked off."""
+        return self._begun_here and self._process == os.getpid()
 
     def __repr__(self) -> str:
         state = "over" if self._keyring.is_over else f"until {self.grant.expire_time.isoformat()}"
@@ -111,6 +113,16 @@ class Task(_Task):
         part = self._part(allow, purpose, duration, narrow=narrow)
         return Attenuated(self._keyring, self._calls.attenuate(part, self.grant))
 
+    def delegate(self, actor: str, *, purpose: str, max_duration: timedelta | float | None = None) -> str:
+        """Hands a part of the work on to another agent; returns the id of a task of that agent's, to be given to it.
+
+        `actor` is its SPIFFE ID or `<alias>:<id>`. It enters `gateway.task(..., task_id=...)` with a token of the same
+        user, gets at most what this task's credentials may do, and loses it when this task ends. `max_duration`
+        (seconds) ends its task earlier. Raises Refused (DELEGATION_TOO_DEEP), InvalidRequest for a name that no agent
+        has, TaskOver, or another RemitError.
+        """
+        return self._calls.delegate(self.id, actor, purpose, seconds(max_duration))
+
     def end(self) -> TaskEnd:
         """Ends the task now; again, it gives the same answer. Raises RemitError; the keys are forgotten in any case."""
         self.forget("it was ended")
@@ -143,6 +155,10 @@ class AsyncTask(_Task):
         part = self._part(allow, purpose, duration, narrow=narrow)
         return Attenuated(self._keyring, await self._calls.attenuate_async(part, self.grant))
 
+    async def delegate(self, actor: str, *, purpose: str, max_duration: timedelta | float | None = None) -> str:
+        """Hands a part of the work on to another agent, as `Task.delegate` does."""
+        return await self._calls.delegate_async(self.id, actor, purpose, seconds(max_duration))
+
     async def end(self) -> TaskEnd:
         """Ends the task now; again, it gives the same answer. Raises RemitError; the keys are forgotten in any case."""
         self.forget("it was ended")
@@ -160,7 +176,8 @@ class TaskBlock:
     Entering issues credentials, so a refusal is raised there. Leaving ends the task, also when the block failed; if
     that cannot be done the failure is raised, or, when the block failed too, logged and noted on its exception.
     A block given an existing `task_id` joins that task: leaving it forgets the keys and leaves the ending to whoever
-    started the task.
+    started the task. A task that another agent handed on is begun by the first block of a gateway in it, and ends with
+    that block.
     """
 
     def __init__(self, calls: "AgentCalls", ask: Ask) -> None:
@@ -228,7 +245,7 @@ class TaskBlock:
 
     def _only_joined(self, task: _Task) -> bool:
         """Forgets the keys of a task that somebody else started, and says whether it is one."""
-        if self._ask.task_id is None and task.is_of_this_process:
+        if task.ends_with_its_block:
             return False
         task.forget("its block was left")
         return True

@@ -54,12 +54,12 @@ def ask(
         subject_token=subject_token,
         permissions=tuple(item for item in items if isinstance(item, Permission)),
         capabilities=tuple(item for item in items if isinstance(item, Capability)),
-        duration=_seconds(duration),
+        duration=seconds(duration),
         narrow=narrow,
         labels=dict(labels or {}),
         task_id=task_id,
-        lease=_lease(lease, task_id),
-        approval_timeout=_seconds(approval_timeout),
+        lease=_lease(lease),
+        approval_timeout=seconds(approval_timeout),
         request_id=request_id,
     )
 
@@ -75,14 +75,14 @@ def items_of(allow: Allow) -> tuple[Permission | Capability, ...]:
     return tuple(one for part in parts for one in part)
 
 
-def _seconds(time: timedelta | float | None) -> timedelta | None:
+def seconds(time: timedelta | float | None) -> timedelta | None:
     """Reads a time that may be given in seconds."""
     return timedelta(seconds=time) if isinstance(time, (int, float)) else time
 
 
-def _lease(lease: timedelta | float | None, task_id: str | None) -> timedelta | None:
-    """Reads a lease; one that joins a task leaves that task's as it is. Raises ValueError for one out of bounds."""
-    if lease is None or task_id is not None:
+def _lease(lease: timedelta | float | None) -> timedelta | None:
+    """Reads a lease; raises ValueError for one out of bounds."""
+    if lease is None:
         return None
     wanted = timedelta(seconds=lease) if isinstance(lease, (int, float)) else lease
     if not SHORTEST_LEASE <= wanted <= LONGEST_LEASE or wanted.microseconds:

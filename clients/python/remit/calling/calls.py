@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from datetime import timedelta
+from threading import Lock
 from typing import TYPE_CHECKING, Any, TypeVar
 from uuid import uuid4
 
@@ -47,6 +48,15 @@ class Calls:
         self.channel = channel
         self._bearer = bearer
         self._timeout = timeout
+        self._begun: set[str] = set()
+        self._lock = Lock()
+
+    def begins(self, grant: Grant) -> bool:
+        """Says whether a grant begins the work in a task that another agent handed on, as far as is known here."""
+        with self._lock:
+            begins = grant.is_handed_on and grant.task_id not in self._begun
+            self._begun.add(grant.task_id)
+            return begins
 
     def issue(self, ask: Ask, task_id: str | None) -> Issued:
         """Asks for credentials, and again while people are waited for; raises RemitError."""
@@ -129,6 +139,22 @@ class Calls:
         token = await _read(ask.subject_token)
         request = mapping.preview_request(ask, token=token)
         return mapping.preview((await self._call_async(_preview, request, bearer=self._carried(ask, token))).reveal())
+
+    def delegate(self, task_id: str, actor: str, purpose: str, max_duration: timedelta | None) -> str:
+        """Hands a task on to another agent and returns the id of that one's task; raises RemitError."""
+        request_id = str(uuid4())
+        request = mapping.delegate_request(
+            task_id, actor, purpose=purpose, max_duration=max_duration, request_id=request_id
+        )
+        return self._call(_delegate, request, request_id).reveal().task_id
+
+    async def delegate_async(self, task_id: str, actor: str, purpose: str, max_duration: timedelta | None) -> str:
+        """Hands a task on to another agent and returns the id of that one's task; raises RemitError."""
+        request_id = str(uuid4())
+        request = mapping.delegate_request(
+            task_id, actor, purpose=purpose, max_duration=max_duration, request_id=request_id
+        )
+        return (await self._call_async(_delegate, request, request_id)).reveal().task_id
 
     def end(self, task_id: str) -> TaskEnd:
         """Ends a task; raises RemitError."""
@@ -263,3 +289,9 @@ def _end(
     stub: CredentialServiceStub,
 ) -> "grpc.UnaryUnaryMultiCallable[service.EndTaskRequest, service.EndTaskResponse]":
     return stub.EndTask
+
+
+def _delegate(
+    stub: CredentialServiceStub,
+) -> "grpc.UnaryUnaryMultiCallable[service.DelegateTaskRequest, service.DelegateTaskResponse]":
+    return stub.DelegateTask
