@@ -68,6 +68,11 @@ class Candidate:
         """Returns the intent under the conditions of the grant above; as it is where there is none."""
         return intent if self.above is None else conditioned(intent, [self.above.allows], steps=purse.comparisons)
 
+    @property
+    def narrowing(self) -> tuple[Document, ...]:
+        """The ceilings in the order in which an intent is narrowed to them: the grant above, which is plain, first."""
+        return self.ceilings if self.above is None else (self.above.allows, *self.ceilings[:-1])
+
     def verdict(self, intent: Document, purse: Purse) -> Counterexample | Undecided | None:
         """Returns what keeps the intent out of this role, or None."""
         within = self.within(intent, purse)
@@ -127,7 +132,7 @@ def choose(intent: Document, offered: Sequence[Candidate], budget: Budget) -> Ch
 def largest_part(intent: Document, offered: Sequence[Candidate]) -> Document:
     """Returns the most of the intent that one role allows; the first of equals; possibly empty."""
     steps = narrowing_steps()
-    parts = [narrow_all(intent, candidate.ceilings, steps=steps) for candidate in offered]
+    parts = [narrow_all(intent, candidate.narrowing, steps=steps) for candidate in offered]
     return max(parts, key=_breadth, default=Document(()))
 
 
