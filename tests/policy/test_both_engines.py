@@ -150,12 +150,22 @@ def sound(count: int, seed: int) -> Iterator[dict[str, Any]]:
                     "issuer": chance.choice([LOGIN, LOGIN, "https://elsewhere.test", ""]),
                 },
                 "actor": {"id": chance.choice([agent, agent, agent, "sandbox:reporter", "a:b", "\u212a:"])},
-                "parent_task": chance.choice([None] * 12 + [{"id": "t"}]),
+                "parent_task": chance.choice([None] * 6 + [handed_on(chance)]),
                 "task": {"labels": labels, "grants_so_far": chance.randint(0, 3)},
                 "intent": {"permissions": [permission(chance) for _ in range(chance.choice([0, 1, 1, 1, 2, 3]))]},
                 "context": {"time": chance.choice(MOMENTS), "renewal": chance.random() < 0.2},
             }
         )
+
+
+def handed_on(chance: random.Random) -> dict[str, Any]:
+    """Returns a task above."""
+    return {
+        "id": "t",
+        "actor": f"{AGENTS}/{chance.choice(ACTORS)}",
+        "depth": chance.randint(0, 2),
+        "entitlements": chance.sample(["reports-reader", "orders-reader", "reader"], chance.randint(0, 3)),
+    }
 
 
 def permission(chance: random.Random) -> dict[str, Any]:

@@ -1,5 +1,7 @@
 """Messages of the calls beside issuing and renewing, to values and back."""
 
+from datetime import timedelta
+
 from remit.calling.ask import Ask
 from remit.calling.mapping import grant_of, intent_of, issued, not_understood, refusal_of, time_of
 from remit.grant import Decision, Grant, Identity, Issued, Subject
@@ -14,6 +16,16 @@ def attenuate_request(ask: Ask, grant: Grant, *, request_id: str) -> Secret[serv
     )
     if ask.duration is not None:
         message.requested_duration.FromTimedelta(ask.duration)
+    return Secret(message)
+
+
+def delegate_request(
+    task_id: str, actor: str, *, purpose: str, max_duration: timedelta | None, request_id: str
+) -> Secret[service.DelegateTaskRequest]:
+    """Writes a request to hand a task on to another agent."""
+    message = service.DelegateTaskRequest(request_id=request_id, task_id=task_id, actor=actor, purpose=purpose)
+    if max_duration is not None:
+        message.max_duration.FromTimedelta(max_duration)
     return Secret(message)
 
 

@@ -1,6 +1,7 @@
-"""Calls beside issuing and renewing: a part of a grant, who is calling, and what a request came to."""
+"""Calls beside issuing and renewing: a part of a grant, a task for another agent, who calls, what a request came to."""
 
 import asyncio
+from datetime import timedelta
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
@@ -30,6 +31,22 @@ class AgentCalls(Calls):
         request_id = str(uuid4())
         request = aside_mapping.attenuate_request(ask, grant, request_id=request_id)
         return aside_mapping.attenuated(await self._call_async(_attenuate, request, request_id), request_id)
+
+    def delegate(self, task_id: str, actor: str, purpose: str, max_duration: timedelta | None) -> str:
+        """Hands a task on to another agent and returns the id of that one's task; raises RemitError."""
+        request_id = str(uuid4())
+        request = aside_mapping.delegate_request(
+            task_id, actor, purpose=purpose, max_duration=max_duration, request_id=request_id
+        )
+        return self._call(_delegate, request, request_id).reveal().task_id
+
+    async def delegate_async(self, task_id: str, actor: str, purpose: str, max_duration: timedelta | None) -> str:
+        """Hands a task on to another agent and returns the id of that one's task; raises RemitError."""
+        request_id = str(uuid4())
+        request = aside_mapping.delegate_request(
+            task_id, actor, purpose=purpose, max_duration=max_duration, request_id=request_id
+        )
+        return (await self._call_async(_delegate, request, request_id)).reveal().task_id
 
     def identify(self, token: Token | None) -> Identity:
         """Asks who is calling, and for whom; raises RemitError."""
@@ -76,3 +93,9 @@ def _recall(
     stub: CredentialServiceStub,
 ) -> "grpc.UnaryUnaryMultiCallable[service.GetDecisionRequest, service.GetDecisionResponse]":
     return stub.GetDecision
+
+
+def _delegate(
+    stub: CredentialServiceStub,
+) -> "grpc.UnaryUnaryMultiCallable[service.DelegateTaskRequest, service.DelegateTaskResponse]":
+    return stub.DelegateTask

@@ -140,22 +140,6 @@ class Calls:
         request = mapping.preview_request(ask, token=token)
         return mapping.preview((await self._call_async(_preview, request, bearer=self._carried(ask, token))).reveal())
 
-    def delegate(self, task_id: str, actor: str, purpose: str, max_duration: timedelta | None) -> str:
-        """Hands a task on to another agent and returns the id of that one's task; raises RemitError."""
-        request_id = str(uuid4())
-        request = mapping.delegate_request(
-            task_id, actor, purpose=purpose, max_duration=max_duration, request_id=request_id
-        )
-        return self._call(_delegate, request, request_id).reveal().task_id
-
-    async def delegate_async(self, task_id: str, actor: str, purpose: str, max_duration: timedelta | None) -> str:
-        """Hands a task on to another agent and returns the id of that one's task; raises RemitError."""
-        request_id = str(uuid4())
-        request = mapping.delegate_request(
-            task_id, actor, purpose=purpose, max_duration=max_duration, request_id=request_id
-        )
-        return (await self._call_async(_delegate, request, request_id)).reveal().task_id
-
     def end(self, task_id: str) -> TaskEnd:
         """Ends a task; raises RemitError."""
         request = Secret(service.EndTaskRequest(task_id=task_id))
@@ -289,9 +273,3 @@ def _end(
     stub: CredentialServiceStub,
 ) -> "grpc.UnaryUnaryMultiCallable[service.EndTaskRequest, service.EndTaskResponse]":
     return stub.EndTask
-
-
-def _delegate(
-    stub: CredentialServiceStub,
-) -> "grpc.UnaryUnaryMultiCallable[service.DelegateTaskRequest, service.DelegateTaskResponse]":
-    return stub.DelegateTask

@@ -1,7 +1,7 @@
 """Values to messages and back: the edge at which protobuf stops."""
 
 from collections.abc import Iterable
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 
 from google.protobuf.message import Message
 
@@ -67,16 +67,6 @@ def renew_request(grant: Grant, *, token: Secret[str], narrow: bool) -> Secret[s
     message = Secret(service.RenewCredentialsRequest(name=grant.name, narrow=narrow))
     message.reveal().subject_token = token.reveal()
     return message
-
-
-def delegate_request(
-    task_id: str, actor: str, *, purpose: str, max_duration: timedelta | None, request_id: str
-) -> Secret[service.DelegateTaskRequest]:
-    """Writes a request to hand a task on to another agent."""
-    message = service.DelegateTaskRequest(request_id=request_id, task_id=task_id, actor=actor, purpose=purpose)
-    if max_duration is not None:
-        message.max_duration.FromTimedelta(max_duration)
-    return Secret(message)
 
 
 def preview_request(ask: Ask, *, token: Secret[str]) -> Secret[service.PreviewCredentialsRequest]:
