@@ -108,6 +108,25 @@ def renewed(journey: Journey, gateway: remit.Gateway) -> None:
         journey.fails(lambda: next(stub.WatchTask(messages.WatchTaskRequest(task_id="a" * 26), timeout=30)))
 
 
+def attenuated(journey: Journey, gateway: remit.Gateway) -> None:
+    """A part of a task is given and refused; somebody asks who they are, and what a request came to."""
+    with gateway.task("summarise Q3", subject_token=journey.token(), allow=Q3) as task:
+        part = task.attenuate(Q3)
+        credentials = part.credentials()
+        journey.secret(credentials.secret_access_key)
+        journey.secret(credentials.session_token)
+        session = part.boto3_session()
+        shown = (part, part.grant, credentials, session, session.get_credentials(), part._keyring)
+        journey.shown += [text for thing in shown for text in (repr(thing), str(thing))]
+        journey.fails(partial(task.attenuate, EVERYTHING))
+    journey.shown += [repr(gateway.whoami(journey.token())), repr(gateway.whoami())]
+    bad = journey.secret(f"{journey.token()[:-12]}{'A' * 12}")
+    for token in (journey.secret(CANARY), bad, journey.token(client_id="crawler")):
+        journey.fails(partial(gateway.whoami, token))
+        journey.fails(partial(gateway.preview, "look", subject_token=token, allow=Q3))
+    journey.fails(partial(gateway.explain, "4c1b7d52-3f0e-4a4e-9a3a-0f5f4e0c2b11"))
+
+
 def refused(journey: Journey, gateway: remit.Gateway) -> None:
     """Policy, ceiling, floor and identity say no."""
     production = remit.Capability("s3.delete_object", bucket="production", key="orders/2026-11-23.parquet")
@@ -178,6 +197,7 @@ def journey(sandbox: Sandbox, tmp_path_factory: pytest.TempPathFactory) -> Itera
         journey = Journey(sandbox, own, relay, shown=handler.lines)
         issued_and_used(journey, gateway)
         renewed(journey, gateway)
+        attenuated(journey, gateway)
         refused(journey, gateway)
         rejected(journey)
         misplaced(journey)

@@ -142,17 +142,17 @@ class Gateway:
 
         Raises RemitError when there is no decision to show: a malformed request, a rejected token, an outage.
         """
-        return self._calls.preview(
-            ask(
-                purpose,
-                subject_token=Token("subject_token", subject_token),
-                allow=allow,
-                duration=duration,
-                narrow=narrow,
-                labels=labels,
-                task_id=task_id,
-            )
+        wish = ask(
+            purpose,
+            subject_token=Token("subject_token", subject_token),
+            allow=allow,
+            duration=duration,
+            narrow=narrow,
+            labels=labels,
+            task_id=task_id,
         )
+        del subject_token  # NOTE: a traceback may show every variable of a frame
+        return self._calls.preview(wish)
 
     async def preview_async(
         self,
@@ -166,17 +166,17 @@ class Gateway:
         task_id: str | None = None,
     ) -> Preview:
         """Returns what `preview` does, without blocking the event loop."""
-        return await self._calls.preview_async(
-            ask(
-                purpose,
-                subject_token=Token("subject_token", subject_token),
-                allow=allow,
-                duration=duration,
-                narrow=narrow,
-                labels=labels,
-                task_id=task_id,
-            )
+        wish = ask(
+            purpose,
+            subject_token=Token("subject_token", subject_token),
+            allow=allow,
+            duration=duration,
+            narrow=narrow,
+            labels=labels,
+            task_id=task_id,
         )
+        del subject_token  # NOTE: a traceback may show every variable of a frame
+        return await self._calls.preview_async(wish)
 
     def end_task(self, task_id: str) -> TaskEnd:
         """Ends a task of this agent by its id, when no block of this process does; again, it gives the same answer.
@@ -187,11 +187,15 @@ class Gateway:
 
     def whoami(self, subject_token: TokenSource | None = None) -> Identity:
         """Returns who this agent is to the gateway and, with a user's token, for whom it calls; raises RemitError."""
-        return self._calls.identify(_token(subject_token))
+        token = _token(subject_token)
+        del subject_token  # NOTE: a traceback may show every variable of a frame
+        return self._calls.identify(token)
 
     async def whoami_async(self, subject_token: TokenSource | None = None) -> Identity:
         """Returns what `whoami` does, without blocking the event loop."""
-        return await self._calls.identify_async(_token(subject_token))
+        token = _token(subject_token)
+        del subject_token  # NOTE: as in `whoami`
+        return await self._calls.identify_async(token)
 
     def explain(self, request_id: str) -> Decision:
         """Returns what an earlier request of this agent came to: its Grant as it stands now, or why it was refused.
