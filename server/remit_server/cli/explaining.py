@@ -25,7 +25,7 @@ def explanation(evidence: "Evidence") -> Explanation:
     own = [(event, record) for event, record in records if record.get("grant_id") in {None, "", grant.grant_id}]
     authorized = _first(own, "grant_authorized") or _first(own, "attenuation_authorized")
     who = authorized.get("who", {})
-    started = _first(own, "task_started")
+    started = _first(own, "task_started") or _first(own, "task_delegated")
     return {
         "grant": grant.name,
         "state": grant.state.value,
@@ -35,6 +35,7 @@ def explanation(evidence: "Evidence") -> Explanation:
         "called_from": who.get("peer", ""),
         "purpose": _purpose(authorized, started, grant),
         "parent": grant.parent_name or "",
+        "handed_on_by": _handed_on(_first(own, "task_delegated")),
         "is_attenuated": grant.is_attenuated,
         "attenuated_to": _parts(records, grant.grant_id),
         "request_id": authorized.get("request_id", ""),
@@ -63,6 +64,14 @@ def explanation(evidence: "Evidence") -> Explanation:
 def _first(records: "Sequence[tuple[ChainedEvent, Record]]", kind: str) -> Record:
     """Returns the first record of a kind, an empty one where there is none."""
     return next((record for event, record in records if event.kind == kind), {})
+
+
+def _handed_on(delegated: Record) -> Explanation | None:
+    """Returns who handed the grant's task on, and out of which task; None where the agent's own user began it."""
+    if not delegated:
+        return None
+    above, who = delegated.get("parent_task_id", ""), delegated.get("who", {})
+    return {"agent": who.get("actor_id", ""), "task": f"tasks/{above}", "depth": delegated.get("depth", 0)}
 
 
 def _purpose(authorized: Record, started: Record, grant: "Grant") -> str:
@@ -167,6 +176,8 @@ def words(told: Explanation) -> Iterator[str]:
     known = f", of the groups {plain(', '.join(groups))}" if groups else ""
     yield from _lines("for", [f"{plain(user['id'])} of {plain(user['issuer'])}{known}"])
     yield from _lines("why", [plain(told["purpose"]) or "not said"])
+    if by := told["handed_on_by"]:
+        yield from _lines("sub-agent", [f"handed on by {plain(by['agent'])}, out of {plain(by['task'])}"])
     if told["parent"]:
         how = "attenuated from" if told["is_attenuated"] else "within"
         yield from _lines("parent", [f"{how} {plain(told['parent'])}, and revoked with it"])
