@@ -11,6 +11,9 @@ from typing import Any
 import pytest
 from tests.local.test_explaining import LIVE, PUT, TASK, USER
 
+from remit.grant import Credentials
+from remit.local.container import ContainerEndpoint
+from remit.local.explaining.surroundings import surrounding_task
 from remit.local.sharing.serving import SocketServer
 
 REQUEST = "0b5e2c1a-6f4e-4f57-9d3e-2f4f5f1c9a77"
@@ -125,3 +128,27 @@ def test_what_cannot_be_explained_says_what_can(what: str, exit_code: int, told:
 
     assert found.returncode == exit_code
     assert told in found.stderr
+
+
+def never() -> Credentials:
+    raise AssertionError("nobody asked for credentials")
+
+
+def test_the_task_around_a_command_is_found_at_its_own_endpoint_with_its_token_only() -> None:
+    task = {"task_id": TASK, "session_policy": LIVE.session_policy}
+
+    with ContainerEndpoint(never, lambda: {**task}) as endpoint:
+        environ = endpoint.environment()
+        other = {**environ, "AWS_CONTAINER_AUTHORIZATION_TOKEN": "guessed"}
+        found = surrounding_task(environ)
+        nothing = [surrounding_task(other), surrounding_task({})]
+
+    assert found == [task]
+    assert [*nothing, surrounding_task(environ)] == [[], [], []]
+
+
+@pytest.mark.parametrize("uri", ["http://evil.example/credentials", "https://127.0.0.1/", "http://127.0.0.2:1/", "x"])
+def test_the_token_is_shown_to_no_other_place(uri: str) -> None:
+    environ = {"AWS_CONTAINER_CREDENTIALS_FULL_URI": uri, "AWS_CONTAINER_AUTHORIZATION_TOKEN": "secret"}
+
+    assert surrounding_task(environ) == []

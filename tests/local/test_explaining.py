@@ -166,9 +166,10 @@ def test_no_text_breaks_the_reading(text: str) -> None:
         (Denial(Because.UNTOLD, "s3:PutObject"), "NOT_ALLOWED", "--allow 's3:PutObject=ARN'"),
         (Denial(Because.UNTOLD), "AWS_DENIED", "s3:GetObject on arn:aws:s3:::reports/2026/q3/*"),
         (Denial(Because.OVER, "s3:GetObject"), "CREDENTIALS_OVER", "ask for credentials again"),
-        (Denial(Because.IDENTITY_POLICY, "s3:PutObject"), "AWS_DENIED", "more cannot be issued"),
-        (Denial(Because.IDENTITY_DENY, "s3:PutObject"), "AWS_DENIED", "either the task was revoked"),
-        (Denial(Because.ELSEWHERE, "s3:PutObject"), "AWS_DENIED", "whoever owns the resource"),
+        (Denial(Because.IDENTITY_POLICY, "s3:GetObject"), "AWS_DENIED", "more cannot be issued"),
+        (Denial(Because.IDENTITY_DENY, "s3:GetObject"), "AWS_DENIED", "either the task was revoked"),
+        (Denial(Because.ELSEWHERE), "AWS_DENIED", "whoever owns the resource"),
+        (Denial(Because.IDENTITY_DENY, "s3:PutObject"), "NOT_ALLOWED", "--allow 's3:PutObject=ARN'"),
         (
             Denial(Because.SESSION_POLICY, "s3:PutObject", "arn:aws:s3:::a/b", task_id="b" * 26),
             "NOT_ALLOWED",

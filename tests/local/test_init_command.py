@@ -2,6 +2,8 @@
 
 import configparser
 import os
+import re
+import shlex
 import stat
 import subprocess
 import sys
@@ -181,3 +183,14 @@ def test_a_profile_that_is_written_down_already_gets_its_aws_profile(home: Path)
     assert done.returncode == 0, done.stderr
     assert "[default]\ncredential_process = " in (home / ".aws" / "config").read_text()
     assert list(everything(home)) != []
+
+
+def test_the_line_of_the_commands_page_works_as_it_stands(home: Path) -> None:
+    page = (Path(__file__).parents[2] / "docs" / "cli.md").read_text(encoding="utf-8")
+    (line,) = re.findall(r"^remit init (.*?)\n```", page, re.DOTALL | re.MULTILINE)
+
+    done = init(home, *shlex.split(line.replace("\\\n", " ")))
+
+    assert done.returncode == 0, done.stderr
+    assert '[profiles."reports"]' in done.stdout
+    assert "[login]" in done.stdout

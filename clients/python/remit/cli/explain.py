@@ -92,8 +92,9 @@ def _asked(request: dict[str, Any]) -> dict[str, Any]:
 
 def _live_tasks() -> "list[LiveTask]":
     from remit.local.explaining import LiveTask
+    from remit.local.explaining.surroundings import surrounding_task
 
-    tasks = _asked({"op": "status", "policies": True}).get("tasks", [])
+    tasks = [*_asked({"op": "status", "policies": True}).get("tasks", []), *surrounding_task(os.environ)]
     return [LiveTask.parse(members) for members in tasks if members.get("session_policy")]
 
 
@@ -123,13 +124,13 @@ def _of_failure(failure: dict[str, Any]) -> "Explanation":
 
 
 def _request(request_id: str) -> "Explanation":
-    """Returns what a request came to, as the endpoint remembers it."""
-    from remit.errors import NotFound
+    """Returns what a request came to, as the endpoint remembers it, else as the gateway does."""
+    from remit.local.explaining.decisions import explain_request
 
     for failure in _failures():
         if failure.get("request_id") == request_id:
             return _of_failure(failure)
-    raise NotFound("no request with this id failed at the endpoint of this machine lately", reason="NOT_FOUND")
+    return explain_request(request_id)
 
 
 def _task(name: str) -> "Explanation":

@@ -17,6 +17,7 @@ from remit.secret import Secret
 
 HOST = "127.0.0.1"
 PATH = "/credentials"
+TASK_PATH = "/task"
 MOST_AT_ONCE = 64
 SECONDS = 5.0  # for a request to arrive, and for its answer to be taken
 
@@ -25,13 +26,16 @@ class ContainerEndpoint:
     """Gives one task's credentials to whoever shows the token of `environment`; close it, or use `with`.
 
     It listens on loopback only, and answers only requests that are addressed to it there (`Host`), so that no page in a
-    browser can reach it by a name of its own. What `credentials` raises is told with its reason and what to do.
+    browser can reach it by a name of its own. What `credentials` raises is told with its reason and what to do. `task`
+    says which task it is and what it may do, for `remit explain` within the command.
     """
 
-    def __init__(self, credentials: Callable[[], Credentials]) -> None:
+    def __init__(
+        self, credentials: Callable[[], Credentials], task: Callable[[], dict[str, object]] | None = None
+    ) -> None:
         self._token = Secret(secrets.token_urlsafe(32))
         self._server = _Server((HOST, 0), _Handler)
-        self._server.answering = _Answering(credentials, self._token, self._server.server_address[1])
+        self._server.answering = _Answering(credentials, task, self._token, self._server.server_address[1])
         self._thread = threading.Thread(
             target=self._server.serve_forever, kwargs={"poll_interval": 0.1}, name="remit-container", daemon=True
         )
@@ -62,8 +66,15 @@ class ContainerEndpoint:
 class _Answering:
     """Decides about one request after the other."""
 
-    def __init__(self, credentials: Callable[[], Credentials], token: Secret[str], port: int) -> None:
+    def __init__(
+        self,
+        credentials: Callable[[], Credentials],
+        task: Callable[[], dict[str, object]] | None,
+        token: Secret[str],
+        port: int,
+    ) -> None:
         self._credentials = credentials
+        self._task = task
         self._token = token
         self._hosts = frozenset({f"{HOST}:{port}", f"localhost:{port}"})
 
@@ -73,6 +84,12 @@ class _Answering:
             return 403, _refused("WRONG_HOST", "this endpoint answers on loopback only")
         if not self._is_authorized(authorizations):
             return 401, _refused("NOT_AUTHORIZED", "the value of AWS_CONTAINER_AUTHORIZATION_TOKEN is needed")
+        if path == TASK_PATH and self._task is not None:
+            return 200, self._task()
+        return self._given(path)
+
+    def _given(self, path: str) -> tuple[int, dict[str, object]]:
+        """Returns the credentials, or why there are none."""
         if path != PATH:
             return 404, _refused("NOT_FOUND", f"credentials are at {PATH}")
         try:

@@ -139,6 +139,12 @@ CLIENT_REASONS: dict[str, Known] = {
         NoWorkloadIdentity,
         todo=MEND_HERE,
     ),
+    "APPROVAL_DECLINED": Known(
+        "the user did not confirm it",
+        "an entitlement wants the user's own yes, and in this copilot they were asked and said no",
+        Refused,
+        Remedy.GIVE_UP,
+    ),
     "NOTHING_ASKED_FOR": Known(
         "this run has not asked for any AWS access yet",
         "its agent begins with none, and asks as it goes",

@@ -54,9 +54,10 @@ def explain_denial(denial: Denial, tasks: Sequence[LiveTask]) -> Explanation:
             "the task was ended or revoked, its time is over, or a tool kept them longer than they work",
             ("ask for credentials again; `remit whoami` shows which tasks are live",),
         )
-    if denial.because in _TODO:
-        return Explanation("AWS_DENIED", what, denial.because.value, (_TODO[denial.because],))
     concerned = [task for task in tasks if denial.task_id in {None, task.task_id}]
+    # What the task does not hold is asked for, whichever policy was the first to say no.
+    if denial.because in _TODO and (not concerned or _hold(concerned, denial)):
+        return Explanation("AWS_DENIED", what, denial.because.value, (_TODO[denial.because],))
     if denial.action is None:
         return _of_unknown_action(what, concerned)
     if not concerned:
@@ -67,6 +68,12 @@ def explain_denial(denial: Denial, tasks: Sequence[LiveTask]) -> Explanation:
 def _what(denial: Denial) -> str:
     call = denial.action or (f"the operation {denial.operation}" if denial.operation else "a call")
     return f"AWS refused {call}{f' on {denial.resource}' if denial.resource else ''}"
+
+
+def _hold(tasks: Sequence[LiveTask], denial: Denial) -> bool:
+    """Says whether some task's credentials allow the call, or might."""
+    action = denial.action
+    return action is None or any(allowed(task.session_policy, action, denial.resource).by for task in tasks)
 
 
 def _of_unknown_action(what: str, tasks: Sequence[LiveTask]) -> Explanation:

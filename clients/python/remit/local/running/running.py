@@ -8,6 +8,7 @@ from concurrent.futures import Future
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 
 from remit.errors import ApprovalPending, RemitError
 from remit.grant import Credentials
@@ -18,6 +19,7 @@ from remit.local.errors import NoSuchCommand, NotExecutable
 from remit.local.running.environment import command_environment
 from remit.local.running.signals import Signals
 from remit.local.running.words import got
+from remit.local.sharing.answers import told_of
 from remit.local.tokens import variables_of
 from remit.local.wishes import Caller, Wish
 
@@ -50,7 +52,7 @@ def run_command(wanted: Wanted, *, say: Callable[[str], None]) -> int:
             beginning.leave()
             return 128 + left
         first = beginning.result()
-        with ContainerEndpoint(held.credentials) as endpoint:
+        with ContainerEndpoint(held.credentials, partial(told_of, held)) as endpoint:
             secret = [name for text in _sources(wanted.caller) for name in variables_of(text)]
             region = wanted.wish.region or first.region
             environ = command_environment(os.environ, endpoint.environment(), region=region, secret=secret)

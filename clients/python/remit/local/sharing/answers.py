@@ -30,7 +30,7 @@ class Answers:
             case {"op": "credentials"}:
                 return process_json(self._held(request).credentials())
             case {"op": "status"}:
-                tasks = [_status(held, policy=request.get("policies") is True) for held in self._broker.all()]
+                tasks = [told_of(held, policy=request.get("policies") is True) for held in self._broker.all()]
                 return {"version": __version__, "pid": os.getpid(), "tasks": tasks}
             case {"op": "failures"}:
                 return {"failures": self._failures()}
@@ -69,7 +69,7 @@ class Answers:
         ]
 
 
-def _status(held: Held, *, policy: bool) -> dict[str, Any]:
+def told_of(held: Held, *, policy: bool = True) -> dict[str, Any]:
     """Returns what is told of a task as JSON; with what its credentials may do, to be compared with a denial."""
     task = held.task if policy else None
     return held.status().as_json() | ({"session_policy": task.grant.session_policy} if task else {})
