@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 from tests.e2e.client_world import client_world, rows
-from tests.e2e.told_by_python import platform_cases, printed_errors
+from tests.e2e.told_by_python import intent_cases, platform_cases, printed_errors
 from tests.e2e.watched import plain_environment
 from tests.workload.github_endpoint import REQUEST_TOKEN, github_endpoint
 
@@ -45,6 +45,7 @@ def proven(_node: None, sandbox: Sandbox, tmp_path_factory: pytest.TempPathFacto
     with github_endpoint() as github:
         told = {
             "errors": printed_errors(),
+            "intents": intent_cases(),
             "platforms": platform_cases(folder, github.url),
             "github": {"url": github.url, "token": REQUEST_TOKEN},
         }

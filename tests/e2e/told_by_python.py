@@ -11,6 +11,7 @@ from tests.workload.tokens import AUDIENCE, jwt
 
 import remit
 from remit import workload
+from remit.intents.short_forms import SHORT_FORMS
 
 _RESOURCE = "arn:aws:s3:::x/2026/*"
 _PERMISSION = remit.Permission("s3:GetObject", _RESOURCE, [remit.Condition("Bool", "a:b", "true")])
@@ -137,3 +138,70 @@ def _told(name: str, argument: str, environment: dict[str, str]) -> dict[str, st
             return {"token": getattr(workload, name)(argument)()}
         except workload.NoWorkloadIdentity as error:
             return {"text": str(error)}
+
+
+def intent_cases() -> list[dict[str, object]]:
+    """Returns what texts of intents come to: permissions, capabilities, or an error's text."""
+    forms = [f"{verb} {service}://" for verb, service in SHORT_FORMS]
+    good = [f"{verb} {service}://{form.example}" for (verb, service), form in SHORT_FORMS.items()]
+    places = [
+        *("reports", "reports/", "reports/*", "reports/a.csv", "reports/2026/", "reports/2*/x", "reports/2026*", "R/x"),
+        *("", "eu-central-1/111122223333/", "eu-central-1/1111/x", "eu-central-1/111122223333/a/b", "nowhere/x/y"),
+        *("eu-central-1/111122223333/a*", "eu-central-1/111122223333/a:b", "eu-central-1/x", "reports/a//b", "a b/c"),
+        *("reports/../x", "reports/{x}", "reports/caf\u00e9", "eu-central-1/111122223333/*"),
+    ]
+    texts = [
+        *good,
+        *(form + place for form in forms for place in places),
+        *(
+            "raed s3://x/y",
+            "read s4://x/y",
+            "read",
+            "look at s3",
+            "READ s3://reports/a",
+            "write secret://x",
+            "invoke ec2://",
+        ),
+        *(
+            "publish",
+            "deleet s3://reports/a",
+            "qwertz zuiop://x",
+            "send  sqs://eu-central-1/111122223333/jobs",
+            "x" * 90,
+        ),
+        *("s3:GetObject=arn:aws:s3:::reports/*", "s3:Get*, s3:PutObject = arn:aws:s3:::a/*, arn:aws:s3:::b/x,y"),
+        *(
+            "s3:ListAllMyBuckets=*",
+            "s3:GetObject",
+            "s3:GetObject=",
+            "s3:GetObject=reports",
+            "s3GetObject=arn:aws:s3:::a",
+        ),
+        *(
+            "*:*=*",
+            "s3:GetObject=arn:aws:s3:::a,*",
+            "s3:GetObject=arn:aws:s3:::${aws:username}/*",
+            "s3:Get Object=arn:aws:s3:::a",
+        ),
+        *("s3.read_prefix bucket=reports prefix=2026/q3/", '  s3.read_prefix  bucket="a b" prefix="Q3 = final/" '),
+        *(
+            "s3.read_prefix bucket",
+            "s3.read_prefix bucket=a bucket=b",
+            "s3.read_prefix bucket=rep*",
+            "S3.read_prefix bucket=a",
+        ),
+        *('s3.read_prefix bucket="a', "s3.read_prefix bucket=a prefix=", "s3.read_prefix bucket=a Prefix=b", "s3. a=b"),
+        *("", "   ", "\u202eread s3://reports/a", "read s3://reports/a\n", "arn:aws:s3:::a", "{}x", "a=arn:"),
+    ]
+    return [{"text": text, **_read(text)} for text in texts if not text.startswith(("{", "[", "@"))]
+
+
+def _read(text: str) -> dict[str, object]:
+    """Returns what a text comes to."""
+    try:
+        item = remit.parse_allow(text)
+    except remit.InvalidRequest as error:
+        return {"error": str(error)}
+    if isinstance(item, remit.Capability):
+        return {"capability": {"name": item.name, "parameters": dict(item.parameters)}}
+    return {"permission": {"actions": list(item.actions), "resources": list(item.resources)}}

@@ -41,6 +41,7 @@ export {
   WouldRefuse,
 } from "./grant.js";
 export { Capability, Condition, Permission } from "./intent.js";
+export { parseAllow } from "./intents/texts.js";
 export type { AwsCredentialProvider, AwsIdentity } from "./keeping/aws.js";
 export type { TokenSource } from "./secret.js";
 export type { AttenuateOptions, DelegateOptions, Task } from "./task.js";

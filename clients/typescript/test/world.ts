@@ -23,8 +23,17 @@ interface World {
   readonly aws: { readonly endpoint: string; readonly region: string };
   readonly rows: Readonly<Record<string, string>>;
   readonly errors: readonly PythonError[];
+  readonly intents: readonly IntentCase[];
   readonly platforms: readonly PlatformCase[];
   readonly github: { readonly url: string; readonly token: string };
+}
+
+/** What a text of an intent comes to in Python. */
+export interface IntentCase {
+  readonly text: string;
+  readonly error?: string;
+  readonly capability?: { readonly name: string; readonly parameters: Readonly<Record<string, string>> };
+  readonly permission?: { readonly actions: readonly string[]; readonly resources: readonly string[] };
 }
 
 /** What a platform's function comes to in Python: a token, or an error's text. */

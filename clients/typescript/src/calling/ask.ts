@@ -1,6 +1,7 @@
 /** One wish for credentials, as an agent's code writes it and as the calls take it. */
 
 import { Capability, Permission } from "../intent.js";
+import { parseAllow } from "../intents/texts.js";
 import { Token, type TokenSource } from "../secret.js";
 
 const SHORTEST_LEASE = 30;
@@ -8,8 +9,8 @@ const LONGEST_LEASE = 24 * 60 * 60;
 const DEFAULT_LEASE = 60;
 const DEFAULT_APPROVAL_TIMEOUT = 900;
 
-/** What a task may do: permissions, capabilities, or the `offer` of a refusal. */
-export type Allow = Permission | Capability | Iterable<Permission | Capability>;
+/** What a task may do: permissions, capabilities, texts of them (`read s3://reports/*`), or the `offer` of a refusal. */
+export type Allow = Permission | Capability | string | Iterable<Permission | Capability | string>;
 
 /** What a task is asked for with. Times are seconds. */
 export interface TaskOptions {
@@ -81,11 +82,14 @@ export function ask(purpose: string, options: TaskOptions): Ask {
   };
 }
 
-/** Reads what may be done; throws TypeError for anything but permissions and capabilities. */
+/** Reads what may be done; throws TypeError for IAM JSON and whatever else it is not, InvalidRequest for an odd text. */
 export function intentOf(allow: Allow): { permissions: Permission[]; capabilities: Capability[] } {
-  const items = allow instanceof Permission || allow instanceof Capability ? [allow] : [...allow];
+  const isOne = allow instanceof Permission || allow instanceof Capability || typeof allow === "string";
+  const items = (isOne ? [allow] : [...allow]).map((item, index) =>
+    typeof item === "string" ? parseAllow(item, `allow[${index}]`) : item,
+  );
   if (!items.every((item) => item instanceof Permission || item instanceof Capability)) {
-    throw new TypeError("allow takes Permission and Capability: IAM JSON is not accepted");
+    throw new TypeError("allow takes Permission, Capability and texts of them: IAM JSON is not accepted");
   }
   return {
     permissions: items.filter((item) => item instanceof Permission),
