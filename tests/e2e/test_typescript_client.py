@@ -22,7 +22,6 @@ PACKAGE = Path(__file__).parents[2] / "clients" / "typescript"
 RESULTS = PACKAGE / "build" / "results.xml"
 ROWS = rows()
 TYPED = ("--noEmit", "--strict", "--target", "es2022", "--module", "nodenext", "--types", "node", "--skipLibCheck")
-LATER = {"delegate"}  # the gateway answers UNIMPLEMENTED so far
 
 
 @pytest.fixture(scope="module")
@@ -72,7 +71,7 @@ def npm_test(sandbox: Sandbox, folder: Path, told: Mapping[str, object]) -> subp
         )
 
 
-@pytest.mark.parametrize("row", sorted(ROWS.keys() - LATER))
+@pytest.mark.parametrize("row", sorted(ROWS))
 def test_the_client_proves(row: str, proven: dict[str, list[str]]) -> None:
     name = f"{row}: {ROWS[row]}"
 
