@@ -1,6 +1,6 @@
 """The reasons of this client's own: of the machine, the sign-in, the platform and the local endpoint."""
 
-from remit.errors import GatewayFailure, Refused, Remedy, Unavailable
+from remit.errors import ApprovalPending, GatewayFailure, Refused, Remedy, Unavailable
 from remit.local.errors import (
     EndpointGone,
     EndpointRefused,
@@ -140,10 +140,11 @@ CLIENT_REASONS: dict[str, Known] = {
         todo=MEND_HERE,
     ),
     "APPROVAL_DECLINED": Known(
-        "the user did not confirm it",
-        "an entitlement wants the user's own yes, and in this copilot they were asked and said no",
-        Refused,
-        Remedy.GIVE_UP,
+        "the user did not go to confirm it",
+        "an entitlement wants the user's own yes, and the copilot's question was turned down",
+        ApprovalPending,
+        todo="confirm it on the page when the copilot asks again, or leave it",
+        is_all=True,
     ),
     "NOTHING_ASKED_FOR": Known(
         "this run has not asked for any AWS access yet",
