@@ -167,6 +167,26 @@ async def test_a_revoked_task_drops_its_parts_and_a_revoked_part_leaves_the_task
     assert raised.value.cause == "REQUESTED"
 
 
+async def test_a_part_that_is_revoked_alone_drops_its_keys_and_no_others(
+    gateway: remit.Gateway, server: ScriptedGateway
+) -> None:
+    stream = Stream()
+    server.streams.append(stream)
+    other = part(8)
+    other.grant.name = PART.replace("c" * 26, "d" * 26)
+    server.attenuations += [part(), other]
+
+    async with begin(gateway) as task:
+        revoked, kept = await task.attenuate([ONE_REPORT]), await task.attenuate([ONE_REPORT])
+        stream.tell(event("REVOKED", grants=[PART]))
+        await until(lambda: "over" in repr(revoked))
+        with pytest.raises(remit.TaskOver, match="it was revoked"):
+            revoked.credentials()
+
+        assert kept.credentials().access_key_id == "ASIAREMIT00000000008"
+        assert (await task.credentials()).secret_access_key == SECRET_KEY
+
+
 def test_credentials_that_are_nearly_over_are_renewed_before_a_part_is_taken(
     gateway: remit.Gateway, server: ScriptedGateway
 ) -> None:

@@ -45,7 +45,7 @@ class Attenuated:
 
     def forget(self) -> None:
         """Forgets the keys: the call is done. They end by themselves, too."""
-        self._keyring.close("its part was forgotten: its block was left, or the task is over")
+        self._keyring.close("this part was forgotten: its block was left, it was revoked, or the task is over")
 
     def __enter__(self) -> Self:
         return self

@@ -2,9 +2,9 @@
 
 import logging
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from datetime import UTC, datetime, timedelta
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 from weakref import WeakSet
 
 from remit.errors import NotFound, RemitError, TaskOver, Unavailable
@@ -25,6 +25,18 @@ class Holder(Protocol):
 
     def forget(self) -> None:
         """Drops the copy."""
+
+
+@runtime_checkable
+class Part(Protocol):
+    """A holder that has a grant of its own: a part of the task."""
+
+    @property
+    def grant(self) -> Grant:
+        """The part's grant."""
+
+    def forget(self) -> None:
+        """Drops its keys."""
 
 
 class Windows:
@@ -112,6 +124,14 @@ class Keyring:
         with self._state:
             self._holders.add(holder)
             if self._over is not None:
+                holder.forget()
+
+    def forget_parts(self, names: Collection[str]) -> None:
+        """Has the parts of the task that have these grants drop their keys."""
+        with self._state:
+            holders = list(self._holders)
+        for holder in holders:
+            if isinstance(holder, Part) and holder.grant.name in names:
                 holder.forget()
 
     def close(self, why: str, *, cause: str | None = None) -> None:

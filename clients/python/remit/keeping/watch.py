@@ -104,6 +104,9 @@ class Watch:
                 keyring.close(f"the gateway ended it{cause}", cause=event.cause)
             case TaskEventKind.REVOKED if not event.grants or keyring.grant.name in event.grants:
                 keyring.close(f"it was revoked{cause}", cause=event.cause)
+            case TaskEventKind.REVOKED:
+                keyring.forget_parts(event.grants)
+                return False
             case _:
                 return False
         _log.warning("task %s is over: its credentials were dropped%s", self._task_id, cause)
