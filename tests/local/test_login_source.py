@@ -222,6 +222,16 @@ def test_a_refresh_that_brings_another_persons_token_is_refused_and_not_kept(
     assert now.token.reveal() == "token-0"
 
 
+def test_an_issuer_that_refreshes_only_other_tokens_ends_the_sign_in(scripted: ScriptedIssuer) -> None:
+    kept(scripted, signed_in(scripted, lifetime=-1))
+    scripted.answers["/token"] = [Said({"access_token": "a", "expires_in": 60})]
+
+    with pytest.raises(LoginNeeded, match="gives no new id_token") as over:
+        login_source(settings_of(scripted))()
+
+    assert over.value.reason == "LOGIN_EXPIRED"
+
+
 def test_a_sign_in_at_another_issuer_is_not_used(scripted: ScriptedIssuer) -> None:
     other = replace(signed_in(scripted), issuer="https://other.example")
     kept(scripted, other)

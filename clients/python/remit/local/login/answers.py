@@ -9,7 +9,7 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
-from remit.local.login.failures import failed
+from remit.local.login.failures import expired, failed
 from remit.local.login.https import Answer, json_object
 from remit.local.login.keeping.sign_in import SignIn
 from remit.local.login_settings import LoginSettings
@@ -44,6 +44,8 @@ def sign_in_of(
     """
     if answer.status != _OK:
         raise failed(f"the issuer gives no tokens: {error_code(answer.members)}")
+    if before is not None and settings.token not in answer.members:
+        raise expired(f"the issuer gives no new {settings.token} when a sign-in is refreshed")
     claims = _id_token_claims(answer.members, settings, nonce)
     subject = _subject(claims, before)
     token, expire_time = _subject_token(answer.members, settings, claims)
