@@ -12,6 +12,7 @@ from tests.fakes import permission
 from remit_server.adapters.database.policies.publishing import PART_BYTES
 from remit_server.application.approvals.ask_approval import Pending
 from remit_server.application.attenuation.attenuations import AttenuateRequest
+from remit_server.application.delegating.delegate_task import DelegateRequest
 from remit_server.application.issuing.handing_out import Issued
 from remit_server.application.issuing.requests import Ask, IssueRequest
 from remit_server.application.lifecycle.renew_credentials import Renewed
@@ -124,6 +125,16 @@ class Caller:
             return None
         self.given(request_id, part.grant, part.credentials.access_key_id)
         return part
+
+    async def delegate(self, login: Login, issued: Issued, below: Login, *, request_id: str) -> TaskId:
+        """Hands a task of its own on to another agent, of the same user."""
+        self.gateway.steps.tell("delegating", request=request_id)
+        by = Admitted(login.actor, "127.0.0.1")
+        request = DelegateRequest(by, request_id, issued.grant.task_id, below.actor.actor_id, "read one")
+        task = await self.gateway.delegate(request)
+        self.gateway.steps.tell("delegated", request=request_id, task=task.task_id)
+        self.gateway.steps("the agent knows the task")
+        return task.task_id
 
     async def decide(self, *, approve: bool = True) -> None:
         """Is a person who is asked, and says yes or no to what waits."""

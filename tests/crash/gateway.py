@@ -20,6 +20,7 @@ from tests.fakes import READ_REPORTS, ROLES
 from remit_server.adapters.aws.sts_protocol import assume_role_body
 from remit_server.adapters.database.approvals.approvals import DatabaseApprovals
 from remit_server.adapters.database.ledger import DatabaseLedger, open_ledger
+from remit_server.adapters.database.lifecycle.delegating import DatabaseDelegations
 from remit_server.adapters.database.lifecycle.leases import DatabaseLeases
 from remit_server.adapters.database.lifecycle.renewals import DatabaseRenewals
 from remit_server.adapters.database.policies.revisions import DatabaseRevisions
@@ -29,6 +30,7 @@ from remit_server.adapters.database.revoking.revocations import DatabaseRevocati
 from remit_server.adapters.database.trail.signal_log import DatabaseSignals
 from remit_server.application.approvals.ask_approval import AskApproval
 from remit_server.application.attenuation.attenuate_credentials import AttenuateCredentials
+from remit_server.application.delegating.delegate_task import DelegateTask
 from remit_server.application.issuing.end_task import EndTask
 from remit_server.application.issuing.hearing import Hearing
 from remit_server.application.issuing.issue_credentials import IssueCredentials
@@ -159,6 +161,7 @@ class Gateway:
     issue: IssueCredentials
     renew: RenewCredentials
     attenuate: AttenuateCredentials
+    delegate: DelegateTask
     end: EndTask
     approvals: Any
     renewals: Any
@@ -191,6 +194,7 @@ async def opened_gateway(url: str, start: datetime, revision: str, steps: Steps)
         await policy.follow(0)
         hearing = Hearing(verified, policy, stepped, deliberate, clock)
         ask = AskApproval(approvals, secrets.token_bytes, timedelta(hours=1))
+        delegations: Any = Stepped(DatabaseDelegations(ledger.store), "delegations", steps)
         issue = IssueCredentials(hearing, stepped, asked, clock, secrets.token_bytes, ask)
         yield Gateway(
             steps=steps,
@@ -202,6 +206,7 @@ async def opened_gateway(url: str, start: datetime, revision: str, steps: Steps)
             attenuate=AttenuateCredentials(
                 hearing, stepped, renewals, asked, clock, secrets.token_bytes, lambda: None, issue.to_the_end
             ),
+            delegate=DelegateTask(delegations, stepped, clock, secrets.token_bytes, lambda _: None, deepest=3),
             end=EndTask(stepped, clock, lambda: None),
             approvals=approvals,
             renewals=renewals,

@@ -28,6 +28,7 @@ class Rule(StrEnum):
     REVOKED_WITHOUT_RECORD = "a revoke was answered without its record"
     REVOKE_NOT_WHOLE = "a revoke is not whole"
     WITHOUT_DENY = "a revoke is not in the outbox"
+    DELEGATION_NOT_WHOLE = "a task that was handed on is not whole"
     ORPHAN_LEFT = "an orphan was not revoked"
     ILLEGAL_MOVE = "a grant moved where it may not"
     CHAIN = "the chain is broken"
@@ -111,6 +112,21 @@ def grants_are_whole(evidence: Evidence) -> Iterator[Violation]:
     kept = {(row["grant_id"], row["access_key_id"]) for row in after.tables["issuances"]}
     for grant_id, key in issued ^ kept:
         yield Violation(Rule.NOT_WHOLE, f"{grant_id}: {key}")
+
+
+def delegations_are_whole(evidence: Evidence) -> Iterator[Violation]:
+    """A task under a task, its request, its record: all or none; one that was told is there; none outlives its own."""
+    after = evidence.after
+    tasks = {row["task_id"]: row for row in after.tables["tasks"]}
+    under = {row["task_id"] for row in tasks.values() if row["parent_task_id"] is not None}
+    tied = {row["task_id"] for row in after.tables["delegations"]}
+    recorded = {record.body["task_id"] for record in after.of_kind("task_delegated")}
+    told = {one["task"] for one in evidence.trace.of_this_round("delegated")}
+    for task_id in ((under | tied | recorded) - (under & tied & recorded)) | (told - recorded):
+        yield Violation(Rule.DELEGATION_NOT_WHOLE, task_id)
+    for task_id in under:
+        if tasks[task_id]["state"] == "LIVE" and tasks[tasks[task_id]["parent_task_id"]]["state"] == "ENDED":
+            yield Violation(Rule.DELEGATION_NOT_WHOLE, f"{task_id} outlives the task above")
 
 
 def what_needs_people_was_approved(evidence: Evidence) -> Iterator[Violation]:

@@ -129,6 +129,37 @@ async def attenuate_meanwhile(caller: Caller) -> AsyncIterator[None]:
     assert await asking is None
 
 
+async def delegate(caller: Caller) -> AsyncIterator[None]:
+    """Hands a task on, twice by one request; the other agent asks and renews in it until the grant above is gone."""
+    login, below, request_id = caller.login(), caller.login(agent="fixer"), caller.request_id()
+    issued = await caller.asked(login)
+    yield
+    task = await caller.delegate(login, issued, below, request_id=request_id)
+    assert task == await caller.delegate(login, issued, below, request_id=request_id)
+    given = await caller.asked(below, task=task)
+    assert await caller.renew(below, given) is not None
+    await caller.revoke(grant_target(issued))
+    assert await caller.ask(below, task=task) is None
+    assert await caller.renew(below, given) is None
+    await caller.end(login, issued.grant.task_id)
+    assert await caller.ask(below, task=task) is None
+
+
+async def delegate_meanwhile(caller: Caller) -> AsyncIterator[None]:
+    """Ends the task above while STS makes credentials for the agent below: nobody is given them."""
+    sts, login, below = caller.gateway.sts, caller.login(), caller.login(agent="fixer")
+    issued = await caller.asked(login)
+    task = await caller.delegate(login, issued, below, request_id=caller.request_id())
+    yield
+    sts.gate.clear()
+    sts.called = asyncio.Semaphore(0)
+    asking = asyncio.create_task(caller.ask(below, task=task))
+    await sts.called.acquire()
+    await caller.end(login, issued.grant.task_id)
+    sts.gate.set()
+    assert await asking is None
+
+
 async def approve(caller: Caller) -> AsyncIterator[None]:
     """Waits for a yes and collects, twice; then waits for a no."""
     login, request_id = caller.login(agent=CAREFUL), caller.request_id()
@@ -327,6 +358,8 @@ SCRIPTS: Final[dict[str, Script]] = {
     "renew_meanwhile": renew_meanwhile,
     "attenuate": attenuate,
     "attenuate_meanwhile": attenuate_meanwhile,
+    "delegate": delegate,
+    "delegate_meanwhile": delegate_meanwhile,
     "approve": approve,
     "end_task": end_task,
     "revoke_grant": revoke(grant_target),

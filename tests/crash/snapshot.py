@@ -20,7 +20,8 @@ from remit_server.domain.audit import ChainedEvent
 
 Row: TypeAlias = Mapping[str, Any]
 _COLUMNS: Final = {
-    "tasks": ("task_id", "state", "ended_time", "grants_so_far"),
+    "tasks": ("task_id", "state", "ended_time", "grants_so_far", "parent_task_id"),
+    "delegations": ("actor_id", "request_id", "task_id"),
     "grants": (
         "grant_id",
         "task_id",
