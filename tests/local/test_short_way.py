@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from tests.local.answering import answering
 
-from remit.cli.short_way import read
+from remit.cli.short_way import read, wish_request
 
 HEAVY = {"grpc", "google.protobuf", "typer", "click", "rich", "asyncio", "logging", "dataclasses", "pathlib", "ssl"}
 PROGRAM = """
@@ -77,6 +77,19 @@ def test_a_file_of_an_intent_is_read_where_the_command_runs(tmp_path: Path) -> N
 
     assert values is not None
     assert values["allow"] == ['{"type": "remit_task"}']
+
+
+def test_paths_in_variables_are_meant_where_the_command_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("REMIT_CONFIG", "client.toml")
+    monkeypatch.setenv("REMIT_SUBJECT_TOKEN_FILE", "../token")
+    monkeypatch.setenv("REMIT_GATEWAY", "127.0.0.1:8443")
+
+    environ = wish_request({})["environ"]
+
+    assert environ["REMIT_CONFIG"] == str(tmp_path / "client.toml")
+    assert environ["REMIT_SUBJECT_TOKEN_FILE"] == str(tmp_path.parent / "token")
+    assert environ["REMIT_GATEWAY"] == "127.0.0.1:8443"
 
 
 @pytest.mark.parametrize(

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from typing import Any
 
 _TEXTS = frozenset({"profile", "purpose", "duration", "region", "request-id", "socket", "handle"})
+_PATHS = ("_FILE", "REMIT_CONFIG")
 _LARGEST_FILE = 64 * 1024
 _VARIABLES = (
     "XDG_CONFIG_HOME",
@@ -73,9 +74,21 @@ def deliver(values: "dict[str, Any]") -> int:
 
 
 def wish_request(values: "dict[str, Any]") -> "dict[str, Any]":
-    """Returns the request for credentials by a wish: with the variables that this process's settings come from."""
-    environ = {name: value for name, value in os.environ.items() if name.startswith("REMIT_") or name in _VARIABLES}
+    """Returns the request for credentials by a wish: with the variables that this process's settings come from.
+
+    Paths are made absolute, as another process has another working folder.
+    """
+    environ = {
+        name: _absolute(value) if name.endswith(_PATHS) and value else value
+        for name, value in os.environ.items()
+        if name.startswith("REMIT_") or name in _VARIABLES
+    }
     return {"op": "credentials", "wish": values, "environ": environ}
+
+
+def _absolute(path: str) -> str:
+    """Returns a path as it is meant here."""
+    return os.path.abspath(os.path.expanduser(path))  # noqa: PTH100, PTH111 - pathlib takes longer to import
 
 
 def _took(values: "dict[str, Any]", name: str, told: str) -> bool:
