@@ -131,6 +131,7 @@ format: setup ## Format the Python code, the protos and, where OPA is, the polic
 	$(BIN)/ruff check --quiet --fix-only .
 	$(BIN)/ruff format .
 	cd protos && ../$(BIN)/buf format --write
+	@! command -v gofmt >/dev/null || gofmt -w clients/go
 	@! command -v opa >/dev/null || opa fmt --write $(BUNDLES)
 
 lint: setup clients-go ## Lint Python, the Dockerfile and, where Go is, the Go client.

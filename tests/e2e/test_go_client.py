@@ -28,9 +28,9 @@ ENTITLEMENTS = "remit/catalog/entitlements/data.yaml"
 
 
 def short_lived(folder: Path) -> Path:
-    """Writes the sample policy, by which credentials for reading reports live for 16 seconds."""
+    """Writes the sample policy, by which credentials for reading reports live for 24 seconds."""
     text = (sample_policies() / ENTITLEMENTS).read_text()
-    shorter, count = re.subn(r"(?s)(reports-reader:.*?max_credential_seconds: )3600", r"\g<1>16", text, count=1)
+    shorter, count = re.subn(r"(?s)(reports-reader:.*?max_credential_seconds: )3600", r"\g<1>24", text, count=1)
     assert count
     return sample_with(folder, "short lives", {ENTITLEMENTS: shorter})
 
