@@ -23,7 +23,6 @@ from remit_sandbox.sandbox import Sandbox
 pytestmark = pytest.mark.timeout(600)  # a cold build, and a lease of 30 seconds
 TABLE = Path(__file__).resolve().parents[1] / "clients" / "behaviours.json"
 ROWS = [row["id"] for row in json.loads(TABLE.read_text())]
-NOT_YET = {"delegate"}
 ENTITLEMENTS = "remit/catalog/entitlements/data.yaml"
 
 
@@ -77,7 +76,7 @@ def proven(sandbox: Sandbox, tmp_path_factory: pytest.TempPathFactory) -> Iterat
         yield go_test(CLIENT / "behaviours", {"REMIT_LIVE": str(live), "SPIFFE_ENDPOINT_SOCKET": api.address})
 
 
-@pytest.mark.parametrize("row", sorted(set(ROWS) - NOT_YET))
+@pytest.mark.parametrize("row", ROWS)
 def test_the_go_client_proves(row: str, proven: GoTests) -> None:
     assert proven.outcomes.get(f"TestBehaviour/{row}") == "pass", proven.output
 
