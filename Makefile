@@ -127,12 +127,13 @@ sandbox: setup setup-sandbox ## Leave the same running, and tell how to use it f
 
 # --- Checking it ---
 
-format: setup ## Format the Python code, the protos and, where OPA is, the policies.
+format: setup ## Format the Python code, the protos and, where OPA and Node.js are, the policies and the TypeScript client.
 	$(BIN)/ruff check --quiet --fix-only .
 	$(BIN)/ruff format .
 	cd protos && ../$(BIN)/buf format --write
 	@! command -v gofmt >/dev/null || gofmt -w clients/go
 	@! command -v opa >/dev/null || opa fmt --write $(BUNDLES)
+	@! [ -e $(TYPESCRIPT) ] || (cd clients/typescript && npm run --silent format)
 
 lint: setup clients-go ## Lint Python, the Dockerfile and, where Go is, the Go client.
 	$(BIN)/ruff check .

@@ -124,9 +124,11 @@ export class Gateway {
   }
 }
 
-/** Refuses a URL where host and port belong. */
+/** Refuses anything but host and port, such as a URL. */
 function checkTarget(target: string): void {
-  if (target.includes("://") || !/:\d{1,5}$/.test(target) || !URL.canParse(`https://${target}`)) {
+  const url = /:\d{1,5}$/.test(target) && URL.canParse(`https://${target}`) ? new URL(`https://${target}`) : undefined;
+  // NOTE: a slash, an @ or a ? would make another host of it than the one that was meant.
+  if (url === undefined || url.href !== `${url.origin}/`) {
     throw new TypeError(`target is host:port, such as gateway.example.com:8443, and not ${JSON.stringify(target)}`);
   }
 }

@@ -78,5 +78,16 @@ test("options that contradict each other are told before anything is sent", () =
   assert.throws(ask({ certificateFile, keyFile, caFile: keyFile }), /caFile .* is not a file of certificates in PEM/);
   assert.throws(ask({ certificateFile, keyFile, timeout: 0 }), /timeout must be more than 0 seconds/);
   assert.throws(ask({ certificateFile: "/nowhere/agent.pem", keyFile }), /ENOENT/);
-  assert.throws(() => new remit.Gateway("https://gateway:1", { bearerToken: "t" }), /target is host:port/);
+  for (const target of [
+    "https://gateway:1",
+    "gateway",
+    "gateway/:1",
+    "a@gateway:1",
+    "gateway:443?a:1",
+    "gateway:x",
+    ":1",
+  ]) {
+    assert.throws(() => new remit.Gateway(target, { bearerToken: "t" }), /target is host:port/);
+  }
+  assert.equal(String(new remit.Gateway("[::1]:443", { bearerToken: "t" })), "<Gateway [::1]:443>");
 });

@@ -102,6 +102,8 @@ proves("unreachable", async () => {
   using wrongPort = gateway(world.bearer);
   const { caFile: _, ...untrusting } = proofOf("copilot");
   using stranger = gateway(world.mtls, untrusting);
+  await using elsewhere = await relay(world.mtls, "127.0.0.2"); // an address that is not in the gateway's certificate
+  using misnamed = gateway(elsewhere.address);
   await using closed = await relay();
   using hungUpOn = gateway(closed.address);
   using certificateless = gateway(world.mtls, { caFile: world.ca_file, bearerToken: "of.another.port" });
@@ -110,6 +112,7 @@ proves("unreachable", async () => {
   const hungUp = await thrown(Unavailable, hungUpOn.task("summarise Q3", wanted));
   const wrong = await thrown(Error, wrongPort.task("summarise Q3", wanted));
   const untrusted = await thrown(Unavailable, stranger.task("summarise Q3", wanted));
+  const other = await thrown(Unavailable, misnamed.task("summarise Q3", wanted));
   const shut = await thrown(Unavailable, certificateless.task("summarise Q3", wanted));
 
   assert.deepEqual([gone.reason, gone.remedy], ["UNAVAILABLE", "RETRY_LATER"]);
@@ -119,6 +122,7 @@ proves("unreachable", async () => {
   assert.equal(closed.opened(), 5);
   assert.match(wrong.message, /ACTOR_REJECTED/);
   assert.match(untrusted.sentence, /cannot be reached: .* certificate/);
+  assert.match(other.sentence, /cannot be reached: .*127.0.0.2 is not in the cert's list/);
   assert.match(shut.sentence, /its port may want a client certificate/);
 });
 

@@ -12,8 +12,8 @@ export interface Relay extends AsyncDisposable {
   hangUp(): void;
 }
 
-/** Opens a way to a target. */
-export async function relay(target?: string): Promise<Relay> {
+/** Opens a way to a target, from an address of this machine. */
+export async function relay(target?: string, here = "127.0.0.1"): Promise<Relay> {
   const sockets = new Set<Socket>();
   let opened = 0;
   const server = createServer((near) => {
@@ -43,10 +43,10 @@ export async function relay(target?: string): Promise<Relay> {
       socket.destroy();
     }
   };
-  server.listen(0, "127.0.0.1");
+  server.listen(0, here);
   await once(server, "listening");
   return {
-    address: `127.0.0.1:${(server.address() as AddressInfo).port}`,
+    address: `${here}:${(server.address() as AddressInfo).port}`,
     opened: () => opened,
     hangUp,
     [Symbol.asyncDispose]: async () => {
