@@ -17,7 +17,7 @@ from tests.workload.github_endpoint import REQUEST_TOKEN, github_endpoint
 
 from remit_sandbox.sandbox import Sandbox
 
-pytestmark = pytest.mark.timeout(240)  # a lease has 30 seconds at least, and Node.js compiles its tests first
+pytestmark = pytest.mark.timeout(400)  # a lease has 30 seconds at least, and Node.js compiles its tests first
 PACKAGE = Path(__file__).parents[2] / "clients" / "typescript"
 RESULTS = PACKAGE / "build" / "results.xml"
 ROWS = rows()
@@ -66,7 +66,7 @@ def npm_test(sandbox: Sandbox, folder: Path, told: Mapping[str, object]) -> subp
             env=plain_environment({"REMIT_CLIENT_WORLD": str(world)}),
             capture_output=True,
             text=True,
-            timeout=200,
+            timeout=360,
             check=False,
         )
 

@@ -66,7 +66,7 @@ export const OUTSIDE = "2026/q1/summary.md";
 export function proves(row: string, work: () => Promise<void>): void {
   const claim = world.rows[row];
   assert.ok(claim, `the table of behaviours has no row ${row}`);
-  test(`${row}: ${claim}`, { timeout: 110_000 }, work);
+  test(`${row}: ${claim}`, { timeout: 170_000 }, work);
 }
 
 /** Asks the desk for what only the sandbox's side may do. */
@@ -131,7 +131,7 @@ export async function thrown<E>(kind: new (...wanted: never[]) => E, work: Promi
 
 /** Returns once it is so. */
 export async function until(holds: () => Promise<boolean>): Promise<void> {
-  const deadline = performance.now() + 100_000;
+  const deadline = performance.now() + 150_000;
   while (!(await holds())) {
     assert.ok(performance.now() < deadline, "it never came");
     await new Promise((resolve) => setTimeout(resolve, 150));
