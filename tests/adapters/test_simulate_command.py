@@ -305,3 +305,39 @@ source_claim = "user_login"
     }
     assert own["input"]["subject"]["groups"] == ["analysts"]
     assert (other["reason"], other["allowed"]) == ("TOKEN_NOT_BOUND", False)
+
+
+ABOVE = {"id": "t1", "actor": "spiffe://remit.sandbox/agent/copilot", "depth": 0, "entitlements": ["reports-reader"]}
+
+
+def handed_on(desk: Desk, above: Any) -> str:
+    file = desk.folder / "above.json"
+    file.write_text(above if isinstance(above, str) else json.dumps(above))
+    return str(file)
+
+
+@pytest.fixture
+def crawler(tmp_path: Path) -> Desk:
+    """A desk whose one agent is the crawler, to which the copilot may hand work."""
+    desk = Desk(tmp_path)
+    desk.configuration.write_text(desk.configuration.read_text().replace("agent/copilot", "agent/crawler"))
+    return desk
+
+
+def test_what_was_handed_on_is_asked_with_the_task_above_and_says_what_a_live_call_adds(crawler: Desk) -> None:
+    answer = crawler.told(ALICE, READS, "--parent-task", handed_on(crawler, ABOVE))
+    too_deep = crawler.told(ALICE, READS, "--parent-task", handed_on(crawler, {**ABOVE, "depth": 1}))
+
+    assert (answer["allowed"], answer["input"]["parent_task"]) == (True, ABOVE)
+    assert "within one live grant of the task above" in answer["notes"][-1]
+    assert (too_deep["allowed"], "chain_too_deep" in json.dumps(too_deep)) == (False, True)
+
+
+@pytest.mark.parametrize(
+    "above", ["{", "[]", {}, {**ABOVE, "depth": -1}, {**ABOVE, "depth": True}, {**ABOVE, "more": 1}, {**ABOVE, "id": 1}]
+)
+def test_what_is_no_task_above_is_told(above: Any, desk: Desk) -> None:
+    outcome = desk.simulate(ALICE, READS, "--parent-task", handed_on(desk, above))
+
+    assert (outcome.exit_code, outcome.stdout) == (2, "")
+    assert "--parent-task is no task above" in outcome.stderr

@@ -106,6 +106,22 @@ class ParentTask:
     depth: int
     entitlements: tuple[str, ...]
 
+    @classmethod
+    def parse(cls, text: str) -> "ParentTask":
+        """Returns the task above that `as_json` wrote; raises ValueError, without the text, for any other."""
+        try:
+            match json.loads(text):
+                case {"id": str(), "actor": str(), "depth": int(depth), "entitlements": [*names]} as told if (
+                    set(told) == {"id", "actor", "depth", "entitlements"}
+                    and not isinstance(depth, bool)
+                    and depth >= 0
+                    and all(isinstance(name, str) for name in names)
+                ):
+                    return cls(told["id"], told["actor"], depth, tuple(names))
+        except RecursionError as wrong:
+            raise ValueError("it is nested too deep") from wrong
+        raise ValueError('it has to be {"id": text, "actor": text, "depth": 0 or more, "entitlements": [text]}')
+
     @property
     def as_json(self) -> Mapping[str, Any]:
         """It as policies read it."""

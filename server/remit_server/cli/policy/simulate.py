@@ -3,6 +3,7 @@
 import asyncio
 import json
 import sys
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from pathlib import Path
@@ -18,6 +19,7 @@ if TYPE_CHECKING:  # the rest is imported by the command that needs it, so that 
     from remit_server.adapters.policy.bundles.bundle import Bundle
     from remit_server.application.policy.deciding.simulate import Simulated, Supposition
     from remit_server.config.settings import Settings
+    from remit_server.domain.decision import ParentTask
     from remit_server.transport.grpc.operator_client import OperatorClient
 
 _MOST_CHARACTERS: Final = 64 * 1024
@@ -52,6 +54,9 @@ def simulate_decision(
     revision: Annotated[
         str, typer.Option("--revision", metavar="REV", help="With --gateway: which published one, not the active one.")
     ] = "",
+    parent_task: Annotated[
+        str | None, typer.Option("--parent-task", help="A file with input.parent_task as JSON: it was handed on.")
+    ] = None,
     output_format: Annotated[OutputFormat, typer.Option("--format", help="text or json.")] = OutputFormat.TEXT,
 ) -> None:
     """Says what would be decided, on claims that nobody verified, and what AWS would see of it.
@@ -64,9 +69,12 @@ def simulate_decision(
 
     said, wanted, bounds = _read(claims, "--claims"), _read(intent, "--intent"), (time, duration, source_ip)
     if client is not None:
+        if parent_task is not None:
+            raise _cannot("--parent-task is for files alone: leave --gateway out.")
         answer = _asked_there(client, (said, agent, wanted), bounds, revision=revision, narrow=narrow)
     else:
-        answer = _asked_here(_supposition(said, agent, wanted, bounds, narrow=narrow), config, bundle)
+        supposed = replace(_supposition(said, agent, wanted, bounds, narrow=narrow), parent_task=_above(parent_task))
+        answer = _asked_here(supposed, config, bundle)
     if output_format is OutputFormat.JSON:
         typer.echo(json.dumps(answer, sort_keys=True))
     else:
@@ -157,6 +165,16 @@ def _supposition(
         narrow=narrow,
         source_ip=source_ip,
     )
+
+
+def _above(name: str | None) -> "ParentTask | None":
+    """Returns the task above that is supposed; ends the command for what is none."""
+    from remit_server.domain.decision import ParentTask
+
+    try:
+        return None if name is None else ParentTask.parse(_read(name, "--parent-task"))
+    except ValueError as wrong:
+        raise _cannot(f"--parent-task is no task above: {wrong}.") from wrong
 
 
 def _time(text: str | None) -> datetime:

@@ -13,7 +13,7 @@ from remit_server.application.planning.plan_session import Plan, Planner
 from remit_server.application.policy.deciding.redeciding import redecide
 from remit_server.application.policy.ports import Judge
 from remit_server.domain.credentials import SessionOrder
-from remit_server.domain.decision import Decision, DecisionInput
+from remit_server.domain.decision import Decision, DecisionInput, ParentTask, canonical_json
 from remit_server.domain.entitlement import AssumedBy
 from remit_server.domain.errors import Denied, InvalidRequest
 from remit_server.domain.identity import Admitted, Delegation
@@ -31,7 +31,7 @@ USER_AGENT: Final = "remit-server"
 class Supposition:
     """What is supposed: the claims of a token (a JSON text that nobody verified), the agent that presents it, its ask.
 
-    `agent` is its id in the configuration, or its name in policies.
+    `agent` is its id in the configuration, or its name in policies. With `parent_task` another agent handed it on.
     """
 
     claims: str
@@ -41,6 +41,7 @@ class Supposition:
     requested_duration: timedelta | None = None
     narrow: bool = False
     source_ip: str = ""
+    parent_task: ParentTask | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +102,8 @@ class SimulateDecision:
         case = _case(supposition, supposed.delegation)
         case = replace(case, question=question_of(case, judge.revision))
         assert case.question is not None  # noqa: S101 - set just now
-        found = await redecide(judge, self.planner, case.question.text, case.question.circumstances)
+        text = _handed_on(case.question.text, supposition.parent_task)
+        found = await redecide(judge, self.planner, text, case.question.circumstances)
         if isinstance(found.outcome, InvalidRequest):
             raise found.outcome
         return Simulated(
@@ -110,12 +112,24 @@ class SimulateDecision:
             question=found.question,
             decision=found.decision,
             delegation=supposed.delegation,
-            notes=supposed.notes,
+            notes=supposed.notes if supposition.parent_task is None else (*supposed.notes, _OF_A_LIVE_CALL),
             cloudtrail=self._cloudtrail(case, found.outcome) if isinstance(found.outcome, Plan) else {},
         )
 
     def _cloudtrail(self, case: Case, plan: Plan) -> Mapping[str, str]:
         return cloudtrail(supposed_order(case, plan, self.planner.ceilings, task_id=TASK, grant_id=GRANT))
+
+
+_OF_A_LIVE_CALL: Final = (
+    "a live call must also lie within one live grant of the task above, and ends with it: none is supposed here"
+)
+
+
+def _handed_on(question: DecisionInput, parent_task: ParentTask | None) -> DecisionInput:
+    """Returns the question of an agent to which the work was handed on, where it is supposed that it was."""
+    if parent_task is None:
+        return question
+    return DecisionInput(canonical_json({**json.loads(question.text), "parent_task": parent_task.as_json}))
 
 
 def cloudtrail(order: SessionOrder) -> Mapping[str, str]:
