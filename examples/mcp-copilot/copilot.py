@@ -1,0 +1,65 @@
+"""Does what a copilot does with remit-mcp: asks for access, uses it with boto3, is denied, has that explained, and ends.
+
+python copilot.py .mcp.json             (or .vscode/mcp.json)
+"""
+
+import asyncio
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+from mcp import Client, StdioServerParameters
+
+READ = """
+import boto3, sys
+print(boto3.client("s3").get_object(Bucket="reports", Key=sys.argv[1])["Body"].read().decode())
+"""
+
+
+def server(file: Path) -> StdioServerParameters:
+    """Returns how the client starts the server, from Claude Code's file or VS Code's."""
+    configured = json.loads(file.read_text())
+    told = (configured.get("mcpServers") or configured["servers"])["remit"]
+    return StdioServerParameters(command=told["command"], args=told["args"], env=dict(os.environ))
+
+
+async def call(client: Client, tool: str, **arguments: Any) -> dict[str, Any]:
+    """Calls a tool as the model would, and shows what the model is shown."""
+    result = await client.call_tool(tool, arguments)
+    answer: dict[str, Any] = result.structured_content
+    print(f"\n> {tool} {json.dumps(arguments)}")
+    print(result.content[0].text)
+    return answer
+
+
+def read(key: str, access: dict[str, Any]) -> str:
+    """Runs an AWS tool that knows nothing of Remit, with the environment of the answer; returns what it printed."""
+    environ = {**os.environ, **access["environment"]}
+    command = [sys.executable, "-c", READ, key]
+    done = subprocess.run(command, env=environ, capture_output=True, text=True, check=False)  # noqa: S603
+    said = done.stdout.strip() or done.stderr.strip().splitlines()[-1]
+    print(f"\n$ python read.py {key}\n{said}")
+    return said
+
+
+async def main(file: Path) -> None:
+    """Goes through one piece of work."""
+    async with Client(server(file)) as client:
+        everything = {"purpose": "summarise Q3", "allow": ["read s3://reports/*"]}
+        refused = await call(client, "request_aws_access", **everything)
+        print(f"\n(refused with {refused['reason']}; it would get {refused['ask_for']}, and asks for less than that)")
+
+        quarter = {"purpose": "summarise Q3", "allow": ["read s3://reports/2026/q3/*"]}
+        access = await call(client, "request_aws_access", **quarter)
+        await asyncio.to_thread(read, "2026/q3/summary.md", access)
+
+        denial = await asyncio.to_thread(read, "2026/q2/summary.md", access)
+        await call(client, "explain_denial", denial=denial, handle=access["handle"])
+        await call(client, "end_task", handle=access["handle"])
+
+
+if __name__ == "__main__":
+    asyncio.run(main(Path(sys.argv[1])))
