@@ -1,7 +1,9 @@
-"""Does what a copilot does with remit-mcp: asks for access, uses it with boto3, is denied, has that explained, and ends.
+"""Does what a copilot does with remit-mcp: asks for access, uses it with boto3, is denied, has that explained, ends.
 
 python copilot.py .mcp.json             (or .vscode/mcp.json)
 """
+
+# ruff: noqa: T201 - a command-line program prints
 
 import asyncio
 import json
@@ -12,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from mcp import Client, StdioServerParameters
+from mcp_types import TextContent
 
 READ = """
 import boto3, sys
@@ -29,10 +32,9 @@ def server(file: Path) -> StdioServerParameters:
 async def call(client: Client, tool: str, **arguments: Any) -> dict[str, Any]:
     """Calls a tool as the model would, and shows what the model is shown."""
     result = await client.call_tool(tool, arguments)
-    answer: dict[str, Any] = result.structured_content
     print(f"\n> {tool} {json.dumps(arguments)}")
-    print(result.content[0].text)
-    return answer
+    print("\n".join(part.text for part in result.content if isinstance(part, TextContent)))
+    return dict(result.structured_content or {})
 
 
 def read(key: str, access: dict[str, Any]) -> str:
