@@ -13,6 +13,7 @@ UV_VERSION := 0.13.9
 MINISTACK_VERSION := 1.5.33
 MINIO_VERSION := v0.0.0-20260212201848-7aac2a2c5b7c
 FRAMEWORKS := langchain pydantic_ai openai_agents strands google_adk
+TOOLS := awscli duckdb aws_api_mcp
 BENCHMARKS = $(wildcard benchmarks/*.py)
 
 export PATH := $(CURDIR)/.tools/bin:$(PATH)
@@ -22,7 +23,7 @@ endif
 
 .DELETE_ON_ERROR:
 .PHONY: help setup setup-sandbox demo sandbox format lint types layers protos protos-check policies test test-extended \
-        frameworks clients-typescript clients-go \
+        frameworks tools clients-typescript clients-go \
         postgresql ci-setup bench lock clean
 
 help: ## Tell what there is.
@@ -53,11 +54,27 @@ setup-sandbox: .venv-ministack/.ready ## Make .venv-ministack: the local AWS, in
 frameworks: $(FRAMEWORKS:%=.venv-frameworks-%/.ready) ## Make an environment for each agent framework that there is an adapter for.
 
 .venv-frameworks-%/.ready: tests/environments/%/requirements.txt
-	@echo "Setting up .venv-frameworks-$* ..."
-	@$(PYTHON) -m venv .venv-frameworks-$*
-	@.venv-frameworks-$*/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r $<
-	@.venv-frameworks-$*/bin/python -m pip check
-	@touch $@
+	$(ENVIRONMENT)
+
+.venv-tools-%/.ready: tests/environments/%/requirements.txt
+	$(ENVIRONMENT)
+
+define ENVIRONMENT
+@echo "Setting up $(@D) ..."
+@$(PYTHON) -m venv $(@D)
+@$(@D)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r $<
+@$(@D)/bin/python -m pip check
+@touch $@
+endef
+
+# Other people's tools, unmodified, for tests/e2e/unmodified. The aws CLI v2 is no Python package: a full run installs
+# Debian's, as root. Where a tool is missing its tests are skipped and say so.
+tools: .venv-tools-awscli/.ready ## Set up the unmodified tools that every full run proves: the aws CLI, v1 and v2.
+	@if PATH="$$PATH:/usr/local/bin:/usr/bin" which -a aws 2>/dev/null | while read -r aws; do "$$aws" --version; done 2>&1 | grep -q '^aws-cli/2\.'; then :; \
+	elif [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then echo "Installing the aws CLI v2 ..." && \
+	  apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -qq --no-install-recommends awscli >/dev/null; \
+	elif [ "$(REQUIRE_REAL)" = 1 ]; then echo "there is no aws CLI v2 here: install the package awscli" >&2; exit 1; \
+	else echo "There is no aws CLI v2 here: its tests will be skipped"; fi
 
 # The real OPA judges our embedded engine in the tests. Where there is no Go, those tests are skipped and say so.
 .tools/opa-$(OPA_VERSION):
@@ -115,7 +132,7 @@ $(TYPESCRIPT): clients/typescript/package-lock.json
 	else echo "There is no npm here: the TypeScript client will not be checked or tested"; fi
 
 ci-setup: ## Set up everything that a full run needs; fails where something real is missing.
-	@$(MAKE) --no-print-directory REQUIRE_REAL=1 setup setup-sandbox .tools/opa-$(OPA_VERSION) .tools/regal-$(REGAL_VERSION) postgresql $(TYPESCRIPT) $(GO_TOOLS)
+	@$(MAKE) --no-print-directory REQUIRE_REAL=1 setup setup-sandbox .tools/opa-$(OPA_VERSION) .tools/regal-$(REGAL_VERSION) postgresql tools $(TYPESCRIPT) $(GO_TOOLS)
 
 # --- Trying it ---
 
@@ -207,6 +224,8 @@ lock: .tools/uv/bin/uv ## Write the constraints files anew after a change in pyp
 	echo "ministack==$(MINISTACK_VERSION)" | $(LOCK) $(UPGRADE) - -o constraints-ministack.txt
 	@for name in $(FRAMEWORKS); do echo "tests/environments/$$name" && \
 	  $(LOCK) $(UPGRADE) pyproject.toml --extra boto3 tests/environments/$$name/requirements.in -o tests/environments/$$name/requirements.txt || exit 1; done
+	@for name in $(TOOLS); do echo "tests/environments/$$name" && \
+	  $(LOCK) $(UPGRADE) tests/environments/$$name/requirements.in -o tests/environments/$$name/requirements.txt || exit 1; done
 
 LOCK = UV_CUSTOM_COMPILE_COMMAND="make lock" .tools/uv/bin/uv pip compile \
        --quiet --universal --python-version 3.11 --generate-hashes --no-annotate --no-emit-index-url
@@ -216,5 +235,5 @@ LOCK = UV_CUSTOM_COMPILE_COMMAND="make lock" .tools/uv/bin/uv pip compile \
 	@.tools/uv/bin/python -m pip install --quiet --disable-pip-version-check uv==$(UV_VERSION)
 
 clean: ## Remove what the targets above made.
-	rm -rf .sandbox .venv .venv-ministack .venv-frameworks-* .tools .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache dist build \
+	rm -rf .sandbox .venv .venv-ministack .venv-frameworks-* .venv-tools-* .tools .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache dist build \
 	  clients/typescript/node_modules clients/typescript/dist clients/typescript/build

@@ -97,7 +97,7 @@ class Desk:
 @contextmanager
 def client_world(sandbox: Sandbox, folder: Path, more: Mapping[str, object] | None = None) -> Iterator[Path]:
     """Gives the path of a file that tells another language's tests where everything is, and more (JSON, mode 0600)."""
-    brief = {"bundle": str(_brief_policies(folder / "brief-policies"))}
+    brief = {"bundle": str(brief_policies(folder / "brief-policies"))}
     ledger = folder / "brief"
     ledger.mkdir()
     with own_gateway(sandbox, ledger, brief) as gateway, _serving(Desk(sandbox, folder, gateway)) as desk:
@@ -127,7 +127,7 @@ def _files(pair: KeyPair) -> dict[str, str]:
     return {"certificate_file": str(pair.certificate_path), "key_file": str(pair.key_path)}
 
 
-def _brief_policies(folder: Path) -> Path:
+def brief_policies(folder: Path) -> Path:
     """Writes the sample policy with credentials so short that a test sees them renewed."""
     text = (DEFAULT_POLICIES / _CATALOGUE).read_text()
     short = text.replace("max_credential_seconds: 3600", f"max_credential_seconds: {BRIEF_SECONDS}")
