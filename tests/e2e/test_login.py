@@ -109,3 +109,21 @@ def test_who_one_is_is_told_as_far_as_it_is_known(laptop: Machine) -> None:
     assert "LOGIN_NEEDED" in found.stderr
     assert json.loads(away.stdout)["identity"] is None
     assert {failure["reason"] for failure in json.loads(away.stdout)["failures"]} == {"LOGIN_NEEDED", "UNAVAILABLE"}
+
+
+def test_what_was_begun_for_one_person_is_given_to_nobody_else(laptop: Machine, sandbox: Sandbox) -> None:
+    signs_in(laptop, sandbox, "alice")
+    assert laptop.remit("endpoint", "start").returncode == 0
+    try:
+        hers = laptop.remit("credential-process", "--profile", "reports")
+        laptop.remit("logout")
+        nobodys = laptop.remit("credential-process", "--profile", "reports")
+        signs_in(laptop, sandbox, "bob")
+        his = laptop.remit("credential-process", "--profile", "reports")
+    finally:
+        laptop.remit("endpoint", "stop")
+
+    assert json.loads(hers.stdout)["AccessKeyId"]
+    assert (nobodys.returncode, nobodys.stdout) == (82, "")
+    assert "LOGIN_NEEDED" in nobodys.stderr
+    assert json.loads(hers.stdout)["AccessKeyId"] not in his.stdout

@@ -12,7 +12,7 @@ from remit.errors import FieldViolation, InvalidRequest
 from remit.intent import Capability, Permission
 from remit.intents import intent_of
 from remit.local.errors import InvalidSettings
-from remit.local.settings import Profile, Settings, load_settings
+from remit.local.settings import LOGIN, Profile, Settings, load_settings
 from remit.local.tables import duration_of
 from remit.secret import Secret
 from remit.workload import naming
@@ -74,14 +74,27 @@ class Caller:
         return cls(load_settings(environ), Secret(dict(environ)))
 
     def key(self) -> tuple[object, ...]:
-        """Returns what tells callers apart whose tasks are not to be shared; a token by its digest."""
+        """Returns what tells callers apart whose tasks are not to be shared; a token by its digest.
+
+        Who is signed in is part of it: what was begun for one person is not given to the next, nor to nobody.
+        """
         tokens = "\n".join(self.environ.reveal().get(name, "") for name in TOKEN_VARIABLES)
         return (
             self.settings.gateway,
             self.settings.subject_token,
             self.settings.login,
             hashlib.sha256(tokens.encode()).digest(),
+            self._signed_in(),
         )
+
+    def _signed_in(self) -> str | None:
+        """Returns whose sign-in the tokens come from, None where they come from elsewhere."""
+        settings = self.settings
+        if settings.login is None or LOGIN not in {settings.subject_token, settings.gateway.bearer}:
+            return None
+        from remit.local.login.who import signed_in  # noqa: PLC0415 - only this kind of source needs it
+
+        return signed_in(settings.login)
 
 
 def wish_of(options: Options, settings: Settings, *, files: bool = False) -> Wish:
