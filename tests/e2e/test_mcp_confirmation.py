@@ -29,6 +29,7 @@ class Browser:
     def __init__(self, sandbox: Sandbox, user: str, answer: str) -> None:
         self.sandbox, self.user, self.answer = sandbox, user, answer
         self.pages: list[str] = []
+        self.overheard: list[httpx.Response] = []
         self.client = httpx.Client(verify=ssl.create_default_context(cafile=sandbox.authority.bundle_path))
 
     def __call__(self, url: str) -> None:
@@ -42,10 +43,25 @@ class Browser:
             back = client.post(login, data=form)
             page = client.get(back.headers["location"], follow_redirects=True)
             self.pages.append(page.text)
-            found = re.search(r'name="form" value="([^"]+)"', page.text)
+            self.overheard += self.what_another_port_makes_of(client, url, str(page.url))
+            found = re.search(r'action="([^"]+)"><input type="hidden" name="form" value="([^"]+)"', page.text)
             if found is not None:
-                decided = client.post(str(page.url), data={"form": found[1], "answer": self.answer})
-                self.pages.append(decided.text)
+                self.decides(client, page, *found.groups())
+
+    def decides(self, client: httpx.Client, page: httpx.Response, action: str, form: str) -> None:
+        """Sends the form, as browsers do: where it was opened, with the origin that the page's policy lets them tell."""
+        origin = "null" if page.headers["referrer-policy"] == "no-referrer" else str(page.url.join("/"))[:-1]
+        data = {"form": form, "answer": self.answer}
+        from_elsewhere = client.post(page.url.join(action), data=data, headers={"Origin": "http://127.0.0.1:1"})
+        self.overheard.append(from_elsewhere)
+        decided = client.post(page.url.join(action), data=data, headers={"Origin": origin})
+        self.pages.append(decided.text)
+        self.overheard.append(client.post(page.url.join(action), data=data, headers={"Origin": origin}))
+
+    def what_another_port_makes_of(self, client: httpx.Client, url: str, opened: str) -> list[httpx.Response]:
+        """Opens both addresses with every cookie that the browser has for this host: it sends them to any port of it."""
+        cookies = "; ".join(f"{one.name}={one.value}" for one in client.cookies.jar if one.domain == "127.0.0.1")
+        return [httpx.get(address, headers={"Cookie": cookies}) for address in (url, opened)]
 
 
 @pytest.fixture(scope="module")
@@ -99,6 +115,20 @@ async def test_what_the_user_confirms_on_the_page_is_granted(sandbox: Sandbox, m
     assert "publish Q3" in question
     assert "allowed" in decided
     assert access["profile"].startswith("remit-")
+
+
+async def test_only_the_page_that_was_shown_decides_and_only_once(sandbox: Sandbox, mine: Machine) -> None:
+    browser = Browser(sandbox, "alice", "yes")
+    async with copilot(mine, elicitation_callback=answering(browser, [])) as client:
+        good, _, text = await asked(client, "request_aws_access", purpose="publish Q3", allow=[PUBLISH])
+
+    other_port, reopened, from_elsewhere, again = browser.overheard
+    assert good, text
+    assert other_port.status_code == 303
+    assert "prompt=login" in other_port.headers["location"]
+    assert reopened.status_code == 400
+    assert from_elsewhere.status_code == 403
+    assert again.status_code == 403
 
 
 async def test_what_the_user_refuses_on_the_page_is_refused(sandbox: Sandbox, mine: Machine) -> None:

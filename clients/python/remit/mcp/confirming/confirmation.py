@@ -1,12 +1,11 @@
 """The page server: one ticket for each approval, one fresh login for each ticket, one decision for each login."""
 
-import hmac
 import secrets
 import threading
 import time
 from collections import OrderedDict
-from dataclasses import dataclass, field
-from http.cookies import CookieError, SimpleCookie
+from contextlib import suppress
+from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Final, Generic, TypeVar
 from urllib.parse import parse_qsl, urlsplit
@@ -21,7 +20,7 @@ from remit.secret import Secret
 T = TypeVar("T")
 HOST: Final = "127.0.0.1"
 CALLBACK: Final = "/callback"
-COOKIE: Final = "remit-confirmation"
+DECIDE: Final = "/decide"
 LASTS_SECONDS: Final = 600.0
 MOST: Final = 64
 LARGEST_FORM: Final = 4096
@@ -50,11 +49,10 @@ class Bounded(Generic[T]):
             return value if time.monotonic() < until else None
 
     def take(self, name: str) -> T | None:
-        """Returns a value, once."""
-        found = self.find(name)
+        """Returns a value, once, whoever else asks for it."""
         with self._lock:
-            self._values.pop(name, None)
-        return found
+            until, value = self._values.pop(name, (0.0, None))
+            return value if time.monotonic() < until else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,11 +62,13 @@ class SignedIn:
     ticket: str
     shown: ShownApproval
     token: Secret[str]
-    form_token: str = field(repr=False)
 
 
 class Confirmation:
     """Serves the pages on loopback until closed. `login` is the sign-in of the gateway's operators.
+
+    NOTE: what stands for the browser that signed in is in the page that it is shown, and good for one decision. It is no
+    cookie: browsers send those to every port of a host, so to whatever an agent listens at on this machine.
 
     NOTE: the token of the login stays in this process's memory for ten minutes at most and goes nowhere but to the
     gateway. It is never given to an agent, and no agent's token could decide: the gateway wants this one's audience.
@@ -150,16 +150,12 @@ class _Handler(BaseHTTPRequestHandler):
         if confirmation.tickets.find(ticket) is None:
             self._say(404, "This page is not here any more", "Ask the copilot to ask again.")
             return
-        signed_in = self._session(ticket)
-        if signed_in is not None:
-            self._send(200, pages.question(signed_in.shown, signed_in.form_token))
-            return
         login = begin(confirmation.login, f"{confirmation.origin}{CALLBACK}")
         confirmation.logins.add(login.state, (ticket, login))
         self._redirect(login.url)
 
     def _back(self, parameters: dict[str, str]) -> None:
-        """Takes the way back from the login: this browser may decide about that one approval."""
+        """Takes the way back from the login: whoever sees this page may decide about that one approval, once."""
         confirmation = self.server.confirmation
         begun = confirmation.logins.take(parameters.get("state", ""))
         approval = confirmation.tickets.find(begun[0]) if begun else None
@@ -169,48 +165,40 @@ class _Handler(BaseHTTPRequestHandler):
         ticket, login = begun
         token = finish(confirmation.login, login, parameters)
         shown = confirmation.approvals.shown(approval, token)
-        signed_in = SignedIn(ticket, shown, token, secrets.token_urlsafe(24))
-        name = confirmation.sessions.add(secrets.token_urlsafe(32), signed_in)
-        self._redirect(f"/confirm/{ticket}", cookie=f"{COOKIE}={name}; Path=/; HttpOnly; SameSite=Lax; Max-Age=600")
+        form_token = confirmation.sessions.add(secrets.token_urlsafe(32), SignedIn(ticket, shown, token))
+        self._send(200, pages.question(shown, DECIDE, form_token))
 
     def _post(self) -> None:
-        """Decides about what was shown, once: page, cookie and form must belong together."""
-        confirmation = self.server.confirmation
-        signed_in = self._session(urlsplit(self.path).path.removeprefix("/confirm/"))
-        length = self.headers.get("Content-Length", "")
-        form: dict[str, str] = {}
-        if length.isascii() and length.isdigit() and int(length) <= LARGEST_FORM:
-            form = dict(parse_qsl(self.rfile.read(int(length)).decode("ascii", "replace"), max_num_fields=5))
-        if (
-            signed_in is None
-            or self.headers.get("Origin", confirmation.origin) != confirmation.origin
-            or not hmac.compare_digest(form.get("form", "").encode(), signed_in.form_token.encode())
-            or form.get("answer") not in {"yes", "no"}
-        ):
-            self._say(403, "Nothing was decided", "Open the page again.")
+        """Decides about what was shown, once: only that page's form can say so, and only from here."""
+        confirmation, form = self.server.confirmation, self._form()
+        is_ours = (
+            urlsplit(self.path).path == DECIDE
+            and self.headers.get("Origin", confirmation.origin) == confirmation.origin
+            and form.get("answer") in {"yes", "no"}
+        )
+        signed_in = confirmation.sessions.take(form.get("form", "")) if is_ours else None
+        if signed_in is None or confirmation.tickets.take(signed_in.ticket) is None:
+            self._say(403, "Nothing was decided", "Open the page again, or ask the copilot to ask again.")
             return
-        confirmation.tickets.take(signed_in.ticket)
         decided = confirmation.approvals.decide(signed_in.shown, signed_in.token, approve=form["answer"] == "yes")
         text = "allowed" if decided.state in {"APPROVED", "USED"} else decided.state.lower()
         self._say(200, f"It is {text}", "You may close this window and go back to the copilot.")
 
-    def _session(self, ticket: str) -> SignedIn | None:
-        """Returns the login of this browser for this very ticket."""
-        try:
-            cookie = SimpleCookie(self.headers.get("Cookie", "")).get(COOKIE)
-        except CookieError:
-            return None
-        found = self.server.confirmation.sessions.find(cookie.value) if cookie else None
-        return found if found is not None and hmac.compare_digest(found.ticket, ticket) else None
+    def _form(self) -> dict[str, str]:
+        """Reads the form; an empty one is none, or too large."""
+        length = self.headers.get("Content-Length", "")
+        if not (length.isascii() and length.isdigit() and int(length) <= LARGEST_FORM):
+            return {}
+        with suppress(ValueError):
+            return dict(parse_qsl(self.rfile.read(int(length)).decode("ascii", "replace"), max_num_fields=5))
+        return {}
 
     def _say(self, status: int, title: str, text: str) -> None:
         self._send(status, pages.told(title, text))
 
-    def _redirect(self, url: str, *, cookie: str | None = None) -> None:
+    def _redirect(self, url: str) -> None:
         self.send_response(303)
         self.send_header("Location", url)
-        if cookie:
-            self.send_header("Set-Cookie", cookie)
         self.send_header("Cache-Control", "no-store")
         self.send_header("Referrer-Policy", "no-referrer")
         self.send_header("Content-Length", "0")

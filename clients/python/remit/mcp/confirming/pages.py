@@ -13,7 +13,7 @@ HEADERS: Final = {
         "default-src 'none'; style-src 'unsafe-inline'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'"
     ),
     "Cross-Origin-Opener-Policy": "same-origin",
-    "Referrer-Policy": "no-referrer",
+    "Referrer-Policy": "same-origin",  # with none at all browsers send the form's Origin as null
     "X-Content-Type-Options": "nosniff",
 }
 _STYLE: Final = (
@@ -39,8 +39,8 @@ def told(title: str, text: str) -> bytes:
     return page(title, *(f"<p>{escape(line.strip())}</p>" for line in text.splitlines() if line.strip()))
 
 
-def question(shown: ShownApproval, form_token: str) -> bytes:
-    """Returns the page that asks: who, for whom, what exactly, for how long; yes or no."""
+def question(shown: ShownApproval, action: str, form_token: str) -> bytes:
+    """Returns the page that asks: who, for whom, what exactly, for how long; yes or no, which goes to `action`."""
     facts = {
         "Agent": shown.actor,
         "Works for": shown.subject,
@@ -54,7 +54,8 @@ def question(shown: ShownApproval, form_token: str) -> bytes:
         "An agent asks for AWS access in your name",
         f"<dl>{listed}</dl><p>Exactly this would be allowed, and nothing else:</p>",
         f"<pre>{escape(_indented(shown.session_policy))}</pre>",
-        f'<form method="post"><input type="hidden" name="form" value="{escape(form_token)}">',
+        f'<form method="post" action="{escape(action)}">',
+        f'<input type="hidden" name="form" value="{escape(form_token)}">',
         '<button name="answer" value="yes">Allow</button><button name="answer" value="no">Refuse</button></form>',
     )
 
