@@ -49,7 +49,7 @@ class Browser:
                 self.decides(client, page, *found.groups())
 
     def decides(self, client: httpx.Client, page: httpx.Response, action: str, form: str) -> None:
-        """Sends the form, as browsers do: where it was opened, with the origin that the page's policy lets them tell."""
+        """Sends the form as browsers do: with the origin that the page's referrer policy lets them tell."""
         origin = "null" if page.headers["referrer-policy"] == "no-referrer" else str(page.url.join("/"))[:-1]
         data = {"form": form, "answer": self.answer}
         from_elsewhere = client.post(page.url.join(action), data=data, headers={"Origin": "http://127.0.0.1:1"})
@@ -59,7 +59,7 @@ class Browser:
         self.overheard.append(client.post(page.url.join(action), data=data, headers={"Origin": origin}))
 
     def what_another_port_makes_of(self, client: httpx.Client, url: str, opened: str) -> list[httpx.Response]:
-        """Opens both addresses with every cookie that the browser has for this host: it sends them to any port of it."""
+        """Opens both addresses with the cookies of this host, which the browser sends to every port of it."""
         cookies = "; ".join(f"{one.name}={one.value}" for one in client.cookies.jar if one.domain == "127.0.0.1")
         return [httpx.get(address, headers={"Cookie": cookies}) for address in (url, opened)]
 

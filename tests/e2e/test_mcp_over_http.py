@@ -114,6 +114,39 @@ async def test_nobody_reaches_another_users_task(served: Served) -> None:
     assert mine
 
 
+async def test_no_standing_profile_gives_one_users_task_to_the_next(served: Served) -> None:
+    async with served.client(served.token()) as alice:
+        _, access, _ = await asked(alice, "request_aws_access", purpose="summarise Q3", allow=[REPORTS])
+        newest = tool_of_aws(served.machine, {**access["environment"], "AWS_PROFILE": "remit"})
+        handle = (
+            "--handle",
+            "newest",
+            "--socket",
+            str(Path(access["environment"]["AWS_CONFIG_FILE"]).with_suffix(".sock")),
+        )
+        told = served.machine.remit("credential-process", *handle)
+        await asked(alice, "end_task", handle=access["handle"])
+
+    assert newest.returncode != 0
+    assert "ProfileNotFound" in newest.stderr
+    assert told.returncode != 0
+    assert "NOT_FOUND" in told.stderr
+
+
+async def test_one_users_tasks_leave_room_for_the_others(served: Served) -> None:
+    async with served.client(served.token()) as alice, served.client(served.token("bob")) as bob:
+        held = [await asked(alice, "request_aws_access", purpose="summarise Q3", allow=[REPORTS]) for _ in range(33)]
+        _, others, _ = await asked(bob, "request_aws_access", purpose="summarise Q3", allow=[REPORTS])
+        for _, access, _ in held[:-1]:
+            await asked(alice, "end_task", handle=access["handle"])
+        again, _, _ = await asked(alice, "request_aws_access", purpose="summarise Q3", allow=[REPORTS])
+
+    assert [good for good, _, _ in held] == [True] * 32 + [False]
+    assert held[-1][1]["reason"] == "TOO_MANY_TASKS"
+    assert others["reason"] == "CEILING_EXCEEDED"  # the gateway was asked: bob may not read it
+    assert again
+
+
 @pytest.mark.parametrize(
     "claims",
     [

@@ -148,3 +148,24 @@ def test_a_file_that_others_may_write_is_refused(tmp_path: Path) -> None:
 def test_an_unknown_profile_is_told_with_those_there_are(tmp_path: Path) -> None:
     with pytest.raises(InvalidSettings, match=r"no profile 'report' \(known: reports\)"):
         load_settings(written(tmp_path, FULL)).profile("report")
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        'issuer = "http://idp.example.com"',
+        'resource = "http://mcp.example.com/mcp"',
+        'resource = "http://127.0.0.1.example.com/mcp"',
+        'resource = "http://localhost.example.com/mcp"',
+    ],
+)
+def test_tokens_for_the_mcp_server_travel_by_https_only(tmp_path: Path, line: str) -> None:
+    with pytest.raises(InvalidSettings, match="must be https"):
+        load_settings(written(tmp_path, f"[mcp]\n{line}\n"))
+
+
+@pytest.mark.parametrize("resource", ["https://mcp.example.com/mcp", "http://127.0.0.1:8765/mcp", "http://[::1]/mcp"])
+def test_an_mcp_server_on_this_machine_may_do_without(tmp_path: Path, resource: str) -> None:
+    settings = load_settings(written(tmp_path, f'[mcp]\nresource = "{resource}"\n'))
+
+    assert settings.mcp.resource == resource

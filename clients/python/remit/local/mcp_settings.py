@@ -1,8 +1,11 @@
 """The `[mcp]` table of the client's settings: how it is served over HTTP, and how users confirm in person."""
 
+from contextlib import suppress
 from dataclasses import dataclass
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Final
+from urllib.parse import urlsplit
 
 from remit.local.login_settings import LoginSettings, login_settings
 from remit.local.tables import Table
@@ -54,7 +57,19 @@ def mcp_settings(table: Table) -> McpSettings:
         confirm=_confirm(confirm) if confirm else None,
     )
     table.done()
+    for name, url in (("issuer", settings.issuer), ("resource", settings.resource)):
+        if url is not None and not (url.startswith("https://") or (name == "resource" and _is_on_loopback(url))):
+            table.refuse(f"mcp.{name} must be https: tokens and keys to check them with go there")
     return settings
+
+
+def _is_on_loopback(url: str) -> bool:
+    """Says whether it is an http URL of this machine, by its literal address or by localhost."""
+    with suppress(ValueError):
+        parts = urlsplit(url)
+        host = parts.hostname or ""
+        return parts.scheme == "http" and (host == "localhost" or ip_address(host).is_loopback)
+    return False
 
 
 def _exchange(table: Table) -> ExchangeSettings:

@@ -2,14 +2,13 @@
 
 import re
 import threading
-from collections import OrderedDict
 from dataclasses import dataclass, field
 from typing import Final
 
 from remit.errors import FieldViolation, InvalidRequest, NotFound
 from remit.grant import Grant, Identity, Preview, WouldRefuse
 from remit.local.broker import Broker, Held
-from remit.local.errors import LoginNeeded, NoToken
+from remit.local.errors import LoginNeeded, NoToken, TooManyTasks
 from remit.local.explaining import (
     REASONS,
     Explanation,
@@ -22,6 +21,7 @@ from remit.local.tokens import token_source
 from remit.local.wishes import Caller, Options, wish_of
 from remit.secret import TokenSource
 
+MOST_OF_ONE: Final = 32
 _REQUEST: Final = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
 _REASON: Final = re.compile(r"\b[A-Z]{2,}(?:_[A-Z]+)+\b")
 
@@ -50,15 +50,32 @@ class Desk:
     """Holds each owner's tasks at one broker; nobody reaches another owner's. Its methods block."""
 
     broker: Broker
-    _owners: OrderedDict[str, Owner] = field(default_factory=OrderedDict)
+    _owners: dict[str, Owner] = field(default_factory=dict)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def wish(self, owner: Owner, caller: Caller, options: Options) -> Held:
-        """Holds what is asked for, unshared; asks no gateway yet. Raises RemitError for what cannot be read."""
-        held = self.broker.hold(wish_of(options, caller.settings), caller, alone=True)
+        """Holds what is asked for, unshared; asks no gateway yet.
+
+        Raises RemitError for what cannot be read, and TooManyTasks where one owner would leave no room to the others.
+        """
+        wish = wish_of(options, caller.settings)
         with self._lock:
+            there = {held.handle for held in self.broker.all()}
+            self._owners = {handle: other for handle, other in self._owners.items() if handle in there}
+            self._make_room(owner)
+            held = self.broker.hold(wish, caller, alone=True)
             self._owners[held.handle] = owner
         return held
+
+    def _make_room(self, owner: Owner) -> None:
+        """Forgets what this owner waits for and never came back to, where it is much; raises TooManyTasks."""
+        own = self.all(owner)
+        idle = next((held for held in own if held.has_nothing()), None)
+        if len(own) < MOST_OF_ONE:
+            return
+        if idle is None:
+            raise TooManyTasks(f"{MOST_OF_ONE} tasks are held for this user already", advice="end some: end_task")
+        self.broker.end(idle)
 
     def held(self, owner: Owner, handle: str) -> Held:
         """Returns what this owner holds under a handle or task id; raises NotFound for another's, too."""

@@ -22,10 +22,12 @@ STANDING_PROFILE: Final = "remit"
 class Profiles:
     """The file of AWS profiles beside `socket`: one for each task, and `remit` for the one that was granted last.
 
-    Tools find it by AWS_CONFIG_FILE. Each profile names the command that asks this process at its socket.
+    Tools find it by AWS_CONFIG_FILE. Each profile names the command that asks this process at its socket. Where
+    `is_shared` by several users there is no profile `remit`: it would be whoever's came last.
     """
 
     socket: Path
+    is_shared: bool = False
     _regions: dict[str, str | None] = field(default_factory=dict)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
@@ -56,9 +58,9 @@ class Profiles:
                 self._write()
 
     def newest(self) -> str | None:
-        """Returns the handle of the task that was granted last and is not over."""
+        """Returns the handle of the task that was granted last and is not over; None where it may be another user's."""
         with self._lock:
-            return next(reversed(self._regions), None)
+            return None if self.is_shared else next(reversed(self._regions), None)
 
     def close(self) -> None:
         """Takes the file away."""
@@ -67,9 +69,10 @@ class Profiles:
 
     def _write(self) -> None:
         """Writes the whole file anew, in one step."""
-        newest = next(reversed(self._regions), None)
         lines = [f"# Written by remit-mcp (process {os.getpid()}), which takes it away when it ends. It holds no keys."]
-        lines += self._section(STANDING_PROFILE, NEWEST, self._regions.get(newest) if newest else None)
+        if not self.is_shared:
+            newest = next(reversed(self._regions), None)
+            lines += self._section(STANDING_PROFILE, NEWEST, self._regions.get(newest) if newest else None)
         for handle, region in self._regions.items():
             lines += self._section(self.name(handle), handle, region)
         check_folder(str(self.file.parent))

@@ -45,7 +45,7 @@ def _over_http(caller: Caller, name: str) -> None:
         raise InvalidSettings("mcp.listen is host:port", advice='write it as "127.0.0.1:8765"')
     with httpx.Client(verify=verify) as exchanging:
         who = WhoHasAToken(caller, exchange_of(settings, exchanging))
-        with serving(caller, who, socket_of(name)) as tools:
+        with serving(caller, who, socket_of(name), is_shared=settings.exchange is not None) as tools:
             keys = httpx.AsyncClient(verify=verify, follow_redirects=False)
             app = http_server_of(tools, settings, keys).streamable_http_app(
                 streamable_http_path=PATH,

@@ -6,6 +6,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
+from weakref import WeakValueDictionary
 
 import httpx
 from mcp.server import MCPServer
@@ -44,12 +45,15 @@ Who = Callable[[], tuple[Owner, Caller]]
 
 
 @contextmanager
-def serving(caller: Caller, who: Who, socket: Path) -> Iterator[Tools]:
-    """Holds tasks and answers AWS tools at the socket while the block runs; ends every task when it is left."""
+def serving(caller: Caller, who: Who, socket: Path, *, is_shared: bool = False) -> Iterator[Tools]:
+    """Holds tasks and answers AWS tools at the socket while the block runs; ends every task when it is left.
+
+    `is_shared` says that several users' tasks are held.
+    """
     settings = caller.settings.mcp
     with ExitStack() as stack:
         broker = stack.enter_context(Broker(Keeping(ends_idle=False, stays_warm=True)))
-        profiles = Profiles(socket)
+        profiles = Profiles(socket, is_shared)
         stack.callback(profiles.close)
         answers = NewestToo(Answers(broker, takes_wishes=False), profiles)
         stack.enter_context(SocketServer(socket, answers))
@@ -140,7 +144,7 @@ class WhoHasAToken:
     def __init__(self, caller: Caller, exchange: ExchangeToken | None) -> None:
         self._caller = caller
         self._exchange = exchange
-        self._users: dict[Owner, UserTokens] = {}
+        self._users: WeakValueDictionary[Owner, UserTokens] = WeakValueDictionary()  # while a task or a call needs them
 
     def __call__(self) -> tuple[Owner, Caller]:
         """Returns whose tasks they are, and the settings to ask on; raises Unauthenticated."""

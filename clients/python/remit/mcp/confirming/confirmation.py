@@ -67,8 +67,8 @@ class SignedIn:
 class Confirmation:
     """Serves the pages on loopback until closed. `login` is the sign-in of the gateway's operators.
 
-    NOTE: what stands for the browser that signed in is in the page that it is shown, and good for one decision. It is no
-    cookie: browsers send those to every port of a host, so to whatever an agent listens at on this machine.
+    NOTE: what stands for the browser that signed in is in the page that it is shown, and good for one decision. It is
+    no cookie: browsers send those to every port of a host, so to whatever an agent listens at on this machine.
 
     NOTE: the token of the login stays in this process's memory for ten minutes at most and goes nowhere but to the
     gateway. It is never given to an agent, and no agent's token could decide: the gateway wants this one's audience.
