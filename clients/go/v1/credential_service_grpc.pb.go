@@ -77,8 +77,9 @@ type CredentialServiceClient interface {
 	// Caller: the grant's own actor; no subject token is needed, because nothing is given that it does not hold. Recorded: authorised
 	// before STS is called, issued before the answer, as a grant of its own whose `parent` is the grant; it is revoked with it and is
 	// never renewed. Idempotent by (actor, request_id), as IssueCredentials is.
-	// Fails with PERMISSION_DENIED (CEILING_EXCEEDED) for what the grant does not hold, FAILED_PRECONDITION (GRANT_NOT_LIVE,
-	// INTENT_TOO_LARGE), NOT_FOUND (the grant, or not the caller's), and otherwise as IssueCredentials does.
+	// Fails with PERMISSION_DENIED (CEILING_EXCEEDED for what the grant does not hold, DELEGATION_TOO_DEEP for a grant that was attenuated
+	// itself), FAILED_PRECONDITION (GRANT_NOT_LIVE, INTENT_TOO_LARGE), NOT_FOUND (the grant, or not the caller's), and otherwise as
+	// IssueCredentials does.
 	AttenuateCredentials(ctx context.Context, in *AttenuateCredentialsRequest, opts ...grpc.CallOption) (*AttenuateCredentialsResponse, error)
 	// Opens a task under a task, for another agent: it works for the same user, within what this task's grants may do, until this task
 	// ends at the latest.
@@ -86,8 +87,8 @@ type CredentialServiceClient interface {
 	// Caller: the task's own actor; no subject token is needed. The id that is returned is of use only to the agent it names, with a
 	// token of the same user: it asks by IssueCredentials with it as `task_id`, and policy decides, knowing of the task above. Recorded.
 	// Idempotent by (actor, request_id).
-	// Fails with NOT_FOUND (the task, or not the caller's), FAILED_PRECONDITION (GRANT_NOT_LIVE: it is over) and PERMISSION_DENIED
-	// (DELEGATION_TOO_DEEP).
+	// Fails with NOT_FOUND (the task, or not the caller's), FAILED_PRECONDITION (GRANT_NOT_LIVE: it is over), PERMISSION_DENIED
+	// (DELEGATION_TOO_DEEP) and RESOURCE_EXHAUSTED (RATE_LIMITED: too many tasks live under one).
 	DelegateTask(ctx context.Context, in *DelegateTaskRequest, opts ...grpc.CallOption) (*DelegateTaskResponse, error)
 	// Says who is calling, as the gateway sees it, and for whom.
 	//
@@ -254,8 +255,9 @@ type CredentialServiceServer interface {
 	// Caller: the grant's own actor; no subject token is needed, because nothing is given that it does not hold. Recorded: authorised
 	// before STS is called, issued before the answer, as a grant of its own whose `parent` is the grant; it is revoked with it and is
 	// never renewed. Idempotent by (actor, request_id), as IssueCredentials is.
-	// Fails with PERMISSION_DENIED (CEILING_EXCEEDED) for what the grant does not hold, FAILED_PRECONDITION (GRANT_NOT_LIVE,
-	// INTENT_TOO_LARGE), NOT_FOUND (the grant, or not the caller's), and otherwise as IssueCredentials does.
+	// Fails with PERMISSION_DENIED (CEILING_EXCEEDED for what the grant does not hold, DELEGATION_TOO_DEEP for a grant that was attenuated
+	// itself), FAILED_PRECONDITION (GRANT_NOT_LIVE, INTENT_TOO_LARGE), NOT_FOUND (the grant, or not the caller's), and otherwise as
+	// IssueCredentials does.
 	AttenuateCredentials(context.Context, *AttenuateCredentialsRequest) (*AttenuateCredentialsResponse, error)
 	// Opens a task under a task, for another agent: it works for the same user, within what this task's grants may do, until this task
 	// ends at the latest.
@@ -263,8 +265,8 @@ type CredentialServiceServer interface {
 	// Caller: the task's own actor; no subject token is needed. The id that is returned is of use only to the agent it names, with a
 	// token of the same user: it asks by IssueCredentials with it as `task_id`, and policy decides, knowing of the task above. Recorded.
 	// Idempotent by (actor, request_id).
-	// Fails with NOT_FOUND (the task, or not the caller's), FAILED_PRECONDITION (GRANT_NOT_LIVE: it is over) and PERMISSION_DENIED
-	// (DELEGATION_TOO_DEEP).
+	// Fails with NOT_FOUND (the task, or not the caller's), FAILED_PRECONDITION (GRANT_NOT_LIVE: it is over), PERMISSION_DENIED
+	// (DELEGATION_TOO_DEEP) and RESOURCE_EXHAUSTED (RATE_LIMITED: too many tasks live under one).
 	DelegateTask(context.Context, *DelegateTaskRequest) (*DelegateTaskResponse, error)
 	// Says who is calling, as the gateway sees it, and for whom.
 	//

@@ -79,8 +79,9 @@ class CredentialServiceStub:
     Caller: the grant's own actor; no subject token is needed, because nothing is given that it does not hold. Recorded: authorised
     before STS is called, issued before the answer, as a grant of its own whose `parent` is the grant; it is revoked with it and is
     never renewed. Idempotent by (actor, request_id), as IssueCredentials is.
-    Fails with PERMISSION_DENIED (CEILING_EXCEEDED) for what the grant does not hold, FAILED_PRECONDITION (GRANT_NOT_LIVE,
-    INTENT_TOO_LARGE), NOT_FOUND (the grant, or not the caller's), and otherwise as IssueCredentials does.
+    Fails with PERMISSION_DENIED (CEILING_EXCEEDED for what the grant does not hold, DELEGATION_TOO_DEEP for a grant that was attenuated
+    itself), FAILED_PRECONDITION (GRANT_NOT_LIVE, INTENT_TOO_LARGE), NOT_FOUND (the grant, or not the caller's), and otherwise as
+    IssueCredentials does.
     """
     DelegateTask: _grpc.UnaryUnaryMultiCallable[_credential_service_pb2.DelegateTaskRequest, _credential_service_pb2.DelegateTaskResponse]
     """Opens a task under a task, for another agent: it works for the same user, within what this task's grants may do, until this task
@@ -89,8 +90,8 @@ class CredentialServiceStub:
     Caller: the task's own actor; no subject token is needed. The id that is returned is of use only to the agent it names, with a
     token of the same user: it asks by IssueCredentials with it as `task_id`, and policy decides, knowing of the task above. Recorded.
     Idempotent by (actor, request_id).
-    Fails with NOT_FOUND (the task, or not the caller's), FAILED_PRECONDITION (GRANT_NOT_LIVE: it is over) and PERMISSION_DENIED
-    (DELEGATION_TOO_DEEP).
+    Fails with NOT_FOUND (the task, or not the caller's), FAILED_PRECONDITION (GRANT_NOT_LIVE: it is over), PERMISSION_DENIED
+    (DELEGATION_TOO_DEEP) and RESOURCE_EXHAUSTED (RATE_LIMITED: too many tasks live under one).
     """
     GetCallerIdentity: _grpc.UnaryUnaryMultiCallable[_credential_service_pb2.GetCallerIdentityRequest, _credential_service_pb2.GetCallerIdentityResponse]
     """Says who is calling, as the gateway sees it, and for whom.
@@ -157,8 +158,9 @@ class CredentialServiceAsyncStub(CredentialServiceStub):
     Caller: the grant's own actor; no subject token is needed, because nothing is given that it does not hold. Recorded: authorised
     before STS is called, issued before the answer, as a grant of its own whose `parent` is the grant; it is revoked with it and is
     never renewed. Idempotent by (actor, request_id), as IssueCredentials is.
-    Fails with PERMISSION_DENIED (CEILING_EXCEEDED) for what the grant does not hold, FAILED_PRECONDITION (GRANT_NOT_LIVE,
-    INTENT_TOO_LARGE), NOT_FOUND (the grant, or not the caller's), and otherwise as IssueCredentials does.
+    Fails with PERMISSION_DENIED (CEILING_EXCEEDED for what the grant does not hold, DELEGATION_TOO_DEEP for a grant that was attenuated
+    itself), FAILED_PRECONDITION (GRANT_NOT_LIVE, INTENT_TOO_LARGE), NOT_FOUND (the grant, or not the caller's), and otherwise as
+    IssueCredentials does.
     """
     DelegateTask: _aio.UnaryUnaryMultiCallable[_credential_service_pb2.DelegateTaskRequest, _credential_service_pb2.DelegateTaskResponse]  # type: ignore[assignment]
     """Opens a task under a task, for another agent: it works for the same user, within what this task's grants may do, until this task
@@ -167,8 +169,8 @@ class CredentialServiceAsyncStub(CredentialServiceStub):
     Caller: the task's own actor; no subject token is needed. The id that is returned is of use only to the agent it names, with a
     token of the same user: it asks by IssueCredentials with it as `task_id`, and policy decides, knowing of the task above. Recorded.
     Idempotent by (actor, request_id).
-    Fails with NOT_FOUND (the task, or not the caller's), FAILED_PRECONDITION (GRANT_NOT_LIVE: it is over) and PERMISSION_DENIED
-    (DELEGATION_TOO_DEEP).
+    Fails with NOT_FOUND (the task, or not the caller's), FAILED_PRECONDITION (GRANT_NOT_LIVE: it is over), PERMISSION_DENIED
+    (DELEGATION_TOO_DEEP) and RESOURCE_EXHAUSTED (RATE_LIMITED: too many tasks live under one).
     """
     GetCallerIdentity: _aio.UnaryUnaryMultiCallable[_credential_service_pb2.GetCallerIdentityRequest, _credential_service_pb2.GetCallerIdentityResponse]  # type: ignore[assignment]
     """Says who is calling, as the gateway sees it, and for whom.
@@ -268,8 +270,9 @@ class CredentialServiceServicer(metaclass=_abc_1.ABCMeta):
         Caller: the grant's own actor; no subject token is needed, because nothing is given that it does not hold. Recorded: authorised
         before STS is called, issued before the answer, as a grant of its own whose `parent` is the grant; it is revoked with it and is
         never renewed. Idempotent by (actor, request_id), as IssueCredentials is.
-        Fails with PERMISSION_DENIED (CEILING_EXCEEDED) for what the grant does not hold, FAILED_PRECONDITION (GRANT_NOT_LIVE,
-        INTENT_TOO_LARGE), NOT_FOUND (the grant, or not the caller's), and otherwise as IssueCredentials does.
+        Fails with PERMISSION_DENIED (CEILING_EXCEEDED for what the grant does not hold, DELEGATION_TOO_DEEP for a grant that was attenuated
+        itself), FAILED_PRECONDITION (GRANT_NOT_LIVE, INTENT_TOO_LARGE), NOT_FOUND (the grant, or not the caller's), and otherwise as
+        IssueCredentials does.
         """
 
     @_abc_1.abstractmethod
@@ -284,8 +287,8 @@ class CredentialServiceServicer(metaclass=_abc_1.ABCMeta):
         Caller: the task's own actor; no subject token is needed. The id that is returned is of use only to the agent it names, with a
         token of the same user: it asks by IssueCredentials with it as `task_id`, and policy decides, knowing of the task above. Recorded.
         Idempotent by (actor, request_id).
-        Fails with NOT_FOUND (the task, or not the caller's), FAILED_PRECONDITION (GRANT_NOT_LIVE: it is over) and PERMISSION_DENIED
-        (DELEGATION_TOO_DEEP).
+        Fails with NOT_FOUND (the task, or not the caller's), FAILED_PRECONDITION (GRANT_NOT_LIVE: it is over), PERMISSION_DENIED
+        (DELEGATION_TOO_DEEP) and RESOURCE_EXHAUSTED (RATE_LIMITED: too many tasks live under one).
         """
 
     @_abc_1.abstractmethod

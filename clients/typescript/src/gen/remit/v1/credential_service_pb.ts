@@ -985,8 +985,9 @@ export const CredentialService: GenService<{
    * Caller: the grant's own actor; no subject token is needed, because nothing is given that it does not hold. Recorded: authorised
    * before STS is called, issued before the answer, as a grant of its own whose `parent` is the grant; it is revoked with it and is
    * never renewed. Idempotent by (actor, request_id), as IssueCredentials is.
-   * Fails with PERMISSION_DENIED (CEILING_EXCEEDED) for what the grant does not hold, FAILED_PRECONDITION (GRANT_NOT_LIVE,
-   * INTENT_TOO_LARGE), NOT_FOUND (the grant, or not the caller's), and otherwise as IssueCredentials does.
+   * Fails with PERMISSION_DENIED (CEILING_EXCEEDED for what the grant does not hold, DELEGATION_TOO_DEEP for a grant that was attenuated
+   * itself), FAILED_PRECONDITION (GRANT_NOT_LIVE, INTENT_TOO_LARGE), NOT_FOUND (the grant, or not the caller's), and otherwise as
+   * IssueCredentials does.
    *
    * @generated from rpc remit.v1.CredentialService.AttenuateCredentials
    */
@@ -1002,8 +1003,8 @@ export const CredentialService: GenService<{
    * Caller: the task's own actor; no subject token is needed. The id that is returned is of use only to the agent it names, with a
    * token of the same user: it asks by IssueCredentials with it as `task_id`, and policy decides, knowing of the task above. Recorded.
    * Idempotent by (actor, request_id).
-   * Fails with NOT_FOUND (the task, or not the caller's), FAILED_PRECONDITION (GRANT_NOT_LIVE: it is over) and PERMISSION_DENIED
-   * (DELEGATION_TOO_DEEP).
+   * Fails with NOT_FOUND (the task, or not the caller's), FAILED_PRECONDITION (GRANT_NOT_LIVE: it is over), PERMISSION_DENIED
+   * (DELEGATION_TOO_DEEP) and RESOURCE_EXHAUSTED (RATE_LIMITED: too many tasks live under one).
    *
    * @generated from rpc remit.v1.CredentialService.DelegateTask
    */
