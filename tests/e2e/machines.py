@@ -77,6 +77,7 @@ def machine(
         "REMIT_CONFIG": str(settings),
         "XDG_RUNTIME_DIR": str(runtime),
         "HOME": str(home),
+        "XDG_STATE_HOME": str(home / "state"),  # where sign-ins are kept: never those of whoever runs the tests
         "AWS_ENDPOINT_URL": sandbox.aws.endpoint_url,
         "AWS_REGION": sandbox.aws.region,
     }

@@ -81,3 +81,29 @@ def test_importing_the_client_loads_neither_grpc_nor_boto3_nor_asyncio() -> None
 def test_everything_that_is_promised_is_there() -> None:
     assert [name for name in remit.__all__ if not hasattr(remit, name)] == []
     assert sorted(remit.__all__) == remit.__all__
+
+
+@pytest.mark.parametrize(
+    ("command", "missing", "told"),
+    [
+        ("remit.cli", "typer", "this command needs typer: pip install 'remit[cli]'"),
+        ("remit.mcp", "anyio", "remit-mcp needs anyio: pip install 'remit[mcp]'"),
+        ("remit.mcp", "mcp", "remit-mcp needs mcp: pip install 'remit[mcp]'"),
+        ("remit.mcp", "jwt", "remit-mcp needs jwt: pip install 'remit[mcp]'"),
+    ],
+)
+def test_a_command_whose_extra_is_not_installed_says_what_to_install(command: str, missing: str, told: str) -> None:
+    program = (
+        f"BLOCKED = {[missing]!r}\n{BLOCK}\nfrom {command}.__main__ import main\nsys.argv = ['x']\nsys.exit(main())"
+    )
+
+    done = subprocess.run(  # noqa: S603 - our own program
+        [sys.executable, "-c", program],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+        stdin=subprocess.DEVNULL,
+    )
+
+    assert (done.returncode, done.stdout, done.stderr) == (1, "", f"{told}\n")

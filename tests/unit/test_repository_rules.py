@@ -80,8 +80,8 @@ def test_every_rule_that_ruff_ignores_has_its_reason() -> None:
 
 
 def test_the_locks_pin_every_requirement_by_hash() -> None:
-    for lock in sorted(ROOT.glob("constraints*.txt")):
-        requirements = (ROOT / lock).read_text(encoding="utf-8").replace("\\\n", " ").splitlines()
+    for lock in sorted([*ROOT.glob("constraints*.txt"), *ROOT.glob("tests/environments/*/requirements.txt")]):
+        requirements = lock.read_text(encoding="utf-8").replace("\\\n", " ").splitlines()
         pins = [line for line in requirements if line and not line.lstrip().startswith("#")]
 
         assert pins
@@ -126,6 +126,12 @@ def test_the_wheel_holds_the_three_packages_and_nothing_beside_them(wheel: zipfi
         "remit/py.typed",
         "remit/v1/types_pb2.pyi",
         "remit/v1/credential_service_pb2_grpc.py",
+        "remit/cli/__main__.py",
+        "remit/frameworks/langchain.py",
+        "remit/intents/texts.py",
+        "remit/local/login/device.py",
+        "remit/mcp/__main__.py",
+        "remit/workload/spiffe.py",
         "remit_server/py.typed",
         "remit_server/__main__.py",
         "remit_sandbox/__main__.py",

@@ -24,7 +24,7 @@ def credential_process(
 ) -> None:
     """Print credentials as AWS tools read them from a profile.
 
-    In ~/.aws/config, below `[profile reports]`: credential_process = remit credential-process --profile reports
+    In ~/.aws/config, for the profile `reports`: credential_process = remit credential-process --profile reports
 
     While `remit endpoint` runs, everybody who asks for the same shares one task. Without it every call begins a task of
     its own, whose credentials work until their end.

@@ -8,7 +8,7 @@ import typer
 from remit.local.wishes import Options
 
 Profile = Annotated[
-    str | None, typer.Option("--profile", "-p", help="A [profiles.NAME] of the settings; other options go over it.")
+    str | None, typer.Option("--profile", "-p", help="A profile of the settings, by name; other options go over it.")
 ]
 Purpose = Annotated[str | None, typer.Option(help="What it is for, in words for people: it decides nothing.")]
 Allow = Annotated[

@@ -39,7 +39,7 @@ def simulate_decision(
     client: "OperatorClient | None",
     *,
     claims: Annotated[str, typer.Option("--claims", help="A file with a token's claims as JSON, or - for stdin.")],
-    agent: Annotated[str, typer.Option("--agent", help="Its id under [[agents]], or its name in policies.")],
+    agent: Annotated[str, typer.Option("--agent", help="Its id in the configuration, or its name in policies.")],
     intent: Annotated[str, typer.Option("--intent", help="A file with the task intent as JSON, or - for stdin.")],
     config: Annotated[Path, typer.Option("--config", "-c", help="The gateway's configuration.")] = Path("remit.toml"),
     bundle: Annotated[
