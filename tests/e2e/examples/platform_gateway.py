@@ -90,7 +90,7 @@ def environment(sandbox: Sandbox, folder: Path, gateway: OwnGateway, **more: str
     own = {
         "HOME": str(folder / "home"),
         "XDG_RUNTIME_DIR": str(folder / "runtime"),
-        "PATH": f"{BIN}:{_aws().parent}:{os.environ['PATH']}",
+        "PATH": f"{_aws().parent}:{BIN}:{os.environ['PATH']}",
         "REMIT_GATEWAY": gateway.bearer,
         "REMIT_CA_FILE": str(sandbox.authority.bundle_path),
         "AWS_ENDPOINT_URL": sandbox.aws.endpoint_url,
@@ -101,10 +101,10 @@ def environment(sandbox: Sandbox, folder: Path, gateway: OwnGateway, **more: str
 
 def _aws() -> Path:
     """Returns the aws CLI; skips where there is none, or fails under REMIT_REQUIRE_REAL=1."""
-    own = ROOT / ".venv-tools-awscli" / "bin" / "aws"
-    found = str(own) if own.exists() else shutil.which("aws")
-    if found is None:
+    found = ROOT / ".venv-tools-awscli" / "bin" / "aws"
+    if not found.exists():
+        missing = "there is no aws CLI in .venv-tools-awscli: make tools"
         if os.environ.get("REMIT_REQUIRE_REAL") == "1":
-            pytest.fail("there is no aws CLI here")
-        pytest.skip("there is no aws CLI here: neither .venv-tools-awscli nor one on the PATH")
-    return Path(found)
+            pytest.fail(missing)
+        pytest.skip(missing)
+    return found

@@ -31,20 +31,35 @@ class ContainerEndpoint:
     """
 
     def __init__(
-        self, credentials: Callable[[], Credentials], task: Callable[[], dict[str, object]] | None = None
+        self,
+        credentials: Callable[[], Credentials],
+        task: Callable[[], dict[str, object]] | None = None,
+        *,
+        port: int = 0,
     ) -> None:
+        """Listens on a free port unless one is given; raises OSError where it is taken."""
         self._token = Secret(secrets.token_urlsafe(32))
-        self._server = _Server((HOST, 0), _Handler)
+        self._server = _Server((HOST, port), _Handler)
         self._server.answering = _Answering(credentials, task, self._token, self._server.server_address[1])
         self._thread = threading.Thread(
             target=self._server.serve_forever, kwargs={"poll_interval": 0.1}, name="remit-container", daemon=True
         )
         self._thread.start()
 
+    @property
+    def address(self) -> str:
+        """The address at which it gives credentials."""
+        return f"http://{HOST}:{self._server.server_address[1]}{PATH}"
+
+    @property
+    def token(self) -> Secret[str]:
+        """What whoever asks has to show."""
+        return self._token
+
     def environment(self) -> dict[str, str]:
         """Returns the variables by which AWS SDKs find it."""
         return {
-            "AWS_CONTAINER_CREDENTIALS_FULL_URI": f"http://{HOST}:{self._server.server_address[1]}{PATH}",
+            "AWS_CONTAINER_CREDENTIALS_FULL_URI": self.address,
             "AWS_CONTAINER_AUTHORIZATION_TOKEN": self._token.reveal(),
         }
 

@@ -45,7 +45,7 @@ def run_command(wanted: Wanted, *, say: Callable[[str], None]) -> int:
     """
     with Signals() as signals, Broker(Keeping(ends_idle=False, stays_warm=True)) as broker:
         held = broker.hold(wanted.wish, wanted.caller, alone=True)
-        beginning = _Beginning(held, wanted, say)
+        beginning = Beginning(held, wanted, say)
         beginning.start(signals.wake)
         left = signals.wait_for(beginning.is_done)
         if left is not None:
@@ -61,7 +61,7 @@ def run_command(wanted: Wanted, *, say: Callable[[str], None]) -> int:
             return _ran(wanted.command, environ, signals)
 
 
-class _Beginning:
+class Beginning:
     """Begins the task in a thread, so that the main thread hears signals meanwhile; waits for people if it is to."""
 
     def __init__(self, held: Held, wanted: Wanted, say: Callable[[str], None]) -> None:
