@@ -211,7 +211,7 @@ test-extended: test frameworks .tools/minio-$(MINIO_VERSION) ## The same, then t
 	@for seed in $$(seq $(ROUNDS)); do REMIT_DIFFERENTIAL_SEED=$$((8 * $$seed)) $(BIN)/pytest -q -n 2 --hypothesis-seed=$$seed tests/property || exit 1; done
 	REMIT_EXTENDED=1 $(BIN)/pytest -q tests/attack/test_rows_2e_places.py tests/integration/test_web_identity_on_minio.py tests/e2e/test_web_identity_on_minio.py
 	REMIT_EXTENDED=1 $(BIN)/pytest -q -n 2 --dist loadfile tests/crash
-	REMIT_EXTENDED=1 $(BIN)/pytest -q tests/e2e/test_frameworks.py
+	REMIT_EXTENDED=1 $(BIN)/pytest -q tests/e2e/test_frameworks.py tests/e2e/examples/test_langgraph_report.py
 
 bench: setup ## Measure; prints figures, judges nothing.
 	@for name in $(BENCHMARKS:benchmarks/%.py=%); do $(BIN)/python -m benchmarks.$$name || exit 1; done
