@@ -125,3 +125,15 @@ def test_a_need_of_what_the_tool_does_not_take_is_refused_where_it_is_made() -> 
         toy_tool(read, allow=reading)
     with pytest.raises(TypeError, match="no parameter `session`"):
         toy_tool(ask, allow=SUMMARY)
+
+
+def test_the_keys_of_a_part_that_the_tool_took_itself_are_kept_from_the_model_too(
+    aws: RunTask, server: ScriptedGateway
+) -> None:
+    server.attenuations.append(part())
+
+    def read(aws: RunTask) -> str:
+        with aws.attenuated(SUMMARY) as narrower:
+            return narrower.credentials().secret_access_key
+
+    assert json.loads(toy_tool(read)(ToyContext(aws)))["reason"] == "KEYS_IN_RESULT"

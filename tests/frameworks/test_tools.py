@@ -148,7 +148,26 @@ def failing(session: Any) -> None:
     raise ValueError(f"403 for ...?X-Amz-Security-Token={session.get_credentials().token}&X-Amz-Expires")
 
 
-@pytest.mark.parametrize("leak", [secret, headers, link, failing])
+def of_the_run(aws: Any) -> str:
+    return keys_of(aws.boto3_session())
+
+
+def link_of_the_run(aws: Any) -> str:
+    return link(aws.boto3_session())
+
+
+def of_the_runs_task(aws: Any) -> str:
+    return str(aws.task().credentials().secret_access_key)
+
+
+def of_the_run_beside_a_session(session: Any, aws: Any) -> str:
+    return link(session) if not aws else of_the_run(aws)
+
+
+LEAKS = [secret, headers, link, failing, of_the_run, link_of_the_run, of_the_runs_task]
+
+
+@pytest.mark.parametrize("leak", [*LEAKS, of_the_run_beside_a_session])
 def test_keys_in_a_result_or_in_an_error_are_kept_from_the_model(aws: RunTask, leak: Callable[[Any], Any]) -> None:
     told = toy_tool(leak)(ToyContext(aws))
 

@@ -62,7 +62,7 @@ def test_a_machine_is_set_up_from_nothing(home: Path) -> None:
     aws = configparser.ConfigParser()
     aws.read(home / ".aws" / "config")
     assert dict(aws["profile reports"]) == {
-        "credential_process": f"{sys.executable} -m remit.cli credential-process --profile reports",
+        "credential_process": f"{sys.executable} -P -m remit.cli credential-process --profile reports",
         "region": "eu-central-1",
     }
     for file in (home / ".aws" / "config", settings.file):

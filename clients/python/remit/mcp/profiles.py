@@ -102,6 +102,9 @@ class NewestToo:
 
 
 def remit_command() -> list[str]:
-    """Returns how to run `remit` in this very environment."""
+    """Returns how to run `remit` in this very environment.
+
+    NOTE: without -P, Python would take modules from the folder that an AWS tool happens to be in, such as an agent's.
+    """
     script = Path(sys.executable).with_name("remit")
-    return [str(script)] if script.is_file() else [sys.executable, "-m", "remit.cli"]
+    return [str(script)] if script.is_file() else [sys.executable, "-P", "-m", "remit.cli"]

@@ -30,35 +30,49 @@ class Guard:
 
     def __init__(self) -> None:
         self.need: tuple[Item, ...] = ()
-        self._holder: Task | Attenuated | None = None
+        self._own: Attenuated | None = None
+        self._run: RunTask | None = None
+        self._holders: list[Task | Attenuated] = []
         self._known: set[str] = set()
 
     def session(self, run: RunTask, need: Allow | None, duration: timedelta | float | None) -> "boto3.Session":
         """Returns the session for a call: on the task's credentials, or on narrower ones of its own."""
+        holder: Task | Attenuated
         if need is None:
-            self._holder = run.task()
+            holder = run.task()
         else:
             self.need = items_of(need)
-            self._holder = run.attenuated(self.need, duration)
-        self._note()
-        return run.session_of(self._holder)
+            self._own = holder = run.attenuated(self.need, duration)
+        self._note(holder)
+        return run.session_of(holder)
+
+    def watch(self, run: RunTask) -> None:
+        """Looks out for all keys of the run, too, which the call was handed as a whole."""
+        self._run = run
+        run.watch(self._note)
 
     def forget(self) -> None:
         """Drops the narrower keys of a call that is done."""
-        if isinstance(self._holder, Attenuated):
-            self._holder.forget()
+        if self._run is not None:
+            self._run.unwatch(self._note)
+        if self._own is not None:
+            self._own.forget()
 
     def finds_keys_in(self, value: Any) -> bool:
         """Says whether the value shows a secret key or a session token, as it is or as URLs write it."""
-        if self._holder is None:
-            return False
-        with contextlib.suppress(RemitError):
-            self._note()  # they may have been renewed meanwhile
+        for holder in tuple(self._holders):
+            self._remember(holder)  # they may have been renewed meanwhile
         text = value if isinstance(value, str) else repr(value)
         return any(key in text for key in self._known)
 
-    def _note(self) -> None:
-        """Remembers the keys as they are now."""
-        keys = self._holder.credentials() if self._holder is not None else None
-        for key in (keys.secret_access_key, keys.session_token) if keys else ():
-            self._known |= {key, quote(key, safe=""), quote(key)}
+    def _note(self, holder: Task | Attenuated) -> None:
+        """Looks out for what this holds, now and when the call is done."""
+        if holder not in self._holders:
+            self._holders.append(holder)
+        self._remember(holder)
+
+    def _remember(self, holder: Task | Attenuated) -> None:
+        with contextlib.suppress(RemitError):
+            keys = holder.credentials()
+            for key in (keys.secret_access_key, keys.session_token):
+                self._known |= {key, quote(key, safe=""), quote(key)}

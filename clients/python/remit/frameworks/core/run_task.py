@@ -2,7 +2,7 @@
 
 import asyncio
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import timedelta
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, NoReturn, Self
@@ -66,6 +66,7 @@ class RunTask:
         self._holds: tuple[Item, ...] = ()
         self._turned_away = False  # what the run was to begin with was not had: the model may begin with less
         self._pending: dict[frozenset[Item], tuple[str, str]] = {}  # what people were asked: request id and purpose
+        self._watchers: set[Callable[[Task | Attenuated], None]] = set()
 
         def block(purpose: str, items: tuple[Item, ...], task_id: str | None, request_id: str | None) -> TaskBlock:
             # A closure, so that no frame and no repr of ours has the token.
@@ -107,13 +108,30 @@ class RunTask:
 
     def session_of(self, holder: Task | Attenuated) -> "boto3.Session":
         """Returns a boto3 session on these credentials, whose refusals say which permission they were for."""
+        self._told(holder)
         session = holder.boto3_session(self._region)
         note_needs(session)
         return session
 
     def attenuated(self, allow: Allow, duration: timedelta | float | None = None) -> Attenuated:
         """Returns narrower credentials out of the run's, for one call, as `Task.attenuate` does."""
-        return self.task().attenuate(allow, duration=duration)
+        part = self.task().attenuate(allow, duration=duration)
+        self._told(part)
+        return part
+
+    def watch(self, watcher: Callable[[Task | Attenuated], None]) -> None:
+        """Tells a watcher of everything with keys that the run holds, or hands out from now on; until `unwatch`."""
+        self._watchers.add(watcher)
+        if (task := self._task) is not None:
+            watcher(task)
+
+    def unwatch(self, watcher: Callable[[Task | Attenuated], None]) -> None:
+        """Tells the watcher nothing more."""
+        self._watchers.discard(watcher)
+
+    def _told(self, holder: Task | Attenuated) -> None:
+        for watcher in tuple(self._watchers):
+            watcher(holder)
 
     def request(self, allow: Allow, why: str = "") -> Task:
         """Asks for more on top of what the run holds, at most what it may; later tool calls then have both.
@@ -167,6 +185,7 @@ class RunTask:
         self._pending.pop(key, None)
         self._blocks.append(block)
         self._task, self._holds = task, items
+        self._told(task)
         return task
 
     def _check_entered(self) -> None:

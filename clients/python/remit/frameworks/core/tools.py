@@ -154,6 +154,7 @@ class _Call:
         if self.shape.takes_session:
             given[SESSION] = guard.session(run, self._need(own), self.duration)
         if self.shape.takes_run:
+            guard.watch(run)
             given[RUN] = run
         return given
 

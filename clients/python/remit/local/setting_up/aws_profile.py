@@ -31,11 +31,14 @@ def aws_config_file(environ: Mapping[str, str] = os.environ) -> Path:
 
 
 def remit_command() -> list[str]:
-    """Returns how this very `remit` is run by its whole path: tools may have another PATH."""
+    """Returns how this very `remit` is run by its whole path: tools may have another PATH.
+
+    NOTE: without -P, Python would take modules from the folder that an AWS tool happens to be in, such as an agent's.
+    """
     here = Path(sys.argv[0])
     if here.name == "remit" and (found := shutil.which(str(here))):
         return [str(Path(found).absolute())]
-    return [sys.executable, "-m", "remit.cli"]
+    return [sys.executable, "-P", "-m", "remit.cli"]
 
 
 def with_aws_profile(profile: AwsProfile, file: Path) -> Edit:
