@@ -22,7 +22,7 @@ export REMIT_REQUIRE_REAL := 1
 endif
 
 .DELETE_ON_ERROR:
-.PHONY: help setup setup-sandbox demo sandbox format lint types layers protos protos-check policies test test-extended \
+.PHONY: help setup setup-sandbox demo sandbox format lint types layers protos protos-check policies test test-extended test-frameworks \
         frameworks tools clients-typescript clients-go \
         postgresql ci-setup bench lock clean
 
@@ -211,6 +211,9 @@ test-extended: test frameworks .tools/minio-$(MINIO_VERSION) ## The same, then t
 	@for seed in $$(seq $(ROUNDS)); do REMIT_DIFFERENTIAL_SEED=$$((8 * $$seed)) $(BIN)/pytest -q -n 2 --hypothesis-seed=$$seed tests/property || exit 1; done
 	REMIT_EXTENDED=1 $(BIN)/pytest -q tests/attack/test_rows_2e_places.py tests/integration/test_web_identity_on_minio.py tests/e2e/test_web_identity_on_minio.py
 	REMIT_EXTENDED=1 $(BIN)/pytest -q -n 2 --dist loadfile tests/crash
+	@$(MAKE) --no-print-directory test-frameworks
+
+test-frameworks: setup setup-sandbox frameworks ## Test each agent framework's adapter on that framework, in its own environment; the LangGraph example too.
 	REMIT_EXTENDED=1 $(BIN)/pytest -q tests/e2e/test_frameworks.py tests/e2e/examples/test_langgraph_report.py
 
 bench: setup ## Measure; prints figures, judges nothing.

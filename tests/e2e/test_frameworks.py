@@ -22,7 +22,8 @@ Told = dict[str, Any]
 
 pytestmark = [
     pytest.mark.skipif(
-        os.environ.get("REMIT_EXTENDED") != "1", reason="part of make test-extended: five environments, some minutes"
+        os.environ.get("REMIT_EXTENDED") != "1",
+        reason="part of make test-frameworks and test-extended: five environments, some minutes",
     ),
     pytest.mark.timeout(400),
 ]

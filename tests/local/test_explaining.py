@@ -37,9 +37,11 @@ LIVE = LiveTask("0123456789abcdef", TASK, "summarise Q3", POLICY)
 def test_every_reason_of_the_gateway_and_of_the_client_is_explained() -> None:
     sources = "".join(path.read_text() for path in (ROOT / "clients/python/remit").rglob("*.py"))
     told_here = {
-        one or other
-        for one, other in re.findall(
-            r'(?:reason(?:: str)?|_reason_unless_said) ?= ?"([A-Z_]+)"|"(WORKLOAD_[A-Z_]+)"', sources
+        next(filter(None, found))
+        for found in re.findall(
+            r'(?:reason(?:: str)?|_reason_unless_said|BEYOND) ?= ?"([A-Z_]+)"'
+            r'|"(WORKLOAD_[A-Z_]+)"|"reason": "([A-Z_]+)"',
+            sources,
         )
     }
 

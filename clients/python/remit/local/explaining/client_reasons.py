@@ -154,6 +154,22 @@ CLIENT_REASONS: dict[str, Known] = {
         "let the agent call request_aws_access first",
         is_all=True,
     ),
+    "RUN_LIMIT_EXCEEDED": Known(
+        "this run may not ask for that much",
+        "whoever wrote the agent said in at_most what its model may ask for; the gateway was not asked",
+        Refused,
+        Remedy.NARROW,
+        "let the agent ask for what lies within at_most, or widen at_most where the agent is written",
+        is_all=True,
+    ),
+    "KEYS_IN_RESULT": Known(
+        "a tool's result was kept from the model",
+        "it would have shown the task's keys: a pre-signed URL holds the session token",
+        Refused,
+        Remedy.GIVE_UP,
+        "hand such a link to the user by another way than the model",
+        is_all=True,
+    ),
     "LOCAL_FAILURE": Known(
         "something on this machine failed", "it is of this machine alone", LocalError, todo=MEND_HERE
     ),
