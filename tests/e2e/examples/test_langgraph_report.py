@@ -14,7 +14,7 @@ HERE = EXAMPLES / "langgraph-report"
 
 pytestmark = [
     pytest.mark.skipif(
-        os.environ.get("REMIT_EXTENDED") != "1", reason="part of make test-extended: LangChain's own environment"
+        os.environ.get("REMIT_EXTENDED") != "1", reason="part of make test-frameworks: LangChain's own environment"
     ),
     pytest.mark.timeout(400),
 ]
