@@ -10,6 +10,7 @@ from types import MappingProxyType
 from rich.console import Console
 from rich.markup import escape
 
+from remit_sandbox.client_lines import client_commands
 from remit_sandbox.issuer import OPERATORS
 from remit_sandbox.people import PEOPLE
 from remit_sandbox.policy_lines import policy_commands
@@ -199,7 +200,8 @@ def _introduced(sandbox: Sandbox) -> Iterator[tuple[str, str]]:
 
 def _chapters(sandbox: Sandbox) -> tuple[tuple[str, list[str]], ...]:
     """Returns the lines to paste, below their titles."""
-    python, server, script = _quoted(sys.executable), _server(), _quoted(write_script(sandbox))
+    python, script = _quoted(sys.executable), _quoted(write_script(sandbox))
+    server = _program("remit-server", "remit_server")
     database = f"--database {_quoted(sandbox.database)}"
     return (
         ("1. sign alice in to the copilot (her token stays in this shell)", [token_command(sandbox)]),
@@ -230,16 +232,20 @@ def _chapters(sandbox: Sandbox) -> tuple[tuple[str, list[str]], ...]:
             "8. a change of policy, as bob: checked, compared, replayed, activated, taken back",
             policy_commands(sandbox, python, server, operator_command(sandbox)),
         ),
+        (
+            "9. any program, as alice's copilot by the remit command (docs/cli.md)",
+            client_commands(sandbox, _program("remit", "remit.cli")),
+        ),
     )
 
 
-def _server() -> str:
-    """Returns how the gateway's program is called: by its name where that is this very program, else by its path."""
-    program = Path(sys.executable).with_name("remit-server")
+def _program(name: str, module: str) -> str:
+    """Returns how a program is called: by its name where that is the one installed here, else by its path."""
+    program = Path(sys.executable).with_name(name)
     if not program.exists():
-        return f"{_quoted(sys.executable)} -m remit_server"
-    found = shutil.which("remit-server")
-    return "remit-server" if found and Path(found).samefile(program) else _quoted(program)
+        return f"{_quoted(sys.executable)} -m {module}"
+    found = shutil.which(name)
+    return name if found and Path(found).samefile(program) else _quoted(program)
 
 
 def _quoted(value: object) -> str:

@@ -158,6 +158,21 @@ def test_bob_changes_the_policy_and_takes_it_back(guide: Guide) -> None:
     assert done.stderr.count("CEILING_EXCEEDED") == 2, told
 
 
+def test_any_program_runs_by_the_remit_command_in_the_same_terminal_as_bob(guide: Guide) -> None:
+    unset, settings, _, whoami, allowed, refused, *_ = guide.lines(9)
+    (guide.elsewhere / "read.py").write_text(READ)
+    prefix = "aws s3 cp s3://reports/"
+    read = [line.split("#")[0].replace(prefix, f"{sys.executable} read.py ") for line in (allowed, refused)]
+    signed_in = 'export REMIT_SUBJECT_TOKEN="$TOKEN"'  # what `remit login` needs a person for
+
+    done = guide.pasted(*guide.lines(1), *guide.lines(5)[:1], unset, settings, signed_in, whoami, *read)
+
+    assert "alice at " in done.stdout
+    assert "Revenue 857" in done.stdout
+    assert "AccessDenied" in done.stderr
+    assert done.returncode != 0
+
+
 def test_alice_who_was_revoked_signs_in_again_and_goes_on(guide: Guide) -> None:
     task = (*guide.lines(1), *guide.lines(2)[:1])
 

@@ -170,6 +170,11 @@ def test_no_text_breaks_the_reading(text: str) -> None:
         (Denial(Because.OVER, "s3:GetObject"), "CREDENTIALS_OVER", "ask for credentials again"),
         (Denial(Because.IDENTITY_POLICY, "s3:GetObject"), "AWS_DENIED", "more cannot be issued"),
         (Denial(Because.IDENTITY_DENY, "s3:GetObject"), "AWS_DENIED", "either the task was revoked"),
+        (
+            Denial(Because.IDENTITY_DENY, "s3:GetObject"),
+            "AWS_DENIED",
+            "compare the resource, which the text does not name, with what the task may do",
+        ),
         (Denial(Because.ELSEWHERE), "AWS_DENIED", "whoever owns the resource"),
         (Denial(Because.IDENTITY_DENY, "s3:PutObject"), "NOT_ALLOWED", "--allow 's3:PutObject=ARN'"),
         (

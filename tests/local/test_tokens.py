@@ -64,7 +64,7 @@ def test_a_login_without_an_issuer_says_how_to_begin() -> None:
     with pytest.raises(LoginNeeded, match=r"has no \[login\]") as raised:
         token_source("login", SETTINGS)()
 
-    assert "`remit init`, then `remit login`" in str(raised.value)
+    assert "`remit init NAME --issuer ...`, then `remit login`" in str(raised.value)
 
 
 @pytest.mark.parametrize("text", ["eyJhbGciOi.eyJzdWIi.sig", "login:x", "env:", "command:", "github", "file:"])

@@ -26,7 +26,7 @@ def run(
 ) -> None:
     """Run a command with credentials for one task, and end the task with it.
 
-    remit run --purpose 'summarise Q3' --allow 'read s3://reports/2026/q3/*' -- aws s3 ls s3://reports/2026/q3/
+    remit run --purpose 'read Q3' --allow 'read s3://reports/2026/q3/*' -- aws s3 cp s3://reports/2026/q3/summary.md -
 
     The command finds no other AWS credentials: not the shell's, no profile's, no machine's. This exits as it does.
     """

@@ -15,7 +15,7 @@ def gateway_of(caller: Caller) -> Gateway:
     if told.target is None:
         raise InvalidSettings(
             "no gateway is named",
-            advice=f"run `remit init`, write [gateway] target in {settings.file}, or set REMIT_GATEWAY",
+            advice=f"run `remit init NAME --gateway ...`, write [gateway] in {settings.file}, or set REMIT_GATEWAY",
         )
     if told.certificate_file is None and told.bearer is None and told.svid is None:
         raise InvalidSettings(

@@ -66,7 +66,7 @@ class Settings:
             known = ", ".join(sorted(self.profiles)) or "none is written there yet"
             raise InvalidSettings(
                 f"{self.file} has no profile {name!r} (known: {known})",
-                advice=f"write a table [profiles.{name}] with purpose and allow",
+                advice=f"write a table [profiles.{name}] with purpose and allow, or give --purpose and --allow",
             )
         return found
 

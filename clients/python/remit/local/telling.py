@@ -95,6 +95,6 @@ def on_a_command_line(error: RemitError) -> str | None:
         case ApprovalPending():
             return f"add --wait to wait for them, or come back with --request-id {error.request_id}"
         case Unauthenticated(reason="SUBJECT_TOKEN_REJECTED") | Refused(remedy=Remedy.REAUTHENTICATE):
-            return "`remit login`, where the token is a sign-in's; else give a fresh one"
+            return "`remit login`, where the token is a sign-in's ([login] says which of them); else give a fresh one"
         case _:
             return None

@@ -92,7 +92,7 @@ def _login(settings: Settings) -> Callable[[], str]:
         def nobody() -> str:
             raise LoginNeeded(
                 f"nobody is signed in: {settings.file} has no [login]",
-                advice="run `remit init`, then `remit login`; or give REMIT_SUBJECT_TOKEN_FILE",
+                advice="run `remit init NAME --issuer ...`, then `remit login`; or give REMIT_SUBJECT_TOKEN_FILE",
             )
 
         return nobody

@@ -57,7 +57,7 @@ def explain_denial(denial: Denial, tasks: Sequence[LiveTask]) -> Explanation:
     concerned = [task for task in tasks if denial.task_id in {None, task.task_id}]
     # What the task does not hold is asked for, whichever policy was the first to say no.
     if denial.because in _TODO and (not concerned or _hold(concerned, denial)):
-        return Explanation("AWS_DENIED", what, denial.because.value, (_TODO[denial.because],))
+        return _of_another_policy(denial, what, concerned)
     if denial.action is None:
         return _of_unknown_action(what, concerned)
     if not concerned:
@@ -74,6 +74,19 @@ def _hold(tasks: Sequence[LiveTask], denial: Denial) -> bool:
     """Says whether some task's credentials allow the call, or might."""
     action = denial.action
     return action is None or any(allowed(task.session_policy, action, denial.resource).by for task in tasks)
+
+
+def _of_another_policy(denial: Denial, what: str, tasks: Sequence[LiveTask]) -> Explanation:
+    """Returns what to do about a policy that is named; it may be the task's where the resource is not told."""
+    action = denial.action if denial.resource is None else None
+    held = [f"the task {task.task_id} may: {line}" for task in tasks for line in _lines(_allowing(task, action))]
+    compare = ("compare the resource, which the text does not name, with what the task may do",) if held else ()
+    todo = (*compare, f"if it is within: {_TODO[denial.because]}" if held else _TODO[denial.because])
+    return Explanation("AWS_DENIED", what, denial.because.value, todo, tuple(held[:_MOST_SHOWN]))
+
+
+def _allowing(task: LiveTask, action: str | None) -> Sequence[Permission]:
+    return allowed(task.session_policy, action, None).by if action else ()
 
 
 def _of_unknown_action(what: str, tasks: Sequence[LiveTask]) -> Explanation:

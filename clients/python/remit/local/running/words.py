@@ -11,7 +11,9 @@ LONGEST = 240
 def got(grant: Grant) -> str:
     """Returns who may do what, until when; never longer than a few hundred characters."""
     until = grant.expire_time.strftime("%H:%M:%S")
-    return f"task {grant.task_id} for {grant.subject.id}: {allowed(grant.session_policy)} (renewed from {until} UTC)"
+    return (
+        f"task {grant.task_id} for {grant.subject.id}: {allowed(grant.session_policy)} (credentials until {until} UTC)"
+    )
 
 
 def allowed(session_policy: str) -> str:
