@@ -133,6 +133,19 @@ async def test_no_standing_profile_gives_one_users_task_to_the_next(served: Serv
     assert "NOT_FOUND" in told.stderr
 
 
+async def test_nobody_is_told_what_another_users_request_came_to(served: Served) -> None:
+    everything = "s3:GetObject=arn:aws:s3:::reports/*"
+    async with served.client(served.token()) as alice, served.client(served.token("bob")) as bob:
+        _, problem, _ = await asked(alice, "request_aws_access", purpose="read all", allow=[everything])
+        mine, told, _ = await asked(alice, "explain_denial", denial=problem["request_id"])
+        others, nothing, _ = await asked(bob, "explain_denial", denial=problem["request_id"])
+
+    assert mine
+    assert told["reason"] == "CEILING_EXCEEDED"
+    assert not others
+    assert nothing["reason"] == "NOT_FOUND"
+
+
 async def test_one_users_tasks_leave_room_for_the_others(served: Served) -> None:
     async with served.client(served.token()) as alice, served.client(served.token("bob")) as bob:
         held = [await asked(alice, "request_aws_access", purpose="summarise Q3", allow=[REPORTS]) for _ in range(33)]

@@ -2,10 +2,11 @@
 
 import re
 import threading
+from collections import OrderedDict
 from dataclasses import dataclass, field
 from typing import Final
 
-from remit.errors import FieldViolation, InvalidRequest, NotFound
+from remit.errors import FieldViolation, InvalidRequest, NotFound, RemitError
 from remit.grant import Grant, Identity, Preview, WouldRefuse
 from remit.local.broker import Broker, Held
 from remit.local.errors import LoginNeeded, NoToken, TooManyTasks
@@ -22,6 +23,7 @@ from remit.local.wishes import Caller, Options, wish_of
 from remit.secret import TokenSource
 
 MOST_OF_ONE: Final = 32
+MOST_REMEMBERED: Final = 1024  # requests that failed
 _REQUEST: Final = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
 _REASON: Final = re.compile(r"\b[A-Z]{2,}(?:_[A-Z]+)+\b")
 
@@ -51,6 +53,7 @@ class Desk:
 
     broker: Broker
     _owners: dict[str, Owner] = field(default_factory=dict)
+    _refused: OrderedDict[str, Owner] = field(default_factory=OrderedDict)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def wish(self, owner: Owner, caller: Caller, options: Options) -> Held:
@@ -92,8 +95,21 @@ class Desk:
 
     def granted(self, held: Held) -> Granted:
         """Asks for what is held, or for the credentials that there are; raises RemitError."""
-        held.credentials()
+        try:
+            held.credentials()
+        except RemitError as error:
+            self._note(held, error.request_id)
+            raise
         return shown(held)
+
+    def _note(self, held: Held, request_id: str | None) -> None:
+        """Remembers whose request failed: to the gateway they are all the same agent's."""
+        with self._lock:
+            owner = self._owners.get(held.handle)
+            if owner is not None and request_id is not None:
+                self._refused[request_id] = owner
+                while len(self._refused) > MOST_REMEMBERED:
+                    self._refused.popitem(last=False)
 
     def preview(self, caller: Caller, options: Options) -> Preview:
         """Returns what would come of a wish; raises RemitError."""
@@ -111,7 +127,7 @@ class Desk:
         """Explains a reason, a request of this agent's, or a denial of AWS; raises RemitError for none of them."""
         text = denial.strip()
         if _REQUEST.fullmatch(text):
-            return self._explained_request(caller, text.lower())
+            return self._explained_request(owner, caller, text.lower())
         words = [text] if text in REASONS else [word for word in _REASON.findall(text) if word in REASONS]
         if words:
             return explain_reason(words[0])
@@ -129,8 +145,10 @@ class Desk:
         except (LoginNeeded, NoToken):
             return gateway.whoami()
 
-    def _explained_request(self, caller: Caller, request_id: str) -> Explanation:
-        """Explains what an earlier request came to; raises NotFound for what the gateway does not remember."""
+    def _explained_request(self, owner: Owner, caller: Caller, request_id: str) -> Explanation:
+        """Explains what an earlier request came to; raises NotFound for what nobody remembers, or another user's."""
+        if owner != Owner() and self._refused.get(request_id) != owner:
+            raise NotFound("no request of this user with this id is remembered here", reason="NOT_FOUND")
         match self.broker.gateway(caller).explain(request_id):
             case WouldRefuse() as no:
                 return Explanation(no.reason, no.message, todo=(no.error().advice,))
