@@ -181,8 +181,7 @@ class Tools:
     async def _previewed(self, options: Options) -> CallToolResult:
         _, caller = self.who()
         preview = answers.previewed(await _apart(self.desk.preview, caller, options))
-        text = "would be granted" if preview.would_issue else str(preview.problem and preview.problem.message)
-        return good(preview, text)
+        return good(preview, _in_words(preview))
 
     async def _explained(self, denial: str, handle: str | None) -> CallToolResult:
         owner, caller = self.who()
@@ -206,7 +205,10 @@ class Tools:
     def _access(self, granted: Granted) -> CallToolResult:
         self.profiles.add(granted.handle, granted.region)
         access = self._shown(granted)
-        text = f"granted until {access.expire_time:%H:%M:%S} UTC: use AWS tools with {access.example}"
+        text = (
+            f"granted until {access.expire_time:%H:%M:%S} UTC: use AWS tools with {access.example}; "
+            f"when the task is done, end_task with the handle {access.handle}"
+        )
         return good(access, text)
 
     def _shown(self, granted: Granted) -> Access:
@@ -223,6 +225,15 @@ class Tools:
             narrow=narrow,
             labels=labels or {},
         )
+
+
+def _in_words(preview: answers.Previewed) -> str:
+    """Returns a preview in a sentence, for clients that show a model the text only."""
+    problem = preview.problem
+    if problem is None:
+        return "would be granted" + (", once people have approved it" if preview.needs_approval else "")
+    offer = f"; ask for {' and '.join(problem.ask_for)} instead" if problem.ask_for else ""
+    return f"{problem.reason}: {problem.message}{offer}"
 
 
 async def _apart(call: Callable[..., R], *arguments: Any) -> R:
