@@ -11,6 +11,7 @@ from tests.databases import Place
 from tests.fakes import ACCOUNT, NOON, READ_ORDERS, READ_REPORTS, World, entitlement, given, permission, world
 
 from remit_server.adapters.database.revoking.revocations import DatabaseRevocations
+from remit_server.adapters.database.writing.attenuated import MOST_WITHIN
 from remit_server.application.issuing.preview_credentials import WouldIssue, WouldRefuse
 from remit_server.application.planning.choosing import EXACT
 from remit_server.application.planning.standing import recorded_policy
@@ -284,6 +285,20 @@ async def test_what_ends_above_ends_below(fleet: World, kind: TargetKind) -> Non
     assert (await kept(fleet, grant)).state is GrantState.REVOKING
     with pytest.raises(Denied):
         await fleet.renew(fleet.renewal(grant, agent="fixer"))
+
+
+async def test_so_many_grants_of_a_task_lie_within_one_above_and_no_more(fleet: World) -> None:
+    above, task = await handed_on(fleet)
+    for _ in range(MOST_WITHIN):
+        await fixed(fleet, task, ONE)
+
+    full = await refused(fleet, task, ONE)
+    other = await fleet.delegate(fleet.delegation(above.task_id, "scribe"))
+    beside = await fixed(fleet, other, ONE, agent="scribe")
+    part = await fleet.attenuate(fleet.attenuation(above))
+
+    assert (full.reason, full.remedy) == (Reason.RATE_LIMITED, Remedy.RETRY_LATER)
+    assert beside.state is part.grant.state is GrantState.ISSUED
 
 
 async def test_a_sub_agent_ends_its_own_task_alone(fleet: World) -> None:

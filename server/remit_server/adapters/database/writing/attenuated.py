@@ -1,4 +1,4 @@
-"""How many grants may be attenuated from one at a time."""
+"""How many grants of one task may lie within another grant at a time: parts of it, or those of a task handed on."""
 
 from datetime import timedelta
 from typing import Final
@@ -17,6 +17,7 @@ _LIVE: Final = [literal(state.value) for state in (GrantState.AUTHORIZED, GrantS
 _COUNT: Final = Prepared(
     select(func.count().label("count")).where(
         grants.c.parent_grant_id == bindparam("parent"),
+        grants.c.task_id == bindparam("task_id"),
         grants.c.expire_time > bindparam("now"),
         grants.c.state.in_(_LIVE),
     )
@@ -24,12 +25,14 @@ _COUNT: Final = Prepared(
 
 
 def too_many_within(batch: Batch, authorization: Authorization) -> RemitError | None:
-    """Returns the refusal of one more that is attenuated from a grant, or None while there is room."""
+    """Returns the refusal of one more of its task within a grant, or None while there is room."""
     grant = authorization.grant
-    if not grant.is_attenuated:
+    if grant.parent_grant_id is None:
         return None
-    row = _COUNT.first(batch.connection, {"parent": grant.parent_grant_id, "now": batch.now})
+    these = {"parent": grant.parent_grant_id, "task_id": grant.task_id, "now": batch.now}
+    row = _COUNT.first(batch.connection, these)
     if row is not None and row["count"] < MOST_WITHIN:
         return None
-    message = f"{MOST_WITHIN} attenuated grants of this grant are live: wait until one of them is over"
+    kind = "attenuated grants of this grant" if grant.is_attenuated else "grants of this task within the grant above it"
+    message = f"{MOST_WITHIN} {kind} are live: wait until one of them is over"
     return Outage(Reason.RATE_LIMITED, message, retry_after=timedelta(seconds=15))
