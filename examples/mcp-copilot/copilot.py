@@ -16,10 +16,9 @@ from typing import Any
 from mcp import Client, StdioServerParameters
 from mcp_types import TextContent
 
-READ = """
-import boto3, sys
-print(boto3.client("s3").get_object(Bucket="reports", Key=sys.argv[1])["Body"].read().decode())
-"""
+S3 = "import boto3, sys; s3 = boto3.client('s3'); "
+READ = f"{S3} print(s3.get_object(Bucket='reports', Key=sys.argv[1])['Body'].read().decode())"
+WRITE = f"{S3} s3.put_object(Bucket='reports', Key=sys.argv[1], Body=b'# Q3')"
 
 
 def server(file: Path) -> StdioServerParameters:
@@ -37,13 +36,13 @@ async def call(client: Client, tool: str, **arguments: Any) -> dict[str, Any]:
     return dict(result.structured_content or {})
 
 
-def read(key: str, access: dict[str, Any]) -> str:
-    """Runs an AWS tool that knows nothing of Remit, with the environment of the answer; returns what it printed."""
+def use(code: str, key: str, access: dict[str, Any]) -> str:
+    """Runs a tool that knows nothing of Remit, with the environment of the answer; returns what it printed."""
     environ = {**os.environ, **access["environment"]}
-    command = [sys.executable, "-c", READ, key]
+    command = [sys.executable, "-c", code, key]
     done = subprocess.run(command, env=environ, capture_output=True, text=True, check=False)  # noqa: S603
     said = done.stdout.strip() or done.stderr.strip().splitlines()[-1]
-    print(f"\n$ python read.py {key}\n{said}")
+    print(f"\n$ python {'read' if code == READ else 'write'}.py {key}\n{said}")
     return said
 
 
@@ -56,9 +55,9 @@ async def main(file: Path) -> None:
 
         quarter = {"purpose": "summarise Q3", "allow": ["read s3://reports/2026/q3/*"]}
         access = await call(client, "request_aws_access", **quarter)
-        await asyncio.to_thread(read, "2026/q3/summary.md", access)
+        await asyncio.to_thread(use, READ, "2026/q3/summary.md", access)
 
-        denial = await asyncio.to_thread(read, "2026/q2/summary.md", access)
+        denial = await asyncio.to_thread(use, WRITE, "drafts/q3.md", access)
         await call(client, "explain_denial", denial=denial, handle=access["handle"])
         await call(client, "end_task", handle=access["handle"])
 

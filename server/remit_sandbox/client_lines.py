@@ -55,5 +55,6 @@ def client_commands(sandbox: Sandbox, remit: str) -> list[str]:
         f"{remit} run --profile reports -- aws s3 cp s3://reports/2026/q3/summary.md -",
         f"{remit} run --profile reports -- aws s3 cp s3://reports/2026/q2/summary.md -   # AWS refuses",
         f"{remit} run --purpose 'read it all' --allow 'read s3://reports/*' -- aws s3 ls   # refused, with an offer",
+        f"{remit} explain CEILING_EXCEEDED   # what that means, and what to do",
         f"{remit} logout",
     ]

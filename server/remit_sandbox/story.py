@@ -18,6 +18,7 @@ from remit_sandbox.aws_client import AwsKeys
 from remit_sandbox.policy_chapter import PolicyChapter
 from remit_sandbox.sandbox import Sandbox
 from remit_sandbox.stage import Stage, expect
+from remit_sandbox.ways_chapter import Holder, WaysChapter
 from remit_sandbox.wording import policy_in_words, record_in_words
 from remit_server.adapters.database.engine import open_for_reading
 from remit_server.adapters.database.trail.audit_log import AuditLog, verify
@@ -48,6 +49,7 @@ class Story:
             self._over_in_seconds(copilot)
             self._ended(copilot)
             PolicyChapter(self.sandbox, self.stage, self._stolen).tell(copilot, "7. A policy that lets too much")
+            WaysChapter(self.sandbox, self.stage, self._client, self._gateway).tell(copilot, "8. Every way in")
         self._the_trail()
 
     def _gateway(self, agent: str) -> remit.Gateway:
@@ -64,7 +66,7 @@ class Story:
         """Returns what the identity provider gives a user who signs in to an agent."""
         return self.sandbox.issuer.token(user, client_id=client_id)
 
-    def _client(self, task: remit.Task, service: str) -> Any:
+    def _client(self, task: Holder, service: str) -> Any:
         """Returns a real boto3 client on the task's credentials, pointed at the local AWS."""
         return task.boto3_session().client(
             service,
@@ -236,7 +238,7 @@ class Story:
     def _the_trail(self) -> None:
         """Everything is on record, and a changed record is found."""
         stage = self.stage
-        stage.chapter("8. The audit trail", "One hash chain; each record was on disk before its answer was given.")
+        stage.chapter("9. The audit trail", "One hash chain; each record was on disk before its answer was given.")
         events = asyncio.run(_events(self.sandbox.database))
         stage.table("#", "time", "what", "for whom", "and", rows=[record_in_words(event) for event in events])
         with stage.step(f"the chain of {len(events)} records verifies"):

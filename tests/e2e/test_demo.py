@@ -50,7 +50,7 @@ def test_without_a_terminal_the_demo_is_plain_text_of_sensible_width(told: Told)
 
 
 def test_no_line_of_the_story_is_told_twice(told: Told) -> None:
-    story = [line.strip() for line in told.ended.output.split("8. The audit trail")[0].splitlines() if line.strip()]
+    story = [line.strip() for line in told.ended.output.split("9. The audit trail")[0].splitlines() if line.strip()]
 
     assert [line for line in story if story.count(line) > 1] == []
 

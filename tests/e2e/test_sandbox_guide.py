@@ -173,6 +173,16 @@ def test_any_program_runs_by_the_remit_command_in_the_same_terminal_as_bob(guide
     assert done.returncode != 0
 
 
+def test_the_refusal_is_explained_by_the_line_after_it(guide: Guide) -> None:
+    *_, refused, explain, _ = guide.lines(9)
+
+    done = guide.pasted(*guide.lines(1), *guide.lines(9)[:2], 'export REMIT_SUBJECT_TOKEN="$TOKEN"', refused, explain)
+
+    assert "CEILING_EXCEEDED: " in done.stderr
+    assert "more was asked for than may be issued" in done.stdout
+    assert done.returncode == 0
+
+
 def test_alice_who_was_revoked_signs_in_again_and_goes_on(guide: Guide) -> None:
     task = (*guide.lines(1), *guide.lines(2)[:1])
 

@@ -33,9 +33,11 @@ def test_a_copilot_is_refused_narrows_reads_is_denied_and_ends(
             "CEILING_EXCEEDED",
             "s3:GetObject=arn:aws:s3:::reports/2026/*",
             "$ python read.py 2026/q3/summary.md\n# Q3\nRevenue 857",
-            "$ python read.py 2026/q2/summary.md\n",
+            "$ python write.py drafts/q3.md\n",
             "AccessDenied",
             "> explain_denial",
+            "NOT_ALLOWED: AWS refused s3:PutObject",
+            "--allow 's3:PutObject=",
             "> end_task",
         )
     ]
