@@ -7,6 +7,9 @@ import pytest
 from tests.e2e.watched import BIN, Ended, watched
 
 DEMO = (str(BIN / "remit-sandbox"), "demo")
+TELLING_SECONDS = 240  # for a machine that is busy with other tests
+
+pytestmark = pytest.mark.timeout(300)
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +33,7 @@ def told(tmp_path_factory: pytest.TempPathFactory) -> Told:
     """The demo, told once, to what is no terminal."""
     folder, temporary = tmp_path_factory.mktemp("demo"), tmp_path_factory.mktemp("temporary")
     with watched(*DEMO, folder=folder, environment={"TMPDIR": str(temporary)}) as program:
-        return Told(program.ended(), temporary)
+        return Told(program.ended(TELLING_SECONDS), temporary)
 
 
 def test_the_demo_comes_out_as_told(told: Told) -> None:

@@ -46,9 +46,9 @@ class Watched:
         """Sends the program a signal."""
         self.process.send_signal(number)
 
-    def ended(self) -> Ended:
-        """Returns how it ended, once it has."""
-        output, _ = self.process.communicate(timeout=PATIENCE)
+    def ended(self, patience: float = PATIENCE) -> Ended:
+        """Returns how it ended, once it has; `patience` in seconds."""
+        output, _ = self.process.communicate(timeout=patience)
         found = json.loads(self.report.read_text())
         return Ended(found["code"], output, tuple(found["left"]))
 
