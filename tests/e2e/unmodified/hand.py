@@ -12,7 +12,7 @@ from tempfile import mkdtemp
 
 from tests.e2e.machines import BIN, PATIENCE, Machine
 
-REPORTS = ("--purpose", "summarise Q3", "--allow", "s3:GetObject=arn:aws:s3:::reports/2026/q3/*")
+REPORTS = ("--profile", "reports")
 MOST = 50
 _GOT = re.compile(r"remit: task (?P<task_id>\S+) for ")
 
@@ -34,6 +34,11 @@ class Shown:
     def text(self) -> str:
         """Everything that somebody in front of it sees."""
         return self.stdout + self.stderr
+
+    @property
+    def words(self) -> str:
+        """What it says on standard error, wherever its lines are broken."""
+        return " ".join(self.stderr.split())
 
 
 @dataclass(frozen=True, slots=True)

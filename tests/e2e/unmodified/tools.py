@@ -9,27 +9,43 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from tests.e2e.machines import BIN
 from tests.e2e.watched import plain_environment
 
 ROOT = Path(__file__).resolve().parents[3]
 PROGRAMS = Path(__file__).resolve().parent / "programs"
 NODE_PACKAGE = ROOT / "clients" / "typescript"
 SECONDS = 30
+_FORBIDDEN = "Forbidden status code: 403"  # it asks for the head first, and that is answered without a sentence
+_UNKNOWN = "InvalidClientTokenId"
+_PROVIDER = "hashicorp/aws"
+_PLUGINS = [
+    *map(Path, filter(None, [os.environ.get("REMIT_TERRAFORM_PLUGINS")])),
+    Path.home() / ".terraform.d" / "plugins",
+    Path("/usr/local/share/terraform/plugins"),
+    Path("/usr/share/terraform/plugins"),
+]
 
 
 @dataclass(frozen=True, slots=True)
 class Tool:
     """A tool: `find` returns how it is started, or raises Missing; `reads` the arguments that print an object.
 
-    They are given where AWS is, for tools that hear nothing of AWS_ENDPOINT_URL, the bucket and the key. `denied` is
-    what it says when AWS denies. `tells` says whether it shows what a container endpoint or a credential process says.
+    They are given where AWS is, for tools that hear nothing of AWS_ENDPOINT_URL, the bucket and the key. `shows` is
+    what it prints of what the task allows, `denied` what it says when AWS denies, `unknown` when AWS does not know the
+    keys. `tells_endpoint` and `tells_process` say whether it shows what a container endpoint and a credential process
+    say. One that `may_be_missing` is on no package registry: no full run can ask for it.
     """
 
     name: str
     find: Callable[[], Sequence[str]]
     reads: Callable[[str, str, str], Sequence[str]]
+    shows: str = "Revenue 857"
     denied: str = "AccessDenied"
-    tells: bool = True
+    unknown: str = "InvalidAccessKeyId"
+    tells_endpoint: bool = True
+    tells_process: bool = True
+    may_be_missing: bool = False
 
     def reading(self, aws: str, bucket: str, key: str) -> list[str]:
         """Returns the command line that prints an object; skips where the tool is missing."""
@@ -45,9 +61,17 @@ def found(tool: Tool) -> Sequence[str]:
     try:
         return tool.find()
     except Missing as missing:
-        if os.environ.get("REMIT_REQUIRE_REAL") == "1":
+        if os.environ.get("REMIT_REQUIRE_REAL") == "1" and not tool.may_be_missing:
             pytest.fail(f"no {tool.name}: {missing}")
         pytest.skip(f"no {tool.name}: {missing}")
+
+
+def profiles_file(folder: Path, *names: str) -> Path:
+    """Writes AWS profiles for profiles of remit's, as `remit init` does, and returns the file."""
+    config = folder / "aws-config"
+    command = f"credential_process = {BIN / 'remit'} credential-process --profile"
+    config.write_text("".join(f"[profile {name}]\n{command} {name}\n" for name in names))
+    return config
 
 
 def _aws_cli_1() -> Sequence[str]:
@@ -80,6 +104,27 @@ def _node() -> Sequence[str]:
     return [node, str(PROGRAMS / "read.cjs"), str(NODE_PACKAGE)]
 
 
+def _duckdb() -> Sequence[str]:
+    python = ROOT / ".venv-tools-duckdb" / "bin" / "python"
+    if not python.exists():
+        raise Missing("make .venv-tools-duckdb/.ready")
+    return [str(python), str(PROGRAMS / "duck.py")]
+
+
+def _s5cmd() -> Sequence[str]:
+    program = shutil.which("s5cmd")
+    if program is None:
+        raise Missing("make test-extended builds it, with Go")
+    return [program]
+
+
+def _terraform() -> Sequence[str]:
+    plugins = next((folder for folder in _PLUGINS if any(folder.glob(f"*/{_PROVIDER}"))), None)
+    if plugins is None or shutil.which("terraform") is None:
+        raise Missing(f"no terraform, or no folder of plugins with {_PROVIDER}: name it in REMIT_TERRAFORM_PLUGINS")
+    return ["sh", str(PROGRAMS / "terraform.sh"), str(plugins)]
+
+
 def _get_object(_: str, bucket: str, key: str) -> Sequence[str]:
     return ["s3api", "get-object", "--bucket", bucket, "--key", key, "/dev/stdout"]
 
@@ -93,9 +138,39 @@ def _bucket_and_key(_: str, bucket: str, key: str) -> Sequence[str]:
     return [bucket, key]
 
 
+def _all_three(aws: str, bucket: str, key: str) -> Sequence[str]:
+    return [aws, bucket, key]
+
+
+def _listed(_: str, bucket: str, key: str) -> Sequence[str]:
+    """Returns the same for the folder of the object: the provider would also ask for an object's tags."""
+    return [bucket, f"{key.rpartition('/')[0]}/"]
+
+
+def _cat(aws: str, bucket: str, key: str) -> Sequence[str]:
+    return ["--endpoint-url", aws, "--retry-count", "1", "cat", f"s3://{bucket}/{key}"]
+
+
 LIGHT = (
     Tool("aws CLI v1", _aws_cli_1, _get_object),
     Tool("aws CLI v2", _aws_cli_2, _get_object_there),
     Tool("boto3", lambda: [sys.executable, str(PROGRAMS / "read.py")], _bucket_and_key),
-    Tool("JavaScript SDK v3", _node, _bucket_and_key, tells=False),
+    Tool("JavaScript SDK v3", _node, _bucket_and_key, tells_endpoint=False, tells_process=False),
 )
+HEAVY = (
+    Tool("DuckDB", _duckdb, _all_three, denied="403", tells_endpoint=False, tells_process=False),
+    Tool("s5cmd", _s5cmd, _cat, denied=_FORBIDDEN, unknown=_FORBIDDEN, tells_endpoint=False),
+    Tool(
+        "Terraform",
+        _terraform,
+        _listed,
+        "2026/q3/summary.md",
+        unknown=_UNKNOWN,
+        tells_process=False,
+        may_be_missing=True,
+    ),
+)
+_EXTENDED = pytest.mark.skipif(
+    os.environ.get("REMIT_EXTENDED") != "1", reason="part of make test-extended: large, or long to build"
+)
+TOOLS = tuple(pytest.param(tool, id=tool.name, marks=[_EXTENDED] if tool in HEAVY else []) for tool in (*LIGHT, *HEAVY))

@@ -1,17 +1,26 @@
-"""The aws CLI (v1 and v2), boto3 and the JavaScript SDK, as they are shipped, on the live sandbox."""
+"""Tools as they are shipped on the live sandbox: what a task allows they do, and nothing else."""
 
 from dataclasses import dataclass
 
 import pytest
-from tests.e2e.machines import BIN, Machine, machine
+from tests.e2e.machines import Machine, machine
 from tests.e2e.unmodified.hand import Shown, hand
-from tests.e2e.unmodified.tools import LIGHT, Tool, found
+from tests.e2e.unmodified.tools import TOOLS, Tool, found, profiles_file
 
 from remit_sandbox.sandbox import Sandbox
 
 pytestmark = pytest.mark.timeout(300)  # programs of others, each of which takes seconds to start on a busy machine
 MINE, OTHERS = ("reports", "2026/q3/summary.md"), ("reports", "2026/q2/summary.md")
 KEYS = "aws_access_key_id = AKIAFILE\naws_secret_access_key = made-up\n"
+TASKS = """
+[profiles.reports]
+purpose = "summarise Q3"
+allow = ["s3.read_prefix bucket=reports prefix=2026/q3/", "s3.list_prefix bucket=reports prefix=2026/q3/"]
+
+[profiles.payroll]
+purpose = "read what nobody delegates"
+allow = ["s3:GetObject=arn:aws:s3:::payroll/*"]
+"""
 AMBIENT = {"AWS_ACCESS_KEY_ID": "AKIAAMBIENT", "AWS_SECRET_ACCESS_KEY": "made-up"}
 
 
@@ -30,7 +39,7 @@ class Story:
     code: int
 
 
-@pytest.fixture(scope="module", params=LIGHT, ids=lambda tool: tool.name)
+@pytest.fixture(scope="module", params=TOOLS)
 def tool(request: pytest.FixtureRequest) -> Tool:
     tool: Tool = request.param
     found(tool)
@@ -40,14 +49,11 @@ def tool(request: pytest.FixtureRequest) -> Tool:
 @pytest.fixture(scope="module")
 def mine(sandbox: Sandbox, tmp_path_factory: pytest.TempPathFactory, alice_token: str) -> Machine:
     """A machine whose user has other AWS keys in both files, and profiles for remit's tasks."""
-    mine = machine(sandbox, tmp_path_factory.mktemp("machine"), alice_token)
+    mine = machine(sandbox, tmp_path_factory.mktemp("machine"), alice_token, profiles=TASKS)
     folder = mine.folder / "home" / ".aws"
     folder.mkdir()
     (folder / "credentials").write_text(f"[default]\n{KEYS}")
-    profiles = "".join(
-        f"[profile {name}]\ncredential_process = {BIN / 'remit'} credential-process --profile {name}\n"
-        for name in ("reports", "payroll")
-    )
+    profiles = profiles_file(mine.folder, "reports", "payroll").read_text()
     (folder / "config").write_text(f"[default]\n{KEYS}{profiles}")
     return mine
 
@@ -80,27 +86,27 @@ def by_profile(mine: Machine, name: str, command: list[str]) -> Shown:
     return Shown.of(mine.run(*command, environ={"AWS_PROFILE": name}))
 
 
-def test_it_reads_what_the_task_allows(story: Story) -> None:
+def test_it_reads_what_the_task_allows(story: Story, tool: Tool) -> None:
     assert story.allowed.code == 0, story.allowed.text
-    assert "Revenue 857" in story.allowed.stdout
+    assert tool.shows in story.allowed.stdout
 
 
-def test_it_is_refused_the_rest_and_shows_whose_session_was(story: Story, tool: Tool) -> None:
+def test_it_is_refused_the_rest_and_shows_it(story: Story, tool: Tool) -> None:
     assert story.denied.code != 0
     assert tool.denied in story.denied.stderr
     assert "Revenue" not in story.denied.text
 
 
-def test_other_keys_on_the_machine_win_without_remit_run_and_not_under_it(story: Story) -> None:
-    assert "InvalidAccessKeyId" in story.alone.stderr
+def test_other_keys_on_the_machine_win_without_remit_run_and_not_under_it(story: Story, tool: Tool) -> None:
+    assert tool.unknown in story.alone.stderr
     assert story.allowed.code == 0
 
 
-def test_it_stops_when_the_task_is_ended_and_shows_what_to_do_where_it_shows_anything(story: Story, tool: Tool) -> None:
+def test_it_stops_when_the_task_is_ended_and_shows_why_where_it_shows_anything(story: Story, tool: Tool) -> None:
     assert story.over.code != 0
-    assert "Revenue" not in story.over.text
-    assert (f"GRANT_NOT_LIVE: task {story.task_id}" in story.over.stderr) is tool.tells
-    assert ("what to do: start another task" in story.over.stderr) is tool.tells
+    assert tool.shows not in story.over.text
+    assert (f"GRANT_NOT_LIVE: task {story.task_id}" in story.over.words) is tool.tells_endpoint
+    assert ("what to do: start another task" in story.over.words) is tool.tells_endpoint
 
 
 def test_remit_run_exits_as_it_does(story: Story) -> None:
@@ -113,7 +119,7 @@ def test_a_profile_gives_it_what_the_task_allows_and_no_more(
     shown, refused = by_profile(mine, "reports", reading), by_profile(mine, "reports", denied)
 
     assert shown.code == 0, shown.text
-    assert "Revenue 857" in shown.stdout
+    assert tool.shows in shown.stdout
     assert refused.code != 0
     assert tool.denied in refused.stderr
 
@@ -124,6 +130,6 @@ def test_a_refusal_by_the_policy_is_shown_where_it_shows_what_a_credential_proce
     shown = by_profile(mine, "payroll", reading)
 
     assert shown.code != 0
-    assert "Revenue" not in shown.text
-    assert ("CEILING_EXCEEDED: " in shown.stderr) is tool.tells
-    assert ("what to do: " in shown.stderr) is tool.tells
+    assert tool.shows not in shown.text
+    assert ("CEILING_EXCEEDED: " in shown.words) is tool.tells_process
+    assert ("what to do: " in shown.words) is tool.tells_process
