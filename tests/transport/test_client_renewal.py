@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import boto3
 import botocore.session
@@ -287,6 +288,26 @@ def test_a_token_function_that_fails_does_not_take_credentials_away_that_work(
     assert credentials.access_key_id == FIRST
     assert "were not renewed (LookupError)" in caplog.text
     assert SUBJECT_TOKEN not in caplog.text
+
+
+@pytest.mark.parametrize(("lifetime", "left"), [(60, 15), (900, 10)])
+def test_no_renewal_is_waited_for_beyond_the_credentials_that_it_renews(
+    lifetime: int, left: int, begin: Begin, server: ScriptedGateway
+) -> None:
+    waited: list[float] = []
+
+    def slow(context: Any) -> Any:
+        waited.append(context.time_remaining())
+        return renewed()
+
+    server.issue_answers.append(issued(1, lifetime=seconds(lifetime), left=seconds(left)))
+    server.renew_answers.append(slow)
+
+    with begin() as task:
+        task.credentials()
+
+    assert len(waited) == 1
+    assert waited[0] < left
 
 
 def test_a_refused_renewal_is_raised_once_the_credentials_have_ended(begin: Begin, server: ScriptedGateway) -> None:

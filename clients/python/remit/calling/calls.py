@@ -4,7 +4,7 @@ import asyncio
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from threading import Lock
 from typing import TYPE_CHECKING, Any, TypeVar
 from uuid import uuid4
@@ -24,6 +24,7 @@ from remit.v1 import credential_service_pb2 as service
 from remit.v1.credential_service_pb2_grpc import CredentialServiceStub
 from remit.workload.failing import NoWorkloadIdentity
 
+SPARE_SECONDS = 1.0
 Q = TypeVar("Q")
 R = TypeVar("R")
 Metadata = tuple[tuple[str, str], ...]
@@ -154,7 +155,8 @@ class Calls:
         """Asks once for new credentials of a grant with this token."""
         request = mapping.renew_request(grant, token=token, narrow=ask.narrow)
         bearer = self._carried(ask, token) if token.reveal() else None
-        return mapping.issued(self._call(_renew, request, bearer=bearer), None)
+        timeout = _within(grant, self._timeout)
+        return mapping.issued(self._call(_renew, request, bearer=bearer, timeout=timeout), None)
 
     def _carried(self, ask: Ask, token: Secret[str]) -> Secret[str] | None:
         """Returns the user's token where it is the agent's own proof, too; None where that is asked for by itself."""
@@ -167,9 +169,10 @@ class Calls:
         request_id: str | None = None,
         *,
         bearer: Secret[str] | None = None,
+        timeout: float | None = None,
     ) -> Secret[R]:
         """Calls, and repeats while nobody was there or the gateway was full; blocks this thread."""
-        attempts = Attempts(self._timeout)
+        attempts = Attempts(timeout or self._timeout)
         while True:
             call = self._start(method, request, attempts.left(), self._metadata(bearer or self._read_bearer()))
             try:
@@ -249,6 +252,12 @@ async def _done(call: Any) -> None:
     except BaseException:
         call.cancel()
         raise
+
+
+def _within(grant: Grant, timeout: float) -> float:
+    """Returns how long a renewal is waited for: less than what is left of what it renews, which is of use till then."""
+    left = (grant.expire_time - datetime.now(UTC)).total_seconds()
+    return timeout if left <= 0 else min(timeout, max(left - SPARE_SECONDS, SPARE_SECONDS))
 
 
 def _issue(
