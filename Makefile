@@ -42,14 +42,14 @@ setup-sandbox: .venv-ministack/.ready ## Make .venv-ministack: the local AWS, in
 	@$(PYTHON) -m venv .venv
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r constraints.txt
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
-	@$(BIN)/python -m pip check
+	@$(BIN)/python -m pip check >.venv/.check || { cat .venv/.check; exit 1; }
 	@touch $@
 
 .venv-ministack/.ready: constraints-ministack.txt
 	@echo "Setting up .venv-ministack ..."
 	@$(MINISTACK_PYTHON) -m venv .venv-ministack
 	@$(SANDBOX_BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r $<
-	@$(SANDBOX_BIN)/python -m pip check
+	@$(SANDBOX_BIN)/python -m pip check >.venv-ministack/.check || { cat .venv-ministack/.check; exit 1; }
 	@touch $@
 
 frameworks: $(FRAMEWORKS:%=.venv-frameworks-%/.ready) ## Make an environment for each agent framework that there is an adapter for.

@@ -129,6 +129,14 @@ def test_the_exit_code_is_the_commands(program: str, code: int, mine: Machine) -
     assert mine.remit("run", *ALLOW, "--", sys.executable, "-c", program).returncode == code
 
 
+@pytest.mark.parametrize("command", ["/no/such/command", "no-such-command"])
+def test_no_task_is_begun_for_a_command_that_is_not_there(mine: Machine, command: str) -> None:
+    done = mine.remit("run", *ALLOW, "--", command, REMIT_GATEWAY="127.0.0.1:1")
+
+    assert done.returncode == 127  # and not that of the gateway, which nobody asked
+    assert "there is no command" in done.stderr
+
+
 @pytest.mark.parametrize(("command", "code"), [("/no/such/command", 127), ("/etc/passwd", 126)])
 def test_a_command_that_cannot_be_run_is_told_as_shells_do(command: str, code: int, mine: Machine) -> None:
     done = mine.remit("run", "--quiet", *ALLOW, "--", command)

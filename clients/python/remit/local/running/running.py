@@ -1,6 +1,7 @@
 """Runs one command for as long as it takes, with one task's credentials at a loopback endpoint."""
 
 import os
+import shutil
 import signal
 import threading
 from collections.abc import Callable
@@ -9,6 +10,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
+from pathlib import Path
 
 from remit.errors import ApprovalPending, RemitError
 from remit.grant import Credentials
@@ -43,6 +45,7 @@ def run_command(wanted: Wanted, *, say: Callable[[str], None]) -> int:
     The task is begun before the command is, and ended after it, in every way of leaving; when this process is killed it
     ends by its lease. Signals go on to the command. Raises RemitError when there are no credentials to run it with.
     """
+    _check_there(wanted.command[0])
     with Signals() as signals, Broker(Keeping(ends_idle=False, stays_warm=True)) as broker:
         held = broker.hold(wanted.wish, wanted.caller, alone=True)
         beginning = Beginning(held, wanted, say)
@@ -119,12 +122,22 @@ def _is_lapsed(pending: ApprovalPending) -> bool:
     return pending.lapse_time is not None and datetime.now(UTC) >= pending.lapse_time
 
 
+def _check_there(program: str) -> None:
+    """Raises NoSuchCommand before a task is begun for a program that is not there."""
+    if shutil.which(program) is None and not Path(program).exists():
+        raise _no_such(program)
+
+
+def _no_such(program: str) -> NoSuchCommand:
+    return NoSuchCommand(f"there is no command {program!r}", advice="check its name and PATH")
+
+
 def _ran(command: tuple[str, ...], environ: dict[str, str], signals: Signals) -> int:
     """Starts the command and waits for its end."""
     try:
         process = os.posix_spawnp(command[0], command, environ, setsigmask=signals.before, setsigdef=_RESET)
     except FileNotFoundError:
-        raise NoSuchCommand(f"there is no command {command[0]!r}", advice="check its name and PATH") from None
+        raise _no_such(command[0]) from None
     except OSError as error:
         raise NotExecutable(
             f"{command[0]!r} cannot be run: {error.strerror}", advice="check that it is a program"
