@@ -46,7 +46,7 @@ SOUND = {
     "raw string": "x if regex.match(`^a[0-9]+$`, input.actor.id)",
     "numbers": "x := -1 + 2 * input.task.grants_so_far",
     "null parent": "x if input.parent_task == null",
-    "parent open": "x := input.parent_task.task.id",
+    "parent": "x := input.parent_task.id",
     "bool rule true": "x := true\n\ny if x",
     "set of objects": 'x contains {"a": 1, "b": g} if some g in input.subject.groups',
     "rule reading a rule": 'x := y\n\ny := z.a\n\nz := {"a": 1}',
