@@ -112,7 +112,17 @@ async def test_a_refusal_says_what_stopped_it_and_what_would_be_granted(mine: Ma
     assert (problem["status"], problem["reason"], problem["remedy"]) == ("refused", "CEILING_EXCEEDED", "NARROW")
     assert problem["stopped"][0]["action"] == "s3:GetObject"
     assert problem["reason"] in text
+    assert problem["what_to_do"] == "call request_aws_access with allow set to ask_for, or with narrow: true"
+    assert problem["what_to_do"] in text
+    assert "error.offer" not in text
     assert again
+
+
+async def test_one_text_for_allow_is_a_list_of_one(mine: Machine) -> None:
+    async with copilot(mine) as client:
+        good, _, text = await asked(client, "request_aws_access", purpose="summarise Q3", allow=REPORTS)
+
+    assert good, text
 
 
 async def test_a_preview_issues_nothing(mine: Machine) -> None:
@@ -138,7 +148,8 @@ async def test_an_ended_task_gives_nothing_more(mine: Machine) -> None:
     assert ended
     assert told["ended"]
     assert not again[0]
-    assert again[1]["reason"] == "NOT_FOUND"
+    assert (again[1]["reason"], again[1]["remedy"]) == ("NOT_FOUND", "CORRECT")
+    assert again[1]["what_to_do"] == "whoami lists the tasks that are held"
     assert "ProfileNotFound" in done.stderr + done.stdout
 
 
@@ -155,6 +166,8 @@ async def test_a_denial_of_aws_is_explained_with_what_to_ask_for(mine: Machine) 
     assert explained["what_to_do"]
     assert reason
     assert told.startswith("CEILING_EXCEEDED: ")
+    assert "narrow: true" in told
+    assert not any(word in told for word in ("exit code", "--narrow", "narrow=True"))
     assert not nonsense
     assert problem["reason"] == "INVALID_REQUEST"
 

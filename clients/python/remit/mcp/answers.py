@@ -7,13 +7,14 @@ from typing import Any, Literal
 from mcp_types import CallToolResult, TextContent
 from pydantic import BaseModel, Field
 
-from remit.errors import ApprovalPending, Refused, RemitError
+from remit.errors import ApprovalPending, NotFound, Refused, Remedy, RemitError
 from remit.grant import Identity, WouldIssue, WouldRefuse
 from remit.intent import Permission
 from remit.intents import text_of
 from remit.local.explaining import Explanation
 from remit.mcp.desk import Granted
 from remit.mcp.profiles import Profiles
+from remit.mcp.wording import advice_of
 
 MOST_STOPPED = 5
 
@@ -115,7 +116,10 @@ def bad(error: RemitError, *, handle: str | None = None) -> CallToolResult:
     `handle` is by what to come back to a request that people decide about.
     """
     problem = problem_of(error).model_copy(update={"handle": handle})
-    text = f"{error}\n  to come back to it: handle={handle}" if handle else str(error)
+    text = str(error).replace(f"what to do: {error.advice}", f"what to do: {problem.what_to_do}")
+    if not error.advice and problem.what_to_do:
+        text += f"\n  what to do: {problem.what_to_do}"
+    text += f"\n  to come back to it: handle={handle}" if handle else ""
     return CallToolResult(
         content=[TextContent(type="text", text=text)],
         structured_content=problem.model_dump(mode="json", exclude_none=True),
@@ -128,8 +132,8 @@ def problem_of(error: RemitError) -> Problem:
     told: dict[str, Any] = {
         "reason": error.reason,
         "message": error.message,
-        "remedy": error.remedy.value,
-        "what_to_do": error.advice,
+        "remedy": (Remedy.CORRECT if isinstance(error, NotFound) else error.remedy).value,
+        "what_to_do": advice_of(error),
         "request_id": error.request_id,
     }
     match error:

@@ -3,7 +3,7 @@
 import re
 import threading
 from collections import OrderedDict
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 from remit.errors import FieldViolation, InvalidRequest, NotFound, RemitError
@@ -20,6 +20,7 @@ from remit.local.explaining import (
 )
 from remit.local.tokens import token_source
 from remit.local.wishes import Caller, Options, wish_of
+from remit.mcp.wording import advice_of, advice_of_reason
 from remit.secret import TokenSource
 
 MOST_OF_ONE: Final = 32
@@ -130,7 +131,7 @@ class Desk:
             return self._explained_request(owner, caller, text.lower())
         words = [text] if text in REASONS else [word for word in _REASON.findall(text) if word in REASONS]
         if words:
-            return explain_reason(words[0])
+            return replace(explain_reason(words[0]), todo=advice_of_reason(words[0]), more=())
         found = denial_of(text)
         if found is None:
             raise InvalidRequest.of(FieldViolation("denial", "is no AWS denial, no reason and no request id"))
@@ -151,7 +152,7 @@ class Desk:
             raise NotFound("no request of this user with this id is remembered here", reason="NOT_FOUND")
         match self.broker.gateway(caller).explain(request_id):
             case WouldRefuse() as no:
-                return Explanation(no.reason, no.message, todo=(no.error().advice,))
+                return Explanation(no.reason, no.message, todo=(advice_of(no.error()),))
             case Grant() as grant:
                 until = f"works until {grant.expire_time:%F %T} UTC at the latest"
                 return Explanation(grant.state.value, f"it was granted: task {grant.task_id}", more=(until,))

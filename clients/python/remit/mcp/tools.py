@@ -11,7 +11,7 @@ import anyio.to_thread
 from mcp.server import MCPServer
 from mcp.server.mcpserver import Context
 from mcp_types import CallToolResult, InputRequiredResult, ToolAnnotations
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 
 from remit.errors import ApprovalPending, GatewayFailure, RemitError
 from remit.local.broker import Held
@@ -41,6 +41,7 @@ Allow = Annotated[
         min_length=1,
         max_length=50,
     ),
+    BeforeValidator(lambda told: [told] if isinstance(told, str) else told),  # models do give one text for a list
 ]
 Duration = Annotated[
     int | None,

@@ -1,0 +1,50 @@
+"""What to do about a failure, in the terms of the tools: a model has no Python and no command line here."""
+
+from typing import Final
+
+from remit.errors import ApprovalPending, NotFound, Refused, Remedy, RemitError
+from remit.local.errors import LoginNeeded
+from remit.local.explaining import REASONS
+
+SIGN_IN: Final = "ask the user to run `remit login`, then call again"
+_BY_REASON: Final = {
+    "APPROVAL_PENDING": "wait: call request_aws_access again with the handle and with wait_seconds",
+    "APPROVAL_LAPSED": "call request_aws_access anew, without the old handle",
+    "NOT_FOUND": "whoami lists the tasks that are held",
+    "GRANT_NOT_LIVE": "call request_aws_access for another task",
+    "TOO_MANY_TASKS": "end some with end_task: whoami lists the tasks that are held",
+    "LOGIN_NEEDED": SIGN_IN,
+    "LOGIN_EXPIRED": SIGN_IN,
+    "LOGIN_REFUSED": SIGN_IN,
+    "SUBJECT_TOKEN_REJECTED": SIGN_IN,
+}
+_BY_REMEDY: Final = {
+    Remedy.NARROW: "call request_aws_access with less in allow, or with narrow: true to get what may be had",
+    Remedy.SPLIT: "split: call request_aws_access once for each part of what the task needs",
+    Remedy.REAUTHENTICATE: SIGN_IN,
+}
+
+
+def advice_of(error: RemitError) -> str:
+    """Returns what a model can do about a failure."""
+    match error:
+        case Refused(offer=offer) if offer:
+            return "call request_aws_access with allow set to ask_for, or with narrow: true"
+        case Refused(split=split) if split:
+            return "split: call request_aws_access once for each list of ask_for_in_parts"
+        case ApprovalPending(reason="APPROVAL_PENDING") | NotFound():
+            return _BY_REASON.get(error.reason, _BY_REASON["NOT_FOUND"])
+        case LoginNeeded():
+            # Where it is more than to sign in, the error says so.
+            return _BY_REASON.get(error.reason, error.advice)
+        case _:
+            return _BY_REASON.get(error.reason) or _BY_REMEDY.get(error.remedy) or error.advice
+
+
+def advice_of_reason(reason: str) -> tuple[str, ...]:
+    """Returns what a model can do about a reason; KeyError for an unknown one."""
+    known = REASONS[reason]
+    error = known.carrier(known.what, reason=reason, remedy=known.remedy)
+    if known.is_all:
+        return (_BY_REASON.get(reason, known.todo),)
+    return tuple(step for step in (advice_of(error), known.todo) if step)
