@@ -125,6 +125,23 @@ async def test_one_text_for_allow_is_a_list_of_one(mine: Machine) -> None:
     assert good, text
 
 
+async def test_malformed_arguments_are_told_by_field_with_an_example(mine: Machine) -> None:
+    async with copilot(mine) as client:
+        wrong = await asked(client, "request_aws_access", purpose="x" * 600, allow=7, labels={"secret-key": 1})
+        long = await asked(client, "end_task", handle="h" * 65)
+        missing = await asked(client, "preview_aws_access", purpose="x")
+
+    for good, problem, text in (wrong, long, missing):
+        assert not good
+        assert (problem["reason"], problem["remedy"]) == ("INVALID_REQUEST", "CORRECT")
+        assert text.startswith("INVALID_REQUEST: ")
+        assert "pydantic" not in text
+        assert "such as" in text
+    assert all(field in wrong[2] for field in ("purpose: ", "allow: ", "labels: "))
+    assert "secret-key" not in wrong[2]
+    assert "allow: " in missing[2]
+
+
 async def test_a_preview_issues_nothing(mine: Machine) -> None:
     async with copilot(mine) as client:
         yes = await asked(client, "preview_aws_access", purpose="summarise Q3", allow=[REPORTS])
@@ -164,6 +181,7 @@ async def test_a_denial_of_aws_is_explained_with_what_to_ask_for(mine: Machine) 
     assert good, text
     assert explained["reason"] == "AWS_DENIED"
     assert explained["what_to_do"]
+    assert not any(word in text for word in ("--allow", "remit whoami"))
     assert reason
     assert told.startswith("CEILING_EXCEEDED: ")
     assert "narrow: true" in told

@@ -26,6 +26,7 @@ from remit.local.login.keeping.sign_in import SignIn
 from remit.local.login.keeping.store import LoginStore, login_folder
 from remit.local.tokens import token_source
 from remit.local.wishes import Caller
+from remit.mcp.wording import advice_of
 from remit.secret import Secret
 from remit_sandbox.sandbox import Sandbox
 
@@ -118,10 +119,15 @@ async def test_a_failure_has_one_reason_one_sentence_and_one_advice_wherever_it_
     assert told == [case.reason] * 5
     assert (done.returncode, status) == (case.exit_code, case.status)
     assert problem["message"] == error.message
-    assert problem["what_to_do"] == error.advice
-    for words in (str(error), done.stderr, body["Message"], text):
+    assert problem["what_to_do"] == advice_of(error)
+    for words, advice in (
+        (str(error), error.advice),
+        (done.stderr, error.advice),
+        (body["Message"], error.advice),
+        (text, advice_of(error)),
+    ):
         assert error.message in words
-        assert f"what to do: {error.advice}" in words
+        assert f"what to do: {advice}" in words
 
 
 async def test_a_revoked_task_has_one_reason_and_one_advice_wherever_it_is_told(

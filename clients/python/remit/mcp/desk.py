@@ -20,7 +20,7 @@ from remit.local.explaining import (
 )
 from remit.local.tokens import token_source
 from remit.local.wishes import Caller, Options, wish_of
-from remit.mcp.wording import advice_of, advice_of_reason
+from remit.mcp.wording import advice_of, advice_of_reason, in_tools_terms
 from remit.secret import TokenSource
 
 MOST_OF_ONE: Final = 32
@@ -136,7 +136,7 @@ class Desk:
         if found is None:
             raise InvalidRequest.of(FieldViolation("denial", "is no AWS denial, no reason and no request id"))
         tasks = [self.held(owner, handle)] if handle else self.all(owner)
-        return explain_denial(found, [live_task(held) for held in tasks if held.task is not None])
+        return in_tools_terms(explain_denial(found, [live_task(held) for held in tasks if held.task is not None]))
 
     def identity(self, caller: Caller) -> Identity:
         """Returns who calls, as the gateway sees it; without the user where nobody has signed in. Raises RemitError."""

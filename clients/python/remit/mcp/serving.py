@@ -24,6 +24,7 @@ from remit.local.sharing.answers import Answers
 from remit.local.sharing.place import socket_path
 from remit.local.sharing.serving import SocketServer
 from remit.local.wishes import Caller
+from remit.mcp.arguments import Server
 from remit.mcp.authorizing import VerifyAccessToken
 from remit.mcp.confirming import Confirmation
 from remit.mcp.confirming.approvals import Approvals
@@ -74,7 +75,7 @@ def socket_of(name: str, environ: Mapping[str, str] = os.environ) -> Path:
 
 def stdio_server_of(tools: Tools) -> "MCPServer[Any]":
     """Returns the server for one user's copilot, which starts it and talks to it by pipes."""
-    server: MCPServer[Any] = MCPServer("remit", title="Remit", instructions=INSTRUCTIONS, version=__version__)
+    server = Server("remit", title="Remit", instructions=INSTRUCTIONS, version=__version__)
     tools.offer(server)
     return server
 
@@ -85,7 +86,7 @@ def http_server_of(tools: Tools, settings: McpSettings, keys: httpx.AsyncClient)
         raise InvalidSettings(
             "over HTTP it must be known whose tokens are taken", advice="write resource and issuer under [mcp]"
         )
-    server: MCPServer[Any] = MCPServer(
+    server = Server(
         "remit",
         title="Remit",
         instructions=INSTRUCTIONS,

@@ -1,10 +1,11 @@
 """What to do about a failure, in the terms of the tools: a model has no Python and no command line here."""
 
+from dataclasses import replace
 from typing import Final
 
-from remit.errors import ApprovalPending, NotFound, Refused, Remedy, RemitError
+from remit.errors import ApprovalPending, NotFound, Refused, Remedy, RemitError, TaskOver
 from remit.local.errors import LoginNeeded
-from remit.local.explaining import REASONS
+from remit.local.explaining import REASONS, Explanation
 
 SIGN_IN: Final = "ask the user to run `remit login`, then call again"
 _BY_REASON: Final = {
@@ -18,6 +19,10 @@ _BY_REASON: Final = {
     "LOGIN_REFUSED": SIGN_IN,
     "SUBJECT_TOKEN_REJECTED": SIGN_IN,
 }
+_SAID_OTHERWISE: Final = (
+    ("ask for it when the task begins: --allow ", "call request_aws_access with it in allow: "),
+    ("`remit whoami`", "whoami"),
+)
 _BY_REMEDY: Final = {
     Remedy.NARROW: "call request_aws_access with less in allow, or with narrow: true to get what may be had",
     Remedy.SPLIT: "split: call request_aws_access once for each part of what the task needs",
@@ -34,6 +39,9 @@ def advice_of(error: RemitError) -> str:
             return "split: call request_aws_access once for each list of ask_for_in_parts"
         case ApprovalPending(reason="APPROVAL_PENDING") | NotFound():
             return _BY_REASON.get(error.reason, _BY_REASON["NOT_FOUND"])
+        case TaskOver(cause=str()):
+            # Who had it revoked decides what comes next: never to ask again at once on somebody's word.
+            return error.advice
         case LoginNeeded():
             # Where it is more than to sign in, the error says so.
             return _BY_REASON.get(error.reason, error.advice)
@@ -48,3 +56,14 @@ def advice_of_reason(reason: str) -> tuple[str, ...]:
     if known.is_all:
         return (_BY_REASON.get(reason, known.todo),)
     return tuple(step for step in (advice_of(error), known.todo) if step)
+
+
+def in_tools_terms(explanation: Explanation) -> Explanation:
+    """Returns the explanation of a denial without options and commands that are no tool's."""
+    return replace(explanation, todo=tuple(_otherwise(step) for step in explanation.todo))
+
+
+def _otherwise(step: str) -> str:
+    for ours, tools in _SAID_OTHERWISE:
+        step = step.replace(ours, tools)
+    return step
