@@ -145,12 +145,24 @@ def test_a_quote_in_a_comment_hides_no_bracket() -> None:
     assert len(text_findings([("a.rego", text)])) == 1
 
 
+def complaint_of_the_engine(rules: str) -> str:
+    """Returns what the engine says of data.a.x; nothing of the engine outlives the call.
+
+    NOTE: a frame that holds both an engine and the exception it raised is a cycle, which the collector may free on
+    another thread; the engine then complains there, in the middle of another test.
+    """
+    engine = regorus.Engine()
+    engine.add_policy("a.rego", rules)
+    try:
+        engine.eval_query_as_json("data.a.x")
+    except RuntimeError as complaint:
+        return str(complaint)
+    return ""
+
+
 @pytest.mark.parametrize("name", sorted(BUILTINS - {"print"}))
 def test_every_listed_builtin_exists_in_the_engine(name: str) -> None:
-    engine = regorus.Engine()
-    engine.add_policy("a.rego", f"package a\n\nx := {name}()\n")
+    said = complaint_of_the_engine(f"package a\n\nx := {name}()\n")
 
-    with pytest.raises(RuntimeError) as raised:
-        engine.eval_query_as_json("data.a.x")
-
-    assert "could not find function" not in str(raised.value)
+    assert said != ""
+    assert "could not find function" not in said

@@ -37,7 +37,7 @@ def test_a_copilot_is_refused_narrows_reads_is_denied_and_ends(
             "AccessDenied",
             "> explain_denial",
             "NOT_ALLOWED: AWS refused s3:PutObject",
-            "--allow 's3:PutObject=",
+            "call request_aws_access with it in allow: 's3:PutObject=ARN'",
             "> end_task",
         )
     ]
