@@ -25,7 +25,7 @@ endif
 .DELETE_ON_ERROR:
 .PHONY: help setup setup-sandbox demo sandbox format lint types layers protos protos-check policies test test-extended test-frameworks \
         frameworks tools extended-tools clients-typescript clients-go \
-        postgresql ci-setup bench lock clean
+        postgresql ci-setup speed-budgets bench lock clean
 
 help: ## Tell what there is.
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 16
@@ -230,6 +230,9 @@ test-extended: test frameworks extended-tools .tools/minio-$(MINIO_VERSION) ## T
 
 test-frameworks: setup setup-sandbox frameworks ## Test each agent framework's adapter on that framework, in its own environment; the LangGraph example too.
 	REMIT_EXTENDED=1 $(BIN)/pytest -q tests/e2e/test_frameworks.py tests/e2e/examples/test_langgraph_report.py
+
+speed-budgets: setup ## Count what planning and requests cost in instructions, and write that as their budgets (tests/speed).
+	$(BIN)/python -m tests.speed.measuring
 
 bench: setup ## Measure; prints figures, judges nothing.
 	@for name in $(BENCHMARKS:benchmarks/%.py=%); do $(BIN)/python -m benchmarks.$$name || exit 1; done
