@@ -28,6 +28,7 @@ class StsRelay:
         self.session_names: list[str] = []
         self.policies: list[str] = []
         self.answers: list[bytes] = []
+        self.ceiling: Ceiling | None = None  # where a test's gateway has another than the sample account's
         self.lose_answers = False
         self._upstream = urlsplit(endpoint_url).netloc
         self._changed = threading.Condition()
@@ -53,7 +54,7 @@ class StsRelay:
     def passed_on(self, path: str, headers: dict[str, str], body: bytes) -> tuple[int, list[tuple[str, str]], bytes]:
         """Asks STS and returns what it answers."""
         form = dict(parse_qsl(body.decode(), keep_blank_values=True))
-        LOG.note(form, outcome="passed on", ceiling=ceiling_of(form.get("RoleArn", "")))
+        LOG.note(form, outcome="passed on", ceiling=self.ceiling or ceiling_of(form.get("RoleArn", "")))
         asked = parse_qs(body.decode())
         self.policies.append(asked["Policy"][0])
         self._note(asked["RoleSessionName"][0])

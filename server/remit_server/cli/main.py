@@ -10,6 +10,7 @@ from remit_server.cli.audit_erase import erase
 from remit_server.cli.audit_explain import explain
 from remit_server.cli.audit_export import export
 from remit_server.cli.audit_watch import watch
+from remit_server.cli.probe.command import probe
 from remit_server.cli.serve import serve
 
 
@@ -26,6 +27,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,  # NOTE: pretty tracebacks show local variables, secrets among them
 )
 app.command()(serve)
+app.command()(probe)
 
 
 @app.callback()

@@ -1,0 +1,1 @@
+"""Asks a running gateway for what it must refuse, and judges what it answers."""

@@ -1,0 +1,1 @@
+"""`remit-server probe`: asks a running gateway for what it must refuse."""
