@@ -4,6 +4,7 @@ from dataclasses import asdict
 
 import pytest
 from tests.databases import another_place, empty_place, kept_database, place, postgresql  # noqa: F401 - fixtures
+from tests.figures import counted, lines  # noqa: F401 - a fixture
 from tests.reproving import Outcome, reprove_all
 from tests.sts_log import LOG
 
@@ -46,7 +47,9 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Says how many requests were proved again, and which were not."""
+    """Says what was counted, how many requests were proved again, and which were not."""
+    for line in lines(terminalreporter.stats):
+        terminalreporter.line(line)
     found = terminalreporter.config.stash.get(OUTCOME, Outcome())
     if found.faults:
         terminalreporter.section("STS requests that no gateway may send (I3)", red=True, bold=True)

@@ -8,8 +8,12 @@ from functools import cache
 from itertools import chain, combinations, product
 from typing import Any
 
+from tests.property import condition_oracle
+
 Policy = Mapping[str, Any]
 Holds = Callable[[Policy], bool]
+
+glob = condition_oracle.glob
 
 LETTERS = "abz"
 SERVICES = ("s3", "sqs", "zz")
@@ -30,16 +34,6 @@ def words(longest: int) -> Iterator[str]:
 
 ACTIONS = tuple(f"{service}:{name}" for service in SERVICES for name in words(3))
 RESOURCES = ("*", *(head + name for head in HEADS for name in words(4)))
-
-
-@cache
-def glob(pattern: str, text: str) -> bool:
-    """Matches a whole text, one character of the pattern at a time."""
-    if not pattern:
-        return not text
-    if pattern[0] == "*":
-        return glob(pattern[1:], text) or (text != "" and glob(pattern, text[1:]))
-    return text != "" and pattern[0] in ("?", text[0]) and glob(pattern[1:], text[1:])
 
 
 @cache
@@ -83,24 +77,10 @@ def opaque(held: Iterable[str]) -> Holds:
 
 
 def concrete(context: Mapping[str, tuple[str, ...]]) -> Holds:
-    """Evaluates conditions on the values of a request: string operators, IfExists and the set qualifiers."""
+    """Evaluates conditions on the values of a request."""
     return lambda statement: all(
-        _holds(operator, context.get(key), values) for operator, key, values in atoms(statement)
+        condition_oracle.holds(operator, values, context.get(key)) for operator, key, values in atoms(statement)
     )
-
-
-def _holds(operator: str, present: tuple[str, ...] | None, values: tuple[str, ...]) -> bool:
-    qualifier, _, base = operator.rpartition(":")
-    if base.endswith("IfExists") and present is None:
-        return True
-    base = base.removesuffix("IfExists")
-    negative = "Not" in base
-    base = base.replace("Not", "")
-    if present is None:
-        return qualifier == "ForAllValues" or (negative and not qualifier)
-    alike = glob if base == "StringLike" else str.__eq__
-    verdicts = [any(alike(value, one) for value in values) != negative for one in present]
-    return all(verdicts) if qualifier == "ForAllValues" else any(verdicts)
 
 
 def about_action(statement: Policy, action: str) -> bool:

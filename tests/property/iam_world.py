@@ -9,7 +9,7 @@ OPEN_HEADS = ("arn:aws:s3:*::", "arn:aws:s3:*:*:", "arn:aws:sqs:r:*:", "arn:aws:
 NAMED_HEADS = ("arn:aws:s3:::", "arn:aws:s3:r::", "arn:aws:sqs:r:1:")
 CONDITIONS = (
     {"StringEquals": {"aws:x": "1"}},
-    {"StringLike": {"aws:y": "3*"}},
+    {"StringLike": {"aws:y": "a*"}},
     {"Bool": {"aws:z": "true"}, "StringEquals": {"aws:x": "1"}},
     {"StringEqualsIfExists": {"aws:x": "1"}},
 )

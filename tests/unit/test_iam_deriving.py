@@ -18,6 +18,7 @@ from remit_server.iam import (
     ResourcePolicy,
     TooLarge,
     UnderivableIntent,
+    Witness,
     conditioned,
     contains,
     contains_all,
@@ -131,9 +132,20 @@ def test_values_of_a_condition_may_be_covered_by_several_statements() -> None:
     assert isinstance(contains_all(found.document, [entitlement]), tuple)
 
 
-def test_conditions_that_cannot_stand_together_are_not_covered() -> None:
+def test_a_condition_that_implies_the_entitlements_is_covered_as_it_is() -> None:
     intent = policy(allow("s3:GetObject", "*", Condition={"NumericLessThan": {"s3:signatureAge": "5"}}))
-    entitlement = policy(allow("s3:GetObject", "*", Condition={"NumericLessThan": {"s3:signatureAge": "9"}}))
+    entitlement = policy(allow("s3:GetObject", "*", Condition={"NumericLessThanEquals": {"s3:signatureAge": "9"}}))
+
+    found = derived(intent, [entitlement])
+
+    assert found.covers[0].statement == 0
+    assert found.document.statements[0].conditions == intent.statements[0].conditions
+    assert isinstance(contains(found.document, entitlement), Witness)
+
+
+def test_conditions_that_cannot_stand_together_are_not_covered() -> None:
+    intent = policy(allow("s3:GetObject", "*", Condition={"NumericLessThan": {"s3:signatureAge": "9"}}))
+    entitlement = policy(allow("s3:GetObject", "*", Condition={"NumericLessThan": {"s3:signatureAge": "5"}}))
 
     found = derived(intent, [entitlement])
 

@@ -5,24 +5,21 @@ Containment takes conditions as opaque. That is sound, but cannot see that `s3:p
 condition on an Allow. Here such facts are written out as statements; nothing is taken as proven by itself.
 """
 
-import ipaddress
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 
+from remit_server.iam.containment.values import Taken, lies_in, takes_nothing_empty
 from remit_server.iam.language.arn import ActionPattern, ResourcePattern
 from remit_server.iam.language.automaton import VARIABLE
 from remit_server.iam.language.condition import Condition
-from remit_server.iam.language.conjunction import NEGATIVE, POSITIVE, by_value, conjoined
+from remit_server.iam.language.conjunction import by_value, conjoined
 from remit_server.iam.language.document import Document
 from remit_server.iam.language.negation import negated
-from remit_server.iam.language.pattern import Pattern
 from remit_server.iam.language.statement import Effect, Statement
 
 _MOST_STATEMENTS = 400
 _MOST_COPIES = 20_000
-_REMEMBERED = 4096
 _SINGLE_VALUED = frozenset({"s3:prefix"})
 
 
@@ -67,34 +64,62 @@ def implied(conditions: Sequence[Condition], others: Iterable[Condition]) -> boo
 
 
 def implies(condition: Condition, other: Condition) -> bool:
-    """Says whether the other condition holds wherever this one does; True only for operators known here."""
+    """Says whether the other condition holds wherever this one does; True only when proven, see docs/conditions.md."""
     if condition == other:
         return True
-    if (condition.operator, condition.folded_key) != (other.operator, other.folded_key):
+    if condition.folded_key != other.folded_key:
         return False
     if any(VARIABLE in value for value in (*condition.values, *other.values)):
         return False
-    base = condition.operator.rpartition(":")[2].removesuffix("IfExists")
-    if base in POSITIVE:
-        return _within(base, condition.values, other.values)
-    return base in NEGATIVE and _within(base.replace("Not", ""), other.values, condition.values)
+    if other.operator == "Null":
+        return _is_not_null(other) and _wants_the_key(condition)
+    if condition.operator == "Null":
+        return _folded(condition.values) == {"true"} and _Parts.of(other).holds_without_key
+    return _follows(_Parts.of(condition), _Parts.of(other), condition.folded_key)
 
 
-def _within(base: str, narrow: Iterable[str], wide: Sequence[str]) -> bool:
-    return all(any(_includes(base, other, value) for other in wide) for value in narrow)
+@dataclass(frozen=True, slots=True)
+class _Parts:
+    """A condition taken apart: how many of the key's values it asks about, which it takes, and a missing key."""
+
+    qualifier: str
+    taken: Taken
+    optional: bool
+
+    @classmethod
+    def of(cls, condition: Condition) -> "_Parts":
+        qualifier, _, name = condition.operator.rpartition(":")
+        base = name.removesuffix("IfExists")
+        return cls(qualifier, Taken(base, condition.values), base != name)
+
+    @property
+    def holds_without_key(self) -> bool:
+        return self.optional or self.qualifier == "ForAllValues" or (self.taken.is_negative and not self.qualifier)
 
 
-@lru_cache(_REMEMBERED)
-def _includes(base: str, wide: str, narrow: str) -> bool:
-    if base == "StringLike":
-        return Pattern(wide).includes(Pattern(narrow))
-    if base == "IpAddress":
-        try:
-            inner, outer = ipaddress.ip_network(narrow), ipaddress.ip_network(wide)
-        except ValueError:
-            return False
-        return inner.version == outer.version and inner.subnet_of(outer)  # type: ignore[arg-type]
-    return wide == narrow
+def _follows(one: _Parts, other: _Parts, key: str) -> bool:
+    """Says whether the other follows from the one, for requests without the key and with any values of it."""
+    if one.qualifier != other.qualifier or (one.holds_without_key and not other.holds_without_key):
+        return False
+    # NOTE: without a qualifier one value that fits does for a positive operator; for a negative one none may fit.
+    alike = bool(one.qualifier) or one.taken.is_negative is other.taken.is_negative or key in _SINGLE_VALUED
+    return alike and lies_in(one.taken, other.taken)
+
+
+def _is_not_null(condition: Condition) -> bool:
+    return _folded(condition.values) == {"false"}
+
+
+def _wants_the_key(condition: Condition) -> bool:
+    """Says whether the condition holds only where its key is there and has a value."""
+    if condition.operator == "Null":
+        return _is_not_null(condition)
+    parts = _Parts.of(condition)
+    return not parts.holds_without_key and takes_nothing_empty(parts.taken)
+
+
+def _folded(values: Iterable[str]) -> set[str]:
+    return {value.lower() for value in values}
 
 
 def _alternatives_of(statement: Statement) -> int:
