@@ -6,16 +6,26 @@ import ssl
 from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from typing import Protocol
 
 import h2.config
 import h2.connection
 import h2.events
 import h2.settings
-from tests.transport.gateway_server import Served
 
 ISSUE = "/remit.v1.CredentialService/IssueCredentials"
 PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 Headers = Sequence[tuple[bytes, bytes]]
+
+
+class Listening(Protocol):
+    """Something that listens at `host:port` with a certificate of these authorities (PEM)."""
+
+    @property
+    def address(self) -> str: ...
+
+    @property
+    def roots(self) -> bytes: ...
 
 
 @dataclass
@@ -193,8 +203,8 @@ def headers(
 
 
 @asynccontextmanager
-async def raw_socket(gateway: Served, *, source: str = "127.0.0.1") -> AsyncIterator[RawConnection]:
-    """Opens a TLS connection to a served world, on which nothing was said yet, from a loopback address."""
+async def raw_socket(gateway: Listening, *, source: str = "127.0.0.1") -> AsyncIterator[RawConnection]:
+    """Opens a TLS connection to what listens, on which nothing was said yet, from a loopback address."""
     context = ssl.create_default_context(cadata=gateway.roots.decode())
     context.set_alpn_protocols(["h2"])
     host, _, port = gateway.address.rpartition(":")
@@ -209,8 +219,8 @@ async def raw_socket(gateway: Served, *, source: str = "127.0.0.1") -> AsyncIter
 
 
 @asynccontextmanager
-async def raw_connection(gateway: Served, *, source: str = "127.0.0.1") -> AsyncIterator[RawConnection]:
-    """Opens an HTTP/2 connection to a served world, from a loopback address."""
+async def raw_connection(gateway: Listening, *, source: str = "127.0.0.1") -> AsyncIterator[RawConnection]:
+    """Opens an HTTP/2 connection to what listens, from a loopback address."""
     async with raw_socket(gateway, source=source) as connection:
         await connection.begin()
         yield connection

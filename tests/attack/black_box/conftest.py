@@ -1,0 +1,35 @@
+"""One broker for each test process, in its scene: Remit's gateway, or the one that REMIT_ATTACK_BROKER names."""
+
+import importlib
+import os
+from collections.abc import Iterator
+
+import pytest
+from tests.attack.black_box.broker import Broker, Scene, StartBroker
+from tests.attack.black_box.scene import remember_ceilings
+from tests.attack.black_box.scene import scene as made_scene
+
+OURS = "tests.attack.black_box.remit_broker:remit_broker"
+
+
+@pytest.fixture(scope="session")
+def scene(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
+    """What the broker finds around it."""
+    with made_scene(tmp_path_factory.mktemp("attacked")) as made:
+        yield made
+
+
+@pytest.fixture(scope="session")
+def running_broker(scene: Scene) -> Iterator[Broker]:
+    """The broker under attack."""
+    module, _, name = os.environ.get("REMIT_ATTACK_BROKER", OURS).partition(":")
+    start: StartBroker = getattr(importlib.import_module(module), name)
+    with start(scene) as broker:
+        yield broker
+
+
+@pytest.fixture
+def broker(running_broker: Broker) -> Broker:
+    """The broker under attack; the log of invariant I3 is told what this test's roles allow."""
+    remember_ceilings()
+    return running_broker
