@@ -11,6 +11,7 @@ from typing import Protocol
 import h2.config
 import h2.connection
 import h2.events
+import h2.exceptions
 import h2.settings
 
 ISSUE = "/remit.v1.CredentialService/IssueCredentials"
@@ -104,6 +105,8 @@ class RawConnection:
         number = self.open_stream(headers, end=message is None)
         if message is not None:
             raw = framed_message(message) if framed else message
+            if not raw:
+                self.h2.send_data(number, b"", end_stream=True)
             while raw:
                 await self.flush()
                 room = min(self.h2.local_flow_control_window(number), self.h2.max_outbound_frame_size)
@@ -132,7 +135,12 @@ class RawConnection:
         if not raw:
             self.gone = True
             return
-        for event in self.h2.receive_data(raw):
+        try:
+            events = self.h2.receive_data(raw)
+        except h2.exceptions.ProtocolError:  # an answer to what was sent past the protocol machine
+            self.gone = True
+            return
+        for event in events:
             self._note(event)
         await self.flush()
 

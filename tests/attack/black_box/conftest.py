@@ -2,12 +2,14 @@
 
 import importlib
 import os
+import uuid
 from collections.abc import Iterator
 
 import pytest
-from tests.attack.black_box.broker import Broker, Scene, StartBroker
+from tests.attack.black_box.broker import COPILOT, Ask, Broker, Scene, StartBroker, Unsupported
 from tests.attack.black_box.scene import remember_ceilings
 from tests.attack.black_box.scene import scene as made_scene
+from tests.attack.black_box.wire import ASK, Call
 
 OURS = "tests.attack.black_box.remit_broker:remit_broker"
 
@@ -33,3 +35,15 @@ def broker(running_broker: Broker) -> Broker:
     """The broker under attack; the log of invariant I3 is told what this test's roles allow."""
     remember_ceilings()
     return running_broker
+
+
+@pytest.fixture
+def call(broker: Broker, scene: Scene) -> Call:
+    """Returns a call that nobody has made yet."""
+    ask = Ask(ASK.permissions, request_id=str(uuid.uuid4()))
+    try:
+        wire = broker.on_the_wire(COPILOT, scene.of_user("alice"), ask)
+    except Unsupported as missing:
+        pytest.skip(f"this broker is not called by gRPC: {missing}")
+    roots = scene.authority.bundle_path.read_bytes()
+    return Call(broker.address, roots, wire.path, tuple(wire.metadata), wire.message)
