@@ -24,7 +24,7 @@ from remit_server.iam.issuing.deriving import (
     derive,
     outline,
 )
-from remit_server.iam.issuing.forbidden import LASTING, floor, forbidden_action, outlives_task
+from remit_server.iam.issuing.forbidden import LASTING, Floor, floor, forbidden_action, outlives_task
 from remit_server.iam.issuing.guards import bound_to, guarded, time_bound, without_end
 from remit_server.iam.issuing.narrowing import narrow, narrow_all, narrowing_steps
 from remit_server.iam.issuing.sessions import Bounds, allows_of, bounds_of, condition_guards_on, end_of, lies_within
@@ -49,6 +49,7 @@ __all__ = [
     "Document",
     "Effect",
     "ExplicitDeny",
+    "Floor",
     "ImplicitDeny",
     "MalformedCondition",
     "MalformedPattern",

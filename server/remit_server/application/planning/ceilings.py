@@ -2,12 +2,12 @@
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 
 from remit_server.domain.decision import KeptText, canonical_json
 from remit_server.domain.entitlement import Role
-from remit_server.iam import ActionPattern, Document, Statement, floor, forbidden_action
+from remit_server.iam import ActionPattern, Document, Floor, Statement, floor
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,15 +15,16 @@ class Ceilings:
     """The configured roles, each with its own policy and the forbidden floor; `digest` goes into every record."""
 
     roles: Mapping[str, Role]
-    floors: Mapping[str, Document]
-    forbidden_extra: tuple[str, ...]
+    floors: Mapping[str, Floor]
     digest: str
+    _documents: Mapping[str, tuple[Document, Document]] = field(repr=False)
 
     @classmethod
     def of(cls, roles: tuple[Role, ...], forbidden_extra: tuple[str, ...], digest: str) -> "Ceilings":
         """Builds the ceilings of a configuration."""
-        floors = {role.arn: floor(forbidden_extra, tuple(str(item) for item in role.reopened)) for role in roles}
-        return cls({role.arn: role for role in roles}, floors, forbidden_extra, digest)
+        floors = {role.arn: Floor.of(forbidden_extra, [str(item) for item in role.reopened]) for role in roles}
+        documents = {role.arn: (role.ceiling, floors[role.arn].document) for role in roles}
+        return cls({role.arn: role for role in roles}, floors, digest, documents)
 
     def knows(self, role_arn: str) -> bool:
         """Says whether the configuration has this role."""
@@ -35,12 +36,11 @@ class Ceilings:
 
     def forbidden(self, role_arn: str, statement: Statement) -> str | None:
         """Returns the floor's pattern that a statement touches, `Put*Policy` in every service included, or None."""
-        reopened = tuple(str(item) for item in self.roles[role_arn].reopened)
-        return forbidden_action(statement, self.forbidden_extra, reopened)
+        return self.floors[role_arn].touched_by(statement)
 
     def documents(self, role_arn: str) -> tuple[Document, Document]:
         """Returns what a role's credentials must be contained in: the role's own policy, and the floor."""
-        return self.roles[role_arn].ceiling, self.floors[role_arn]
+        return self._documents[role_arn]
 
 
 def kept_ceilings(roles: Sequence[Role], forbidden_extra: Sequence[str]) -> KeptText:
@@ -81,6 +81,7 @@ def ceilings_of(kept: KeptText) -> Ceilings:
     )
     ceilings = Ceilings.of(roles, tuple(raw["forbidden"]), kept.digest)
     for entry in raw["roles"]:
-        if ceilings.floors[entry["arn"]].sha256 != entry["floor"]:
+        _, forbidden = ceilings.documents(entry["arn"])
+        if forbidden.sha256 != entry["floor"]:
             raise ValueError("the forbidden floor of this version of the gateway is another one than it was then")
     return ceilings

@@ -8,6 +8,7 @@ privilege escalation paths known from practice (role chains, PassRole, resource 
 """
 
 from collections.abc import Collection, Iterable
+from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Final
 
@@ -158,8 +159,65 @@ LASTING: Final = (
     "sso:GetRoleCredentials",
 )
 
+_ANY_POLICY_WRITER: Final = "*:Put*Policy"
 _IN_ANY_SERVICE: Final = Pattern("put*policy")
+# How many actions a floor remembers before it forgets them all.
+_REMEMBERED: Final = 4096
 _EVERY_RESOURCE: Final = (ResourcePattern.parse("*"),)
+
+
+@dataclass(frozen=True, slots=True)
+class Floor:
+    """Holds the forbidden patterns in their order, and which of them each action asked about touches first."""
+
+    patterns: tuple[ActionPattern, ...]
+    _touched: dict[str, str | None] = field(default_factory=dict, init=False, compare=False, repr=False)
+
+    @classmethod
+    def of(cls, extra: Iterable[str] = (), reopened: Collection[str] = ()) -> "Floor":
+        """Returns a configuration's floor, as `floor` describes it; raises ValueError."""
+        return _floor(tuple(extra), frozenset(reopened))
+
+    @property
+    def document(self) -> Document:
+        """The floor as one more ceiling: everything but the forbidden actions, and what is harmless."""
+        harmless = tuple(ActionPattern.parse(text) for text in HARMLESS)
+        return Document(
+            (
+                Statement(Effect.ALLOW, self.patterns, _EVERY_RESOURCE, not_action=True),
+                Statement(Effect.ALLOW, harmless, _EVERY_RESOURCE),
+            )
+        )
+
+    def touched_by(self, statement: Statement) -> str | None:
+        """Returns the first pattern that a statement's actions touch, or None; a Deny touches nothing.
+
+        Besides the floor's own patterns, Put*Policy is forbidden in every service, also one not listed.
+        """
+        if statement.effect is Effect.DENY:
+            return None
+        if statement.not_action:
+            return next((pattern.text for pattern in self.patterns if statement.touches_action(pattern)), None)
+        touched = [text for action in statement.actions if (text := self._touched_by_action(action)) is not None]
+        if len(touched) <= 1:
+            return touched[0] if touched else None
+        return next((pattern.text for pattern in self.patterns if pattern.text in touched), _ANY_POLICY_WRITER)
+
+    def _touched_by_action(self, action: ActionPattern) -> str | None:
+        """Does as `touched_by` for one action; what was asked is remembered, within bounds: callers choose actions."""
+        try:
+            return self._touched[action.folded]
+        except KeyError:
+            if len(self._touched) >= _REMEMBERED:
+                self._touched.clear()
+            found = self._touched[action.folded] = self._first_touched(action)
+            return found
+
+    def _first_touched(self, action: ActionPattern) -> str | None:
+        if _is_harmless(action):
+            return None
+        writer = _ANY_POLICY_WRITER if _IN_ANY_SERVICE.overlaps(action.name) else None
+        return next((pattern.text for pattern in self.patterns if pattern.overlaps(action)), writer)
 
 
 def floor(extra: Iterable[str] = (), reopened: Collection[str] = ()) -> Document:
@@ -168,30 +226,12 @@ def floor(extra: Iterable[str] = (), reopened: Collection[str] = ()) -> Document
     `extra` adds action patterns; `reopened` takes patterns of LASTING, spelled as there, out again.
     Raises ValueError when a pattern cannot be read or may not be re-opened.
     """
-    forbidden = _patterns(tuple(extra), frozenset(reopened))
-    harmless = tuple(ActionPattern.parse(text) for text in HARMLESS)
-    return Document(
-        (
-            Statement(Effect.ALLOW, forbidden, _EVERY_RESOURCE, not_action=True),
-            Statement(Effect.ALLOW, harmless, _EVERY_RESOURCE),
-        )
-    )
+    return Floor.of(extra, reopened).document
 
 
 def forbidden_action(statement: Statement, extra: Iterable[str] = (), reopened: Collection[str] = ()) -> str | None:
-    """Returns the floor's pattern that a statement's actions touch, or None; a Deny touches nothing.
-
-    Besides the floor's own patterns, Put*Policy is forbidden in every service, also one not listed.
-    """
-    if statement.effect is Effect.DENY:
-        return None
-    forbidden = _patterns(tuple(extra), frozenset(reopened))
-    if statement.not_action:
-        return next((pattern.text for pattern in forbidden if statement.touches_action(pattern)), None)
-    first = min(_first_touched(action, forbidden) for action in statement.actions)
-    if first < len(forbidden):
-        return forbidden[first].text
-    return "*:Put*Policy" if first == len(forbidden) else None
+    """Returns the floor's pattern that a statement's actions touch, as `Floor.touched_by` does."""
+    return Floor.of(extra, reopened).touched_by(statement)
 
 
 def outlives_task(document: Document, reopened: Collection[str]) -> bool:
@@ -206,23 +246,12 @@ def outlives_task(document: Document, reopened: Collection[str]) -> bool:
 
 
 @lru_cache(256)
-def _patterns(extra: tuple[str, ...], reopened: frozenset[str]) -> tuple[ActionPattern, ...]:
-    """Returns the floor's patterns, in their order; configurations are few, so each is read once."""
+def _floor(extra: tuple[str, ...], reopened: frozenset[str]) -> Floor:
+    """Reads the patterns of a floor; configurations are few, so each is read once."""
     if unknown := set(reopened) - set(LASTING):
         raise ValueError(f"Only these can be re-opened, by name: {', '.join(LASTING)}; not {sorted(unknown)}.")
     lasting = (text for text in LASTING if text not in reopened)
-    return tuple(ActionPattern.parse(text) for text in (*NEVER, *lasting, *extra))
-
-
-@lru_cache(4096)
-def _first_touched(action: ActionPattern, forbidden: tuple[ActionPattern, ...]) -> int:
-    """Returns the place of the first pattern that an action touches; after them comes Put*Policy, then nothing."""
-    if _is_harmless(action):
-        return len(forbidden) + 1
-    for place, pattern in enumerate(forbidden):
-        if pattern.overlaps(action):
-            return place
-    return len(forbidden) + (not _IN_ANY_SERVICE.overlaps(action.name))
+    return Floor(tuple(ActionPattern.parse(text) for text in (*NEVER, *lasting, *extra)))
 
 
 def _is_harmless(action: ActionPattern) -> bool:

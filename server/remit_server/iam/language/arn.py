@@ -27,13 +27,24 @@ class MalformedPattern(ValueError):  # noqa: N818 - it names what was found
 class ActionPattern:
     """Holds `*`, or a literal service and a wildcard name; ASCII, compared without regard to case.
 
-    `text` keeps the author's spelling for printing; `service` and `name` are lower-cased and alone decide
-    equality. In `*` the service is `*` too.
+    `text` keeps the author's spelling for printing; `service` and `name` are lower-cased. `folded` is both as one
+    text, and alone decides equality. In `*` the service is `*` too. `lead` is the folded text before the first
+    wildcard: what the pattern includes begins with it. `cost` is how many steps of a budget one comparison counts
+    for: few for a literal, which is only looked up.
     """
 
     text: str = field(compare=False)
-    service: str
-    name: Pattern
+    service: str = field(compare=False)
+    name: Pattern = field(compare=False)
+    folded: str = field(init=False, repr=False)
+    lead: str = field(init=False, compare=False, repr=False)
+    cost: int = field(init=False, compare=False, repr=False)
+
+    def __post_init__(self) -> None:
+        put = object.__setattr__
+        put(self, "folded", f"{self.service}:{self.name.text}")
+        put(self, "lead", "" if self.service == "*" else f"{self.service}:{self.name.head}")
+        put(self, "cost", 1 if self.name.is_literal else 8 * self.name.cost)
 
     @classmethod
     def parse(cls, text: str) -> "ActionPattern":
@@ -49,17 +60,7 @@ class ActionPattern:
         return self.text
 
     def __hash__(self) -> int:
-        return hash((self.service, self.name.text))
-
-    @property
-    def cost(self) -> int:
-        """How many steps of a budget one comparison counts for: few for a literal, which is only looked up."""
-        return 1 if self.name.is_literal else 8 * self.name.cost
-
-    @property
-    def lead(self) -> str:
-        """The lower-case text before the first wildcard: what the pattern includes begins with it."""
-        return "" if self.service == "*" else f"{self.service}:{self.name.head}"
+        return hash(self.folded)
 
     @property
     def trail(self) -> str:

@@ -70,7 +70,7 @@ class Index:
         self._about: dict[str, list[Numbered]] = {}
         self._services: dict[str, Concerned] = {}
         self._groups: dict[tuple[tuple[int, ...], tuple[int, ...]], Concerned] = {}
-        self._answers: dict[ActionPattern, Concerned] = {}
+        self._answers: dict[str, Concerned] = {}
         for each in numbered:
             services = {action.service for action in each.statement.actions}
             if each.statement.not_action or "*" in services:
@@ -81,7 +81,7 @@ class Index:
 
     def concerned(self, action: ActionPattern) -> Concerned:
         """Returns the Allows that hold every action of the pattern and the Denies that may touch one."""
-        answer = self._answers.get(action)
+        answer = self._answers.get(action.folded)
         if answer is None:
             among = self.about(action.service)
             allows = tuple([each for each in among.allows if each.statement.holds_action(action)])
@@ -92,7 +92,7 @@ class Index:
             # Actions that concern the same statements share one answer, and what it has filed.
             group = tuple([each.number for each in allows]), tuple([each.number for each in denies])
             answer = self._groups.setdefault(group, Concerned(allows, denies))
-            self._answers[action] = answer
+            self._answers[action.folded] = answer
         return answer
 
     def about(self, service: str) -> Concerned:
