@@ -4,7 +4,7 @@ An atom is one action pattern and one resource pattern of an issued Allow. `None
 a `NotAction` or `NotResource` list. Answers yes only when proven; everything else is left to the exact path.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from remit_server.iam.containment.implication import implied
@@ -52,26 +52,28 @@ def settle(issued: Document, ceiling: Document, comparisons: Steps) -> Settled:
     """Looks at all atoms of the issued Allows; raises BudgetError when that takes too many comparisons."""
     covers: list[Cover] = []
     pending: list[Atom] = []
-    repeated = [each for each in issued.statements if each.effect is Effect.DENY]
-    for number, statement in enumerate(issued.statements):
-        if statement.effect is Effect.DENY:
-            continue
+    index, size = ceiling.index, len(ceiling.statements)
+    for number, statement in issued.allows:
         for action in (None,) if statement.not_action else statement.actions:
-            comparisons.take(action.cost * len(ceiling.statements) // 8 if action else len(ceiling.statements))
-            reach = ceiling.concerned(action) if action else _concerned_by_rest(statement, ceiling)
-            # A Deny that the issued document repeats as it is takes nothing away from the proof.
-            denies = [each.statement for each in reach.denies if each.statement not in repeated]
+            comparisons.take(size if action is None else action.cost * size // 8)
+            reach = _concerned_by_rest(statement, ceiling) if action is None else index.concerned(action)
+            denies = _counting(reach.denies, issued) if reach.denies else ()
             for resource in (None,) if statement.not_resource else statement.resources:
                 covered_by = _covering(statement, resource, reach, denies, comparisons)
-                if covered_by is not None and action is not None and resource is not None:
-                    covers.append(Cover(number, action.text, resource.text, (covered_by,)))
-                    continue
-                atom = Atom(number, statement, action, resource)
                 if covered_by is None:
-                    pending.append(atom)
+                    pending.append(Atom(number, statement, action, resource))
+                elif action is not None and resource is not None:
+                    covers.append(Cover(number, action.text, resource.text, (covered_by,)))
                 else:
+                    atom = Atom(number, statement, action, resource)
                     covers.append(Cover(number, atom.action_text, atom.resource_text, (covered_by,)))
     return Settled(covers, pending)
+
+
+def _counting(denies: Sequence[Numbered], issued: Document) -> Sequence[Statement]:
+    """Leaves out a Deny that the issued document repeats as it is: it takes nothing away from the proof."""
+    repeated = [each for each in issued.statements if each.effect is Effect.DENY]
+    return [each.statement for each in denies if each.statement not in repeated]
 
 
 def _covering(
@@ -88,23 +90,26 @@ def _covering(
     if resource is None:
         if not all(_spares_rest(statement, each) for each in denies):
             return None
-        holding: Iterable[Numbered] = (each for each in reach.allows if _holds_rest(statement, each.statement))
+        near: Sequence[Numbered] = [each for each in reach.allows if _holds_rest(statement, each.statement)]
     else:
         near = reach.allows_on(resource)
         comparisons.take(resource.cost * _patterns(near, denies))
         if denies and any(each.touches_resource(resource) for each in denies):
             return None
-        holding = (each for each in near if each.statement.holds_resource(resource))
-    return next((each.number for each in holding if implied(statement.conditions, each.statement.conditions)), None)
+    for each in near:
+        held = each.statement
+        if (resource is None or held.holds_resource(resource)) and (
+            not held.conditions or implied(statement.conditions, held.conditions)
+        ):
+            return each.number
+    return None
 
 
-def _patterns(allows: Iterable[Numbered], denies: Iterable[Statement]) -> int:
+def _patterns(allows: Sequence[Numbered], denies: Sequence[Statement]) -> int:
     """Counts the resources that one is held against."""
-    count = 0
+    count = sum([len(deny.resources) for deny in denies]) if denies else 0
     for allow in allows:
-        count += len(allow.statement.resources)
-    for deny in denies:
-        count += len(deny.resources)
+        count += allow.width
     return count
 
 

@@ -33,13 +33,13 @@ def contains(
 def _decided(issued: Document, ceiling: Document, budget: Budget | Purse) -> Witness | Counterexample | Undecided:
     """Decides as `contains` says; raises BudgetError."""
     parts = budget.parts if isinstance(budget, Budget) else budget.budget.parts
-    if _parts(issued) > parts:
+    if issued.pairs > parts:
         return Undecided(f"the permissions have more than {parts:,} pairs of an action and a resource")
     settled = settle(issued, ceiling, budget.counted() if isinstance(budget, Budget) else budget.comparisons)
     if not settled.pending:
         return Witness(tuple(settled.covers), ceiling, issued)
     written = written_out(issued, ceiling)
-    if written is None or _parts(written.issued) > parts:
+    if written is None or written.issued.pairs > parts:
         return _exactly(settled, issued, ceiling, _opened(budget))
     again = settle(written.issued, written.ceiling, _opened(budget).comparisons)
     found = _exactly(settled, issued, ceiling, _opened(budget)) if again.pending else None
@@ -52,10 +52,6 @@ def _decided(issued: Document, ceiling: Document, budget: Budget | Purse) -> Wit
 def _opened(budget: Budget | Purse) -> Purse:
     """Returns the shared purse, or a new one for each of the steps of a single proof."""
     return budget.opened() if isinstance(budget, Budget) else budget
-
-
-def _parts(issued: Document) -> int:
-    return sum(len(each.actions) * len(each.resources) for each in issued.statements)
 
 
 def _exactly(

@@ -6,7 +6,7 @@ from hashlib import sha256
 
 from remit_server.iam.language.arn import ActionPattern
 from remit_server.iam.language.index import Concerned, Index
-from remit_server.iam.language.statement import Statement
+from remit_server.iam.language.statement import Effect, Statement
 
 VERSION = "2012-10-17"
 
@@ -23,6 +23,8 @@ class Document:
     _text: str | None = field(default=None, init=False, compare=False, repr=False)
     _sha256: str | None = field(default=None, init=False, compare=False, repr=False)
     _index: Index | None = field(default=None, init=False, compare=False, repr=False)
+    _allows: tuple[tuple[int, Statement], ...] | None = field(default=None, init=False, compare=False, repr=False)
+    _pairs: int | None = field(default=None, init=False, compare=False, repr=False)
 
     @classmethod
     def parse(cls, source: "Mapping[str, object] | str | bytes", *, authored: bool = False) -> "Document":
@@ -54,6 +56,25 @@ class Document:
             digest = sha256(self.text.encode()).hexdigest()
             object.__setattr__(self, "_sha256", digest)
         return digest
+
+    @property
+    def allows(self) -> tuple[tuple[int, Statement], ...]:
+        """The Allows, each with its number among the statements, found when first asked for."""
+        allows = self._allows
+        if allows is None:
+            found = [(at, each) for at, each in enumerate(self.statements) if each.effect is Effect.ALLOW]
+            allows = tuple(found)
+            object.__setattr__(self, "_allows", allows)
+        return allows
+
+    @property
+    def pairs(self) -> int:
+        """How many pairs of an action and a resource the statements list, counted when first asked for."""
+        pairs = self._pairs
+        if pairs is None:
+            pairs = sum([len(each.actions) * len(each.resources) for each in self.statements])
+            object.__setattr__(self, "_pairs", pairs)
+        return pairs
 
     def concerned(self, action: ActionPattern) -> Concerned:
         """Returns the Allows that hold every action of the pattern and the Denies that may touch one."""

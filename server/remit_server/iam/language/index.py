@@ -15,10 +15,11 @@ _REMEMBERED = 4096
 
 @dataclass(frozen=True, slots=True)
 class Numbered:
-    """Holds a statement with its number in its document."""
+    """Holds a statement with its number in its document; `width` is how many resource patterns it lists."""
 
     number: int
     statement: Statement
+    width: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +65,7 @@ class Index:
     __slots__ = ("_about", "_answers", "_general", "_groups", "_services", "every")
 
     def __init__(self, statements: Iterable[Statement]) -> None:
-        numbered = [Numbered(number, statement) for number, statement in enumerate(statements)]
+        numbered = [Numbered(number, each, len(each.resources)) for number, each in enumerate(statements)]
         self.every = _by_effect(numbered)
         self._general: list[Numbered] = []
         self._about: dict[str, list[Numbered]] = {}
