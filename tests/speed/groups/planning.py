@@ -91,9 +91,13 @@ def proven(size: int) -> Iterator[Callable[[], object]]:
 
 @contextmanager
 def read_back(size: int) -> Iterator[Callable[[], object]]:
-    """A session policy from its text."""
+    """A session policy that was not read before, from its text; its patterns were."""
     text = Planner(CEILINGS)(_wish(_intent(size, 0)), _allow([0]), FAST).session_policy
-    yield partial(Document.parse, text)
+    others = range(900_000, 900_010)
+    texts = [text.replace("q3-000000", f"q3-{number:06}") for number in others]
+    for number in others:
+        _intent(size, number)
+    yield lambda: Document.parse(texts.pop())
 
 
 @contextmanager

@@ -19,9 +19,21 @@ MAX_STATEMENTS = 1_000
 _DOCUMENT = frozenset({"Version", "Statement"})
 _STATEMENT = frozenset({"Sid", "Effect", "Action", "NotAction", "Resource", "NotResource", "Condition"})
 
-# Conditions seen again are not read again; both bounds together bound the memory, whoever writes.
+_BEGIN, _END = '{"Statement":[{', f'}}],"Version":"{VERSION}"}}'
+# What a statement calls its actions and its resources, by all of its elements in the order of the printed form.
+_NAMES = {
+    (action, *condition, "Effect", resource): (action, resource)
+    for action in ("Action", "NotAction")
+    for resource in ("Resource", "NotResource")
+    for condition in ((), ("Condition",))
+}
+_EFFECTS = {each.value: each for each in Effect}
+_OBJECT = (dict, Mapping)  # the usual one first: asking whether something is a Mapping takes long
+
+# Conditions and statements seen again are not read again; both bounds together bound the memory, whoever writes.
 _REMEMBERED = 1024
 _REMEMBERED_LENGTH = 256
+_REMEMBERED_PIECE = 1024
 _known_condition = lru_cache(_REMEMBERED)(Condition)
 
 _Parsed = TypeVar("_Parsed")
@@ -29,7 +41,9 @@ _Parsed = TypeVar("_Parsed")
 
 def parsed(source: Mapping[str, object] | str | bytes, *, authored: bool) -> tuple[Statement, ...]:
     """Returns the statements of a policy; raises MalformedPolicy at the first rule broken."""
-    policy = source if isinstance(source, Mapping) else _decoded(source)
+    if isinstance(source, str) and (printed := _as_printed(source, authored=authored)):
+        return printed
+    policy = source if isinstance(source, _OBJECT) else _decoded(source)
     _known("$", policy, _DOCUMENT)
     if policy.get("Version") != VERSION:
         raise MalformedPolicy("$.Version", f"the version is {VERSION}")
@@ -40,6 +54,31 @@ def parsed(source: Mapping[str, object] | str | bytes, *, authored: bool) -> tup
     if len(listed) > MAX_STATEMENTS:
         raise MalformedPolicy("$.Statement", f"a policy has at most {MAX_STATEMENTS} statements")
     return tuple(_statement(f"$.Statement[{at}]", each, authored=authored) for at, each in enumerate(listed))
+
+
+def _as_printed(text: str, *, authored: bool) -> tuple[Statement, ...] | None:
+    """Returns the statements of a text in the form in which documents are printed, None where it is not that.
+
+    Each statement is read by itself: one of the same text as one before is not read again. NOTE: it does not matter
+    where the text is cut, inside a string too: where every piece is a whole JSON object by itself, the text between
+    the brackets is the list of just these objects, and no other.
+    """
+    if len(text) > MAX_BYTES or not (text.startswith(_BEGIN) and text.endswith(_END)):
+        return None
+    pieces = text[len(_BEGIN) : -len(_END)].split("},{")
+    if len(pieces) > MAX_STATEMENTS:
+        return None
+    try:
+        return tuple([(_known_piece if len(each) <= _REMEMBERED_PIECE else _piece)(each, authored) for each in pieces])
+    except MalformedPolicy:
+        return None  # read as a whole it says where it breaks which rule
+
+
+def _piece(text: str, authored: bool) -> Statement:
+    return _statement("$", _decoded(f"{{{text}}}"), authored=authored)
+
+
+_known_piece = lru_cache(_REMEMBERED)(_piece)
 
 
 def _decoded(source: str | bytes) -> Mapping[str, object]:
@@ -98,32 +137,30 @@ _JSON = json.JSONDecoder(
 
 
 def _known(path: str, element: object, names: frozenset[str]) -> None:
-    if not isinstance(element, Mapping):
+    if not isinstance(element, _OBJECT):
         raise MalformedPolicy(path, "an object is expected here")
     if not names.issuperset(element):
         raise MalformedPolicy(path, f"only these elements are known: {', '.join(sorted(names))}")
 
 
 def _statement(path: str, element: object, *, authored: bool) -> Statement:
-    _known(path, element, _STATEMENT)
-    assert isinstance(element, Mapping)  # noqa: S101 - `_known` has just refused anything else
-    if "Sid" in element and not isinstance(element["Sid"], str):
-        raise MalformedPolicy(f"{path}.Sid", "a Sid is a string")
+    names = _NAMES.get(tuple(element)) if isinstance(element, _OBJECT) else None
+    if names is None:
+        _known_elements(path, element)
+    assert isinstance(element, _OBJECT)  # noqa: S101 - anything else has just been refused
     effect = element.get("Effect")
-    if not isinstance(effect, str) or effect not in ("Allow", "Deny"):
+    if not isinstance(effect, str) or effect not in _EFFECTS:
         raise MalformedPolicy(f"{path}.Effect", "the effect is Allow or Deny")
-    action_name, actions = _one_of(path, element, "Action", "NotAction")
-    resource_name, resources = _one_of(path, element, "Resource", "NotResource")
+    action_name, resource_name = names or _names(path, element)
+    read_resource = ResourcePattern.parse_authored if authored else ResourcePattern.parse
     try:
         return Statement(
-            effect=Effect(effect),
-            actions=_each(f"{path}.{action_name}", actions, ActionPattern.parse),
-            resources=_each(
-                f"{path}.{resource_name}", resources, lambda text: ResourcePattern.parse(text, authored=authored)
-            ),
-            conditions=_conditions(f"{path}.Condition", element, authored=authored),
-            not_action=action_name == "NotAction",
-            not_resource=resource_name == "NotResource",
+            _EFFECTS[effect],
+            _each(path, action_name, element[action_name], ActionPattern.parse),
+            _each(path, resource_name, element[resource_name], read_resource),
+            _conditions(f"{path}.Condition", element["Condition"], authored=authored) if "Condition" in element else (),
+            action_name == "NotAction",
+            resource_name == "NotResource",
         )
     except MalformedPolicy as error:
         if error.path.startswith("$"):
@@ -131,19 +168,31 @@ def _statement(path: str, element: object, *, authored: bool) -> Statement:
         raise MalformedPolicy(f"{path}.{error.path}", error.rule) from None
 
 
-def _one_of(path: str, element: Mapping[str, object], name: str, negated: str) -> tuple[str, object]:
+def _known_elements(path: str, element: object) -> None:
+    _known(path, element, _STATEMENT)
+    assert isinstance(element, Mapping)  # noqa: S101 - `_known` has just refused anything else
+    if "Sid" in element and not isinstance(element["Sid"], str):
+        raise MalformedPolicy(f"{path}.Sid", "a Sid is a string")
+
+
+def _names(path: str, element: Mapping[str, object]) -> tuple[str, str]:
+    """Returns under which names a statement lists its actions and its resources."""
+    return _one_of(path, element, "Action", "NotAction"), _one_of(path, element, "Resource", "NotResource")
+
+
+def _one_of(path: str, element: Mapping[str, object], name: str, negated: str) -> str:
     if (name in element) == (negated in element):
         raise MalformedPolicy(path, f"a statement has either {name} or {negated}")
-    return (name, element[name]) if name in element else (negated, element[negated])
+    return name if name in element else negated
 
 
-def _each(path: str, value: object, parse: Callable[[str], _Parsed]) -> tuple[_Parsed, ...]:
+def _each(path: str, name: str, value: object, parse: Callable[[str], _Parsed]) -> tuple[_Parsed, ...]:
     out: list[_Parsed] = []
-    for at, text in enumerate(_strings(path, value)):
+    for text in [value] if isinstance(value, str) else _strings(f"{path}.{name}", value):
         try:
             out.append(parse(text))
         except MalformedPattern as error:
-            raise MalformedPolicy(f"{path}[{at}]", str(error)) from None
+            raise MalformedPolicy(f"{path}.{name}[{len(out)}]", str(error)) from None
     return tuple(out)
 
 
@@ -163,24 +212,22 @@ def _strings(path: str, value: object) -> list[str]:
     return texts
 
 
-def _conditions(path: str, element: Mapping[str, object], *, authored: bool) -> tuple[Condition, ...]:
-    if "Condition" not in element:
-        return ()
-    block = element["Condition"]
-    if not isinstance(block, Mapping) or not block:
+def _conditions(path: str, block: object, *, authored: bool) -> tuple[Condition, ...]:
+    if not isinstance(block, _OBJECT) or not block:
         raise MalformedPolicy(path, "a condition block is an object with at least one operator")
     out: list[Condition] = []
     for at, (operator, keys) in enumerate(block.items()):
-        if not isinstance(keys, Mapping) or not keys:
+        if not isinstance(keys, _OBJECT) or not keys:
             raise MalformedPolicy(f"{path}[{at}]", "an operator holds an object with at least one key")
-        out += [_condition(f"{path}[{at}]", operator, key, keys[key], authored=authored) for key in keys]
-    if len({(condition.operator, condition.folded_key) for condition in out}) != len(out):
+        for key, value in keys.items():
+            out.append(_condition(f"{path}[{at}]", operator, key, value, authored=authored))
+    if len(out) > 1 and len({(condition.operator, condition.folded_key) for condition in out}) != len(out):
         raise MalformedPolicy(path, "one operator and key stands once in a statement")
     return tuple(out)
 
 
 def _condition(path: str, operator: object, key: object, value: object, *, authored: bool) -> Condition:
-    values = _strings(path, value)
+    values = [value] if isinstance(value, str) else _strings(path, value)
     if not isinstance(operator, str) or not isinstance(key, str):
         raise MalformedPolicy(path, "operators and keys are strings")
     if not authored and any(VARIABLE in text for text in values):
