@@ -124,7 +124,8 @@ type InvalidRequest struct {
 func (e *InvalidRequest) Error() string {
 	var wrong []string
 	for _, violation := range e.Violations {
-		if violation.String() != e.Message {
+		// The sentence tells the first one whole, where there was no room for the whole of its rule.
+		if !strings.HasPrefix(e.Message, violation.String()) {
 			wrong = append(wrong, "wrong: "+violation.String())
 		}
 	}

@@ -38,6 +38,14 @@ func TestAnErrorSaysWhatFailedWhyAndWhatToDo(t *testing.T) {
 			"INVALID_REQUEST: no\n  wrong: intent: is needed\n  what to do: correct the request and send it again",
 		},
 		{
+			&InvalidRequest{
+				Failure{"INVALID_REQUEST", "intent: is one of a, b, so nothing was granted", RemedyCorrect, ""},
+				[]FieldViolation{{"intent", "is one of a"}, {"purpose", "is needed"}},
+			},
+			"INVALID_REQUEST: intent: is one of a, b, so nothing was granted\n  wrong: purpose: is needed\n" +
+				"  what to do: correct the request and send it again",
+		},
+		{
 			&ApprovalPending{
 				Failure: Failure{"APPROVAL_PENDING", "wait", RemedyAskApproval, "1"}, Approval: "approvals/a",
 				Groups: []string{"security", "legal"}, MinApprovers: 2, BySubject: true,

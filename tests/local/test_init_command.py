@@ -194,3 +194,27 @@ def test_the_line_of_the_commands_page_works_as_it_stands(home: Path) -> None:
     assert done.returncode == 0, done.stderr
     assert '[profiles."reports"]' in done.stdout
     assert "[login]" in done.stdout
+
+
+def test_how_to_reach_the_issuer_is_written_too(home: Path) -> None:
+    done = init(
+        home, "reports", *TASK, "--gateway", "gateway.example.com:8443", "--bearer", "file:agent.jwt",
+        "--issuer", "https://idp.example.com", "--client-id", "copilot",
+        "--login-ca-file", "idp.pem", "--login-audience", "https://remit.example.com", "--login-token", "access_token",
+    )  # fmt: skip
+
+    assert done.returncode == 0, done.stderr
+    login = load_settings({"REMIT_CONFIG": str(home / SETTINGS)}).login
+    assert login is not None
+    assert (login.audience, login.token) == ("https://remit.example.com", "access_token")
+    assert login.ca_file is not None
+    assert login.ca_file.name == "idp.pem"
+    assert login.ca_file.is_absolute()
+
+
+def test_a_kind_of_token_that_there_is_not_is_refused_before_anything_is_written(home: Path) -> None:
+    done = init(home, "reports", *TASK, "--issuer", "https://idp.example.com", "--client-id", "c", "--login-token", "x")
+
+    assert done.returncode == 85
+    assert "id_token" in done.stderr
+    assert everything(home) == {}

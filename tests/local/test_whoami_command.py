@@ -93,3 +93,35 @@ def test_a_gateway_out_of_order_has_its_own_exit_code(server: ScriptedGateway, t
 
     assert told.returncode == 83
     assert [failure["reason"] for failure in json.loads(told.stdout)["failures"]] == ["ISSUER_UNAVAILABLE"]
+
+
+def failing(folder: Path, **environ: str) -> "subprocess.CompletedProcess[str]":
+    file = folder / "client.toml"
+    file.write_text('[gateway]\ntarget = "gateway.example.com:8443"\nbearer = "env:TOKEN"\n')
+    return subprocess.run(
+        [sys.executable, "-m", "remit.cli", "whoami"],
+        env={"HOME": str(folder), "PATH": os.environ["PATH"], "PYTHONPATH": os.environ.get("PYTHONPATH", "")}
+        | {"REMIT_CONFIG": str(file), "TOKEN": "a.b.c"}
+        | environ,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [("REMIT_GATEWAY", "https://gateway:1/"), ("REMIT_CA_FILE", "/nowhere/ca.pem")]
+)
+def test_a_variable_that_is_wrong_is_named_and_not_only_the_file(name: str, value: str, tmp_path: Path) -> None:
+    told = failing(tmp_path, **{name: value})
+
+    assert told.returncode == 85
+    assert f"what to do: correct {name} or [gateway] in {tmp_path / 'client.toml'}" in told.stderr
+
+
+def test_where_no_gateway_is_named_none_is_said_to_be_silent(tmp_path: Path) -> None:
+    told = failing(tmp_path, REMIT_CONFIG="", XDG_CONFIG_HOME=str(tmp_path / "empty"))
+
+    assert told.returncode == 85
+    assert "agent      no gateway was asked" in told.stdout

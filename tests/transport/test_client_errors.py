@@ -370,3 +370,15 @@ def test_a_task_that_somebody_ended_is_not_simply_to_be_started_again(
 
     assert ("start another task" in over) is is_another_one_advised
     assert ("why it was revoked" in over) is not is_another_one_advised
+
+
+def test_a_rule_that_the_sentence_tells_whole_is_not_told_again_cut_short(
+    server: ScriptedGateway, gateway: remit.Gateway
+) -> None:
+    rule = "the catalogue has " + ", ".join(f"s3.capability_{number}" for number in range(40))
+    server.issue_answers.append(InvalidRequest([FieldViolation("intent.capabilities[0].name", rule)]))
+
+    error = failing(gateway)
+
+    assert str(error).count("the catalogue has") == 1
+    assert rule in str(error)

@@ -322,6 +322,12 @@ def test_an_iam_document_is_no_permission(gateway: remit.Gateway) -> None:
         begin(gateway, allow=[{"Effect": "Allow", "Action": "*", "Resource": "*"}])
 
 
+@pytest.mark.parametrize("wrong", [None, 7, {"Effect": "Allow"}, {"read s3://reports/2026/*": True}])
+def test_what_is_no_list_of_them_is_told_what_allow_takes(wrong: object, gateway: remit.Gateway) -> None:
+    with pytest.raises(TypeError, match=r"allow takes remit\.Permission"):
+        begin(gateway, allow=wrong)
+
+
 def test_texts_are_taken_wherever_permissions_and_capabilities_are(
     server: ScriptedGateway, gateway: remit.Gateway
 ) -> None:

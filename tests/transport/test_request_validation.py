@@ -1,6 +1,8 @@
 """A message passes only if it keeps every rule of its proto and holds nothing that its proto does not define."""
 
+import re
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 from uuid import UUID
 
@@ -16,7 +18,7 @@ from remit.v1.credential_service_pb2 import (
     PreviewCredentialsRequest,
 )
 from remit.v1.types_pb2 import Capability, Condition, Grant, Permission, TaskIntent
-from remit_server.transport.grpc.validation import MOST_UNDEFINED, violations
+from remit_server.transport.grpc.validation import MOST_UNDEFINED, WORDS, violations
 
 TASK_ID = "abcdefghijklmnopqrstuvwxyz"
 CANARY = "canary-7f3a"
@@ -238,3 +240,24 @@ def test_many_unknown_fields_are_cut_to_what_an_answer_can_carry() -> None:
     request.MergeFromString(UNKNOWN_FIELD_999 * 1000)
 
     assert len(violations(request)) == MOST_UNDEFINED
+
+
+PROTOS = Path(__file__).resolve().parents[2] / "protos" / "remit" / "v1"
+PATTERN = re.compile(r'string[.]pattern = "\^[(]?(.*?)(?:[)][?])?[$]"')
+PATTERNS = {
+    pattern
+    for file in PROTOS.glob("*.proto")
+    for pattern in PATTERN.findall(file.read_text(encoding="utf-8"))
+    if "[a-z2-7]" in pattern or "[0-9a-f]" in pattern
+}
+
+
+def test_an_id_is_asked_for_in_words() -> None:
+    (told,) = violations(EndTaskRequest(task_id="Bad Task!"))
+
+    assert told.rule == "is an id of 26 of a-z and 2-7, as the gateway gave it"
+
+
+def test_every_pattern_of_ids_and_digests_in_the_protos_has_words() -> None:
+    assert PATTERNS
+    assert set(WORDS) == PATTERNS

@@ -89,6 +89,12 @@ def test_an_unknown_capability_is_told_by_its_place_and_with_those_there_are() -
     assert found == {"c.name": "no such capability; the catalogue has s3.read_prefix"}
 
 
+def test_a_misspelled_capability_is_told_the_name_that_was_probably_meant() -> None:
+    found = violations(Capability("s3.raed_prefix", {}))
+
+    assert found == {"c.name": "no such capability; did you mean s3.read_prefix? the catalogue has s3.read_prefix"}
+
+
 @given(st.text(max_size=40), st.text(max_size=40))
 def test_whatever_is_accepted_stands_in_the_resource_as_a_literal(bucket: str, prefix: str) -> None:
     try:

@@ -129,7 +129,8 @@ class InvalidRequest(RemitError):  # noqa: N818 - named for what it says
         return cls(str(violation), reason="INVALID_REQUEST", violations=(violation,))
 
     def _help(self) -> Iterator[str]:
-        yield from (f"wrong: {item}" for item in self.violations if str(item) != self.message)
+        # NOTE: the sentence tells the first one whole, where there was no room for the whole of its rule.
+        yield from (f"wrong: {item}" for item in self.violations if not self.message.startswith(str(item)))
         yield from super()._help()
 
 

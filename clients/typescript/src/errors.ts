@@ -105,7 +105,8 @@ export class InvalidRequest extends RemitError {
 
   constructor(sentence: string, told: Told & { readonly violations?: readonly FieldViolation[] } = {}) {
     const violations = told.violations ?? [];
-    const wrong = violations.map(violationText).filter((text) => text !== sentence);
+    // The sentence tells the first one whole, where there was no room for the whole of its rule.
+    const wrong = violations.map(violationText).filter((text) => !sentence.startsWith(text));
     // The API has no word for it: gateways say GIVE_UP, which is true of this very request only.
     super(
       sentence,

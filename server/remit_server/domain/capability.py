@@ -7,6 +7,7 @@ characters are refused in every kind (Apache Polaris CVE-2026-42810: an unescape
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from difflib import get_close_matches
 from enum import Enum
 
 from remit_server.domain.aws_names import partition_of
@@ -201,8 +202,8 @@ def expand(capability: Capability, catalogue: Mapping[str, CapabilityTemplate], 
     """
     template = catalogue.get(capability.name)
     if template is None:
-        known = ", ".join(sorted(catalogue)[:MAX_NAMED])
-        raise InvalidRequest([FieldViolation(f"{path}.name", f"no such capability; the catalogue has {known}")])
+        rule = f"no such capability; {_names_like(capability.name, catalogue)}"
+        raise InvalidRequest([FieldViolation(f"{path}.name", rule)])
     violations = list(_violations(capability, template, path))
     if violations:
         raise InvalidRequest(violations)
@@ -213,6 +214,13 @@ def expand(capability: Capability, catalogue: Mapping[str, CapabilityTemplate], 
         if (permission.needs is None or permission.needs in capability.parameters)
         and (permission.without is None or permission.without not in capability.parameters)
     )
+
+
+def _names_like(name: str, catalogue: Mapping[str, CapabilityTemplate]) -> str:
+    """Says which names there are, first the one that was probably meant. The caller's own text is not repeated."""
+    known = sorted(catalogue)[:MAX_NAMED]
+    meant = "".join(f"did you mean {one}? " for one in get_close_matches(name, known, n=1))
+    return f"{meant}the catalogue has {', '.join(known)}"
 
 
 def _violations(capability: Capability, template: CapabilityTemplate, path: str) -> list[FieldViolation]:

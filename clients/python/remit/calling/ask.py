@@ -64,11 +64,16 @@ def ask(
     )
 
 
+_TAKES = "allow takes remit.Permission, remit.Capability and texts of them: IAM JSON is not accepted"
+
+
 def items_of(allow: Allow) -> tuple[Permission | Capability, ...]:
     """Reads what is asked for; texts are read as `--allow` reads them."""
+    if isinstance(allow, Mapping) or not isinstance(allow, Iterable | Permission | Capability):
+        raise TypeError(_TAKES)
     items = (allow,) if isinstance(allow, (Permission, Capability, str)) else tuple(allow)
     if not all(isinstance(item, (Permission, Capability, str)) for item in items):
-        raise TypeError("allow takes remit.Permission, remit.Capability and texts of them: IAM JSON is not accepted")
+        raise TypeError(_TAKES)
     parts = (
         parse_allows([item], first=index) if isinstance(item, str) else (item,) for index, item in enumerate(items)
     )

@@ -32,6 +32,13 @@ def init(
     ] = None,
     issuer: Annotated[str | None, typer.Option(help="Where people sign in, https://...")] = None,
     client_id: Annotated[str | None, typer.Option(help="This client's id at the issuer.")] = None,
+    login_ca_file: Annotated[Path | None, typer.Option(help="Whom to trust for the issuer (PEM).")] = None,
+    login_audience: Annotated[
+        str | None, typer.Option(help="The audience to ask of the issuer, where it wants one.")
+    ] = None,
+    login_token: Annotated[
+        str | None, typer.Option(help="id_token (usual) or access_token: which of the issuer's is yours here.")
+    ] = None,
     completion: Annotated[
         str | None, typer.Option(help="bash, zsh, fish or none; that of $SHELL unless said.", metavar="SHELL")
     ] = None,
@@ -53,11 +60,18 @@ def init(
         "key_file": _path(key_file),
         "bearer": bearer,
     }
+    sign_in = {
+        "issuer": issuer,
+        "client_id": client_id,
+        "ca_file": _path(login_ca_file),
+        "audience": login_audience,
+        "token": login_token,
+    }
     answers = Answers(
         profile,
         task if any(task.values()) else {},
         place if gateway else {},
-        {"issuer": issuer, "client_id": client_id},
+        sign_in,
     )
     with failures_told():
         if gateway is None and any(place.values()):

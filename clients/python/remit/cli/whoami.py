@@ -32,7 +32,7 @@ def _lines(found: "Standing") -> Iterator[str]:
     identity, login = found.identity, found.login
     yield f"gateway    {found.gateway or 'none is named'}"
     if identity is None:
-        yield "agent      the gateway did not say"
+        yield f"agent      {'the gateway did not say' if found.gateway else 'no gateway was asked'}"
     else:
         yield f"agent      {identity.actor}"
         yield f"policy     {identity.policy_revision}"

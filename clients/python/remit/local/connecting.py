@@ -1,11 +1,16 @@
 """The gateway that settings name, and a task at it."""
 
+from collections.abc import Iterable
+
 from remit.gateway import DEFAULT_LEASE, Gateway
 from remit.local.errors import InvalidSettings
 from remit.local.tokens import token_source
 from remit.local.wishes import Caller, Wish
 from remit.task import Task
 from remit.workload.naming import certificate_source
+
+_FILES = ("REMIT_CA_FILE", "REMIT_CERTIFICATE_FILE", "REMIT_KEY_FILE", "REMIT_BEARER_TOKEN_FILE")
+_VARIABLES = ("REMIT_GATEWAY", *_FILES)
 
 
 def gateway_of(caller: Caller) -> Gateway:
@@ -20,7 +25,8 @@ def gateway_of(caller: Caller) -> Gateway:
     if told.certificate_file is None and told.bearer is None and told.svid is None:
         raise InvalidSettings(
             "nothing says who this agent is",
-            advice=f"write certificate_file and key_file, bearer or svid under [gateway] in {settings.file}",
+            advice=f"write certificate_file and key_file, bearer or svid under [gateway] in {settings.file}, "
+            "or set REMIT_CERTIFICATE_FILE and REMIT_KEY_FILE, or REMIT_BEARER_TOKEN",
         )
     environ = caller.environ.reveal()
     try:
@@ -36,10 +42,16 @@ def gateway_of(caller: Caller) -> Gateway:
         )
     except OSError as error:
         raise InvalidSettings(
-            f"a file of [gateway] cannot be read: {error.filename}: {error.strerror}", advice="correct its path"
+            f"{error.filename} cannot be read: {error.strerror}", advice=f"correct {_place(_FILES, caller)}"
         ) from None
     except ValueError as error:
-        raise InvalidSettings(str(error), advice=f"correct [gateway] in {settings.file}") from None
+        raise InvalidSettings(str(error), advice=f"correct {_place(_VARIABLES, caller)}") from None
+
+
+def _place(variables: Iterable[str], caller: Caller) -> str:
+    """Returns where what is wrong was said: the variables that are set win over the file."""
+    named = [name for name in variables if caller.environ.reveal().get(name)]
+    return " or ".join([*named, f"[gateway] in {caller.settings.file}"])
 
 
 def begin(

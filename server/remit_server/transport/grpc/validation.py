@@ -21,6 +21,16 @@ MOST_UNDEFINED = 10
 ANY_KEY = "[*]"
 """Stands for a map's key in a path: keys are the caller's own text, which is never repeated."""
 
+WORDS = {
+    "[a-z2-7]{26}": "is an id of 26 of a-z and 2-7, as the gateway gave it",
+    "[0-9a-f]{64}": "is a digest of 64 of 0-9 and a-f",
+    "[0-9a-f]{8,64}": "is a digest, or the 8 or more characters it begins with, of 0-9 and a-f",
+    "approvals/[a-z2-7]{26}": "is approvals/ID, as the gateway gave it",
+    "blocks/[a-z2-7]{26}": "is blocks/ID, as the gateway gave it",
+    "tasks/[a-z2-7]{26}/grants/[a-z2-7]{26}": "is tasks/ID/grants/ID, as the gateway gave it",
+}
+"""What patterns of the protos mean: a regular expression tells few people how to correct a value."""
+
 _VALIDATOR = Validator()
 
 
@@ -98,7 +108,15 @@ def _step(element: FieldPathElementPb) -> str:
 
 
 def _rule(violation: Violation) -> str:
-    """Says the rule in protovalidate's words, which name the rule's own value and never the field's."""
+    """Says the rule in words of ours or of protovalidate's, which name the rule's own value and never the field's."""
     told = violation.proto
-    rule = told.message or told.rule_id or "breaks a rule of its proto"
+    words = WORDS.get(_pattern(violation))
+    rule = words or told.message or told.rule_id or "breaks a rule of its proto"
     return f"key {rule}" if told.for_key else rule
+
+
+def _pattern(violation: Violation) -> str:
+    """Returns what a text has to be like, without the anchors and the leave to be empty; empty for other rules."""
+    if violation.proto.rule_id != "string.pattern":
+        return ""
+    return str(violation.rule_value).removeprefix("^").removesuffix("$").removeprefix("(").removesuffix(")?")
