@@ -109,7 +109,7 @@ def test_a_subject_that_does_not_name_this_very_repository_is_refused(subject: s
     assert "`sub`" in refused(_settings(), changed(GITHUB_TOKEN, sub=subject))
 
 
-def test_3_an_organisation_named_like_anothers_composite_is_not_that_organisation() -> None:
+def test_3_sleeper_squats_an_organisation_named_like_anothers_composite_is_not_that_organisation() -> None:
     """Sleeper Squats, 2026: `octo-org-65` may be an organisation of its own, and its subjects looked like others'."""
     squatter = changed(
         GITHUB_TOKEN,
@@ -148,7 +148,7 @@ _ENVIRONMENTS = st.one_of(
 
 
 @given(_IDS, _ENVIRONMENTS, _IDS, _ENVIRONMENTS)
-def test_3_no_two_environments_share_a_group_and_none_passes_for_protected(
+def test_3_sleeper_squats_no_two_environments_share_a_group_and_none_passes_for_protected(
     first_id: str, first: str, second_id: str, second: str
 ) -> None:
     one, other = _environment_groups(first_id, first), _environment_groups(second_id, second)

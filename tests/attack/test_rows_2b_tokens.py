@@ -277,7 +277,7 @@ async def test_3_cve_2026_32597_no_extension_is_called_critical(extensions: Any)
 
 
 @pytest.mark.parametrize("armour", ["crlf", "spaces", "no armour", "other armour", "one line", "bom", "pkcs1"])
-async def test_3_ghsa_ffc3_869f_jxw9_no_writing_of_a_public_key_is_a_shared_secret(armour: str) -> None:
+async def test_3_pyjwt_2_14_0_ghsa_ffc3_869f_jxw9_no_writing_of_a_public_key_is_a_shared_secret(armour: str) -> None:
     public = rsa_key().public_key()
     pem = public.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
     secret = {
@@ -301,7 +301,7 @@ async def hostile(tmp_path: Path) -> AsyncIterator[HostileIssuer]:
 
 
 @pytest.mark.parametrize("target", ["self", "metadata", "file"])
-async def test_3_ghsa_9v7f_9g4p_ffgj_a_key_set_that_redirects_is_not_followed(
+async def test_3_pyjwt_2_14_0_ghsa_9v7f_9g4p_ffgj_a_key_set_that_redirects_is_not_followed(
     hostile: HostileIssuer, target: str
 ) -> None:
     configuration: IssuerSettings = settings(
@@ -318,7 +318,7 @@ async def test_3_ghsa_9v7f_9g4p_ffgj_a_key_set_that_redirects_is_not_followed(
 
 
 @pytest.mark.parametrize("depth", [100, 6000, 100_000])
-async def test_3_ghsa_8wjv_2p76_3863_a_nested_header_or_payload_is_a_clean_refusal(depth: int) -> None:
+async def test_3_pyjwt_2_14_0_ghsa_8wjv_2p76_3863_a_nested_header_or_payload_is_a_clean_refusal(depth: int) -> None:
     nested = b"[" * depth + b"]" * depth
 
     header = b64(b'{"alg":' + nested + b"}")
@@ -341,7 +341,9 @@ BAD_KEYS: dict[str, dict[str, Any]] = {
 
 @pytest.mark.parametrize("bad", BAD_KEYS.values(), ids=BAD_KEYS.keys())
 @pytest.mark.parametrize("position", ["first", "last"])
-async def test_3_ghsa_w6j9_cwv2_h6wq_one_bad_key_leaves_the_others_working(bad: dict[str, Any], position: str) -> None:
+async def test_3_pyjwt_2_14_0_ghsa_w6j9_cwv2_h6wq_one_bad_key_leaves_the_others_working(
+    bad: dict[str, Any], position: str
+) -> None:
     good = [rsa_jwk(rsa_key(), kid="rsa"), ec_jwk(ec_key(), kid="ec"), ed_jwk(ed_key(), kid="ed")]
     checked = _with_keys(*([bad, *good] if position == "first" else [*good, bad]))
 
@@ -350,7 +352,7 @@ async def test_3_ghsa_w6j9_cwv2_h6wq_one_bad_key_leaves_the_others_working(bad: 
     assert "publish" in await _refused(checked, forge(header={"kid": "bad"}, key=rsa_key(name="bad")))
 
 
-def test_3_the_signature_library_is_one_in_which_these_are_mended() -> None:
+def test_3_pyjwt_2_14_0_the_signature_library_is_one_in_which_these_are_mended() -> None:
     major, minor = (int(part) for part in version("PyJWT").split(".")[:2])
 
     assert (major, minor) >= (2, 14)
@@ -391,7 +393,7 @@ async def test_3_warehouse_16194_replay_protection_that_cannot_be_had_is_no_toke
     assert await reason(world.delegate(user_token(jti=token_id))) is Reason.SUBJECT_TOKEN_REJECTED
 
 
-async def test_3_what_a_token_is_refused_for_at_one_time_is_no_memory_that_lets_it_in_at_another() -> None:
+async def test_t3_what_a_token_is_refused_for_at_one_time_is_no_memory_that_lets_it_in_at_another() -> None:
     clock = HandClock(NOON - timedelta(hours=1))
     checked, token = verifier(clock=clock), user_token()
     await _refused(checked, token)
@@ -403,7 +405,7 @@ async def test_3_what_a_token_is_refused_for_at_one_time_is_no_memory_that_lets_
     assert "expired" in await _refused(checked, token)
 
 
-async def test_3_one_job_token_is_worth_nothing_as_anothers_agent() -> None:
+async def test_a3_one_job_token_is_worth_nothing_as_anothers_agent() -> None:
     world = identity_world()
     first = await world.by_token(pipeline_token(project_path="acme/one"))
 

@@ -176,7 +176,7 @@ async def test_o3_a_bundle_without_its_signature_is_not_activated(tmp_path: Path
         await engine.close()
 
 
-async def test_o3_an_opa_whose_signatures_could_be_side_stepped_is_not_asked(tmp_path: Path) -> None:
+async def test_3_ghsa_g2pf_6v5v_qcc8_an_opa_whose_signatures_could_be_side_stepped_is_not_asked(tmp_path: Path) -> None:
     bundle = bundle_of(tmp_path, DENY_ALL)
     async with fake_opa(bundle.revision) as opa:
         opa.version = "1.21.2"

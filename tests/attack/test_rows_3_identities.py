@@ -39,7 +39,7 @@ async def refused(call: Any) -> Failure:
 # Caches and lookups carry issuer, account and actor (Vault CVE-2025-11621, OpenBao CVE-2026-40264)
 
 
-async def test_3_a_role_of_the_same_name_in_another_account_is_another_role(tmp_path: Path) -> None:
+async def test_3_cve_2025_11621_a_role_of_the_same_name_in_another_account_is_another_role(tmp_path: Path) -> None:
     theirs = role(OTHER_ACCOUNT_ROLE, actions=["s3:*"], resources=["arn:aws:s3:::reports/*"])
     reading = permission("s3:GetObject", "arn:aws:s3:::reports/2026/*")
     async with (
@@ -53,7 +53,9 @@ async def test_3_a_role_of_the_same_name_in_another_account_is_another_role(tmp_
         assert answer.grant.role_arn == OTHER_ACCOUNT_ROLE
 
 
-async def test_3_a_role_of_another_account_that_is_not_configured_is_not_found_by_its_name(tmp_path: Path) -> None:
+async def test_3_cve_2025_11621_a_role_of_another_account_that_is_not_configured_is_not_found_by_its_name(
+    tmp_path: Path,
+) -> None:
     reading = permission("s3:GetObject", "arn:aws:s3:::reports/2026/*")
     async with (
         world(tmp_path, entitlement("theirs", reading, role_arn=OTHER_ACCOUNT_ROLE)) as made,
@@ -65,7 +67,7 @@ async def test_3_a_role_of_another_account_that_is_not_configured_is_not_found_b
         assert made.sts.orders == []
 
 
-async def test_3_the_same_request_id_of_two_actors_is_two_requests(tmp_path: Path) -> None:
+async def test_3_cve_2026_40264_the_same_request_id_of_two_actors_is_two_requests(tmp_path: Path) -> None:
     async with world(tmp_path) as made, served(made, tmp_path) as gateway:
         made.user("alice", made.agent("scribe"))
 
@@ -79,7 +81,7 @@ async def test_3_the_same_request_id_of_two_actors_is_two_requests(tmp_path: Pat
         assert (first.grant.actor, second.grant.actor) == ("corp:copilot", "corp:scribe")
 
 
-async def test_3_the_same_request_id_for_another_user_is_refused_and_gives_nothing_of_the_first(
+async def test_3_cve_2026_40264_the_same_request_id_for_another_user_is_refused_and_gives_nothing_of_the_first(
     tmp_path: Path,
 ) -> None:
     async with world(tmp_path) as made, served(made, tmp_path) as gateway:
@@ -103,7 +105,9 @@ def with_jti(made: World, user: str, issuer: str, agent: str = "copilot") -> str
     return f"{user}@{agent}"
 
 
-async def test_3_the_same_jti_at_two_issuers_is_two_tokens_and_at_one_issuer_is_one(tmp_path: Path) -> None:
+async def test_3_cve_2025_11621_the_same_jti_at_two_issuers_is_two_tokens_and_at_one_issuer_is_one(
+    tmp_path: Path,
+) -> None:
     async with world(tmp_path) as made, served(made, tmp_path) as gateway:
         tokens = [
             with_jti(made, user, issuer)
@@ -123,7 +127,7 @@ async def test_3_the_same_jti_at_two_issuers_is_two_tokens_and_at_one_issuer_is_
         assert failure.info.reason == "TOKEN_REPLAYED"
 
 
-async def test_3_the_same_client_id_at_another_issuer_is_another_client() -> None:
+async def test_3_cve_2025_11621_the_same_client_id_at_another_issuer_is_another_client() -> None:
     clock = HandClock()
     other = settings(issuer=OTHER_ISSUER, alias="other")
     verifier = OidcVerifier([trusted(settings(), clock), trusted(other, clock)], clock)
@@ -137,7 +141,7 @@ async def test_3_the_same_client_id_at_another_issuer_is_another_client() -> Non
     assert theirs is Reason.TOKEN_NOT_BOUND
 
 
-async def test_3_the_same_subject_at_another_issuer_is_another_person(tmp_path: Path) -> None:
+async def test_3_cve_2025_11621_the_same_subject_at_another_issuer_is_another_person(tmp_path: Path) -> None:
     async with world(tmp_path) as made, served(made, tmp_path) as gateway:
         first = await gateway.stub.IssueCredentials(issue_message(), metadata=as_agent())
         known = made.identity.subjects["alice@copilot"]
@@ -151,7 +155,7 @@ async def test_3_the_same_subject_at_another_issuer_is_another_person(tmp_path: 
         assert len(made.sts.orders) == 1
 
 
-async def test_3_a_task_of_another_actor_looks_like_one_that_is_not_there(tmp_path: Path) -> None:
+async def test_3_cve_2026_40264_a_task_of_another_actor_looks_like_one_that_is_not_there(tmp_path: Path) -> None:
     async with world(tmp_path) as made, served(made, tmp_path) as gateway:
         made.user("alice", made.agent("scribe"))
         theirs = (await gateway.stub.IssueCredentials(issue_message(), metadata=as_agent())).grant.task_id
@@ -178,7 +182,7 @@ async def test_3_a_task_of_another_actor_looks_like_one_that_is_not_there(tmp_pa
 # What a client writes is never part of a name (aws-iam-authenticator CVE-2022-2385)
 
 
-async def test_3_nothing_that_a_client_wrote_is_in_the_names_that_aws_sees(tmp_path: Path) -> None:
+async def test_3_cve_2022_2385_nothing_that_a_client_wrote_is_in_the_names_that_aws_sees(tmp_path: Path) -> None:
     async with world(tmp_path) as made, served(made, tmp_path) as gateway:
         intent = issue_message().intent
         mine = TaskIntent(purpose="root-marker", permissions=intent.permissions, labels={"marker": "admin-marker"})
@@ -206,14 +210,16 @@ def mistakes(path: Path) -> dict[str, str]:
     return {mistake.place: mistake.problem for mistake in raised.value.mistakes}
 
 
-def test_3_no_issuers_agents_can_be_named_like_a_workload_of_a_trust_domain(folder: ConfigurationFolder) -> None:
+def test_3_sleeper_squats_no_issuers_agents_can_be_named_like_a_workload_of_a_trust_domain(
+    folder: ConfigurationFolder,
+) -> None:
     """`<alias>:<subject>` with the alias `spiffe` and the subject `//acme.example/copilot` would be its SPIFFE ID."""
     found = mistakes(folder.write(TEXT.replace('alias = "acme"', 'alias = "spiffe"')))
 
     assert "issuers[0].alias" in found
 
 
-def test_3_one_file_of_authorities_vouches_for_one_trust_domain(folder: ConfigurationFolder) -> None:
+def test_3_sleeper_squats_one_file_of_authorities_vouches_for_one_trust_domain(folder: ConfigurationFolder) -> None:
     """Otherwise the authority of one domain could sign SVIDs of the other (SPIFFE Trust Domain and Bundle, 4)."""
     found = mistakes(folder.write(TEXT.replace('["acme.example"]', '["acme.example", "partner.example"]')))
 
@@ -221,7 +227,7 @@ def test_3_one_file_of_authorities_vouches_for_one_trust_domain(folder: Configur
 
 
 @pytest.mark.parametrize("verified", [False, "true", None, 1])
-def test_3_an_address_that_nobody_verified_is_never_the_source_identity(verified: object) -> None:
+def test_3_cve_2022_2385_an_address_that_nobody_verified_is_never_the_source_identity(verified: object) -> None:
     claimed: dict[str, Any] = {"sub": "00u-mallory", "email": "ceo@acme.example", "email_verified": verified}
 
     holder = read_holder(replace(settings(), source_claim="email"), claimed)
@@ -229,7 +235,7 @@ def test_3_an_address_that_nobody_verified_is_never_the_source_identity(verified
     assert holder.source_id is None
 
 
-def test_3_an_address_of_entra_is_the_source_identity_only_when_its_domain_is_vouched_for() -> None:
+def test_3_cve_2022_2385_an_address_of_entra_is_the_source_identity_only_when_its_domain_is_vouched_for() -> None:
     entra = settings(issuer=ENTRA_ISSUER, profile=ClaimProfile.ENTRA, source_claim="email")
     claimed = {**ENTRA_ACCESS_TOKEN, "email": "ceo@acme.example"}
 

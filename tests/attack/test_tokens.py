@@ -306,7 +306,7 @@ def test_g12_no_configuration_names_such_a_place(url: str) -> None:
         settings(key_set_url=url)
 
 
-async def test_3_random_key_ids_do_not_drive_fetches_and_known_keys_live_on() -> None:
+async def test_3_cve_2026_48524_random_key_ids_do_not_drive_fetches_and_known_keys_live_on() -> None:
     clock, fetch = HandClock(), MemoryFetch()
     configuration = settings()
     checked = OidcVerifier([TrustedIssuer(configuration, IssuerKeys(configuration, clock, fetch))], clock)

@@ -35,6 +35,7 @@ from remit.v1 import credential_service_pb2 as messages
 from remit.v1.credential_service_pb2_grpc import CredentialServiceStub
 from remit.v1.grant_service_pb2 import RevokeGrantsRequest, RevokeTarget
 from remit.v1.grant_service_pb2_grpc import GrantServiceStub
+from remit.v1.policy_service_pb2_grpc import PolicyServiceStub
 from remit.v1.types_pb2 import Capability, Permission, TaskIntent
 from remit_sandbox import tethered
 from remit_server.adapters.database.trail.audit_log import events
@@ -70,6 +71,7 @@ class RemitBroker:
     scene: Scene
     stub: CredentialServiceStub
     grants: GrantServiceStub
+    policies: PolicyServiceStub
 
     def exchange(self, agent: Agent, subject_token: str, ask: Ask) -> Outcome:
         """Issues credentials."""
@@ -218,7 +220,7 @@ def remit_broker(scene: Scene) -> Iterator[RemitBroker]:
             # A pool of its own: channels with equal arguments would share one connection.
             own = (("grpc.use_local_subchannel_pool", 1),)
             with grpc.secure_channel(address, grpc.ssl_channel_credentials(roots), options=own) as channel:
-                stubs = CredentialServiceStub(channel), GrantServiceStub(channel)
+                stubs = CredentialServiceStub(channel), GrantServiceStub(channel), PolicyServiceStub(channel)
                 yield RemitBroker(address, process.pid, folder / "remit.sqlite3", scene, *stubs)
         finally:
             process.terminate()
