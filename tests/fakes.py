@@ -25,7 +25,7 @@ from remit_server.adapters.database.lifecycle.leases import DatabaseLeases
 from remit_server.adapters.database.lifecycle.renewals import DatabaseRenewals
 from remit_server.adapters.database.lifecycle.task_news import DatabaseTaskNews
 from remit_server.adapters.database.trail.audit_log import AuditLog
-from remit_server.application.admission import Admission, Budget, Places, Rejections
+from remit_server.application.admission import Admission, Budget, Places, Rejections, SubjectBudget
 from remit_server.application.approvals.ask_approval import AskApproval, Pending
 from remit_server.application.attenuation.attenuate_credentials import AttenuateCredentials
 from remit_server.application.attenuation.attenuations import AttenuateRequest
@@ -328,6 +328,7 @@ async def world(
     capabilities: Mapping[str, CapabilityTemplate] | None = None,
     per_minute: int = 1000,
     per_actor: int = 128,
+    per_subject: int = 1000,
     clock: FakeClock | None = None,
     place: Place | None = None,
     engine: Any = None,
@@ -350,7 +351,8 @@ async def world(
         leases, news = DatabaseLeases(ledger.store), DatabaseTaskNews(ledger.store)
         watching = Watching(follow, news, leases, clock, OFTEN)
         watch = WatchTask(leases, news, watching, ledger, clock)
-        hearing = Hearing(identity.verify, policy, ledger, deliberate, clock, watching.called_for)
+        spend = SubjectBudget(Budget(clock, per_subject))
+        hearing = Hearing(identity.verify, policy, ledger, deliberate, clock, watching.called_for, spend=spend)
         methods = [method.name for method in DESCRIPTOR.services_by_name["CredentialService"].methods]
         budgets = dict.fromkeys(methods, Budget(clock, per_minute))
         admit = Admission(identity.authenticate, rejections, ledger, budgets, Places(per_actor))

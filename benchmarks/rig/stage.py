@@ -76,6 +76,7 @@ url = "{database_url}"
 
 [limits]
 requests_per_minute = 100000
+requests_per_minute_per_subject = 100000
 previews_per_minute = 100000
 """
 _ROLE = """\

@@ -32,7 +32,7 @@ from remit_server.application.revocation.texts import policy_text
 
 _SERVING = re.compile(r'"serving on (?P<mtls>[0-9.:]+), (?P<bearer>[0-9.:]+)(?:, (?P<http>[0-9.:]+) \(HTTP\))? under')
 START_SECONDS = 60.0
-PLENTY = {"requests_per_minute": 100_000, "previews_per_minute": 100_000}
+PLENTY = dict.fromkeys(("requests_per_minute", "previews_per_minute", "requests_per_minute_per_subject"), 100_000)
 Q3 = remit.Capability("s3.read_prefix", bucket="reports", prefix="2026/q3/")
 
 

@@ -9,7 +9,7 @@ from types import MappingProxyType
 
 import botocore.exceptions
 import pytest
-from tests.e2e.gateways import OwnGateway, client, own_gateway
+from tests.e2e.gateways import PLENTY, OwnGateway, client, own_gateway
 from tests.sts_log import LOG, Ceiling
 
 import remit
@@ -177,7 +177,7 @@ def test_an_agent_of_a_worker_is_too_deep(fleet: Fleet) -> None:
 
 
 def test_the_gateway_itself_says_how_deep_tasks_may_stand(sandbox: Sandbox, tmp_path: Path, alice_token: str) -> None:
-    more = {"limits": {"requests_per_minute": 100_000, "previews_per_minute": 100_000, "delegation_depth": 0}}
+    more = {"limits": {**PLENTY, "delegation_depth": 0}}
     with (
         own_gateway(sandbox, tmp_path, more=more) as gateway,
         client(sandbox, gateway.mtls) as copilot,

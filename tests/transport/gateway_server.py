@@ -19,7 +19,7 @@ from remit_sandbox.certificates import Authority
 from remit_server.config.settings import ListenerSettings
 from remit_server.transport.grpc.credential_service import CredentialService
 from remit_server.transport.grpc.interceptor import READ_WITHIN, TAKEN_WITHIN
-from remit_server.transport.grpc.server import LOOK_EVERY, GrpcServer, Offered
+from remit_server.transport.grpc.server import CONNECTIONS, LOOK_EVERY, GrpcServer, Offered
 from remit_server.transport.grpc.streams import STREAM_AGE
 from remit_server.transport.grpc.uploads import Uploads
 
@@ -55,6 +55,7 @@ async def served(
     stream_age: timedelta = STREAM_AGE,
     look_every: timedelta = LOOK_EVERY,
     uploads: Uploads | None = None,
+    connections: int = CONNECTIONS,
 ) -> AsyncIterator[Served]:
     """Serves the world on a bearer listener on loopback."""
     authority = Authority.create(folder / "tls")
@@ -81,6 +82,7 @@ async def served(
         stream_age=stream_age,
         look_every=look_every,
         uploads=uploads,
+        connections=connections,
     )
     address = server.listen(ListenerSettings("127.0.0.1:0", pair.certificate_path, pair.key_path))
     roots = authority.bundle_path.read_bytes()

@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from remit_server.application.ports import Authenticate, Clock, Ledger
 from remit_server.domain.audit import CallersRejected, RequestRefused, Who
 from remit_server.domain.errors import InvalidRequest, Outage, Reason, told_of
-from remit_server.domain.identity import Admitted, Caller
+from remit_server.domain.identity import Admitted, Caller, Delegation
 
 MAX_COUNTED = 1024
 MAX_BUDGETS = 10_000
@@ -43,6 +43,19 @@ class Budget:
                 f"this {self.who} has used its {self.per_minute} calls a minute: wait {wait.total_seconds():.0f} s",
                 retry_after=wait,
             )
+
+
+@dataclass(frozen=True, slots=True)
+class SubjectBudget:
+    """Budgets of users within their agents': an agent that one user keeps busy has calls left for the others."""
+
+    budget: Budget
+
+    def __call__(self, delegation: Delegation) -> None:
+        """Takes one call from the user's part of the agent's; raises Outage(RATE_LIMITED) when none is left."""
+        subject = delegation.subject
+        # NOTE: none of the three holds a line break, so that no two users share a budget.
+        self.budget.spend(f"{delegation.actor.actor_id}\n{subject.issuer}\n{subject.subject}")
 
 
 @dataclass(slots=True)

@@ -23,11 +23,12 @@ from remit_server.adapters.identity.jwks import IssuerKeys
 from remit_server.adapters.identity.oidc import OidcVerifier, TrustedIssuer
 from remit_server.adapters.identity.spiffe import SpiffeVerifier
 from remit_server.adapters.identity.steady_clock import AcceptsWhileClockIsSteady, WhileClockIsSteady
+from remit_server.adapters.own_files import room_for
 from remit_server.adapters.own_memory import keep_memory_private
 from remit_server.adapters.policy.activation.active import ActivePolicy
 from remit_server.adapters.policy.sources.choosing import FirstOffer
 from remit_server.adapters.system_clock import SystemClock, system_entropy
-from remit_server.application.admission import Admission, Budget, Places, Rejections
+from remit_server.application.admission import Admission, Budget, Places, Rejections, SubjectBudget
 from remit_server.application.approvals.ask_approval import AskApproval
 from remit_server.application.attenuation import attenuate_credentials
 from remit_server.application.attenuation.attenuate_credentials import AttenuateCredentials
@@ -160,6 +161,7 @@ async def running_gateway(
             [service.offered, *overseen],
             concurrent_calls=settings.limits.concurrent_calls,
             streams=settings.limits.streams,
+            connections=room_for(settings.limits.connections, listeners=len(settings.listeners)),
             with_reflection=settings.reflection,
         )
         # At a stop: first the server with its calls, then what goes on after callers have hung up.
@@ -231,6 +233,7 @@ async def _service(
     stack.callback(deliberate.close)
     delegation = DelegationVerification(settings.agents, verifier)
     accepts = AcceptsWhileClockIsSteady(delegation.accepts_offline, clock)
+    limits = settings.limits
     watch = await watch_tasks(stack, settings, ledger, clock, wakes=_wakes(wake, policy.active))
     hearing = Hearing(
         WhileClockIsSteady(delegation, clock),
@@ -240,8 +243,8 @@ async def _service(
         clock,
         watch.watching.called_for,
         await decide_in_shadow(stack, settings, ledger),
+        SubjectBudget(Budget(clock, limits.requests_per_minute_per_subject, "agent, for this user,")),
     )
-    limits = settings.limits
     previews = Budget(clock, limits.previews_per_minute)
     budgets = {
         issue_credentials.METHOD: Budget(clock, limits.requests_per_minute),

@@ -130,11 +130,13 @@ class LimitSettings:
 
     requests_per_minute: int = 120
     previews_per_minute: int = 60
+    requests_per_minute_per_subject: int = 180
     operator_requests_per_minute: int = 300
     concurrent_calls: int = 512
     concurrent_calls_per_actor: int = 128
     streams: int = 1024
     streams_per_actor: int = 256
+    connections: int = 4096
     delegation_depth: int = 3
 
 

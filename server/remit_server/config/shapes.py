@@ -248,6 +248,13 @@ class LimitTable(Table):
 
     requests_per_minute: int = _key("Calls a minute, per actor.", "requests_per_minute = 120", 120, ge=1, le=100_000)
     previews_per_minute: int = _key("Previews a minute, per actor.", "previews_per_minute = 60", 60, ge=1, le=100_000)
+    requests_per_minute_per_subject: int = _key(
+        "Calls a minute with one user's token, per actor: no user takes all of an agent's calls.",
+        "requests_per_minute_per_subject = 180",
+        180,
+        ge=1,
+        le=100_000,
+    )
     operator_requests_per_minute: int = _key(
         "Calls a minute, per operator.", "operator_requests_per_minute = 300", 300, ge=1, le=100_000
     )
@@ -257,6 +264,13 @@ class LimitTable(Table):
     )
     streams: int = _key("Watched tasks and other streams at a time.", "streams = 1024", 1024, ge=1, le=20_000)
     streams_per_actor: int = _key("Streams at a time, per actor.", "streams_per_actor = 256", 256, ge=1, le=20_000)
+    connections: int = _key(
+        "Connections at a time, per listener; more are closed as they come.",
+        "connections = 4096",
+        4096,
+        ge=1,
+        le=100_000,
+    )
     delegation_depth: int = _key(
         "How many tasks may stand above a task that agents hand on; 0: nobody hands on.",
         "delegation_depth = 3",

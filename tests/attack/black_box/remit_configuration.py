@@ -7,6 +7,7 @@ from pathlib import Path
 
 from tests.attack.black_box.broker import AUDIENCE, HOME, OPERATORS, REGION, WORLD, Agent, Scene
 from tests.attack.black_box.scene import ceiling_text
+from tests.e2e.gateways import PLENTY
 from tests.fake_sts import ACCESS_KEY_ID, SECRET_ACCESS_KEY
 
 from remit_sandbox.configuration import sample_policies
@@ -47,7 +48,7 @@ def configured(scene: Scene, folder: Path) -> Path:
                 "secret_access_key_file": secret,
             },
         ),
-        ("[limits]", {"requests_per_minute": 100_000, "previews_per_minute": 100_000}),
+        ("[limits]", PLENTY),
         ("[database]", {"url": f"sqlite:///{folder / 'remit.sqlite3'}"}),
     ]
     lines = [

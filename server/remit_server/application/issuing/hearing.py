@@ -119,6 +119,7 @@ class Hearing:
     clock: Clock
     called_for: Callable[[TaskId], None] = lambda _: None  # a call for a task keeps its lease
     observe: Observe = lambda *_: None  # what was decided and answered, for a candidate in shadow
+    spend: Callable[[Delegation], None] = lambda _: None  # takes a call from what one user has of an agent's
 
     @property
     def ceilings(self) -> Ceilings:
@@ -126,8 +127,9 @@ class Hearing:
         return self.deliberate.ceilings
 
     async def verified(self, case: Case) -> Case:
-        """Proves for whom the actor works; raises what `VerifyDelegation` raises."""
+        """Proves for whom the actor works; raises what `VerifyDelegation` raises, and Outage(RATE_LIMITED)."""
         delegation = await self.verify(case.ask.unverified_subject_token, case.actor)
+        self.spend(delegation)
         return replace(case, delegation=delegation)
 
     async def in_task(self, case: Case, task_id: TaskId | None) -> Case:

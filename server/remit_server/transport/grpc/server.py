@@ -22,6 +22,7 @@ from remit_server.transport.grpc.uploads import Uploads
 MAX_MESSAGE = 64 * 1024
 MAX_METADATA = 24 * 1024
 STREAMS_PER_CONNECTION = 384  # calls and server streams of one agent
+CONNECTIONS = 4096  # at a time, per listener
 LEAST_PENDING = 1024  # calls that wait to be looked at; past it grpc drops some at random, as CANCELLED
 LOOK_EVERY = timedelta(seconds=2)  # whether certificates have changed
 MOVE_OVER = timedelta(seconds=60)  # for calls on connections made under the certificates before
@@ -62,6 +63,7 @@ class GrpcServer:
         *,
         concurrent_calls: int,
         streams: int,
+        connections: int = CONNECTIONS,
         with_reflection: bool = False,
         read_within: timedelta = READ_WITHIN,
         taken_within: timedelta = TAKEN_WITHIN,
@@ -84,7 +86,7 @@ class GrpcServer:
             uploads=uploads,
         )
         self._services = tuple(services)
-        self._places = concurrent_calls + streams
+        self._places, self._connections = concurrent_calls + streams, connections
         self._with_reflection = with_reflection
         self._look_every = look_every.total_seconds()
         self._health = health_aio.HealthServicer()
@@ -130,7 +132,7 @@ class GrpcServer:
         server = grpc.aio.server(
             interceptors=[self._guard],
             maximum_concurrent_rpcs=self._places,
-            options=_options(self._places),
+            options=_options(self._places, self._connections),
         )
         for service in self._services:
             service.add(service.servicer, server)
@@ -183,7 +185,7 @@ class GrpcServer:
         await self._server.wait_for_termination()
 
 
-def _options(places: int) -> Sequence[tuple[str, int]]:
+def _options(places: int, connections: int) -> Sequence[tuple[str, int]]:
     """Returns the channel arguments, each set on purpose: overload is RESOURCE_EXHAUSTED, never a silent cancel.
 
     Ports are shared (SO_REUSEPORT), with workers and with the server that follows when certificates change: whoever
@@ -197,6 +199,8 @@ def _options(places: int) -> Sequence[tuple[str, int]]:
         ("grpc.max_concurrent_streams", STREAMS_PER_CONNECTION),
         ("grpc.server.max_pending_requests", pending),
         ("grpc.server.max_pending_requests_hard_limit", pending * 2),
+        # Counted from the first packet on, per listener; one more is closed as it comes, and costs no file for long.
+        ("grpc.max_allowed_incoming_connections", connections),
         ("grpc.server_handshake_timeout_ms", 10_000),
         ("grpc.http2.min_ping_interval_without_data_ms", 20_000),
         ("grpc.http2.max_ping_strikes", 3),
