@@ -4,6 +4,7 @@ PYTHON ?= python3
 MINISTACK_PYTHON ?= $(PYTHON)
 PYTEST_ARGS ?=
 ROUNDS ?= 10
+SEED ?= $(shell date +%Y%m%d)
 
 BIN := .venv/bin
 SANDBOX_BIN := .venv-ministack/bin
@@ -14,7 +15,7 @@ MINISTACK_VERSION := 1.5.33
 S5CMD_VERSION := v2.3.0
 MINIO_VERSION := v0.0.0-20260212201848-7aac2a2c5b7c
 FRAMEWORKS := langchain pydantic_ai openai_agents strands google_adk
-TOOLS := awscli duckdb aws_api_mcp
+TOOLS := awscli duckdb aws_api_mcp provers
 SUPPLY_CHAIN := .venv-tools-supply_chain
 BENCHMARKS = $(wildcard benchmarks/*.py)
 
@@ -24,7 +25,7 @@ export REMIT_REQUIRE_REAL := 1
 endif
 
 .DELETE_ON_ERROR:
-.PHONY: help setup setup-sandbox demo sandbox format lint types layers protos protos-check policies test test-extended test-frameworks \
+.PHONY: help setup setup-sandbox demo sandbox format lint types layers protos protos-check policies test test-extended nightly test-frameworks \
         frameworks tools extended-tools clients-typescript clients-go \
         postgresql ci-setup speed-budgets bench audit licences sbom dist lock clean
 
@@ -228,6 +229,12 @@ test-extended: test frameworks extended-tools $(SUPPLY_CHAIN)/.ready .tools/mini
 	REMIT_EXTENDED=1 $(BIN)/pytest -q -n 2 --dist loadfile tests/crash tests/failpoints
 	REMIT_EXTENDED=1 $(BIN)/pytest -q tests/e2e/unmodified tests/supply_chain
 	@$(MAKE) --no-print-directory test-frameworks
+
+# SEED says which random cases; by default the day does, so that each night has others, and tells them.
+nightly: setup setup-sandbox .venv-tools-provers/.ready ## The algebra at length: 100,000 pairs against the oracle, greenery, z3, and random calls of random sessions.
+	@echo "SEED=$(SEED)"
+	REMIT_DIFFERENTIAL_SEED=$(SEED) REMIT_DIFFERENTIAL_ROUNDS=100000 $(BIN)/pytest -q -n 2 tests/property/test_iam_differential.py tests/property/test_condition_laws.py
+	REMIT_EXTENDED=1 REMIT_DIFFERENTIAL_SEED=$(SEED) $(BIN)/pytest -q tests/provers
 
 test-frameworks: setup setup-sandbox frameworks ## Test each agent framework's adapter on that framework, in its own environment; the LangGraph example too.
 	REMIT_EXTENDED=1 $(BIN)/pytest -q tests/e2e/test_frameworks.py tests/e2e/examples/test_langgraph_report.py
