@@ -30,7 +30,9 @@ from remit_server.adapters.aws.revoking.revoker import RevocationNames
 from remit_server.adapters.aws.setup.policies import revoker_rights
 from remit_server.application.revocation.texts import policy_text
 
-_SERVING = re.compile(r'"serving on (?P<mtls>[0-9.:]+), (?P<bearer>[0-9.:]+)(?:, (?P<http>[0-9.:]+) \(HTTP\))? under')
+_SERVING = re.compile(
+    r'"serving on (?P<mtls>[0-9.:]+)(?:, (?P<bearer>[0-9.:]+)(?! \(HTTP\)))?(?:, (?P<http>[0-9.:]+) \(HTTP\))? under'
+)
 START_SECONDS = 60.0
 PLENTY = dict.fromkeys(("requests_per_minute", "previews_per_minute", "requests_per_minute_per_subject"), 100_000)
 Q3 = remit.Capability("s3.read_prefix", bucket="reports", prefix="2026/q3/")
@@ -106,7 +108,7 @@ class OwnGateway:
                 log.write(line)
                 log.flush()
                 if (found := _SERVING.search(line)) is not None:
-                    self.mtls, self.bearer, self.http = found["mtls"], found["bearer"], found["http"] or ""
+                    self.mtls, self.bearer, self.http = found["mtls"], found["bearer"] or "", found["http"] or ""
                     self._said.set()
         self._said.set()
 
@@ -134,15 +136,28 @@ def own_gateway(
     config = folder / "remit.toml"
     config.write_text(changed(sandbox, {**usual, **(values or {})}, {"limits": PLENTY, **(more or {})}))
     config.chmod(0o600)
+    with gateway_process(config, folder / "gateway.log", options) as gateway:
+        yield gateway
+
+
+@contextmanager
+def gateway_process(
+    config: Path,
+    log: Path,
+    options: Sequence[str] = (),
+    *,
+    environment: Mapping[str, str] | None = None,
+) -> Iterator[OwnGateway]:
+    """Runs the gateway that a configuration describes, with some variables more, until the end of the block."""
     with subprocess.Popen(  # noqa: S603 - the gateway itself
         [sys.executable, tethered.__file__, "remit_server", "serve", "--config", str(config), *options],
         stdin=subprocess.PIPE,  # its tether: it ends when this test run does
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
         text=True,
-        env=plain_environment(),
+        env={**plain_environment(), **(environment or {})},
     ) as process:
-        gateway = OwnGateway(process, folder / "gateway.log")
+        gateway = OwnGateway(process, log)
         reader = threading.Thread(target=gateway.keep_log)
         reader.start()
         try:

@@ -4,7 +4,7 @@ import re
 from dataclasses import dataclass
 from typing import Any, Final
 
-from remit_server.adapters.strict_fields import Malformed, mapping, members
+from remit_server.adapters.strict_fields import Malformed, mapping, members, spelled
 
 BUNDLE_NAME: Final = "remit"
 LEAST_VERSION: Final = (1, 21, 3)
@@ -47,7 +47,9 @@ def answer_of(body: Any) -> Answer:
         raw = members(body, (), required=frozenset({"provenance"}), optional=_KNOWN | {"result"})
         provenance = members(raw["provenance"], ("provenance",), required=frozenset(), optional=_WHICH | _BUILD)
     except Malformed as wrong:
-        raise Unanswered(f"its answer is not OPA's: {wrong}", "Point policy.opa.url at an OPA server") from wrong
+        # NOTE: what is wrong with it would quote it, and whose answer this is nobody knows.
+        where, mend = spelled(wrong.where), "Point policy.opa.url at an OPA server"
+        raise Unanswered(f"its answer is not OPA's: {where} lacks a member, or has another one", mend) from None
     _check_version(provenance.get("version"))
     return Answer(_revision(provenance.get("bundles", {})), "result" in raw, raw.get("result"))
 

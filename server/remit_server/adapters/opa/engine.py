@@ -233,7 +233,8 @@ class OpaServer:
             raise Unanswered(f"it did not answer within {seconds:g} s") from late
         # ValueError is what aiohttp raises for some of what is no HTTP; RuntimeError, for a session that is closed.
         except (aiohttp.ClientError, OSError, EOFError, ValueError, RuntimeError) as wrong:
-            raise Unanswered(f"it cannot be asked ({type(wrong).__name__})") from wrong
+            # NOTE: aiohttp quotes what it could not read, and whoever answers in OPA's place would write into our log.
+            raise Unanswered(f"it cannot be asked ({type(wrong).__name__})") from None
         answer = answer_of(body)
         if answer.revision != served_revision(revision, self._nonce):
             raise Unanswered(_other(answer.revision, revision), _PULL)

@@ -259,8 +259,10 @@ async def _abort(context: Context, error: BaseException) -> NoReturn:
     if told is not error:
         _log.error("an unexpected failure was answered as INTERNAL", exc_info=error)
     elif isinstance(told, Outage) and told.__cause__ is not None:
-        # NOTE: only outages: a no is on record, and a stranger must not be able to fill the log with it.
-        _log.warning("%s: %s", told.reason.value, told.message, exc_info=told.__cause__)
+        # NOTE: only outages: a no is on record, and a stranger must not be able to fill the log with it. An overload is
+        # told without its trace: there are as many as there are calls too many.
+        trace = None if told.reason is Reason.OVERLOADED else told.__cause__
+        _log.warning("%s: %s", told.reason.value, told.message, exc_info=trace)
     status = status_of(told)
     await context.abort(code_of(told.reason), status.message, ((DETAILS_KEY, status.SerializeToString()),))
 

@@ -23,7 +23,10 @@ MAX_MESSAGE = 64 * 1024
 MAX_METADATA = 24 * 1024
 STREAMS_PER_CONNECTION = 384  # calls and server streams of one agent
 CONNECTIONS = 4096  # at a time, per listener
-LEAST_PENDING = 1024  # calls that wait to be looked at; past it grpc drops some at random, as CANCELLED
+# Calls that wait to be looked at, some 15 kB each. Past it grpc drops some at random, as CANCELLED, which no client
+# takes for "come again": so there is room for what a fleet asks at once, and each is looked at and refused.
+LEAST_PENDING = 16_384
+LONGEST_PENDING_SECONDS = 120  # likewise; a caller's own deadline is shorter
 LOOK_EVERY = timedelta(seconds=2)  # whether certificates have changed
 MOVE_OVER = timedelta(seconds=60)  # for calls on connections made under the certificates before
 _log = logging.getLogger(__name__)
@@ -198,7 +201,8 @@ def _options(places: int, connections: int) -> Sequence[tuple[str, int]]:
         ("grpc.absolute_max_metadata_size", MAX_METADATA),
         ("grpc.max_concurrent_streams", STREAMS_PER_CONNECTION),
         ("grpc.server.max_pending_requests", pending),
-        ("grpc.server.max_pending_requests_hard_limit", pending * 2),
+        ("grpc.server.max_pending_requests_hard_limit", pending + pending // 4),
+        ("grpc.server_max_unrequested_time_in_server", LONGEST_PENDING_SECONDS),
         # Counted from the first packet on, per listener; one more is closed as it comes, and costs no file for long.
         ("grpc.max_allowed_incoming_connections", connections),
         ("grpc.server_handshake_timeout_ms", 10_000),
