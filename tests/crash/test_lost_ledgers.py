@@ -18,7 +18,7 @@ from tests.crash.judge_revokes import CHECKS
 from tests.crash.snapshot import snapshot
 from tests.crash.steps import Steps
 from tests.databases import Place, asked, held
-from tests.faults.ledgers import full_disk, gone, read_only, small_disk
+from tests.faults.rig.ledgers import full_disk, gone, read_only, small_disk
 from tests.real_postgresql import PostgresqlServer, postgresql_server
 
 from remit_server.adapters.database.trail.audit_log import verify

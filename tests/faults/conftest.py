@@ -4,8 +4,8 @@ from collections.abc import AsyncIterator
 
 import pytest
 import pytest_asyncio
-from tests.faults.configuration import note_ceilings
-from tests.faults.stage import ISSUER_FAULTS, Stage, whole_stage
+from tests.faults.rig.configuration import note_ceilings
+from tests.faults.rig.stage import ISSUER_FAULTS, Stage, whole_stage
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")

@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from tests.faults.proxy import End, Fault, Part
+from tests.faults.rig.proxy import End, Fault, Part
 
 MARK: Final = "AKIAUPSTREAMSOWNWORDS"
 _TEXT: Final = f"<html><body>{MARK}</body></html>".encode()

@@ -14,11 +14,11 @@ from typing import Any
 
 import pytest
 import pytest_asyncio
-from tests.faults.asking import until
-from tests.faults.configuration import note_ceilings
-from tests.faults.sinks import token_of
-from tests.faults.slow_sockets import Slow
-from tests.faults.small_stage import SmallStage, small_stage
+from tests.faults.rig.asking import until
+from tests.faults.rig.configuration import note_ceilings
+from tests.faults.rig.sinks import token_of
+from tests.faults.rig.slow_sockets import Slow
+from tests.faults.rig.small_stage import SmallStage, small_stage
 
 pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(300)]
 EXTENDED = os.environ.get("REMIT_EXTENDED") == "1"

@@ -9,10 +9,10 @@ from collections.abc import Sequence
 
 import pytest
 from tests.event_world import SESSION_REVOKED
-from tests.faults.asking import until
-from tests.faults.configuration import sample_archive
 from tests.faults.faults import FAULTS, MARK
-from tests.faults.stage import Stage
+from tests.faults.rig.asking import until
+from tests.faults.rig.configuration import sample_archive
+from tests.faults.rig.stage import Stage
 
 pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.timeout(400)]
 EXTENDED = os.environ.get("REMIT_EXTENDED") == "1"

@@ -12,10 +12,10 @@ import pytest
 from aiohttp import web
 from tests.fake_sts import FakeSts, Request
 from tests.fake_sts import Fault as Answering
-from tests.faults.asking import until
 from tests.faults.faults import FAULTS, MARK
-from tests.faults.proxy import Fault
-from tests.faults.stage import ISSUER_FAULTS, Stage
+from tests.faults.rig.asking import until
+from tests.faults.rig.proxy import Fault
+from tests.faults.rig.stage import ISSUER_FAULTS, Stage
 from tests.faults.table import ASKED, BETWEEN, EVERY_RUN, Cell, cells
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")

@@ -12,10 +12,10 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from tests.e2e.gateways import OwnGateway, gateway_process
 from tests.event_world import RECEIVER
 from tests.fake_sts import FakeSts
-from tests.faults.asking import Asked
-from tests.faults.configuration import Identities, as_toml, back, fake_roles, front, sample_archive
-from tests.faults.proxy import FaultProxy, fault_proxy
-from tests.faults.sinks import Sinks, running_sinks
+from tests.faults.rig.asking import Asked
+from tests.faults.rig.configuration import Identities, as_toml, back, fake_roles, front, sample_archive
+from tests.faults.rig.proxy import FaultProxy, fault_proxy
+from tests.faults.rig.sinks import Sinks, running_sinks
 from tests.opa_server import OpaProcess, opa_server
 from tests.real_postgresql import PostgresqlServer, postgresql_server
 from tests.transmitter import ACCESS_TOKEN, Transmitter, running_transmitter

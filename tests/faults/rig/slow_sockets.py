@@ -6,7 +6,7 @@ import ssl
 from dataclasses import dataclass, field
 
 from tests.attack.raw_http2 import PREFACE, Headers, headers
-from tests.faults.small_stage import SmallStage
+from tests.faults.rig.small_stage import SmallStage
 
 _SETTINGS = b"\x00\x00\x00\x04\x00\x00\x00\x00\x00"
 

@@ -11,11 +11,11 @@ from typing import Any
 import grpc
 from tests.e2e.gateways import gateway_process
 from tests.fake_sts import FakeSts
-from tests.faults.asking import Asked
-from tests.faults.configuration import Identities, as_toml, back, fake_roles, front, sample_archive
-from tests.faults.proxy import FaultProxy, fault_proxy
-from tests.faults.sinks import running_sinks
-from tests.faults.stage import beside
+from tests.faults.rig.asking import Asked
+from tests.faults.rig.configuration import Identities, as_toml, back, fake_roles, front, sample_archive
+from tests.faults.rig.proxy import FaultProxy, fault_proxy
+from tests.faults.rig.sinks import running_sinks
+from tests.faults.rig.stage import beside
 
 from remit.v1.credential_service_pb2_grpc import CredentialServiceStub
 from remit_sandbox.configuration import sample_policies

@@ -111,7 +111,8 @@ def back(who: Identities, sts: str, ledger: str) -> dict[str, dict[str, object]]
         "timeout_seconds": 0.5,
     }
     tables["database"] = {"url": ledger}
-    tables["limits"] = {"requests_per_minute": 100_000, "previews_per_minute": 100_000}
+    plenty = ("requests_per_minute", "previews_per_minute", "requests_per_minute_per_subject")
+    tables["limits"] = dict.fromkeys(plenty, 100_000)
     return tables
 
 

@@ -14,7 +14,7 @@ import grpc
 from google.protobuf.duration_pb2 import Duration
 from tests.e2e.gateways import OwnGateway
 from tests.fake_sts import FakeSts
-from tests.faults.sinks import token_of
+from tests.faults.rig.sinks import token_of
 from tests.transport.gateway_server import failure_of
 
 from remit.v1 import credential_service_pb2 as messages
