@@ -18,7 +18,7 @@ from tests.crash.caller import Caller, subject_target
 from tests.crash.gateway import opened_gateway
 from tests.crash.steps import Steps
 from tests.databases import held
-from tests.faults import gone
+from tests.faults.rig.ledgers import gone
 from tests.real_postgresql import postgresql_server
 
 TIMES = 10
