@@ -328,7 +328,7 @@ async def world(
     capabilities: Mapping[str, CapabilityTemplate] | None = None,
     per_minute: int = 1000,
     per_actor: int = 128,
-    per_subject: int = 1000,
+    per_subject: int = 1_000_000,
     clock: FakeClock | None = None,
     place: Place | None = None,
     engine: Any = None,

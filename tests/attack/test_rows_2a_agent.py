@@ -240,6 +240,22 @@ async def test_a4_a_single_use_token_stays_used_after_a_restart(tmp_path: Path) 
         assert again.sent == []
 
 
+@pytest.mark.parametrize("seconds", [-31, -30, -1, 0, 1, 29, 30, 31, 3600, 31_536_000])
+async def test_a4_a_used_token_is_remembered_past_its_expiry_and_every_leeway(
+    gateway: IssuingWorld, seconds: int
+) -> None:
+    gateway.world.user("carol", gateway.world.copilot, token_id="jti-1", single_use=True)
+    subjects, expiry = gateway.world.identity.subjects, gateway.world.clock.now() + timedelta(minutes=10)
+    subjects["carol@copilot"] = replace(subjects["carol@copilot"], token_expire_time=expiry)
+    await gateway.issued(Q3, user="carol")
+
+    gateway.world.clock.time = expiry + timedelta(seconds=seconds)
+    error = await gateway.refused(Q3, user="carol")
+
+    assert error.reason is Reason.TOKEN_REPLAYED
+    assert len(gateway.sent) == 1
+
+
 def single_use(gateway: IssuingWorld, token_id: str) -> str:
     """Makes another single-use token of alice's known and returns it."""
     gateway.world.user("alice", gateway.world.copilot, single_use=True, token_id=token_id)
