@@ -61,6 +61,7 @@ def sent(*headers: str, status: str = "200 OK", packed: bool = False) -> Script:
 
 # --- A body that is no decision (8-threats.md O1) ---
 
+_WHEREVER = {"resources": ["*"], "conditions": []}
 _ONE = {**YES, "entitlements": [ENTITLEMENT]}
 BODIES: dict[str, Script] = {
     "undefined": around(result=None),
@@ -82,6 +83,15 @@ BODIES: dict[str, Script] = {
     "entitlements as an object": body({**YES, "entitlements": {"0": ENTITLEMENT}}),
     "an entitlement twice": body({**YES, "entitlements": [ENTITLEMENT, ENTITLEMENT]}),
     "an entitlement without permissions": body({**YES, "entitlements": [{**ENTITLEMENT, "permissions": []}]}),
+    "a permission of everything but": body(
+        {**YES, "entitlements": [{**ENTITLEMENT, "permissions": [{"not_actions": ["iam:*"], **_WHEREVER}]}]}
+    ),
+    "a permission in IAM's own words": body(
+        {
+            **YES,
+            "entitlements": [{**ENTITLEMENT, "permissions": [{"NotAction": ["iam:*"], "actions": ["*"], **_WHEREVER}]}],
+        }
+    ),
     "an entitlement with a further member": body({**YES, "entitlements": [{**ENTITLEMENT, "x": 1}]}),
     "a yes with a reason against it": body({**_ONE, "reasons": [{"code": "a", "message": "b", "remedy": "GIVE_UP"}]}),
     "a no without a reason": body({"allow": False, "entitlements": [], "reasons": []}),

@@ -264,13 +264,22 @@ async def test_p6_sts_gets_the_very_text_that_was_proved_and_recorded(gateway: I
     assert [Document.parse(text).text for text in sent] == sent
 
 
-@pytest.mark.parametrize("resource", ['x","Resource":"*', 'x"}],"Statement":[{"', "x\\", "x\\u002a", "x\n", "x\u2028"])
+@pytest.mark.parametrize(
+    "resource", ['x","Resource":"*', 'x"}],"Statement":[{"', "x\\", "x\\u002a", "x%22", "x'&quot;"]
+)
 async def test_p6_no_text_of_a_caller_ends_a_json_string(gateway: IssuingWorld, resource: str) -> None:
-    try:
-        wanted = permission("s3:GetObject", f"arn:aws:s3:::reports/2026/{resource}")
-    except MalformedPattern:
-        return  # refused at the edge: as good
-    await gateway.issued(wanted)
+    arn = f"arn:aws:s3:::reports/2026/{resource}"
 
-    (policy,) = gateway.policies
-    assert [each["Resource"] for each in policy["Statement"] if each["Effect"] == "Allow"] == [str(wanted.resources[0])]
+    await gateway.issued(permission("s3:GetObject", arn))
+    await gateway.issued(permission("s3:GetObject", "arn:aws:s3:::reports/2026/plain"))
+
+    policy, plain = gateway.policies
+    assert [each["Resource"] for each in policy["Statement"] if each["Effect"] == "Allow"] == [arn]
+    assert len(policy["Statement"]) == len(plain["Statement"])
+    assert [each.keys() for each in policy["Statement"]] == [each.keys() for each in plain["Statement"]]
+
+
+@pytest.mark.parametrize("resource", ["x\n", "x\u2028", "x\x00", "x\x7f", "\u0455"])
+def test_p6_no_text_of_a_caller_breaks_a_line_or_looks_like_another(resource: str) -> None:
+    with pytest.raises(MalformedPattern):
+        permission("s3:GetObject", f"arn:aws:s3:::reports/2026/{resource}")
