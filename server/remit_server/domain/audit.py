@@ -3,7 +3,6 @@
 A record never holds a token, a key or a claim: inputs stand outside the chain by digest, so that they can be erased.
 """
 
-import dataclasses
 import hashlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -36,7 +35,8 @@ class AuditRecord:
 
     def body(self) -> Mapping[str, Any]:
         """Returns the record as JSON values."""
-        return {one.name: _json(getattr(self, one.name)) for one in dataclasses.fields(self)}
+        names: tuple[str, ...] = self.__match_args__  # its fields, in their order
+        return {name: _json(getattr(self, name)) for name in names}
 
 
 @dataclass(frozen=True, slots=True)
@@ -307,17 +307,17 @@ def _event_hash(sequence: int, time: datetime, kind: str, body_text: str, previo
 
 def _json(value: Any) -> Any:
     """Turns the few types that records hold into JSON values."""
+    if isinstance(value, str):
+        return value if len(value) <= MAX_TEXT else bounded(value)
+    if value is None or isinstance(value, int):
+        return value
     match value:
-        case str():
-            return bounded(value)
         case tuple() | list():
             return [_json(item) for item in value]
         case datetime():
             return value.isoformat(timespec="microseconds")
         case Who():
-            return {one.name: _json(getattr(value, one.name)) for one in dataclasses.fields(value)}
-        case None | bool() | int():
-            return value
+            return {name: _json(getattr(value, name)) for name in Who.__match_args__}
         case _:
             raise TypeError(f"a record holds no {type(value).__name__}")
 

@@ -8,10 +8,10 @@ from remit_server.adapters.database.engine.database import (
     START_PATIENCE,
     Database,
     DatabaseRefused,
-    OutcomeUnknown,
     Work,
 )
 from remit_server.adapters.database.engine.sqlite import open_sqlite, open_sqlite_for_reading, sqlite_path
+from remit_server.adapters.database.engine.transactions import OutcomeUnknown
 from remit_server.config.postgresql import is_postgresql
 
 __all__ = [

@@ -5,15 +5,16 @@ costs 65 us; through aiosqlite, which changes threads several times for each sta
 """
 
 import asyncio
-import logging
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
 from datetime import timedelta
+from functools import partial
 from typing import Any, Final, Protocol, TypeVar
 
 from sqlalchemy import Connection, Engine, event
-from sqlalchemy.exc import DBAPIError
+
+from remit_server.adapters.database.engine.hands import Hands
+from remit_server.adapters.database.engine.transactions import Transactions
 
 T = TypeVar("T")
 Work = Callable[[Connection], T]
@@ -22,24 +23,13 @@ READERS: Final = 2
 PATIENCE: Final = timedelta(milliseconds=750)  # with other processes that write, while none of them gets on
 START_PATIENCE: Final = timedelta(seconds=10)  # while a gateway starts: nobody waits for an answer yet
 READ_STUCK_AFTER: Final = timedelta(milliseconds=900)  # no read at all has got on for so long
+LONGEST_READ: Final = timedelta(seconds=5)  # even where the others get on
 _LOOKS: Final = 8  # at the readers within that time
-_log = logging.getLogger(__name__)
+_LOOK_EVERY: Final = READ_STUCK_AFTER.total_seconds() / _LOOKS
 
 
 class DatabaseRefused(ValueError):  # noqa: N818 - named for what it says
     """This database cannot be used, and why; never holds the URL, which may contain a password."""
-
-
-class ConnectionLost(OSError):  # noqa: N818 - named for what it says
-    """The server has ended the connection before the transaction began."""
-
-
-class OutcomeUnknown(Exception):  # noqa: N818 - named for what it says
-    """The database was lost while it committed: what was written may be there or not; `result` is what work gave."""
-
-    def __init__(self, result: Any) -> None:
-        super().__init__("the database was lost while it committed")
-        self.result = result
 
 
 class Turns(Protocol):
@@ -66,10 +56,12 @@ class Database:
     def __init__(self, reader: Engine, writer: Engine | None = None, turns: Turns | None = None) -> None:
         self.reader = reader
         self.writer = writer
+        self.reads = 0  # that have ended, so far
         self._turns = turns
-        self._reads = 0
-        self._reading = ThreadPoolExecutor(READERS, thread_name_prefix="ledger-read")
-        self._writing = ThreadPoolExecutor(1, thread_name_prefix="ledger-write")
+        self._snapshots = Transactions(reader)
+        self._writes = None if writer is None else Transactions(writer)
+        self._reading = Hands(READERS, "ledger-read")
+        self._writing = Hands(1, "ledger-write")
         if writer is not None:  # an operation of many statements is slow, and not stuck
             event.listen(writer, "before_cursor_execute", lambda *_: self.gets_on())
 
@@ -89,27 +81,23 @@ class Database:
         `patience` is how long other processes that write are waited for at least. Raises OutcomeUnknown when it may be
         done all the same.
         """
-        return await asyncio.get_running_loop().run_in_executor(self._writing, self.write_now, work, patience)
+        return await self._writing.do(partial(self.write_now, work, patience))
 
     async def read(self, work: Work[T]) -> T:
         """Runs the work on one consistent state of everything committed."""
-        return await asyncio.get_running_loop().run_in_executor(self._reading, self.read_now, work)
+        return await self._reading.do(partial(self.read_now, work))
 
     async def read_in_time(self, work: Work[T]) -> T:
         """Does as `read` does; raises TimeoutError once the database gets on with no read at all.
 
         What counts is looks, not time: where this process is short of time, it is late with its looks as well.
         """
-        reading = asyncio.ensure_future(self.read(work))
+        reading = self._reading.do(partial(self.read_now, work))
+        looks = _Looks(self, reading)
         try:
-            looks, seen = 0, self._reads
-            while looks < _LOOKS:
-                if (await asyncio.wait((reading,), timeout=READ_STUCK_AFTER.total_seconds() / _LOOKS))[0]:
-                    return reading.result()
-                looks, seen = (looks + 1 if seen == self._reads else 0), self._reads
-            raise TimeoutError("the database does not get on with reads")
+            return await reading
         finally:
-            reading.cancel()
+            looks.end()
 
     async def close(self) -> None:
         """Closes every connection after what its thread is at."""
@@ -117,84 +105,51 @@ class Database:
 
     def write_now(self, work: Work[T], patience: timedelta = timedelta()) -> T:
         """Does as `write` does, where there is no loop."""
-        if self.writer is None or self._turns is None:
+        turns, writes = self._turns, self._writes
+        if turns is None or writes is None:
             raise DatabaseRefused("the database was opened for reading")
-        with self._turns.taken(patience.total_seconds()) as seconds:
-            return self._in_transaction(self.writer, self._turns, work, seconds)
+        with turns.taken(patience.total_seconds()) as seconds:
+            return writes.committed(work, lambda raw: turns.begins(raw, seconds))
 
     def read_now(self, work: Work[T]) -> T:
         """Does as `read` does, where there is no loop."""
         try:
-            return self._in_snapshot(work)
+            return self._snapshots.rolled_back(work)
         finally:
-            self._reads += 1
+            self.reads += 1
 
     def close_now(self) -> None:
         """Does as `close` does, where there is no loop."""
         for threads in (self._writing, self._reading):
-            threads.shutdown()
-        for engine in (self.writer, self.reader):
-            if engine is not None:
-                engine.dispose()
+            threads.rest()
+        for transactions in (self._writes, self._snapshots):
+            if transactions is not None:
+                transactions.close()
         if self._turns is not None:
             self._turns.close()
 
-    def _in_transaction(self, engine: Engine, turns: Turns, work: Work[T], seconds: float) -> T:
-        """Runs the work in one transaction; a connection that failed is dropped."""
-        with _begun(engine, lambda raw: turns.begins(raw, seconds)) as connection:
-            try:
-                result = work(connection)
-                _commit(connection, result)
-            except BaseException:
-                connection.invalidate()
-                raise
-            return result
 
-    def _in_snapshot(self, work: Work[T]) -> T:
-        """Runs the work in one transaction that is rolled back: a commit fails on a damaged file that was read."""
-        with _begun(self.reader) as connection:
-            try:
-                return work(connection)
-            except BaseException:
-                connection.invalidate()
-                raise
+class _Looks:
+    """Looks every now and then whether a database gets on with its reads, as long as one of them is awaited."""
 
+    def __init__(self, database: Database, reading: "asyncio.Future[Any]") -> None:
+        self._database = database
+        self._reading = reading
+        self._seen = database.reads
+        self._since = self._count = 0
+        self._timer = reading.get_loop().call_later(_LOOK_EVERY, self._look)
 
-def _begun(engine: Engine, begins: Callable[[Any], None] = lambda _: None) -> Connection:
-    """Returns a connection whose transaction has begun; one that was lost while it was idle is replaced, once."""
-    try:
-        return _begin(engine, begins)
-    except ConnectionLost:
-        _log.info("the connection to the database was lost while it was idle: connecting anew")
-        engine.dispose()  # the others were lost as well
-    return _begin(engine, begins)
+    def end(self) -> None:
+        """Looks no more."""
+        self._timer.cancel()
 
-
-def _begin(engine: Engine, begins: Callable[[Any], None]) -> Connection:
-    """Takes a connection and begins its transaction; raises ConnectionLost where the server has ended it."""
-    connection = engine.connect()
-    raw: Any = connection.connection.driver_connection  # through SQLAlchemy it would begin the transaction
-    try:
-        begins(raw)
-        connection.begin()
-    except BaseException as error:
-        was_lost = isinstance(error, DBAPIError) and getattr(raw, "broken", False)
-        connection.invalidate()
-        connection.close()
-        if was_lost:
-            raise ConnectionLost("the database has ended the connection") from error
-        raise
-    return connection
-
-
-def _commit(connection: Connection, result: Any) -> None:
-    """Commits; raises OutcomeUnknown where only the server knows whether it is done.
-
-    SQLite is in this process: what it could not commit is not done.
-    """
-    try:
-        connection.commit()
-    except (DBAPIError, OSError) as error:
-        if connection.dialect.name == "sqlite":
-            raise
-        raise OutcomeUnknown(result) from error
+    def _look(self) -> None:
+        """Fails the read once none has got on for too long, and in the end even where others do."""
+        self._count += 1
+        if self._seen != self._database.reads:
+            self._since, self._seen = self._count, self._database.reads
+        if self._count - self._since >= _LOOKS or self._count * _LOOK_EVERY >= LONGEST_READ.total_seconds():
+            if not self._reading.done():
+                self._reading.set_exception(TimeoutError("the database does not get on with reads"))
+            return
+        self._timer = self._reading.get_loop().call_later(_LOOK_EVERY, self._look)

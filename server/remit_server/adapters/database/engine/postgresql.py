@@ -44,10 +44,10 @@ def open_postgresql(url: str, *, password_file: Path | None, patience: timedelta
     address = _address(url)
     dial = _dialler(address, password_file, {**_SESSION, **_STATEMENTS}, LIMIT)
     # Beyond the readers one connection more, with which a writer that waits looks who holds it up.
-    reader = _engine(dial, size=READERS, overflow=1, patience=patience)
+    reader = _engine(dial, size=READERS + 1, patience=patience)
     event.listen(reader, "begin", lambda connection: run_text(connection, _READ))
     turns = ServerTurns(reader, patience.total_seconds())
-    writer = _engine(dial, size=1, overflow=0, patience=patience)
+    writer = _engine(dial, size=1, patience=patience)
     event.listen(writer, "begin", turns.begin)
     database = Database(reader, writer, turns)
     _check(database, address, _hold_to_what_a_ledger_needs)
@@ -62,7 +62,7 @@ def open_postgresql_for_reading(url: str, *, password_file: Path | None, longest
     address = _address(url)
     session = {} if longest is None else {"statement_timeout": f"{int(longest.total_seconds() * 1000)}ms"}
     limit = None if longest is None else longest.total_seconds() + 1
-    reader = _engine(_dialler(address, password_file, session, limit), size=1, overflow=0, patience=PATIENCE)
+    reader = _engine(_dialler(address, password_file, session, limit), size=1, patience=PATIENCE)
     event.listen(reader, "begin", lambda connection: run_text(connection, _READ))
     database = Database(reader)
     _check(database, address, lambda _: None)
@@ -101,7 +101,7 @@ def _dialler(
     return dial
 
 
-def _engine(dial: Callable[[], PatientConnection], *, size: int, overflow: int, patience: timedelta) -> Engine:
+def _engine(dial: Callable[[], PatientConnection], *, size: int, patience: timedelta) -> Engine:
     """Returns an engine over such connections; the URL says the dialect, and nothing of where the database is."""
     return create_engine(
         "postgresql+psycopg://",
@@ -110,7 +110,7 @@ def _engine(dial: Callable[[], PatientConnection], *, size: int, overflow: int, 
         use_native_hstore=False,
         poolclass=QueuePool,
         pool_size=size,
-        max_overflow=overflow,
+        max_overflow=0,
         pool_timeout=patience.total_seconds(),
         hide_parameters=True,
     )

@@ -19,8 +19,8 @@ from typing import Any, Final
 
 AFTER_A_FAILURE: Final = 0.15  # the holder is likely to be still stuck, and this caller may have waited once already
 LONGEST: Final = 5.0  # even where the others get on
-_TURN, _NEXT, _COUNT = 0, 1, 8  # places in the file: two bytes to lock, then how many turns there were
-_COUNT_BYTES: Final = 8
+_TURN, _NEXT, _MARK = 0, 1, 8  # places in the file: two bytes to lock, then when the last turn was
+_MARK_BYTES: Final = 8
 _TELL_EVERY: Final = 0.1  # seconds of a turn
 _CHARGED: Final = 0.005
 _LOOK_EVERY: Final = {_TURN: 0.0005, _NEXT: 0.002}  # one process waits for the turn, all others to be next
@@ -57,7 +57,7 @@ class FileTurns:
         try:
             self._wait_for_the_turn(patience)
             try:
-                self._count()
+                self._mark()
                 yield patience
             finally:
                 fcntl.lockf(self._file, fcntl.LOCK_UN, 1, _TURN)
@@ -69,7 +69,7 @@ class FileTurns:
         """Says that the transaction which has the turn is slow rather than stuck, to those who wait too."""
         self.since = time.monotonic()
         if self.since - self._told >= _TELL_EVERY:
-            self._count()
+            self._mark()
 
     def begins(self, raw: Any, seconds: float) -> None:
         """Has SQLite wait for its own lock for so long."""
@@ -94,6 +94,8 @@ class FileTurns:
         A pause between two looks is charged at no more than `_CHARGED`: on a machine that is short of time for this
         process, the one that has the turn is likely to be short of it too, and not stuck.
         """
+        if self._got(place):
+            return
         spent, turns, looked = 0.0, self._turns_so_far(), time.monotonic()
         while not self._got(place):
             now = time.monotonic()
@@ -114,11 +116,10 @@ class FileTurns:
         return True
 
     def _turns_so_far(self) -> bytes:
-        """Returns the count of turns, as it stands in the file."""
-        return os.pread(self._file, _COUNT_BYTES, _COUNT)
+        """Returns what the last turn left in the file."""
+        return os.pread(self._file, _MARK_BYTES, _MARK)
 
-    def _count(self) -> None:
-        """Counts this turn, so that those who wait see that somebody gets on."""
+    def _mark(self) -> None:
+        """Marks this turn by its time, so that those who wait see that somebody gets on."""
         self._told = time.monotonic()
-        count = int.from_bytes(self._turns_so_far(), "little")
-        os.pwrite(self._file, ((count + 1) % (1 << 64)).to_bytes(_COUNT_BYTES, "little"), _COUNT)
+        os.pwrite(self._file, time.monotonic_ns().to_bytes(_MARK_BYTES, "little"), _MARK)

@@ -5,6 +5,7 @@ key. Lists and maps are canonical JSON text, times are UTC text of
 one fixed width, so that both databases compare and sort them alike.
 """
 
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -44,22 +45,32 @@ class UtcTime(TypeDecorator[datetime]):
     impl = Text
     cache_ok = True
 
-    def process_bind_param(self, value: datetime | None, dialect: Any) -> str | None:
-        """Returns the text of a time."""
+    def bind_processor(self, dialect: Any) -> Callable[[datetime | None], str | None]:
+        """Returns what makes the text of a time."""
         del dialect
-        return None if value is None else utc_text(value)
+        return _text
 
-    def process_result_value(self, value: str | None, dialect: Any) -> datetime | None:
-        """Returns the time of a text; raises ValueError for any other text."""
-        del dialect
-        return None if value is None else utc_time(value)
+    def result_processor(self, dialect: Any, coltype: Any) -> Callable[[str | None], datetime | None]:
+        """Returns what makes the time of a text; it raises ValueError for any other text."""
+        del dialect, coltype
+        return _time
+
+
+def _text(time: datetime | None) -> str | None:
+    return None if time is None else utc_text(time)
+
+
+def _time(text: str | None) -> datetime | None:
+    return None if text is None else utc_time(text)
 
 
 def utc_text(time: datetime) -> str:
     """Returns the one text of a UTC time; raises ValueError for a time that is not UTC."""
-    if time.utcoffset() != timedelta(0):
-        raise ValueError("times are kept in UTC")
-    return time.astimezone(UTC).isoformat(timespec="microseconds")
+    if time.tzinfo is not UTC:
+        if time.utcoffset() != timedelta(0):
+            raise ValueError("times are kept in UTC")
+        time = time.astimezone(UTC)
+    return time.isoformat(timespec="microseconds")
 
 
 def utc_time(text: str) -> datetime:

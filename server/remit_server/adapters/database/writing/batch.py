@@ -1,6 +1,6 @@
 """One transaction of the ledger: what its operations share, and the records they append to the chain."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar
@@ -11,7 +11,7 @@ from sqlalchemy.dialects.postgresql import insert  # its ON CONFLICT is also SQL
 from remit_server.adapters.database.schema.approval_tables import notifications
 from remit_server.adapters.database.schema.tables import audit_events, audit_head, audit_texts, signals
 from remit_server.adapters.database.writing.prepared import Prepared, run_text
-from remit_server.application.ports import Clock, MayBeStepped
+from remit_server.application.ports import Clock
 from remit_server.domain.audit import AuditRecord, ChainedEvent, bounded, chained
 from remit_server.domain.decision import KeptText, canonical_json
 from remit_server.domain.errors import RemitError
@@ -78,7 +78,11 @@ Operation = Callable[[Batch], T | RemitError]
 
 
 def write_batch(
-    operations: list[Operation[Any]], clock: Clock, gets_on: Callable[[], None], connection: Connection
+    operations: Sequence[Operation[Any]],
+    clock: Clock,
+    gets_on: Callable[[], None],
+    is_settled: Callable[[], bool],
+    connection: Connection,
 ) -> list[Any]:
     """Runs the operations in their order and appends what they recorded; returns their results."""
     locked = _LOCK_HEAD.first(connection, {})
@@ -86,9 +90,11 @@ def write_batch(
         raise RuntimeError("the audit chain has no head")
     sequence, head = locked["sequence"], locked["hash"]
     now = clock.now()  # after the lock was waited for: what is over by now is over
-    is_settled = not isinstance(clock, MayBeStepped) or clock.unsettled_for() is None
-    batch = Batch(connection, now, gets_on, is_settled)
-    results = [operation(batch) for operation in operations]
+    batch = Batch(connection, now, gets_on, is_settled())
+    results = []
+    for operation in operations:
+        results.append(operation(batch))
+        gets_on()  # a large batch is slow, and not stuck
     if batch.texts:
         _ADD_TEXT.run_each(connection, [_text_row(digest, text, now) for digest, text in batch.texts.items()])
     if batch.records:

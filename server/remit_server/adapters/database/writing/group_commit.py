@@ -7,6 +7,8 @@ batch of every process, so no other transaction writes between an operation's ch
 
 import asyncio
 import logging
+from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
@@ -16,8 +18,8 @@ from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, ProgrammingErr
 from sqlalchemy.exc import TimeoutError as NoConnection
 
 from remit_server.adapters.database.engine import Database, OutcomeUnknown
-from remit_server.adapters.database.writing.batch import Batch, Operation, T, write_batch
-from remit_server.application.ports import Clock
+from remit_server.adapters.database.writing.batch import Operation, T, write_batch
+from remit_server.application.ports import Clock, MayBeStepped
 from remit_server.domain.errors import Outage, Reason, RemitError
 
 MAX_WAITING = 1024
@@ -51,12 +53,16 @@ class GroupCommit:
         self._database = database
         self._clock = clock
         self._patience = patience.total_seconds()
-        self._waiting: asyncio.Queue[_Waiting | None] = asyncio.Queue(max_waiting)
+        self._most_waiting = max_waiting
+        self._waiting: deque[_Waiting] = deque()
         self._owed: list[_Waiting] = []  # counterparts; nobody waits for their answers
         self._writer: asyncio.Task[None] | None = None
+        self._something_waits = asyncio.Event()
+        self._ends = False
         self._look_every = stuck_after.total_seconds() / (_LOOKS + 1)
         self._is_stuck = False
         self._watch: asyncio.TimerHandle | None = None
+        self._is_settled = _settled_by(clock)
 
     def start(self) -> None:
         """Starts the writer on the running loop."""
@@ -66,7 +72,8 @@ class GroupCommit:
         """Commits what waits and ends the writer; later operations are refused."""
         writer, self._writer = self._writer, None
         if writer is not None:
-            await self._waiting.put(None)
+            self._ends = True
+            self._something_waits.set()
             await writer
 
     async def __call__(self, operation: Operation[T], *, counterpart: Operation[Any] | None = None) -> T:
@@ -78,32 +85,23 @@ class GroupCommit:
         """
         if self._writer is None or self._is_stuck:
             raise unavailable()
-        waiting = _Waiting(operation, asyncio.get_running_loop().create_future(), counterpart)
-        try:
-            self._waiting.put_nowait(waiting)
-        except asyncio.QueueFull:
+        if len(self._waiting) >= self._most_waiting:
             raise Outage(
                 Reason.OVERLOADED, "The gateway has more to record than it can: try again.", retry_after=_RETRY_AFTER
-            ) from None
+            )
+        loop = asyncio.get_running_loop()
+        waiting = _Waiting(operation, loop.create_future(), counterpart)
+        self._waiting.append(waiting)
+        self._something_waits.set()
+        timer = loop.call_later(self._patience, _fail, waiting.answer, TimeoutError("it waited for too long"))
         try:
-            async with asyncio.timeout(self._patience):
-                return cast("T", await waiting.answer)
-        except (TimeoutError, asyncio.CancelledError) as error:
-            if _succeeded(waiting.answer):  # the time was over, or the caller went, just as the answer came
+            return cast("T", await waiting.answer)
+        except asyncio.CancelledError:
+            if _succeeded(waiting.answer):  # the caller went just as the answer came
                 self._owe(waiting)
-            if isinstance(error, TimeoutError):
-                raise unavailable() from error
             raise
-
-    def _getting_on(self, operation: Operation[T]) -> Operation[T]:
-        """Returns the operation, after which the writer is known not to be stuck: a large batch is only slow."""
-
-        def run(batch: Batch) -> T | RemitError:
-            result = operation(batch)
-            self._database.gets_on()
-            return result
-
-        return run
+        finally:
+            timer.cancel()
 
     def _watch_over(self, batch: list[_Waiting], seen: float | None = None, looks: int = 0) -> None:
         """Looks every now and then whether the writer gets on with this batch.
@@ -122,37 +120,27 @@ class GroupCommit:
         if not self._is_stuck:
             return
         stuck = TimeoutError("the ledger does not get on")
-        told_to_end = False
-        while not self._waiting.empty():
-            waiting = self._waiting.get_nowait()
-            told_to_end = told_to_end or waiting is None
-            if waiting is not None:
-                _fail(waiting.answer, stuck)
-        if told_to_end:
-            self._waiting.put_nowait(None)
-        for waiting in batch:
+        for waiting in (*self._waiting, *batch):
             _fail(waiting.answer, stuck)
+        self._waiting.clear()
 
     async def _write(self) -> None:
         """Commits batch after batch until it is told to end."""
-        last = False
-        while not last:
-            batch, last = await self._next()
+        while batch := await self._next():
             await self._write_all(batch)
             if self._owed:  # at once: until then the ledger says what somebody was told is not so
                 await self._write_all([])
         if self._owed:
+            await self._write_all([])
+        if self._owed:
             _log.error("%d operations could not be taken back before the end", len(self._owed))
 
-    async def _next(self) -> tuple[list[_Waiting], bool]:
-        """Returns what waits, as soon as anything does, and whether it is the last."""
-        batch: list[_Waiting] = []
-        while not batch or (len(batch) < MAX_BATCH and not self._waiting.empty()):
-            waiting = await self._waiting.get()
-            if waiting is None:
-                return batch, True
-            batch.append(waiting)
-        return batch, False
+    async def _next(self) -> list[_Waiting]:
+        """Returns what waits, as soon as anything does; nothing at the end."""
+        while not self._waiting and not self._ends:
+            self._something_waits.clear()
+            await self._something_waits.wait()
+        return [self._waiting.popleft() for _ in range(min(len(self._waiting), MAX_BATCH))]
 
     async def _write_all(self, batch: list[_Waiting]) -> None:
         """Commits what is owed, then those of a batch who have no answer yet.
@@ -178,8 +166,9 @@ class GroupCommit:
     async def _commit(self, batch: list[_Waiting]) -> None:
         """Commits a batch, then answers each of its operations; when it failed as a whole, none is done."""
         try:
-            operations = [self._getting_on(waiting.operation) for waiting in batch]
-            results = await self._database.write(partial(write_batch, operations, self._clock, self._database.gets_on))
+            operations = [waiting.operation for waiting in batch]
+            work = partial(write_batch, operations, self._clock, self._database.gets_on, self._is_settled)
+            results = await self._database.write(work)
         except Exception as error:  # noqa: BLE001 - whatever it was: nobody is told that it is done
             if len(batch) > 1 and not _is_the_stores(error):
                 for waiting in batch:  # one of them cannot be written at all: it must not take the others with it
@@ -206,6 +195,14 @@ class GroupCommit:
         if waiting.counterpart is not None:
             _log.warning("an operation may be written although its caller was refused: it is taken back")
             self._owed.append(_Waiting(waiting.counterpart, asyncio.get_running_loop().create_future()))
+
+
+def _settled_by(clock: Clock) -> Callable[[], bool]:
+    """Returns what says whether bounds may come from the clock."""
+    if isinstance(clock, MayBeStepped):
+        stepped: MayBeStepped = clock
+        return lambda: stepped.unsettled_for() is None
+    return lambda: True
 
 
 def unavailable() -> Outage:

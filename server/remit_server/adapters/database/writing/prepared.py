@@ -4,8 +4,7 @@ SQLAlchemy's execution takes 55 to 70 us for each statement, SQLite's own 4. Wha
 statement run on both databases: its compiler, its types and its errors.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from operator import itemgetter
 from typing import Any, TypeAlias
@@ -60,9 +59,7 @@ class Prepared:
     def all(self, connection: Connection, values: Row) -> list[Row]:
         """Returns every row of the answer."""
         compiled = self._for(connection.dialect)
-        with _cursor(connection) as cursor:
-            cursor.execute(compiled.text, compiled.bound(values))
-            return [compiled.row(answer) for answer in cursor.fetchall()]
+        return [compiled.row(answer) for answer in _ran(connection, _once, compiled.text, compiled.bound(values))[0]]
 
     def first(self, connection: Connection, values: Row) -> Row | None:
         """Returns the first row of the answer, or None."""
@@ -72,21 +69,13 @@ class Prepared:
     def run(self, connection: Connection, values: Row) -> int:
         """Runs a statement that answers with no rows; returns how many it changed."""
         compiled = self._for(connection.dialect)
-        with _cursor(connection) as cursor:
-            cursor.execute(compiled.text, compiled.bound(values))
-            return int(cursor.rowcount)
+        return int(_ran(connection, _once, compiled.text, compiled.bound(values))[1])
 
     def run_each(self, connection: Connection, rows: Iterable[Row]) -> None:
         """Runs the statement once for each of the rows."""
         compiled = self._for(connection.dialect)
         bound = [compiled.bound(row) for row in rows]
-        with _cursor(connection) as cursor:
-            if not compiled.copy:
-                cursor.executemany(compiled.text, bound)
-                return
-            with cursor.copy(compiled.copy) as copy:
-                for row in bound:
-                    copy.write_row(row)
+        _ran(connection, _copied if compiled.copy else _repeated, compiled.copy or compiled.text, bound)
 
     def _for(self, dialect: Dialect) -> _Compiled:
         """Returns the statement as this database takes it."""
@@ -131,28 +120,51 @@ def _from_driver(kind: TypeEngine[Any], dialect: Dialect) -> _Convert | None:
 
 def run_text(connection: Connection, text: str) -> None:
     """Runs a statement that has no parameters and no answer, such as the one that begins a transaction."""
-    with _driver_cursor(connection) as cursor:
-        cursor.execute(text)
+    _on_cursor(connection, _once, text, ())
 
 
-def _cursor(connection: Connection) -> AbstractContextManager[Any]:
-    """Opens the driver's cursor within the connection's transaction, which begins here when nothing has begun it."""
+_Run: TypeAlias = Callable[[Any, str, Any], tuple[Sequence[Any], int]]
+
+
+def _ran(connection: Connection, run: _Run, text: str, values: Any) -> tuple[Sequence[Any], int]:
+    """Runs a statement in the connection's transaction, which begins here when nothing has begun it."""
     if not connection.in_transaction():
         connection.begin()
-    return _driver_cursor(connection)
+    return _on_cursor(connection, run, text, values)
 
 
-@contextmanager
-def _driver_cursor(connection: Connection) -> Iterator[Any]:
-    """Opens the driver's cursor; raises SQLAlchemy's DBAPIError for the driver's own errors."""
-    cursor = connection.connection.cursor()
-    driver = connection.dialect.dbapi
-    assert driver is not None  # noqa: S101 - a connection has a driver
+def _on_cursor(connection: Connection, run: _Run, text: str, values: Any) -> tuple[Sequence[Any], int]:
+    """Runs a statement on the driver's cursor; raises SQLAlchemy's DBAPIError for the driver's own errors."""
+    raw: Any = connection.connection.driver_connection
+    cursor = raw.cursor()
     try:
-        yield cursor
-    except driver.Error as error:
+        return run(cursor, text, values)
+    except Exception as error:
+        driver = connection.dialect.dbapi
+        if driver is None or not isinstance(error, driver.Error):
+            raise
         raise DBAPIError.instance(
             None, None, error, driver.Error, hide_parameters=True, dialect=connection.dialect
         ) from error
     finally:
         cursor.close()
+
+
+def _once(cursor: Any, text: str, values: Any) -> tuple[Sequence[Any], int]:
+    """Runs a statement; returns its answer and how many rows it changed."""
+    cursor.execute(text, values)
+    return (cursor.fetchall() if cursor.description else ()), cursor.rowcount
+
+
+def _repeated(cursor: Any, text: str, values: Any) -> tuple[Sequence[Any], int]:
+    """Runs a statement for each of many values."""
+    cursor.executemany(text, values)
+    return (), cursor.rowcount
+
+
+def _copied(cursor: Any, text: str, values: Any) -> tuple[Sequence[Any], int]:
+    """Writes rows as PostgreSQL takes them fastest."""
+    with cursor.copy(text) as copy:
+        for row in values:
+            copy.write_row(row)
+    return (), cursor.rowcount

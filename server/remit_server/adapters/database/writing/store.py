@@ -1,13 +1,12 @@
 """The one database of a process, as everything that is kept in it reads and writes it."""
 
-import asyncio
 from dataclasses import dataclass
 
 from sqlalchemy.exc import SQLAlchemyError
 
 from remit_server.adapters.database.engine import Database, Work
 from remit_server.adapters.database.writing.batch import T
-from remit_server.adapters.database.writing.group_commit import PATIENCE, GroupCommit, unavailable
+from remit_server.adapters.database.writing.group_commit import GroupCommit, unavailable
 from remit_server.application.ports import Clock
 
 
@@ -26,7 +25,6 @@ class Store:
     async def read(self, work: Work[T]) -> T:
         """Reads while the database gets on with reads; raises Outage(LEDGER_UNAVAILABLE) for any failure."""
         try:
-            async with asyncio.timeout(PATIENCE.total_seconds()):
-                return await self.database.read_in_time(work)
+            return await self.database.read_in_time(work)
         except (SQLAlchemyError, OSError, TimeoutError, ValueError, RuntimeError) as error:
             raise unavailable() from error
