@@ -1,8 +1,8 @@
 """The door: who is calling, whether they have calls left, and whether what they say can be read."""
 
 from collections import Counter, OrderedDict
-from collections.abc import AsyncIterator, Iterator, Mapping
-from contextlib import ExitStack, asynccontextmanager, contextmanager
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractAsyncContextManager, contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
@@ -100,21 +100,32 @@ class Places:
     per_actor: int
     what: str = "calls"
     who: str = "agent"
-    _taken: Counter[str] = field(default_factory=Counter)
+    _taken: dict[str, int] = field(default_factory=dict)
 
     @contextmanager
     def __call__(self, caller_id: str) -> Iterator[None]:
         """Holds one of the caller's places while the block runs; raises Outage(OVERLOADED) when none is free."""
-        if self._taken[caller_id] >= self.per_actor:
-            message = f"{self.per_actor} {self.what} of this {self.who} are running: wait until one of them is over"
-            raise Outage(Reason.OVERLOADED, message, retry_after=timedelta(seconds=1))
-        self._taken[caller_id] += 1
+        self.take(caller_id)
         try:
             yield
         finally:
-            self._taken[caller_id] -= 1
-            if not self._taken[caller_id]:
-                del self._taken[caller_id]
+            self.give_back(caller_id)
+
+    def take(self, caller_id: str) -> None:
+        """Takes one of the caller's places; raises Outage(OVERLOADED) when none is free."""
+        taken = self._taken.get(caller_id, 0)
+        if taken >= self.per_actor:
+            message = f"{self.per_actor} {self.what} of this {self.who} are running: wait until one of them is over"
+            raise Outage(Reason.OVERLOADED, message, retry_after=timedelta(seconds=1))
+        self._taken[caller_id] = taken + 1
+
+    def give_back(self, caller_id: str) -> None:
+        """Frees one of the caller's places."""
+        left = self._taken[caller_id] - 1
+        if left:
+            self._taken[caller_id] = left
+        else:
+            del self._taken[caller_id]
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,30 +138,58 @@ class Admission:
     budgets: Mapping[str, Budget]
     places: Places
 
-    @asynccontextmanager
-    async def __call__(self, caller: Caller, method: str) -> AsyncIterator[Admitted]:
+    def __call__(self, caller: Caller, method: str) -> AbstractAsyncContextManager[Admitted]:
         """Admits the caller for the time of the block, for one call of its budget and one of its places.
 
         Raises Denied(ACTOR_REJECTED), Outage(ISSUER_UNAVAILABLE), Outage(RATE_LIMITED) or Outage(OVERLOADED), each
         counted.
         """
-        with ExitStack() as held:
-            try:
-                actor = await self.authenticate(caller)
-                self.budgets[method].spend(actor.actor_id)
-                held.enter_context(self.places(actor.actor_id))
-            except Exception as error:
-                self.rejections.count(caller.peer, told_of(error).reason)
-                raise
-            yield Admitted(actor, caller.peer)
+        return _Stay(self, caller, method)
 
-    @asynccontextmanager
-    async def reading(self, admitted: Admitted, method: str) -> AsyncIterator[None]:
+    def reading(self, admitted: Admitted, method: str) -> AbstractAsyncContextManager[None]:
         """Puts on record that an admitted caller sent what the block cannot read: it raises InvalidRequest."""
+        return _Reading(self.ledger, admitted, method)
+
+
+# NOTE: these two are written out, and not as generators, because each call goes through them.
+@dataclass(slots=True)
+class _Stay:
+    """One call of a caller, from the door to its end."""
+
+    admission: Admission
+    caller: Caller
+    method: str
+    actor_id: str = ""
+
+    async def __aenter__(self) -> Admitted:
+        admission, caller = self.admission, self.caller
         try:
-            yield
-        except InvalidRequest as invalid:
-            who = Who(actor_id=admitted.actor.actor_id, peer=admitted.peer)
-            record = RequestRefused(who, "", method, invalid.reason.value, invalid.message)
-            await self.ledger.refuse(None, None, record)
+            actor = await admission.authenticate(caller)
+            admission.budgets[self.method].spend(actor.actor_id)
+            admission.places.take(actor.actor_id)
+        except Exception as error:
+            admission.rejections.count(caller.peer, told_of(error).reason)
             raise
+        self.actor_id = actor.actor_id
+        return Admitted(actor, caller.peer)
+
+    async def __aexit__(self, *_: object) -> None:
+        self.admission.places.give_back(self.actor_id)
+
+
+@dataclass(slots=True)
+class _Reading:
+    """The reading of what a caller sent."""
+
+    ledger: Ledger
+    admitted: Admitted
+    method: str
+
+    async def __aenter__(self) -> None:
+        """Has nothing to prepare."""
+
+    async def __aexit__(self, _kind: object, error: BaseException | None, _trace: object) -> None:
+        if isinstance(error, InvalidRequest):
+            who = Who(actor_id=self.admitted.actor.actor_id, peer=self.admitted.peer)
+            record = RequestRefused(who, "", self.method, error.reason.value, error.message)
+            await self.ledger.refuse(None, None, record)

@@ -1,15 +1,17 @@
 """How a grant is named to AWS: SourceIdentity and the two tags by which its sessions can be denied later."""
 
-import base64
 import hashlib
+import re
 from urllib.parse import unquote
 
+from remit_server.domain.base32 import base32
 from remit_server.domain.identity import Actor, Principal
 
 MAX_SOURCE_IDENTITY = 64
 GRANT_TAG = "remit:grant"
 BY_TAG = "remit:by"
 _PLAIN = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789@_.-")
+_PLAIN_ONLY = re.compile("[A-Za-z0-9@_.-]*", re.ASCII)
 
 
 def source_identity(principal: Principal) -> str:
@@ -25,7 +27,9 @@ def source_identity(principal: Principal) -> str:
 
 def readable_identity(alias: str, source_id: str) -> str | None:
     """Returns the SourceIdentity of whoever has this id, or None where it would be a hash."""
-    plain = "".join(chr(b) if b in _PLAIN else f"={b:02X}" for b in source_id.encode())
+    plain = source_id
+    if _PLAIN_ONLY.fullmatch(source_id) is None:
+        plain = "".join(chr(b) if b in _PLAIN else f"={b:02X}" for b in source_id.encode())
     readable = f"{alias}.{plain}"
     return readable if plain and len(readable) <= MAX_SOURCE_IDENTITY else None
 
@@ -71,4 +75,4 @@ def _digest(*parts: str, length: int) -> str:
         raw = part.encode()
         hasher.update(len(raw).to_bytes(8, "big"))
         hasher.update(raw)
-    return base64.b32encode(hasher.digest()).decode("ascii").lower()[:length]
+    return base32(hasher.digest(), length)

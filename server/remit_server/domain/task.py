@@ -1,6 +1,5 @@
 """The bounded piece of work that credentials are tied to, and what it declares that it needs."""
 
-import base64
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -8,6 +7,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import NewType
 
+from remit_server.domain.base32 import base32
 from remit_server.domain.permission import Permission
 
 TaskId = NewType("TaskId", str)
@@ -25,7 +25,7 @@ def opaque_id(entropy: bytes) -> str:
     """Returns 26 lower-case base32 characters (130 bits) made of at least 17 random bytes."""
     if len(entropy) < TASK_ID_BYTES:
         raise ValueError("an id is made of at least 17 random bytes")
-    return base64.b32encode(entropy).decode("ascii").lower()[:26]
+    return base32(entropy, 26)
 
 
 @dataclass(frozen=True, slots=True)

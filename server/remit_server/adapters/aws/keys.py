@@ -33,6 +33,10 @@ class KeySource(Protocol):
         """Returns keys that are valid now; raises Outage(STS_UNAVAILABLE) when there are none."""
         ...
 
+    def at_hand(self) -> AwsKeys | None:
+        """Returns keys that need not be waited for, or None."""
+        ...
+
     def distrust(self, keys: AwsKeys, /) -> bool:
         """Is told that AWS called these keys expired or unknown; returns whether asking again may give others."""
         ...
@@ -45,6 +49,10 @@ class FixedKeys:
         self._keys = keys
 
     async def __call__(self) -> AwsKeys:
+        """Returns the configured keys."""
+        return self._keys
+
+    def at_hand(self) -> AwsKeys:
         """Returns the configured keys."""
         return self._keys
 
@@ -73,10 +81,16 @@ class AmbientKeys:
 
     async def __call__(self) -> AwsKeys:
         """Returns keys that are good for another minute; raises Outage(STS_UNAVAILABLE) when there are none."""
+        if (keys := self.at_hand()) is not None:
+            return keys
+        # Shielded: a caller that gives up does not take the refresh away from the others.
+        return await asyncio.shield(self._refresh())
+
+    def at_hand(self) -> AwsKeys | None:
+        """Returns keys that are good for another minute, None where a refresh has to be waited for."""
         keys = self._keys
         if keys is None or self._ends_within(REFRESH_NOW_SECONDS):
-            # Shielded: a caller that gives up does not take the refresh away from the others.
-            return await asyncio.shield(self._refresh())
+            return None
         if self._ends_within(REFRESH_EARLY_SECONDS) and self._monotonic() >= self._quiet_until:
             self._refresh()
         return keys

@@ -65,6 +65,8 @@ class AwsSts:
 
     async def signing_keys(self, deadline: float) -> AwsKeys:
         """Returns the gateway's own keys; raises Outage(STS_UNAVAILABLE) when they do not come in time."""
+        if (keys := self._keys.at_hand()) is not None:
+            return keys
         try:
             async with asyncio.timeout(self._calls.left(deadline)):
                 return await self._keys()

@@ -5,8 +5,7 @@ import logging
 import random
 import re
 import ssl
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final, Protocol
@@ -107,8 +106,11 @@ class StsCalls:
         """Returns the session; see the port AssumeRole for what it raises."""
         call = _Call(asking, deadline)
         try:
-            async with self._place(deadline):
+            await self._take_place(deadline)
+            try:
                 return await self._attempts(call)
+            finally:
+                self._places.release()
         except Outage as outage:
             outage.credentials_may_exist |= call.credentials_may_exist
             raise
@@ -123,9 +125,11 @@ class StsCalls:
             await self._session.close()
             self._session = None
 
-    @asynccontextmanager
-    async def _place(self, deadline: float) -> AsyncIterator[None]:
-        """Holds one of the places in flight; raises Outage(OVERLOADED) when none gets free in time."""
+    async def _take_place(self, deadline: float) -> None:
+        """Takes one of the places in flight; raises Outage(OVERLOADED) when none gets free in time."""
+        if not self._places.locked():
+            await self._places.acquire()  # at once
+            return
         try:
             async with asyncio.timeout(min(MAX_QUEUE_SECONDS, self.left(deadline))):
                 await self._places.acquire()
@@ -133,10 +137,6 @@ class StsCalls:
             raise Outage(
                 Reason.OVERLOADED, "Too many calls to AWS STS are under way. Ask again in a few seconds."
             ) from None
-        try:
-            yield
-        finally:
-            self._places.release()
 
     async def _attempts(self, call: _Call) -> StsSession:
         """Returns the first good answer."""

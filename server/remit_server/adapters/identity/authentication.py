@@ -1,10 +1,9 @@
 """Proves who calls: by the SVID of a mutual TLS connection, or by the agent's own bearer token."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 
 from remit_server.adapters.identity.oidc import OidcVerifier, VerifiedToken
-from remit_server.adapters.identity.spiffe import SpiffeVerifier
+from remit_server.adapters.identity.spiffe import SpiffeVerifier, Svid
 from remit_server.adapters.identity.token_parsing import TokenRefused
 from remit_server.config.identity_rules import is_plain_text
 from remit_server.config.settings import AgentSettings
@@ -60,8 +59,7 @@ class ActorAuthentication:
         agent = self._by_spiffe_id.get(svid.spiffe_id.text)
         if agent is None:
             raise TokenRefused("no [[agents]] entry has the SPIFFE ID of this certificate; have it added")
-        actor = workload_of(agent, svid.spiffe_id)
-        return replace(actor, certificate_thumbprint=svid.thumbprint, token_issue_time=svid.issue_time)
+        return workload_of(agent, svid.spiffe_id, svid)
 
     def _from_token(self, verified: VerifiedToken) -> Actor:
         """Returns the agent that the token names."""
@@ -101,14 +99,16 @@ def bearer_of(verified: VerifiedToken, agents: Mapping[tuple[str, str], AgentSet
     )
 
 
-def workload_of(agent: AgentSettings, spiffe_id: SpiffeId) -> Actor:
-    """Returns an agent that proves itself by a certificate, as policies know it."""
+def workload_of(agent: AgentSettings, spiffe_id: SpiffeId, svid: Svid | None = None) -> Actor:
+    """Returns an agent that proves itself by a certificate, as policies know it; with `svid`, by this very one."""
     return Actor(
         actor_id=spiffe_id.text,
         kind=ActorKind.SPIFFE,
         issuer=f"spiffe://{spiffe_id.trust_domain}",
         agent=agent.agent,
         client_ids=agent.client_ids,
+        certificate_thumbprint=svid.thumbprint if svid else None,
+        token_issue_time=svid.issue_time if svid else None,
     )
 
 

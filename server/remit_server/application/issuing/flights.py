@@ -1,8 +1,7 @@
 """One flight per request: while a call runs, a repeat of it waits its turn."""
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 
 
@@ -18,16 +17,35 @@ class Flights:
 
     _flights: dict[tuple[str, str], _Flight] = field(default_factory=dict)
 
-    @asynccontextmanager
-    async def __call__(self, actor_id: str, request_id: str) -> AsyncIterator[None]:
+    def __call__(self, actor_id: str, request_id: str) -> AbstractAsyncContextManager[None]:
         """Holds the request while the block runs."""
-        key = (actor_id, request_id)
-        flight = self._flights.setdefault(key, _Flight())
+        return _Turn(self._flights, (actor_id, request_id))
+
+
+@dataclass(slots=True)
+class _Turn:
+    """One call's turn at its request."""
+
+    flights: dict[tuple[str, str], _Flight]
+    key: tuple[str, str]
+
+    async def __aenter__(self) -> None:
+        flight = self.flights.get(self.key)
+        if flight is None:
+            flight = self.flights[self.key] = _Flight()
         flight.waiting += 1
         try:
-            async with flight.lock:
-                yield
-        finally:
-            flight.waiting -= 1
-            if not flight.waiting:
-                del self._flights[key]
+            await flight.lock.acquire()
+        except BaseException:
+            self._leave(flight)
+            raise
+
+    async def __aexit__(self, *_: object) -> None:
+        flight = self.flights[self.key]
+        flight.lock.release()
+        self._leave(flight)
+
+    def _leave(self, flight: _Flight) -> None:
+        flight.waiting -= 1
+        if not flight.waiting:
+            del self.flights[self.key]

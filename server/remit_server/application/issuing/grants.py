@@ -1,7 +1,6 @@
 """How a proven plan becomes a grant, a grant an STS order, and STS's answer an issuance."""
 
 import hashlib
-from dataclasses import replace
 from datetime import datetime, timedelta
 
 from remit_server.application.issuing.hearing import Case, known
@@ -33,13 +32,7 @@ def authorization_of(
     if plan.approval is not None and held is None and not asks:
         raise AssertionError("what people have to approve is authorized without them")
     task = case.task or _new_task(case, plan, TaskId(opaque_id(entropy(TASK_ID_BYTES))))
-    grant = _grant(case, plan, task, grant_id)
-    grant = replace(
-        grant,
-        state=GrantState.PENDING_APPROVAL if asks else GrantState.AUTHORIZED,
-        approval_id=held.approval_id if held else None,
-        break_glass=plan.break_glass and held is None,
-    )
+    grant = _grant(case, plan, task, grant_id, held=held, asks=asks)
     records: list[AuditRecord] = []
     if case.task is None:
         records.append(TaskStarted(case.who, task.task_id, task.purpose, task.end_time))
@@ -80,8 +73,10 @@ def _new_task(case: Case, plan: Plan, task_id: TaskId) -> Task:
     )
 
 
-def _grant(case: Case, plan: Plan, task: Task, grant_id: GrantId) -> Grant:
-    """Returns the grant as it stands before STS is asked."""
+def _grant(
+    case: Case, plan: Plan, task: Task, grant_id: GrantId, *, held: Held | None = None, asks: bool = False
+) -> Grant:
+    """Returns the grant as it stands before STS, or anybody else, is asked."""
     subject, revision = known(case.delegation).subject, known(case.question).revision.digest
     return Grant(
         grant_id=grant_id,
@@ -89,7 +84,7 @@ def _grant(case: Case, plan: Plan, task: Task, grant_id: GrantId) -> Grant:
         subject_issuer=subject.issuer,
         subject_id=subject.subject,
         actor_id=case.actor.actor_id,
-        state=GrantState.AUTHORIZED,
+        state=GrantState.PENDING_APPROVAL if asks else GrantState.AUTHORIZED,
         role_arn=plan.role.arn,
         region=plan.role.region,
         session_policy=plan.session_policy,
@@ -107,6 +102,8 @@ def _grant(case: Case, plan: Plan, task: Task, grant_id: GrantId) -> Grant:
         requested_duration=case.ask.requested_duration,
         narrow=case.ask.narrow,
         offline_renewal=plan.offline_renewal,
+        break_glass=plan.break_glass and held is None,
+        approval_id=held.approval_id if held else None,
         parent_grant_id=GrantId(plan.above.grant_id) if plan.above else None,
         parent_task_id=TaskId(plan.above.task_id) if plan.above else None,
     )
@@ -141,10 +138,10 @@ def _authorized_record(case: Case, key: RequestKey, plan: Plan, grant: Grant) ->
     )
 
 
-def order_of(grant: Grant, ceilings: Ceilings, now: datetime) -> SessionOrder:
+def order_of(grant: Grant, until: datetime, ceilings: Ceilings, now: datetime) -> SessionOrder:
     """Returns the one STS call of a grant: AWS's shortest duration that covers it; the time guard does the rest."""
     role = ceilings.role(grant.role_arn)
-    left = int((grant.expire_time - now) / timedelta(seconds=1)) + 1
+    left = int((until - now) / timedelta(seconds=1)) + 1
     longest = int(role.max_session.total_seconds())
     return SessionOrder(
         role=role,
@@ -159,16 +156,16 @@ def order_of(grant: Grant, ceilings: Ceilings, now: datetime) -> SessionOrder:
 def supposed_order(case: Case, plan: Plan, ceilings: Ceilings, *, task_id: TaskId, grant_id: GrantId) -> SessionOrder:
     """Returns the STS call that issuing this plan would come to, with these in the place of ids that are random."""
     grant = _grant(case, plan, _new_task(case, plan, task_id), grant_id)
-    return order_of(replace(grant, expire_time=grant.policy_end), ceilings, case.time)
+    return order_of(grant, grant.policy_end, ceilings, case.time)
 
 
-def issuance_of(grant: Grant, session: StsSession, now: datetime) -> Issuance:
+def issuance_of(grant: Grant, until: datetime, session: StsSession, now: datetime) -> Issuance:
     """Returns what is kept of STS's answer."""
     return Issuance(
         access_key_id=session.credentials.access_key_id,
         session_policy_digest=hashlib.sha256(grant.session_policy.encode()).hexdigest(),
         policy_revision=grant.policy_revision,
         issue_time=now,
-        expire_time=min(grant.expire_time, session.credentials.expire_time),
+        expire_time=min(until, session.credentials.expire_time),
         packed_policy_percent=session.packed_policy_percent,
     )

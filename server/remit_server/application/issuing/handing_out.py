@@ -2,13 +2,14 @@
 
 import asyncio
 import logging
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import timedelta
 
 from remit_server.application.issuing.grants import issuance_of, order_of
 from remit_server.application.planning.ceilings import Ceilings
 from remit_server.application.ports import AssumeRole, Clock, Ledger
 from remit_server.domain.audit import CredentialsIssued, IssuanceFailed, Who
+from remit_server.domain.changing import changed
 from remit_server.domain.credentials import Credentials, StsSession
 from remit_server.domain.errors import Denied, Outage, Reason, RemitError
 from remit_server.domain.grant import Grant, GrantState
@@ -41,10 +42,10 @@ class HandOut:
         try:
             async with asyncio.timeout(OUTCOME_WITHIN.total_seconds()):
                 deadline = self.clock.monotonic() + STS_WITHIN.total_seconds()
-                ordered = replace(grant, expire_time=grant.policy_end)
-                order = order_of(ordered, self.ceilings, self.clock.now())
+                until = grant.policy_end
+                order = order_of(grant, until, self.ceilings, self.clock.now())
                 session = await self.assume_role(order, deadline=deadline)
-                issuance = issuance_of(ordered, session, self.clock.now())
+                issuance = issuance_of(grant, until, session, self.clock.now())
                 record = CredentialsIssued(
                     who=who,
                     request_id=request_id,
@@ -63,8 +64,8 @@ class HandOut:
             if isinstance(error, TimeoutError):
                 raise Outage(Reason.STS_UNAVAILABLE, "issuing took too long and was given up: ask again") from error
             raise
-        credentials = replace(session.credentials, expire_time=issuance.expire_time)
-        issued = replace(grant, state=GrantState.ISSUED, issuances=(*grant.issuances, issuance))
+        credentials = changed(session.credentials, expire_time=issuance.expire_time)
+        issued = changed(grant, state=GrantState.ISSUED, issuances=(*grant.issuances, issuance))
         return Issued(issued, credentials)
 
     async def _withheld(self, grant: Grant, error: BaseException, *, answered: bool) -> None:

@@ -4,7 +4,7 @@ A `Case` is what is known so far; each step returns a fuller one, so that a refu
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TypeVar
 
@@ -25,6 +25,7 @@ from remit_server.application.ports import (
     VerifyDelegation,
 )
 from remit_server.domain.audit import Who
+from remit_server.domain.changing import changed
 from remit_server.domain.decision import Allow, Basis, Decision, DecisionInput, Deny, ParentTask, decision_input
 from remit_server.domain.entitlement import DEFAULT_CREDENTIAL_LIFETIME, MIN_CREDENTIAL_LIFETIME
 from remit_server.domain.errors import Denied, FieldViolation, InvalidRequest, PolicyChanged, Reason, Refusal
@@ -95,14 +96,12 @@ class Case:
     @property
     def who(self) -> Who:
         """Subject and actor as records name them: the subject only once it is verified."""
-        subject = self.delegation.subject if self.delegation else None
-        return Who(
-            subject_issuer=subject.issuer if subject else "",
-            subject_id=subject.subject if subject else "",
-            actor_id=self.actor.actor_id,
-            token_fingerprint=token.fingerprint if (token := self.ask.unverified_subject_token) else "",
-            peer=self.ask.by.peer,
-        )
+        ask, verified = self.ask, self.delegation
+        if verified is None:
+            fingerprint = token.fingerprint if (token := ask.unverified_subject_token) else ""
+            return Who("", "", ask.by.actor.actor_id, fingerprint, ask.by.peer)
+        subject, fingerprint = verified.subject, verified.token_fingerprint if ask.unverified_subject_token else ""
+        return Who(subject.issuer, subject.subject, ask.by.actor.actor_id, fingerprint, ask.by.peer)
 
 
 Observe = Callable[[Case, Plan | Exception], None]
@@ -130,7 +129,7 @@ class Hearing:
         """Proves for whom the actor works; raises what `VerifyDelegation` raises, and Outage(RATE_LIMITED)."""
         delegation = await self.verify(case.ask.unverified_subject_token, case.actor)
         self.spend(delegation)
-        return replace(case, delegation=delegation)
+        return changed(case, delegation=delegation)
 
     async def in_task(self, case: Case, task_id: TaskId | None) -> Case:
         """Finds the named task; raises Denied(NOT_FOUND) unless it is live and exactly this subject's and actor's."""
@@ -152,7 +151,7 @@ class Hearing:
             if not above.grants:
                 raise no_grant_above()
         self.called_for(task.task_id)
-        return replace(case, task=task, above=above)
+        return changed(case, task=task, above=above)
 
     async def own_above(self, grant: Grant, now: datetime) -> GrantAbove | None:
         """Returns the grant above within which this one lies; raises Denied(GRANT_NOT_LIVE) once that is over.
@@ -169,22 +168,22 @@ class Hearing:
 
     def questioned(self, case: Case) -> Case:
         """Spells the intent out and puts the question; raises InvalidRequest."""
-        return replace(case, question=question_of(case, self.policy.active))
+        return changed(case, question=question_of(case, self.policy.active))
 
     async def decided(self, case: Case) -> Case:
         """Hears the policy; raises Outage where it gives no decision."""
         question = known(case.question)
-        return replace(case, decision=await self.policy.decide(question.revision, question.text))
+        return changed(case, decision=await self.policy.decide(question.revision, question.text))
 
-    async def once_more(self, case: Case, changed: PolicyChanged) -> Case:
+    async def once_more(self, case: Case, news: PolicyChanged) -> Case:
         """Returns the case as it was before it was decided, once this process decides by what is active now.
 
-        Raises `changed` where it is decided anew already, and Outage where that is not decided by yet.
+        Raises `news` where it is decided anew already, and Outage where that is not decided by yet.
         """
         if case.is_decided_anew:
-            raise changed
-        await self.policy.follow(changed.activation)
-        return replace(case, question=None, decision=None, is_decided_anew=True)
+            raise news
+        await self.policy.follow(news.activation)
+        return changed(case, question=None, decision=None, is_decided_anew=True)
 
     async def planned(self, case: Case) -> Plan:
         """Plans within what policy allowed; raises Denied with its reasons or the failing permission, or Outage."""

@@ -50,7 +50,8 @@ class IssueCredentials:
                 approval = await self.ask.standing(tried, case.time)
                 if tried is not None and approval is not None and approval.state is ApprovalState.PENDING:
                     return Pending(tried, approval)
-                case = replace(case, approval_end=approval.valid_until if approval else None)
+                if approval is not None:
+                    case = replace(case, approval_end=approval.valid_until)
                 case = await self.hearing.in_task(case, tried.task_id if tried else request.ask.task_id)
                 while True:
                     try:

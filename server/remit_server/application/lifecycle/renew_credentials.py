@@ -137,14 +137,14 @@ class RenewCredentials:
 
     async def _renewed(self, authorization: RenewalAuthorization, renewing_time: datetime) -> Renewed:
         """Calls STS and records the issuance before anybody sees a key; withholds the credentials when that fails."""
-        ordered = replace(authorization.after, expire_time=authorization.until)
+        ordered, until = authorization.after, authorization.until
         session: StsSession | None = None
         try:
             async with asyncio.timeout(OUTCOME_WITHIN.total_seconds()):
                 deadline = self.clock.monotonic() + STS_WITHIN.total_seconds()
-                order = order_of(ordered, self.hearing.ceilings, self.clock.now())
+                order = order_of(ordered, until, self.hearing.ceilings, self.clock.now())
                 session = await self.assume_role(order, deadline=deadline)
-                issuance = issuance_of(ordered, session, self.clock.now())
+                issuance = issuance_of(ordered, until, session, self.clock.now())
                 record = CredentialsRenewed(
                     who=authorization.record.who,
                     task_id=ordered.task_id,

@@ -95,6 +95,7 @@ class Guard(grpc.aio.ServerInterceptor):
         self._uploads = uploads or Uploads(each_within=read_within)
         self._untaken = Untaken(taken_within)
         self._strangers: Counter[str] = Counter()
+        self._wrapped: dict[str, AnyHandler] = {}  # of those that are listed; whichever server asks, they are the same
 
     async def intercept_service(
         self,
@@ -106,9 +107,15 @@ class Guard(grpc.aio.ServerInterceptor):
         door = self._doors.get(name)
         if door is None and name not in self._open_methods:
             return grpc.unary_unary_rpc_method_handler(_unimplemented)
+        if (wrapped := self._wrapped.get(name)) is not None:
+            return wrapped
         handler = await continuation(handler_call_details)
-        if handler is None:
-            return None
+        if handler is not None:
+            handler = self._wrapped[name] = self._wrap(handler, name, door)
+        return handler
+
+    def _wrap(self, handler: AnyHandler, name: str, door: Door | None) -> AnyHandler:
+        """Returns the method as it is answered: a caller is admitted, a message read, a failure told."""
         # NOTE: to the caller this is the same method. As a stream of one the message is read here, within a time, and
         # not by the library, which waits for it for as long as the caller likes (8-threats.md G6).
         as_one, method = {"response_serializer": handler.response_serializer}, name.rpartition("/")[2]

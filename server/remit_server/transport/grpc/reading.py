@@ -17,12 +17,14 @@ async def one_message(messages: AsyncIterator[bytes], seconds: float) -> bytes:
     """Returns the call's one message; raises InvalidRequest for none or two, and when it does not come in time."""
     try:
         async with asyncio.timeout(seconds):
-            raw = [message async for message in _first_two(messages)]
+            message = await anext(messages, None)
+            # A caller who sends more has said enough.
+            is_one = message is not None and await anext(messages, None) is None
     except TimeoutError:
         raise malformed(f"did not come within {seconds:g} seconds") from None
-    if len(raw) != 1:
+    if message is None or not is_one:
         raise malformed("must be one message")
-    return raw[0]
+    return message
 
 
 def whole(raw: bytes, handler: AnyHandler) -> Message:
@@ -39,13 +41,3 @@ def whole(raw: bytes, handler: AnyHandler) -> Message:
 def malformed(rule: str) -> InvalidRequest:
     """Returns the failure of a call that cannot be read at all."""
     return InvalidRequest([FieldViolation("the request", rule)])
-
-
-async def _first_two(messages: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
-    """Yields at most two messages: a caller who sends more has said enough."""
-    count = 0
-    async for message in messages:
-        yield message
-        count += 1
-        if count > 1:
-            return

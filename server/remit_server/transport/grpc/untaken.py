@@ -7,7 +7,6 @@ What is left, an open stream, ends with its connection.
 """
 
 import asyncio
-from collections import Counter
 from collections.abc import Callable
 from contextvars import ContextVar, copy_context
 from datetime import timedelta
@@ -54,11 +53,11 @@ class Untaken:
 
     def __init__(self, within: timedelta) -> None:
         self._within = within.total_seconds()
-        self._waiting: Counter[str] = Counter()
+        self._waiting: dict[str, int] = {}
 
     def of(self, caller: str) -> int:
         """Returns how many answers wait for this caller."""
-        return self._waiting[caller]
+        return self._waiting.get(caller, 0)
 
     def note(self, *callers: str) -> None:
         """Counts the answer of the call that is running, under each of the names, until the library is rid of it."""
@@ -71,14 +70,19 @@ class Untaken:
             call.cancel()
 
         timer = asyncio.get_running_loop().call_later(self._within, give_up)
-        call.add_done_callback(lambda _: timer.cancel())
-        self._waiting.update(callers)
-        call.add_done_callback(lambda _: self._taken(callers))
+        for caller in callers:
+            self._waiting[caller] = self._waiting.get(caller, 0) + 1
 
-    def _taken(self, callers: tuple[str, ...]) -> None:
-        """Forgets one answer."""
-        self._waiting.subtract(callers)
-        self._waiting += Counter()  # drops whom none waits for
+        def taken(_: object) -> None:
+            timer.cancel()
+            for caller in callers:
+                left = self._waiting[caller] - 1
+                if left:
+                    self._waiting[caller] = left
+                else:
+                    del self._waiting[caller]
+
+        call.add_done_callback(taken)
 
 
 def _plain(loop: asyncio.AbstractEventLoop, coroutine: Any, **options: Any) -> "asyncio.Task[Any]":
