@@ -9,6 +9,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Final
 
 LARGEST_STEP: Final = timedelta(seconds=30)  # what tokens' leeway forgives anyway
+_LARGEST_SECONDS: Final = LARGEST_STEP.total_seconds()
 SETTLING: Final = timedelta(seconds=60)
 
 _log = logging.getLogger(__name__)
@@ -56,7 +57,7 @@ class SystemClock:
         offset = wall - steady
         step = offset - self._offset
         self._offset = offset
-        if abs(step) > LARGEST_STEP.total_seconds():
+        if abs(step) > _LARGEST_SECONDS:
             self._settled_at = steady + SETTLING.total_seconds()
             _log.error(
                 "the machine's clock was stepped by %+.1f seconds: nothing is issued for %d seconds; check its time "

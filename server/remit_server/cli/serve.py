@@ -131,8 +131,10 @@ async def _served(settings: "Settings", first: "FirstOffer") -> None:
         loop.add_signal_handler(name, stop.set)
     # Loaded after that: it takes a second, in which a signal is heard already.
     from remit_server.bootstrap import running_gateway
+    from remit_server.cli.heap import keep_what_is_loaded
 
     async with running_gateway(settings, first=first) as gateway:
+        keep_what_is_loaded()
         _log.info("serving on %s under policy %s", gateway.where, gateway.policy_revision)
         await stop.wait()
         _log.info("stopping: running calls end first")

@@ -2,6 +2,7 @@
 
 import hashlib
 import re
+from functools import lru_cache
 from urllib.parse import unquote
 
 from remit_server.domain.base32 import base32
@@ -11,6 +12,7 @@ MAX_SOURCE_IDENTITY = 64
 GRANT_TAG = "remit:grant"
 BY_TAG = "remit:by"
 _PLAIN = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789@_.-")
+_REMEMBERED = 4096  # half a kilobyte each
 _PLAIN_ONLY = re.compile("[A-Za-z0-9@_.-]*", re.ASCII)
 
 
@@ -68,6 +70,7 @@ def revision_part(revision: str) -> str:
     return _digest(revision, length=26)
 
 
+@lru_cache(maxsize=_REMEMBERED)  # agents come again and again for the same people, under the same revision
 def _digest(*parts: str, length: int) -> str:
     """Returns lower-case base32 of SHA-256 over the length-prefixed parts: no two lists of parts collide by joining."""
     hasher = hashlib.sha256()

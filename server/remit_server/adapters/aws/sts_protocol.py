@@ -135,26 +135,28 @@ def _is_tag(key: str, value: str) -> bool:
 class _Reader:
     """Collects the text of each element under its path; every element at most once."""
 
-    path: list[str]
     texts: dict[str, str]
+    place: str = ""
+    depth: int = 0
 
     def start(self, name: str, attributes: dict[str, str]) -> None:
         """Opens an element."""
         del attributes
-        self.path.append(name)
-        place = "/".join(self.path)
-        if place in self.texts or len(self.path) > _MAX_DEPTH or len(self.texts) >= _MAX_ELEMENTS:
+        place = self.place = f"{self.place}/{name}" if self.place else name
+        self.depth += 1
+        if place in self.texts or self.depth > _MAX_DEPTH or len(self.texts) >= _MAX_ELEMENTS:
             raise MalformedAnswer("an element stands twice, too deep, or among too many")
         self.texts[place] = ""
 
     def end(self, name: str) -> None:
         """Closes an element."""
         del name
-        self.path.pop()
+        self.depth -= 1
+        self.place = self.place.rpartition("/")[0]
 
     def text(self, data: str) -> None:
         """Adds text to the open element."""
-        self.texts["/".join(self.path)] += data
+        self.texts[self.place] += data
 
 
 def _refuse_doctype(*_: object) -> None:
@@ -169,7 +171,7 @@ def read_xml(body: bytes) -> dict[str, str]:
     """
     if len(body) > MAX_ANSWER_BYTES:
         raise MalformedAnswer("too long")
-    reader = _Reader([], {})
+    reader = _Reader({})
     parser = expat.ParserCreate("utf-8")
     parser.buffer_text = True
     parser.StartElementHandler = reader.start

@@ -6,6 +6,7 @@ import signal
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+from remit_server.cli.heap import keep_what_is_loaded
 from remit_server.cli.output import CANNOT_START
 from remit_server.cli.workers import process
 
@@ -49,6 +50,7 @@ class GatewayWork:
         asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
         seat = Seat(number, self.workers, self.nonce)
         async with running_gateway(self.settings, first=self.first, seat=seat) as gateway:
+            keep_what_is_loaded()
             say(process.SERVING, where=f"{gateway.where} under policy {gateway.policy_revision}")
             while not stop.is_set():
                 say(process.ALIVE)

@@ -28,6 +28,7 @@ from remit_server.domain.task_event import TaskEvent, TaskEventKind
 from remit_server.iam import ActionPattern, Condition, ResourcePattern
 from remit_server.transport.grpc.approval_mapping import APPROVAL_STATES, approval_message
 from remit_server.transport.grpc.status import permission_message, refusal_message
+from remit_server.transport.grpc.times import write_time
 
 T = TypeVar("T")
 MAX_DURATION = timedelta(days=7)
@@ -191,7 +192,7 @@ def credentials_message(credentials: Credentials, region: str) -> types_pb2.AwsC
         session_token=credentials.session_token.reveal(),
         region=region,
     )
-    message.expire_time.FromDatetime(credentials.expire_time)
+    write_time(message.expire_time, credentials.expire_time)
     return message
 
 
@@ -208,7 +209,7 @@ def preview_response(outcome: WouldIssue | WouldRefuse) -> service.PreviewCreden
                 policy_revision=revision,
                 needs_approval=plan.approval is not None,
             )
-            would_issue.expire_time.FromDatetime(plan.expire_time)
+            write_time(would_issue.expire_time, plan.expire_time)
             return service.PreviewCredentialsResponse(would_issue=would_issue)
         case WouldRefuse(denied=denied):
             return service.PreviewCredentialsResponse(would_refuse=previewed_refusal(denied))
@@ -244,18 +245,18 @@ def watch_response(event: TaskEvent) -> service.WatchTaskResponse:
         message.approval_state = APPROVAL_STATES[event.approval_state]
     if event.cause is not None:
         message.cause = _CAUSES[event.cause]
-    message.time.FromDatetime(event.time)
+    write_time(message.time, event.time)
     if event.lease_expire_time is not None:
-        message.lease_expire_time.FromDatetime(event.lease_expire_time)
+        write_time(message.lease_expire_time, event.lease_expire_time)
     return message
 
 
 def end_response(ended: EndedTask) -> service.EndTaskResponse:
     """Writes what ending a task did."""
     message = service.EndTaskResponse(grants=ended.grants, denying=ended.denying)
-    message.end_time.FromDatetime(ended.end_time)
+    write_time(message.end_time, ended.end_time)
     if ended.credentials_until is not None:
-        message.credentials_until.FromDatetime(ended.credentials_until)
+        write_time(message.credentials_until, ended.credentials_until)
     return message
 
 
@@ -288,10 +289,10 @@ def grant_message(grant: Grant) -> types_pb2.Grant:
             session_policy_digest=issuance.session_policy_digest,
             policy_revision=issuance.policy_revision,
         )
-        item.issue_time.FromDatetime(issuance.issue_time)
-        item.expire_time.FromDatetime(issuance.expire_time)
-    message.issue_time.FromDatetime(grant.issue_time)
-    message.expire_time.FromDatetime(grant.expire_time)
+        write_time(item.issue_time, issuance.issue_time)
+        write_time(item.expire_time, issuance.expire_time)
+    write_time(message.issue_time, grant.issue_time)
+    write_time(message.expire_time, grant.expire_time)
     _write_revoke(message, grant)
     return message
 
@@ -299,11 +300,11 @@ def grant_message(grant: Grant) -> types_pb2.Grant:
 def _write_revoke(message: types_pb2.Grant, grant: Grant) -> None:
     """Writes what is known of a grant's revoke and of its effect."""
     if grant.revoke_time is not None:
-        message.revoke_time.FromDatetime(grant.revoke_time)
+        write_time(message.revoke_time, grant.revoke_time)
     if grant.revoke_cause is not None:
         message.revoke_cause = _CAUSES[grant.revoke_cause]
     if grant.effective_time is not None and grant.effective is not None:
-        message.revocation_effective_time.FromDatetime(grant.effective_time)
+        write_time(message.revocation_effective_time, grant.effective_time)
         message.revocation_effective = _EFFECTIVE[grant.effective]
 
 

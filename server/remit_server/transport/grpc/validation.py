@@ -4,11 +4,12 @@ protovalidate enforces the rules; what it lets pass by design, unknown fields an
 here: a request that is understood only in part is not decided on.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
+from functools import cache
 from itertools import islice
 from typing import Any
 
-from google.protobuf.descriptor import FieldDescriptor
+from google.protobuf.descriptor import Descriptor, FieldDescriptor
 from google.protobuf.message import Message
 from google.protobuf.unknown_fields import UnknownFieldSet
 from protovalidate import FieldPathElementPb, Validator, Violation
@@ -55,12 +56,19 @@ def _undefined_in(message: Message, path: str) -> Iterator[FieldViolation]:
     unknown = UnknownFieldSet(message)
     for index in range(len(unknown)):
         yield FieldViolation(f"{prefix}{unknown[index].field_number}", "is not a field of this message")
+    looked_into = _looked_into(message.DESCRIPTOR)
     for field, value in message.ListFields():
-        typed = _typed(field)
-        if typed.message_type is None and typed.enum_type is None:
+        if (typed := looked_into.get(field.number)) is None:
             continue
         for step, element in _elements(field, value):
             yield from _undefined_element(typed, element, f"{prefix}{field.name}{step}")
+
+
+@cache  # one entry for each message of our own protos
+def _looked_into(kind: Descriptor) -> Mapping[int, FieldDescriptor]:
+    """Returns what the elements of a message's fields are, of those that hold messages or enum values."""
+    fields = {field.number: _typed(field) for field in kind.fields}
+    return {number: one for number, one in fields.items() if one.message_type is not None or one.enum_type is not None}
 
 
 def _undefined_element(field: FieldDescriptor, element: Any, path: str) -> Iterator[FieldViolation]:

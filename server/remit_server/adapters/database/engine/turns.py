@@ -42,6 +42,7 @@ class FileTurns:
         self._patience = patience
         self._failed = False
         self._told = 0.0
+        self._waits: tuple[Any, float] | None = None  # which connection waits for SQLite's own lock, and for how long
         self.since: float | None = None  # monotonic: when the turn was asked for, came, or another one finished
 
     @contextmanager
@@ -73,7 +74,9 @@ class FileTurns:
 
     def begins(self, raw: Any, seconds: float) -> None:
         """Has SQLite wait for its own lock for so long."""
-        raw.execute(f"PRAGMA busy_timeout={int(seconds * 1000)}").close()
+        if self._waits != (raw, seconds):
+            raw.execute(f"PRAGMA busy_timeout={int(seconds * 1000)}").close()
+            self._waits = (raw, seconds)
 
     def close(self) -> None:
         """Closes the file."""
