@@ -6,7 +6,6 @@ Source: AWS STS API reference, AssumeRole; limits in design as measured on botoc
 import json
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Final
 from urllib.parse import quote
@@ -34,6 +33,7 @@ _SESSION_TOKEN = re.compile(r"[\x21-\x7e]{1,16384}", re.ASCII)
 _TIME = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]{1,6})?Z", re.ASCII)
 _CODE = re.compile(r"[A-Za-z0-9.]{1,80}", re.ASCII)
 _UNRESERVED = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_.-~%")  # and "%", done first
+_PLAIN = re.compile("[A-Za-z0-9_.~-]*", re.ASCII)
 _OUTSIDE_POLICY = re.compile("[^\t\n\r\x20-\xff]")
 
 
@@ -84,6 +84,8 @@ def encoded(form: Sequence[tuple[str, str]]) -> bytes:
 
 def _quoted(text: str) -> str:
     """Returns what `urllib.parse.quote` does, ASCII in half the time: it looks once for each character to replace."""
+    if _PLAIN.fullmatch(text) is not None:
+        return text
     if not text.isascii():
         return quote(text, safe="")
     quoted = text.replace("%", "%25")
@@ -131,34 +133,6 @@ def _is_tag(key: str, value: str) -> bool:
     return fits and plain and not key.lower().startswith("aws:")
 
 
-@dataclass(slots=True)
-class _Reader:
-    """Collects the text of each element under its path; every element at most once."""
-
-    texts: dict[str, str]
-    place: str = ""
-    depth: int = 0
-
-    def start(self, name: str, attributes: dict[str, str]) -> None:
-        """Opens an element."""
-        del attributes
-        place = self.place = f"{self.place}/{name}" if self.place else name
-        self.depth += 1
-        if place in self.texts or self.depth > _MAX_DEPTH or len(self.texts) >= _MAX_ELEMENTS:
-            raise MalformedAnswer("an element stands twice, too deep, or among too many")
-        self.texts[place] = ""
-
-    def end(self, name: str) -> None:
-        """Closes an element."""
-        del name
-        self.depth -= 1
-        self.place = self.place.rpartition("/")[0]
-
-    def text(self, data: str) -> None:
-        """Adds text to the open element."""
-        self.texts[self.place] += data
-
-
 def _refuse_doctype(*_: object) -> None:
     """Refuses a document type: with it come entities, which grow (CWE-776) and fetch (CWE-611)."""
     raise MalformedAnswer("a document type declaration")
@@ -171,18 +145,30 @@ def read_xml(body: bytes) -> dict[str, str]:
     """
     if len(body) > MAX_ANSWER_BYTES:
         raise MalformedAnswer("too long")
-    reader = _Reader({})
+    texts: dict[str, str] = {}
+    inside = [""]  # the path below each open element
+
+    def start(name: str, _: object) -> None:
+        place = f"{inside[-1]}{name}"
+        inside.append(f"{place}/")
+        if place in texts or len(inside) > _MAX_DEPTH + 1 or len(texts) >= _MAX_ELEMENTS:
+            raise MalformedAnswer("an element stands twice, too deep, or among too many")
+        texts[place] = ""
+
+    def text(data: str) -> None:
+        texts[inside[-1][:-1]] += data
+
     parser = expat.ParserCreate("utf-8")
     parser.buffer_text = True
-    parser.StartElementHandler = reader.start
-    parser.EndElementHandler = reader.end
-    parser.CharacterDataHandler = reader.text
+    parser.StartElementHandler = start
+    parser.EndElementHandler = lambda _: inside.pop()
+    parser.CharacterDataHandler = text
     parser.StartDoctypeDeclHandler = _refuse_doctype
     try:
         parser.Parse(body, True)  # noqa: FBT003 - expat's "this is all"
     except (expat.ExpatError, ValueError) as wrong:
         raise MalformedAnswer("not the XML of an STS answer") from wrong
-    return reader.texts
+    return texts
 
 
 def error_code(body: bytes) -> str | None:

@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime
 
 from remit_server.application.approvals.ask_approval import AskApproval
@@ -19,6 +19,7 @@ from remit_server.application.lifecycle.renewals import RenewRequest, ask_of, au
 from remit_server.application.planning.plan_session import Plan
 from remit_server.application.ports import AssumeRole, Clock, Ledger
 from remit_server.domain.approval import Approval
+from remit_server.domain.changing import changed
 from remit_server.domain.credentials import Credentials, StsSession
 from remit_server.domain.errors import Denied, Outage, PolicyChanged, Reason, Refusal, Remedy, RemitError
 from remit_server.domain.grant import Grant
@@ -62,7 +63,8 @@ class RenewCredentials:
                 case = await self._delegated(case)
                 case = await self.hearing.in_task(case, request.task_id)
                 approval = await self.ask.of_live(known(case.renews), case.time)
-                case = replace(case, approval_end=approval.valid_until if approval else None)
+                if approval is not None:
+                    case = changed(case, approval_end=approval.valid_until)
                 while True:
                     try:
                         case = await self.hearing.decided(self.hearing.questioned(case))
@@ -72,8 +74,8 @@ class RenewCredentials:
                         renewing_time = await self.renewals.authorize(authorization)
                         renewed = await self.to_the_end(self._renewed(authorization, renewing_time))
                         return self.hearing.answered(case, plan, renewed)
-                    except PolicyChanged as changed:
-                        case = await self.hearing.once_more(case, changed)
+                    except PolicyChanged as news:
+                        case = await self.hearing.once_more(case, news)
             except Exception as error:
                 await self._refused(error, case)
                 raise
@@ -93,7 +95,7 @@ class RenewCredentials:
                 "the grant was issued by an earlier version of the gateway, which kept no intent: ask for a new one"
             )
             raise Denied(Reason.GRANT_NOT_LIVE, message)
-        return replace(case, ask=ask_of(request, grant), renews=grant)
+        return changed(case, ask=ask_of(request, grant), renews=grant)
 
     async def _delegated(self, case: Case) -> Case:
         """Proves for whom the actor works; without the user, only where that was agreed on and who it is was kept."""
@@ -107,7 +109,7 @@ class RenewCredentials:
         text = await self.renewals.kept_question(grant.grant_id)
         if text is None:
             raise needs_the_user("what was known of the user has been erased")
-        return replace(case, delegation=kept_delegation(text, grant, case.actor))
+        return changed(case, delegation=kept_delegation(text, grant, case.actor))
 
     async def _planned(self, case: Case, approval: Approval | None) -> Plan:
         """Plans again; what people said yes to bounds how long, and is neither changed nor skipped."""
@@ -162,8 +164,8 @@ class RenewCredentials:
             if isinstance(error, TimeoutError):
                 raise Outage(Reason.STS_UNAVAILABLE, "renewing took too long and was given up: ask again") from error
             raise
-        grant = replace(authorization.after, issuances=(*authorization.after.issuances, issuance))
-        credentials = replace(session.credentials, expire_time=issuance.expire_time)
+        grant = changed(authorization.after, issuances=(*authorization.after.issuances, issuance))
+        credentials = changed(session.credentials, expire_time=issuance.expire_time)
         return Renewed(grant, credentials, record.narrowed)
 
     async def _withheld(

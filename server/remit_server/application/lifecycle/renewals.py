@@ -1,6 +1,6 @@
 """How a live grant's new plan becomes a renewal: what it is then, and what the record of it says."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import timedelta
 
 from remit_server.application.issuing.grants import single_use_token
@@ -8,6 +8,7 @@ from remit_server.application.issuing.hearing import Case, known
 from remit_server.application.issuing.requests import Ask
 from remit_server.application.lifecycle.ports import RenewalAuthorization
 from remit_server.application.planning.plan_session import Plan
+from remit_server.domain.changing import changed
 from remit_server.domain.grant import Grant
 from remit_server.domain.identity import Admitted
 from remit_server.domain.lifecycle_records import RenewalAuthorized
@@ -84,7 +85,7 @@ def authorization_of(case: Case, plan: Plan, *, narrowed: bool) -> RenewalAuthor
 def _after(before: Grant, plan: Plan, revision: str) -> Grant:
     """Returns the grant as it is once it is renewed: the same task, subject and actor under a new session policy."""
     tags = ((GRANT_TAG, dict(before.tags)[GRANT_TAG]), (BY_TAG, f"{before.actor_part}.{revision_part(revision)}"))
-    return replace(
+    return changed(
         before,
         session_policy=plan.session_policy,
         session_policy_digest=plan.session_policy_digest,

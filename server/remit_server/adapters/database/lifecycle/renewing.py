@@ -7,15 +7,16 @@ loses. A grant has one at a time, in whichever process.
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 
-from sqlalchemy import RowMapping, bindparam, case, exists, select, update
+from sqlalchemy import RowMapping, bindparam, case, exists, null, select, update
 
 from remit_server.adapters.database.revoking.presented import refusal_of_presented
 from remit_server.adapters.database.schema.revocation_tables import revocations
-from remit_server.adapters.database.schema.rows import grant_row, issuance_row
-from remit_server.adapters.database.schema.tables import grants, issuances, tasks
+from remit_server.adapters.database.schema.rows import ISSUANCE_COLUMNS, grant_row, issuance_row
+from remit_server.adapters.database.schema.tables import UtcTime, grants, issuances, tasks
 from remit_server.adapters.database.writing.above import above_lost, above_stands
 from remit_server.adapters.database.writing.batch import Batch
 from remit_server.adapters.database.writing.operations import moves, not_live, tie_token
+from remit_server.adapters.database.writing.prepared import Prepared, Row
 from remit_server.adapters.database.writing.sweeping import ORPHANED_AFTER, SWEPT_AT_ONCE
 from remit_server.application.lifecycle.ports import RenewalAuthorization
 from remit_server.domain.errors import Outage, Reason, RemitError
@@ -45,26 +46,30 @@ _is_live = (
     _of_a_live_task,
     above_stands,
 )
-_LIVE = select(grants.c.session_policy_digest, grants.c.renewing_time).where(*_is_live)
-_AUTHORIZE = (
+_LIVE = Prepared(select(grants.c.session_policy_digest, grants.c.renewing_time).where(*_is_live))
+_until = bindparam("until", type_=UtcTime())
+_AUTHORIZE = Prepared(
     update(grants)
     .where(grants.c.grant_id == bindparam("this_grant"))
     .values(
         renewing_time=bindparam("now"),
         # NOTE: from here on AWS may hold credentials that work for so long, whatever comes of it.
-        expire_time=case((grants.c.expire_time < bindparam("until"), bindparam("until")), else_=grants.c.expire_time),
+        expire_time=case((grants.c.expire_time < _until, _until), else_=grants.c.expire_time),
     )
 )
-_RENEW = (
+_RENEW = Prepared(
     moves(GrantState.ISSUED)
     .where(*_is_live, grants.c.renewing_time == bindparam("this_renewal"))
-    .values(state_time=bindparam("now"), renewing_time=None)
+    .values(state_time=bindparam("now"), renewing_time=null())
+    .values({name: bindparam(f"new_{name}") for name in _NEW_WITH_THE_CREDENTIALS})
     .returning(grants.c.grant_id)
 )
-_REVOKED_SINCE = select(revocations.c.revocation_id).where(
-    revocations.c.target_key == bindparam("policy_revision"),
-    revocations.c.target == TargetKind.REVISION.value,
-    revocations.c.revoke_time >= bindparam("this_renewal"),
+_REVOKED_SINCE = Prepared(
+    select(revocations.c.revocation_id).where(
+        revocations.c.target_key == bindparam("policy_revision"),
+        revocations.c.target == TargetKind.REVISION.value,
+        revocations.c.revoke_time >= bindparam("this_renewal"),
+    )
 )
 _SETTLE = (
     update(grants)
@@ -82,7 +87,7 @@ _UNSETTLED = (
     .order_by(grants.c.renewing_time, grants.c.grant_id)
     .limit(SWEPT_AT_ONCE)
 )
-_ADD_ISSUANCE = issuances.insert()
+_ADD_ISSUANCE = Prepared(issuances.insert(), columns=ISSUANCE_COLUMNS)
 _NO_OUTCOME = "NO_OUTCOME"
 
 
@@ -90,14 +95,14 @@ def authorize(batch: Batch, authorization: RenewalAuthorization) -> datetime | R
     """Writes everything that says that STS may be called, and returns its time; or nothing of it."""
     before, token = authorization.before, authorization.single_use
     these = {"this_grant": before.grant_id, "now": batch.now}
-    live = batch.connection.execute(_LIVE, these).mappings().first()
+    live = _LIVE.first(batch.connection, these)
     if lost := refusal_of_presented(batch.connection, authorization.presented) or _lost(live, authorization):
         return lost
     if lost := above_lost(batch, before.parent_grant_id, authorization.proven_within):
         return lost
     if token is not None and (lost := tie_token(batch, token, before.task_id, before.actor_id)):
         return lost
-    batch.connection.execute(_AUTHORIZE, {**these, "until": authorization.until})
+    _AUTHORIZE.run(batch.connection, {**these, "until": authorization.until})
     batch.keep(authorization.basis.texts)
     batch.append(authorization.record)
     return batch.now
@@ -114,12 +119,12 @@ def renew(
     after = grant_row(authorization.after)
     these = {"this_grant": after["grant_id"], "now": batch.now, "this_renewal": renewing_time}
     revision = {"policy_revision": after["policy_revision"], "this_renewal": renewing_time}
-    if batch.connection.execute(_REVOKED_SINCE, revision).first() is not None:
+    if _REVOKED_SINCE.first(batch.connection, revision) is not None:
         return not_live()
-    values = {name: after[name] for name in _NEW_WITH_THE_CREDENTIALS}
-    if batch.connection.execute(_RENEW.values(**values), these).first() is None:
+    new = {f"new_{name}": after[name] for name in _NEW_WITH_THE_CREDENTIALS}
+    if _RENEW.first(batch.connection, {**these, **new}) is None:
         return not_live()
-    batch.connection.execute(_ADD_ISSUANCE, issuance_row(authorization.after.grant_id, issuance))
+    _ADD_ISSUANCE.run(batch.connection, issuance_row(authorization.after.grant_id, issuance))
     batch.append(record)
     return None
 
@@ -156,7 +161,7 @@ def sweep(batch: Batch, now: datetime) -> int:
     return len(found)
 
 
-def _lost(live: RowMapping | None, authorization: RenewalAuthorization) -> RemitError | None:
+def _lost(live: Row | None, authorization: RenewalAuthorization) -> RemitError | None:
     """Returns why this renewal may not begin, or None."""
     if live is None:
         return not_live()

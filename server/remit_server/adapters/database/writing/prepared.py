@@ -19,23 +19,35 @@ _Convert: TypeAlias = Callable[[Any], Any]
 
 @dataclass(frozen=True, slots=True)
 class _Compiled:
-    """A statement in the words of one database: its text, how values become parameters, and how answers become rows."""
+    """A statement in the words of one database: its text, how values become parameters, and how answers become rows.
+
+    `held` are the parameters that the statement holds itself. Only what is to be converted is looked at one by one.
+    """
 
     text: str
-    parameters: tuple[Callable[[Row], Any], ...]
-    columns: tuple[tuple[str, _Convert | None], ...]
+    take: Callable[[Row], tuple[Any, ...]]
+    converts: tuple[tuple[int, _Convert], ...]
+    held: Row
+    columns: tuple[str, ...]
+    reads: tuple[tuple[str, _Convert], ...]
     copy: str = ""
 
     def bound(self, values: Row) -> tuple[Any, ...]:
         """Returns the parameters in the order of the text; raises KeyError for a value that is missing."""
-        return tuple([take(values) for take in self.parameters])
+        found = self.take({**values, **self.held} if self.held else values)
+        if not self.converts:
+            return found
+        parameters = list(found)
+        for place, convert in self.converts:
+            parameters[place] = convert(parameters[place])
+        return tuple(parameters)
 
     def row(self, answer: Sequence[Any]) -> Row:
         """Returns an answer of the driver as a row by column names."""
-        return {
-            name: value if convert is None else convert(value)
-            for (name, convert), value in zip(self.columns, answer, strict=True)
-        }
+        row = dict(zip(self.columns, answer, strict=True))
+        for name, convert in self.reads:
+            row[name] = convert(row[name])
+        return row
 
 
 class Prepared:
@@ -88,9 +100,22 @@ class Prepared:
         if isinstance(statement, Insert):
             statement = statement.inline()  # asks for no generated key
         compiled: Any = statement.compile(dialect=dialect, column_keys=self.columns)
-        parameters = [_parameter(name, compiled.binds[name], dialect) for name in compiled.positiontup]
+        names = [str(name) for name in compiled.positiontup]
+        kinds = {name: compiled.binds[name] for name in names}
+        converts = {name: _to_driver(kind.type, dialect) for name, kind in kinds.items()}
+        held = {name: _held(kind, converts[name]) for name, kind in kinds.items() if _is_held(kind)}
         columns = [(str(one.key), _from_driver(one.type, dialect)) for one in statement.exported_columns]
-        return _Compiled(str(compiled), tuple(parameters), tuple(columns), self._copy(dialect, compiled.positiontup))
+        return _Compiled(
+            text=str(compiled),
+            take=_taking(names),
+            converts=tuple(
+                (place, convert) for place, name in enumerate(names) if name not in held and (convert := converts[name])
+            ),
+            held=held,
+            columns=tuple(name for name, _ in columns),
+            reads=tuple((name, convert) for name, convert in columns if convert is not None),
+            copy=self._copy(dialect, names),
+        )
 
     def _copy(self, dialect: Dialect, names: Sequence[str]) -> str:
         """Returns the COPY of an INSERT that may be copied, where there is one."""
@@ -101,15 +126,26 @@ class Prepared:
         return f"COPY {quote(statement.table.name)} ({', '.join(map(quote, names))}) FROM STDIN"
 
 
-def _parameter(name: str, bind: Any, dialect: Dialect) -> Callable[[Row], Any]:
-    """Returns what takes a parameter out of the values; one that the statement holds itself is the same for ever."""
-    convert: _Convert | None = bind.type.dialect_impl(dialect).bind_processor(dialect)
-    if not bind.required and bind.value is not None:
-        held = bind.value if convert is None else convert(bind.value)
-        return lambda _: held
-    if convert is None:
-        return itemgetter(name)
-    return lambda values: convert(values[name])
+def _is_held(kind: Any) -> bool:
+    """Says whether the statement holds the parameter itself: then it is the same for ever."""
+    return not kind.required and kind.value is not None
+
+
+def _held(kind: Any, convert: _Convert | None) -> Any:
+    return kind.value if convert is None else convert(kind.value)
+
+
+def _taking(names: Sequence[str]) -> Callable[[Row], tuple[Any, ...]]:
+    """Returns what takes the values of these names, in their order."""
+    if len(names) > 1:
+        return itemgetter(*names)
+    return lambda values: tuple([values[name] for name in names])
+
+
+def _to_driver(kind: TypeEngine[Any], dialect: Dialect) -> _Convert | None:
+    """Returns what turns our value into a driver's, None where they are the same."""
+    convert: _Convert | None = kind.dialect_impl(dialect).bind_processor(dialect)
+    return convert
 
 
 def _from_driver(kind: TypeEngine[Any], dialect: Dialect) -> _Convert | None:
@@ -135,7 +171,7 @@ def _ran(connection: Connection, run: _Run, text: str, values: Any) -> tuple[Seq
 
 def _on_cursor(connection: Connection, run: _Run, text: str, values: Any) -> tuple[Sequence[Any], int]:
     """Runs a statement on the driver's cursor; raises SQLAlchemy's DBAPIError for the driver's own errors."""
-    raw: Any = connection.connection.driver_connection
+    raw: Any = connection.connection.dbapi_connection  # which is the driver's own
     cursor = raw.cursor()
     try:
         return run(cursor, text, values)
