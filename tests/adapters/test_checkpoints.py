@@ -16,6 +16,7 @@ from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, generate_pri
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from tests.databases import Place
 from tests.fakes import NOON, FakeClock
+from tests.faults.rig.ledgers import full_disk, small_disk
 from tests.ledger_values import told_story
 from tests.webhook_receiver import webhook_receiver
 from typer.testing import CliRunner, Result
@@ -151,6 +152,24 @@ async def test_a_place_that_takes_nothing_says_so(tmp_path: Path, keys: tuple[Pa
     for one in (keep, full):
         with pytest.raises(Undelivered, match="cannot be written"):
             await one(POINT)
+
+
+async def test_a_disk_that_has_room_for_a_part_of_a_line_is_given_none_of_it(
+    tmp_path: Path, keys: tuple[Path, Path]
+) -> None:
+    with small_disk(tmp_path / "disk") as disk:
+        file = disk / "kept.jsonl"
+        before = "\n" * (4096 - 100)  # so much is left of the page that it has
+        file.write_text(before)
+        keep = CheckpointFile(CheckpointSigner.of(keys[0]), file)
+
+        with full_disk(disk), pytest.raises(Undelivered):
+            await keep(POINT)
+        while_full = file.read_text()
+        await keep(POINT)
+
+        assert while_full == before
+        assert checkpoints_in(file.read_text().splitlines(), KEY.public_key()) == [POINT]
 
 
 async def test_a_receiver_by_https_is_given_each_line_and_the_token(tmp_path: Path, keys: tuple[Path, Path]) -> None:

@@ -10,16 +10,21 @@ from typing import Any
 import pytest
 from tests.fakes import world
 from tests.identity_world import identity_world, refusal
+from tests.svid_forge import COPILOT, svid
 from tests.token_forge import NOON, user_token
 
-from remit_server.adapters.identity.steady_clock import AcceptsWhileClockIsSteady, WhileClockIsSteady
+from remit_server.adapters.identity.steady_clock import (
+    AcceptsWhileClockIsSteady,
+    ProvesWhileClockIsSteady,
+    WhileClockIsSteady,
+)
 from remit_server.adapters.system_clock import SETTLING, SystemClock
 from remit_server.application.admission import Rejections
 from remit_server.application.issuing.end_task import EndTask
 from remit_server.application.ports import VerifyDelegation
 from remit_server.application.sweep import Sweep
 from remit_server.domain.errors import Denied, Outage, Reason, Remedy
-from remit_server.domain.identity import Actor, Delegation
+from remit_server.domain.identity import Actor, Caller, Delegation
 from remit_server.domain.secret import Secret
 
 
@@ -226,6 +231,27 @@ async def test_t3_no_grant_is_called_over_by_a_stepped_clock(times: TwoTimes) ->
 
     assert unswept == []
     assert swept[0] == NOON + timedelta(hours=1) + SETTLING
+
+
+@pytest.mark.parametrize("step", [0, 3600])
+async def test_t3_no_agent_is_turned_away_by_a_clock_that_was_stepped(times: TwoTimes, step: float) -> None:
+    proves = ProvesWhileClockIsSteady(identity_world().authenticate, times.clock)
+    times.step(step)
+
+    with pytest.raises(Outage if step else Denied) as refused:
+        await proves(Caller(peer="192.0.2.7", certificate_der=b"no certificate"))
+
+    assert refused.value.reason is (Reason.INTERNAL if step else Reason.ACTOR_REJECTED)
+
+
+async def test_t3_an_agent_that_is_known_all_the_same_is_let_in_by_a_clock_that_was_stepped(times: TwoTimes) -> None:
+    world = identity_world()
+    proves = ProvesWhileClockIsSteady(world.authenticate, times.clock)
+    times.step(600)
+
+    actor = await proves(Caller(peer="192.0.2.7", certificate_der=svid(COPILOT)))
+
+    assert actor.actor_id.startswith("spiffe://")
 
 
 def test_t3_nobody_is_acted_for_in_their_absence_while_the_clock_has_not_settled(times: TwoTimes) -> None:

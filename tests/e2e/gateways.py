@@ -84,6 +84,10 @@ class OwnGateway:
     bearer: str = ""
     http: str = ""
     _said: threading.Event = field(default_factory=threading.Event)
+    _heard: threading.Event = field(default_factory=threading.Event)
+
+    def __post_init__(self) -> None:
+        self._heard.set()
 
     def wait_until_serving(self) -> None:
         """Returns once it listens, or fails with what it said."""
@@ -100,11 +104,21 @@ class OwnGateway:
         self.process.terminate()
         return self.process.wait(START_SECONDS)
 
+    @contextmanager
+    def unheard(self) -> Iterator[None]:
+        """Has nobody take what it says until the end of the block."""
+        self._heard.clear()
+        try:
+            yield
+        finally:
+            self._heard.set()
+
     def keep_log(self) -> None:
         """Writes what it says to its log file until it ends."""
         assert self.process.stderr is not None
         with self.log_path.open("a") as log:
             for line in self.process.stderr:
+                self._heard.wait()
                 log.write(line)
                 log.flush()
                 if (found := _SERVING.search(line)) is not None:

@@ -9,6 +9,8 @@ import sys
 
 import structlog
 
+from remit_server.adapters.log_lines import log_lines
+
 # NOTE: botocore prints keys and tokens at DEBUG (8-threats.md G8). gRPC's tracer, which prints bearer tokens, is
 # refused with the configuration.
 PINNED = ("botocore", "boto3", "urllib3", "aiohttp", "grpc", "sqlalchemy", "aiosqlite", "alembic", "asyncio")
@@ -26,6 +28,8 @@ def prepare_grpc() -> None:
 def configure_logs(level: int = logging.INFO) -> None:
     """Sends every record of the process to stderr as JSON, with the noisy libraries held at WARNING.
 
+    Nobody waits for whoever reads stderr: lines that are not taken are dropped, and counted in the log.
+
     gRPC's core says nothing unless GRPC_VERBOSITY asks it to: its lines are no JSON, and a stranger can cause them.
     Call it before grpc is imported.
     """
@@ -37,7 +41,7 @@ def configure_logs(level: int = logging.INFO) -> None:
         structlog.processors.TimeStamper(fmt="iso", utc=True),
         structlog.processors.format_exc_info,
     ]
-    handler = logging.StreamHandler(sys.stderr)
+    handler = log_lines(sys.stderr)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
             foreign_pre_chain=[structlog.stdlib.ExtraAdder(), *shared],

@@ -17,12 +17,12 @@ from remit_server.adapters.database.ledger import DatabaseLedger, open_ledger
 from remit_server.adapters.database.lifecycle.renewals import DatabaseRenewals
 from remit_server.adapters.database.revoking.denies import DatabaseDenies
 from remit_server.adapters.database.trail.erasing import DatabaseErasing
+from remit_server.adapters.identity import steady_clock
 from remit_server.adapters.identity.authentication import ActorAuthentication
 from remit_server.adapters.identity.delegation import DelegationVerification
 from remit_server.adapters.identity.jwks import IssuerKeys
 from remit_server.adapters.identity.oidc import OidcVerifier, TrustedIssuer
 from remit_server.adapters.identity.spiffe import SpiffeVerifier
-from remit_server.adapters.identity.steady_clock import AcceptsWhileClockIsSteady, WhileClockIsSteady
 from remit_server.adapters.own_files import room_for
 from remit_server.adapters.own_memory import keep_memory_private
 from remit_server.adapters.policy.activation.active import ActivePolicy
@@ -227,16 +227,15 @@ async def _service(
 ) -> CredentialService:
     """Wires the use cases to what they need."""
     verifier = OidcVerifier(issuers, clock)
-    spiffe = SpiffeVerifier(settings.spiffe_trust_domains, clock)
     forbidden = tuple(str(action) for action in settings.forbidden_extra)
     deliberate = Deliberation(Ceilings.of(settings.roles, forbidden, settings.ceilings_digest))
     stack.callback(deliberate.close)
     delegation = DelegationVerification(settings.agents, verifier)
-    accepts = AcceptsWhileClockIsSteady(delegation.accepts_offline, clock)
+    accepts = steady_clock.AcceptsWhileClockIsSteady(delegation.accepts_offline, clock)
     limits = settings.limits
     watch = await watch_tasks(stack, settings, ledger, clock, wakes=_wakes(wake, policy.active))
     hearing = Hearing(
-        WhileClockIsSteady(delegation, clock),
+        steady_clock.WhileClockIsSteady(delegation, clock),
         policy.decides,
         ledger,
         deliberate,
@@ -256,7 +255,8 @@ async def _service(
         # After a restart all of an agent's streams are opened again at once.
         watch_task.METHOD: Budget(clock, limits.requests_per_minute + limits.streams_per_actor),
     }
-    authenticate = ActorAuthentication(settings.agents, spiffe, verifier)
+    agents = ActorAuthentication(settings.agents, SpiffeVerifier(settings.spiffe_trust_domains, clock), verifier)
+    authenticate = steady_clock.ProvesWhileClockIsSteady(agents, clock)
     admit = Admission(authenticate, rejections, ledger, budgets, Places(limits.concurrent_calls_per_actor))
     ask = AskApproval(DatabaseApprovals(ledger.store), system_entropy, settings.approvals.lapse)
     issue = IssueCredentials(hearing, ledger, sts, clock, system_entropy, ask)

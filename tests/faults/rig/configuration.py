@@ -9,6 +9,8 @@ from importlib import resources
 from pathlib import Path
 
 import grpc
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from tests.fake_sts import ACCESS_KEY_ID, SECRET_ACCESS_KEY, FakeRole
 from tests.sts_log import LOG, Ceiling
 
@@ -119,6 +121,11 @@ def back(who: Identities, sts: str, ledger: str) -> dict[str, dict[str, object]]
 def fake_roles() -> tuple[FakeRole, ...]:
     """Returns the roles of the account as the fake STS knows them."""
     return tuple(FakeRole(f"arn:aws:iam::{ACCOUNT_ID}:role/{name}", chained=False) for name in ROLES)
+
+
+def pem_of(key: Ed25519PrivateKey) -> bytes:
+    """Returns a private key as its file holds it."""
+    return key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
 
 
 def note_ceilings() -> None:

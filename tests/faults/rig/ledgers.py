@@ -12,10 +12,10 @@ from tests.real_postgresql import PostgresqlServer
 
 
 @contextmanager
-def small_disk(folder: Path) -> Iterator[Path]:
-    """Gives a disk of 4 MB; skips where none can be mounted."""
+def small_disk(folder: Path, *, megabytes: int = 4) -> Iterator[Path]:
+    """Gives a disk of some megabytes; skips where none can be mounted."""
     folder.mkdir()
-    command = ["mount", "-t", "tmpfs", "-o", "size=4m", "tmpfs", str(folder)]
+    command = ["mount", "-t", "tmpfs", "-o", f"size={megabytes}m", "tmpfs", str(folder)]
     mounted = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603 - a fixed command
     if mounted.returncode:
         pytest.skip(f"a small disk cannot be mounted here, which takes root: {mounted.stderr.strip()}")

@@ -8,12 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from tests.e2e.gateways import OwnGateway, gateway_process
 from tests.event_world import RECEIVER
 from tests.fake_sts import FakeSts
 from tests.faults.rig.asking import Asked
-from tests.faults.rig.configuration import Identities, as_toml, back, fake_roles, front, sample_archive
+from tests.faults.rig.configuration import Identities, as_toml, back, fake_roles, front, pem_of, sample_archive
 from tests.faults.rig.proxy import FaultProxy, fault_proxy
 from tests.faults.rig.sinks import Sinks, running_sinks
 from tests.opa_server import OpaProcess, opa_server
@@ -117,7 +116,7 @@ def _tables(
         "policy.signing": {"required": False},
         "checkpoints": {
             "url": f"{url['checkpoints']}/checkpoints",
-            "signing_key_file": str(write_private(who.folder / "checkpoints.key", _signing_key())),
+            "signing_key_file": str(write_private(who.folder / "signing.key", pem_of(Ed25519PrivateKey.generate()))),
             "every_seconds": 5,
             "every_records": 1,
             **authority,
@@ -148,9 +147,3 @@ def _tables(
 def _urls(proxies: Mapping[str, FaultProxy]) -> dict[str, str]:
     """Returns by which URL each proxy that speaks TLS is reached."""
     return {name: f"https://{proxy.address}" for name, proxy in proxies.items()}
-
-
-def _signing_key() -> bytes:
-    """Returns a key for checkpoints in PEM."""
-    key = Ed25519PrivateKey.generate()
-    return key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())

@@ -1,6 +1,7 @@
 """Where signed checkpoints go: the end of a file, or a place that takes them by https."""
 
 import asyncio
+import errno
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -36,7 +37,12 @@ class CheckpointFile:
     def _add(self, line: str) -> None:
         descriptor = os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
-            os.write(descriptor, f"{line}\n".encode())  # one write, so that no two lines of two processes mix
+            whole = f"{line}\n".encode()
+            written = os.write(descriptor, whole)  # one write, so that no two lines of two processes mix
+            if written < len(whole):
+                # NOTE: the disk is full. A part of a line would be read as a checkpoint that somebody has changed.
+                os.ftruncate(descriptor, os.lseek(descriptor, 0, os.SEEK_END) - written)
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
             os.fsync(descriptor)
         finally:
             os.close(descriptor)

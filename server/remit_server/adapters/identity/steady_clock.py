@@ -5,9 +5,9 @@ from datetime import timedelta
 from typing import Protocol
 
 from remit_server.application.lifecycle.ports import AcceptsSubjects
-from remit_server.application.ports import VerifyDelegation
-from remit_server.domain.errors import Outage, Reason
-from remit_server.domain.identity import Actor, Delegation
+from remit_server.application.ports import Authenticate, VerifyDelegation
+from remit_server.domain.errors import Denied, Outage, Reason
+from remit_server.domain.identity import Actor, Caller, Delegation
 from remit_server.domain.secret import Secret
 
 
@@ -17,6 +17,28 @@ class SteppedClock(Protocol):
     def unsettled_for(self) -> timedelta | None:
         """Returns how long it must still run evenly before bounds may come from it; None when they may."""
         ...
+
+
+@dataclass(frozen=True, slots=True)
+class ProvesWhileClockIsSteady:
+    """Authenticates agents (the port `Authenticate`), and turns nobody away by the time of a clock that was stepped.
+
+    A yes stands: whoever was let in can end tasks, and gets nothing for which a time is needed.
+    """
+
+    authenticate: Authenticate
+    clock: SteppedClock
+
+    async def __call__(self, caller: Caller, /) -> Actor:
+        """Returns the actor.
+
+        Raises Outage(INTERNAL) for a no while the clock is unsettled, and what `authenticate` raises.
+        """
+        try:
+            return await self.authenticate(caller)
+        except Denied:
+            _check(self.clock)
+            raise
 
 
 @dataclass(frozen=True, slots=True)
