@@ -150,7 +150,8 @@ class _Intersection:
             is_end = i == len(self._left) and j == len(self._right)
             self._table[i, j] = frozenset({""}) if is_end else self._counted(texts)
         kept: list[Pattern] = []
-        for text in self._table[0, 0]:
+        # In order, because what is counted must not depend on how this process hashes texts.
+        for text in sorted(self._table[0, 0]):
             pattern = Pattern(text)
             self._take(pattern.cost * len(kept))
             if not any(wider.includes(pattern) for wider in kept):
@@ -158,7 +159,7 @@ class _Intersection:
                 kept.append(pattern)
         if len(kept) > INTERSECTION_PATTERNS:
             raise PatternTooComplex("the intersection of two patterns has too many parts")
-        return tuple(sorted(kept, key=lambda pattern: pattern.text))
+        return tuple(kept)
 
     def _reachable(self) -> set[tuple[int, int]]:
         seen = {(0, 0)}
