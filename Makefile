@@ -5,6 +5,7 @@ MINISTACK_PYTHON ?= $(PYTHON)
 PYTEST_ARGS ?=
 ROUNDS ?= 10
 SEED ?= $(shell date +%Y%m%d)
+SECONDS ?= 60
 
 BIN := .venv/bin
 SANDBOX_BIN := .venv-ministack/bin
@@ -14,6 +15,7 @@ UV_VERSION := 0.13.9
 MINISTACK_VERSION := 1.5.33
 S5CMD_VERSION := v2.3.0
 MINIO_VERSION := v0.0.0-20260212201848-7aac2a2c5b7c
+OURS := clients/python:server:.
 FRAMEWORKS := langchain pydantic_ai openai_agents strands google_adk
 TOOLS := awscli duckdb aws_api_mcp provers
 SUPPLY_CHAIN := .venv-tools-supply_chain
@@ -25,7 +27,7 @@ export REMIT_REQUIRE_REAL := 1
 endif
 
 .DELETE_ON_ERROR:
-.PHONY: help setup setup-sandbox demo sandbox format lint types layers protos protos-check policies test test-extended nightly test-frameworks \
+.PHONY: fuzz help setup setup-sandbox demo sandbox format lint types layers protos protos-check policies test test-extended nightly test-frameworks \
         frameworks tools extended-tools clients-typescript clients-go \
         postgresql ci-setup speed-budgets bench audit licences sbom dist lock clean
 
@@ -223,7 +225,7 @@ policies: setup .tools/opa-$(OPA_VERSION) .tools/regal-$(REGAL_VERSION) ## Check
 test: setup setup-sandbox .tools/opa-$(OPA_VERSION) lint types layers protos-check clients-typescript policies ## Run every check, then every test. REQUIRE_REAL=1: nothing real may be missing.
 	$(BIN)/pytest -n 2 --dist loadfile $(PYTEST_ARGS)
 
-test-extended: test frameworks extended-tools $(SUPPLY_CHAIN)/.ready .tools/minio-$(MINIO_VERSION) ## The same, then the laws again with ROUNDS=10 other seeds, and our tokens before MinIO.
+test-extended: test frameworks extended-tools fuzz $(SUPPLY_CHAIN)/.ready .tools/minio-$(MINIO_VERSION) ## The same, then the laws again with ROUNDS=10 other seeds, and our tokens before MinIO.
 	@for seed in $$(seq $(ROUNDS)); do REMIT_DIFFERENTIAL_SEED=$$((8 * $$seed)) $(BIN)/pytest -q -n 2 --hypothesis-seed=$$seed tests/property || exit 1; done
 	REMIT_EXTENDED=1 $(BIN)/pytest -q tests/attack/test_rows_2e_places.py tests/integration/test_web_identity_on_minio.py tests/e2e/test_web_identity_on_minio.py
 	REMIT_EXTENDED=1 $(BIN)/pytest -q -n 2 --dist loadfile tests/crash tests/failpoints
@@ -238,6 +240,11 @@ nightly: setup setup-sandbox .venv-tools-provers/.ready ## The algebra at length
 
 test-frameworks: setup setup-sandbox frameworks ## Test each agent framework's adapter on that framework, in its own environment; the LangGraph example too.
 	REMIT_EXTENDED=1 $(BIN)/pytest -q tests/e2e/test_frameworks.py tests/e2e/examples/test_langgraph_report.py
+
+# Atheris is no development dependency: it has an environment of its own, with what the gateway needs.
+fuzz: .venv-tools-fuzz/.ready ## Fuzz every parser for SECONDS=60 each, or those in TARGETS; what breaks one is kept under tests/fuzz/crashes.
+	@for name in $(or $(TARGETS),$$(PYTHONPATH=$(OURS) .venv-tools-fuzz/bin/python -m tests.fuzz --list)); do echo "$$name" && \
+	  PYTHONPATH=$(OURS) .venv-tools-fuzz/bin/python -m tests.fuzz $$name -max_total_time=$(SECONDS) -print_final_stats=1 -verbosity=0 || exit 1; done
 
 speed-budgets: setup ## Count what planning and requests cost in instructions, and write that as their budgets (tests/speed).
 	$(BIN)/python -m tests.speed.measuring
@@ -295,6 +302,8 @@ lock: .tools/uv/bin/uv ## Write the constraints files anew after a change in pyp
 	echo "ministack==$(MINISTACK_VERSION)" | $(LOCK) $(UPGRADE) - -o constraints-ministack.txt
 	@for name in $(FRAMEWORKS); do echo "tests/environments/$$name" && \
 	  $(LOCK) $(UPGRADE) pyproject.toml --extra boto3 tests/environments/$$name/requirements.in -o tests/environments/$$name/requirements.txt || exit 1; done
+	@echo tests/environments/fuzz && \
+	  $(LOCK) $(UPGRADE) pyproject.toml --extra server -c constraints.txt tests/environments/fuzz/requirements.in -o tests/environments/fuzz/requirements.txt
 	@for name in $(TOOLS) supply_chain; do echo "tests/environments/$$name" && \
 	  $(LOCK) $(UPGRADE) tests/environments/$$name/requirements.in -o tests/environments/$$name/requirements.txt || exit 1; done
 
