@@ -14,8 +14,9 @@ from remit_server.iam.evaluation.evaluating import (
 )
 from remit_server.iam.issuing.cells import TooManyOverlapsError
 from remit_server.iam.issuing.compaction import Compacted, compact, split
+from remit_server.iam.issuing.covering import Covered, Covering, asked_facts, covered
 from remit_server.iam.issuing.deriving import (
-    Covering,
+    COVERING_STEPS,
     Derived,
     Outline,
     TooLarge,
@@ -35,6 +36,7 @@ from remit_server.iam.language.pattern import Pattern, PatternTooComplex
 from remit_server.iam.language.statement import Effect, MalformedPolicy, Statement
 
 __all__ = [
+    "COVERING_STEPS",
     "LASTING",
     "ActionPattern",
     "Allowed",
@@ -44,6 +46,7 @@ __all__ = [
     "Condition",
     "Counterexample",
     "Cover",
+    "Covered",
     "Covering",
     "Derived",
     "Document",
@@ -70,6 +73,7 @@ __all__ = [
     "UnderivableIntent",
     "Witness",
     "allows_of",
+    "asked_facts",
     "bound_to",
     "bounds_of",
     "compact",
@@ -77,6 +81,7 @@ __all__ = [
     "conditioned",
     "contains",
     "contains_all",
+    "covered",
     "derive",
     "end_of",
     "evaluate",

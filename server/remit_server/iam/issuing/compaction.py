@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from remit_server.iam.containment.proving import DEFAULT_BUDGET, contains
 from remit_server.iam.containment.verdict import Budget, Purse, Witness
 from remit_server.iam.issuing.guards import guarded, is_bound
-from remit_server.iam.issuing.merging import Fact, facts_of, fewest, grouped, grouped_by_resource, taken_apart
+from remit_server.iam.issuing.merging import Fact, facts_of, fewest, groupings, in_order, taken_apart
 from remit_server.iam.language.condition import Condition
 from remit_server.iam.language.conjunction import by_value
 from remit_server.iam.language.document import Document
@@ -44,8 +44,9 @@ def compact(document: Document, limit: int = LIMIT) -> Compacted:
     bounds = [each for each in denies if is_bound(each)]
     others = [each for each in denies if not is_bound(each)]
     guard = bool(others) and set(others) == set(guarded(allows)[0])
+    facts = facts_of(allows)
     for form in ranked_forms(allows, [*others, *bounds] if not guard else bounds, guard=guard):
-        if is_same(form, allows):
+        if is_same(form, facts):
             return _measured(form.document, limit)
     return _measured(document, limit)
 
@@ -69,18 +70,27 @@ def ranked_forms(allows: Sequence[Statement], also: Sequence[Statement], *, guar
     Unguarded conditions count first, because a form with fewer guards is shorter. The Allows as they are given are
     among them where they could be better than merged ones: in larger pieces, guarded more fully, or surely equal.
     """
-    given = tuple(allows)
-    facts = facts_of(given)
-    fewer = fewest(facts)
-    unchanged = set(taken_apart(fewer)) == set(taken_apart(facts))
-    written = dict.fromkeys((grouped(fewer), grouped_by_resource(fewer)))
+    return ranked_forms_of(facts_of(allows), also, guard=guard, given=allows)
+
+
+def ranked_forms_of(
+    facts: Sequence[Fact],
+    also: Sequence[Statement],
+    *,
+    guard: bool = True,
+    given: Sequence[Statement] | None = None,
+) -> list[Form]:
+    """Does as `ranked_forms` for the facts of Allows; where none are given, each fact is one."""
+    ordered = in_order(facts)
+    fewer = fewest(ordered)
+    unchanged = fewer == ordered or set(taken_apart(fewer)) == set(taken_apart(facts))
+    written = groupings(fewer)
     forms = [_form(statements, also, guard=guard, by_construction=unchanged) for statements in written]
-    if (
-        len(given) <= _MOST_GIVEN
-        and given not in written
-        and (len(facts) > len(given) or not unchanged or any(form.unguarded for form in forms))
-    ):
-        forms.append(_form(given, also, guard=guard, by_construction=True))
+    pieces = len(facts) if given is None else len(given)
+    if pieces <= _MOST_GIVEN and (len(facts) > pieces or not unchanged or any(form.unguarded for form in forms)):
+        as_given = tuple([fact.statement for fact in facts] if given is None else given)
+        if as_given not in written:
+            forms.append(_form(as_given, also, guard=guard, by_construction=True))
     return sorted(forms, key=lambda form: (len(form.unguarded), len(form.document.text))) if len(forms) > 1 else forms
 
 
@@ -89,12 +99,11 @@ def _form(allows: tuple[Statement, ...], also: Sequence[Statement], *, guard: bo
     return Form(allows, Document((*allows, *guards, *also)), unguarded, by_construction)
 
 
-def least_size_over(limit: int, allows: Sequence[Statement]) -> int | None:
-    """Counts the characters that no way to write the Allows can do without, each name once, if over the limit."""
-    facts = facts_of(allows)
+def least_size_over(limit: int, facts: Sequence[Fact]) -> int | None:
+    """Counts the characters that no way to write the facts can do without, each name once, if over the limit."""
     if _size_of_names(facts) <= limit:
         return None
-    least = _size_of_names(fewest(facts))
+    least = _size_of_names(fewest(in_order(facts)))
     return least if least > limit else None
 
 
@@ -104,12 +113,12 @@ def _size_of_names(facts: Sequence[Fact]) -> int:
     return sum(len(name) + 2 for name in (*names, *values))
 
 
-def is_same(form: Form, allows: Sequence[Statement], budget: Budget | Purse = DEFAULT_BUDGET) -> bool:
-    """Says whether the form is known to allow the same as the Allows it was made of: each contains the other."""
+def is_same(form: Form, facts: Sequence[Fact], budget: Budget | Purse = DEFAULT_BUDGET) -> bool:
+    """Says whether the form is known to allow the same as the facts it was made of: each contains the other."""
     if form.by_construction:
         return True
     one, other = (
-        Document(tuple(fact.statement for fact in taken_apart(facts_of(each)))) for each in (form.allows, allows)
+        Document(tuple(fact.statement for fact in taken_apart(each))) for each in (facts_of(form.allows), facts)
     )
     narrower = isinstance(contains(one, other, budget=budget), Witness)
     return narrower and isinstance(contains(other, one, budget=budget), Witness)

@@ -1,46 +1,30 @@
 """From an intent and what covers it to the exact text that STS receives."""
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
-from functools import partial
 from hashlib import sha256
 
-from remit_server.iam.containment.implication import implies
 from remit_server.iam.containment.proving import contains
 from remit_server.iam.containment.verdict import Budget, Purse, Witness
-from remit_server.iam.issuing.compaction import LIMIT, is_same, least_size_over, parted, ranked_forms
+from remit_server.iam.issuing.compaction import LIMIT, is_same, least_size_over, parted, ranked_forms_of
+from remit_server.iam.issuing.covering import Covered, Covering, asked_facts, covered
 from remit_server.iam.issuing.dense import dense
 from remit_server.iam.issuing.guards import bound_to, is_bound, time_bound
-from remit_server.iam.issuing.merging import Fact, facts_of, taken_apart
-from remit_server.iam.language.automaton import VARIABLE, BudgetError, Steps
+from remit_server.iam.issuing.merging import Fact
+from remit_server.iam.language.automaton import VARIABLE, Steps
 from remit_server.iam.language.condition import Condition
-from remit_server.iam.language.conjunction import conjoined
 from remit_server.iam.language.document import Document
-from remit_server.iam.language.index import Numbered
 from remit_server.iam.language.statement import Effect, Statement
 
 _MOST_PARTS = 500
-_SOME_END = time_bound(datetime(2000, 1, 1, tzinfo=UTC))
 COVERING_STEPS = 20_000
 """What looking for covering statements may cost, in comparisons of patterns and steps of intersections."""
+_SOME_END = time_bound(datetime(2000, 1, 1, tzinfo=UTC))
 
 
 class UnderivableIntent(ValueError):  # noqa: N818 - it names what was found
     """Says why no session policy can be derived: the intent is empty, very long, or more than plain Allows."""
-
-
-@dataclass(frozen=True, slots=True)
-class Covering:
-    """Says which statement of which entitlement (both by number) covers an action on a resource of the intent.
-
-    Without numbers no single statement does; containment then decides.
-    """
-
-    action: str
-    resource: str
-    entitlement: int | None
-    statement: int | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,8 +99,8 @@ def derive(
     proven afterwards, on the returned document. Given both, source networks and VPCs must both be met.
     Raises UnderivableIntent, TooManyOverlapsError (guards), and ValueError for unreadable bounds.
     """
-    found = outline(intent, entitlements, source_cidrs=source_cidrs, vpc_ids=vpc_ids, limit=limit)
-    return found if isinstance(found, TooLarge) else found.until(end)
+    written = outline(intent, entitlements, source_cidrs=source_cidrs, vpc_ids=vpc_ids, limit=limit)
+    return written if isinstance(written, TooLarge) else written.until(end)
 
 
 def outline(
@@ -127,24 +111,26 @@ def outline(
     vpc_ids: Sequence[str] = (),
     also: Sequence[Statement] = (),
     limit: int = LIMIT,
+    found: Covered | None = None,
 ) -> Outline | TooLarge:
     """Does everything of `derive` that does not depend on the end; raises the same.
 
-    `also` are Denies that the policy takes over as they are. They are no bounds and no ends.
+    `also` are Denies that the policy takes over as they are. They are no bounds and no ends. `found` is what covers
+    the intent, where that is known.
     """
     _check(intent)
     if any(one.effect is Effect.ALLOW or is_bound(one) for one in also):
         raise UnderivableIntent("Only Denies that are no bounds are taken over.")
     bounds = [*also, *_bounds(source_cidrs, vpc_ids)]
-    coverage = _Coverage(entitlements, Steps(COVERING_STEPS))
-    covered = coverage.of(intent)
-    purse = Budget().opened()
-    written = _written([fact.statement for fact, _ in covered], bounds, limit, purse)
+    steps, purse = Steps(COVERING_STEPS), Budget().opened()
+    found = found or covered(asked_facts(intent), entitlements, steps)
+    written = _written(found.facts, bounds, limit, purse)
     if isinstance(written, int):
-        found = parted(intent, limit, partial(_size, coverage, bounds, limit, purse))
-        return TooLarge(written, found.parts, found.too_long)
+        known = dict(zip(found.asked, found.facts, strict=True))
+        split = parted(intent, limit, _Measure(known, entitlements, steps, bounds, limit, purse))
+        return TooLarge(written, split.parts, split.too_long)
     document, unguarded = written
-    covers = tuple(dict.fromkeys(covering for _, covering in covered))
+    covers = tuple(dict.fromkeys(found.coverings))
     is_authored = VARIABLE in document.text and any(map(_has_variable, entitlements))
     return Outline(document, unguarded, covers, is_authored)
 
@@ -155,8 +141,7 @@ def conditioned(intent: Document, entitlements: Sequence[Document], *, steps: St
     What no single statement covers stays as it is, and so does what is left when the steps are used up
     (COVERING_STEPS, unless some are given). This is what has to be contained in the ceilings.
     """
-    coverage = _Coverage(entitlements, steps or Steps(COVERING_STEPS))
-    return Document(tuple(fact.statement for fact, _ in coverage.of(intent)))
+    return covered(asked_facts(intent), entitlements, steps or Steps(COVERING_STEPS)).document
 
 
 def _check(intent: Document) -> None:
@@ -178,87 +163,54 @@ def _bounds(source_cidrs: Sequence[str], vpc_ids: Sequence[str]) -> list[Stateme
 
 
 def _written(
-    allows: Sequence[Statement], bounds: Sequence[Statement], limit: int, purse: Purse
+    facts: Sequence[Fact], bounds: Sequence[Statement], limit: int, purse: Purse
 ) -> tuple[Document, tuple[Condition, ...]] | int:
     """Returns the best plain form within the limit, else a dense one, each proven; and what it leaves unguarded.
 
     Where none is found, or proving it takes too much, returns a size over the limit. A form that leaves more
     conditions unguarded than another is never taken for its size.
     """
-    over = least_size_over(limit, allows)
+    over = least_size_over(limit, facts)
     if over is not None:
         return over
-    forms = ranked_forms(allows, bounds)
+    forms = ranked_forms_of(facts, bounds)
     forms = [form for form in forms if len(form.unguarded) == len(forms[0].unguarded)]
     for form in forms:
-        if len(form.document.text) <= limit and is_same(form, allows, purse):
+        if len(form.document.text) <= limit and is_same(form, facts, purse):
             return form.document, form.unguarded
     for form in forms:
         statements = dense(form.allows)
         document = Document((*(statements or ()), *bounds))
-        if statements is not None and len(document.text) <= limit and _is_within(statements, allows, purse):
+        if statements is not None and len(document.text) <= limit and _is_within(statements, facts, purse):
             return document, form.unguarded
     return max(len(forms[0].document.text), limit + 1)
 
 
-def _is_within(statements: Sequence[Statement], allows: Sequence[Statement], purse: Purse) -> bool:
-    return isinstance(contains(Document(tuple(statements)), Document(tuple(allows)), budget=purse), Witness)
-
-
-def _size(coverage: "_Coverage", bounds: Sequence[Statement], limit: int, purse: Purse, part: Document) -> int:
-    written = _written([fact.statement for fact, _ in coverage.of(part)], bounds, limit, purse)
-    return written if isinstance(written, int) else len(written[0].text)
+def _is_within(statements: Sequence[Statement], facts: Sequence[Fact], purse: Purse) -> bool:
+    allows = Document(tuple([fact.statement for fact in facts]))
+    return isinstance(contains(Document(tuple(statements)), allows, budget=purse), Witness)
 
 
 @dataclass(frozen=True, slots=True)
-class _Coverage:
-    """Finds the entitlements' statement that covers a fact, once for each fact, while there are steps left."""
+class _Measure:
+    """Measures the session policies of parts of an intent, by what is known to cover its facts."""
 
+    known: dict[Fact, Fact]
     entitlements: Sequence[Document]
     steps: Steps
-    known: dict[Fact, tuple[Fact, Covering]] = field(default_factory=dict)
+    bounds: Sequence[Statement]
+    limit: int
+    purse: Purse
 
-    def of(self, intent: Document) -> list[tuple[Fact, Covering]]:
-        """Goes value by value: the values of a condition may be covered by several statements."""
-        return [self._of(fact) for fact in taken_apart(facts_of(intent.statements))]
+    def __call__(self, part: Document) -> int:
+        """Returns how many characters the session policy of a part has, or one size over the limit."""
+        written = _written([self._conditioned(fact) for fact in asked_facts(part)], self.bounds, self.limit, self.purse)
+        return written if isinstance(written, int) else len(written[0].text)
 
-    def _of(self, fact: Fact) -> tuple[Fact, Covering]:
-        known = self.known.get(fact)
-        if known is None:
-            try:
-                known = self._conditioned(fact)
-            except BudgetError:
-                known = fact, Covering(fact.action.text, fact.resource.text, None, None)
-            self.known[fact] = known
-        return known
-
-    def _conditioned(self, fact: Fact) -> tuple[Fact, Covering]:
-        """Adds the conditions of the covering statement that adds least; none where no single statement covers."""
-        best: tuple[int, tuple[Condition, ...], Covering] | None = None
-        for number, each in self._holding(fact):
-            missing = _missing(fact, each.statement)
-            conditions = conjoined(fact.conditions, missing, self.steps) if missing else fact.conditions
-            if conditions is None or (best and best[0] <= len(missing)):
-                continue
-            best = (len(missing), conditions, Covering(fact.action.text, fact.resource.text, number, each.number))
-            if not missing:
-                return fact, best[2]
-        if best is None:
-            return fact, Covering(fact.action.text, fact.resource.text, None, None)
-        return Fact(fact.action, fact.resource, best[1]), best[2]
-
-    def _holding(self, fact: Fact) -> Iterator[tuple[int, Numbered]]:
-        """Yields the statements, with the number of their entitlement, that hold the action and the resource."""
-        for number, entitlement in enumerate(self.entitlements):
-            self.steps.take(fact.action.cost * len(entitlement.statements) // 8)
-            for each in entitlement.concerned(fact.action).allows_on(fact.resource):
-                self.steps.take(fact.resource.cost * len(each.statement.resources))
-                if each.statement.holds_resource(fact.resource):
-                    yield number, each
-
-
-def _missing(fact: Fact, statement: Statement) -> list[Condition]:
-    return [one for one in statement.conditions if not any(implies(mine, one) for mine in fact.conditions)]
+    def _conditioned(self, fact: Fact) -> Fact:
+        if fact not in self.known:
+            (self.known[fact],) = covered([fact], self.entitlements, self.steps).facts
+        return self.known[fact]
 
 
 def _has_variable(document: Document) -> bool:

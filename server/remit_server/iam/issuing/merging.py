@@ -65,9 +65,14 @@ def taken_apart(facts: Iterable[Fact]) -> list[Fact]:
     ]
 
 
-def fewest(facts: Iterable[Fact]) -> list[Fact]:
-    """Writes the same in fewer facts: values united, what another fact covers dropped; in one order."""
-    return distinct(_united(sorted(facts, key=_order)))
+def in_order(facts: Iterable[Fact]) -> list[Fact]:
+    """Puts facts in one order, whatever order they came in."""
+    return sorted(facts, key=_order)
+
+
+def fewest(ordered: Sequence[Fact]) -> list[Fact]:
+    """Writes the same in fewer facts, in their order: values united, what another fact covers dropped."""
+    return distinct(_united(ordered))
 
 
 def distinct(facts: Sequence[Fact]) -> list[Fact]:
@@ -98,6 +103,15 @@ def _widest(facts: Sequence[Fact], steps: Steps) -> set[Fact]:
     return {fact for leads in by_lead.values() for alike in leads.values() for fact in alike}
 
 
+def groupings(facts: Sequence[Fact]) -> list[tuple[Statement, ...]]:
+    """Lists the ways to write facts as Allows: grouped by action, and by resource where that is another way."""
+    count = len(facts)
+    if count == len({fact.action.folded for fact in facts}) == len({fact.resource.text for fact in facts}):
+        return [tuple([fact.statement for fact in facts])]  # nothing is in common to group by
+    by_action, by_resource = grouped(facts), grouped_by_resource(facts)
+    return [by_action] if by_action == by_resource else [by_action, by_resource]
+
+
 def grouped(facts: Iterable[Fact]) -> tuple[Statement, ...]:
     """Writes facts as Allows: the resources of each action, then the actions with equal resources."""
     resources = _gathered((fact.resource, (fact.action, fact.conditions)) for fact in facts)
@@ -124,12 +138,20 @@ def _order(fact: Fact) -> tuple[str, str, list[tuple[str, str, tuple[str, ...]]]
 
 def _united(facts: Sequence[Fact]) -> list[Fact]:
     """Unites the condition values of facts that differ in nothing else."""
+    if len({(fact.action.folded, fact.resource.text) for fact in facts}) == len(facts):
+        return [_widened(fact) for fact in facts]
     alternatives = _gathered((fact.conditions, (fact.action, fact.resource)) for fact in facts)
     return [
         Fact(action, resource, conditions)
         for (action, resource), found in alternatives.items()
         for conditions in _united_conditions(found)
     ]
+
+
+def _widened(fact: Fact) -> Fact:
+    """Drops values of conditions that others include."""
+    conditions = widest(fact.conditions)
+    return fact if conditions == fact.conditions else Fact(fact.action, fact.resource, conditions)
 
 
 def _united_conditions(alternatives: Iterable[tuple[Condition, ...]]) -> list[tuple[Condition, ...]]:
