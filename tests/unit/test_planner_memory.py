@@ -132,7 +132,7 @@ def test_a_remembered_plan_is_proven_again_on_its_final_text() -> None:
     planner(READ, ALLOW, EXACT)
     offer = planner._offers.of(("reader",))  # to put there what a fault of ours might have left
     assert offer is not None
-    asked = as_document(READ.permissions).text, EXACT
+    asked = tuple(each.spelling for each in READ.permissions), EXACT
     draft = offer.drafts.of(asked)
     assert draft is not None
     wider = outline(as_document([permission("s3:GetObject", f"{BUCKET}/*")]), [READER.document()])

@@ -1,6 +1,6 @@
 """What a task may do: action patterns on resource patterns, under conditions."""
 
-from collections.abc import Iterable
+from collections.abc import Hashable, Iterable
 from dataclasses import dataclass
 
 from remit_server.iam import ActionPattern, Condition, Document, Effect, ResourcePattern, Statement
@@ -20,6 +20,15 @@ class Permission:
     def __post_init__(self) -> None:
         if not self.actions or not self.resources:
             raise ValueError("a permission names at least one action and one resource")
+
+    @property
+    def spelling(self) -> Hashable:
+        """All of it as it is written: what has equal spellings makes documents of equal texts."""
+        return (
+            tuple([each.text for each in self.actions]),
+            tuple([each.text for each in self.resources]),
+            tuple([(each.operator, each.key, each.values) for each in self.conditions]),
+        )
 
     def statement(self) -> Statement:
         """Returns the same permission as an Allow statement."""

@@ -30,6 +30,7 @@ from remit_server.iam.issuing.guards import bound_to, guarded, time_bound, witho
 from remit_server.iam.issuing.narrowing import narrow, narrow_all, narrowing_steps
 from remit_server.iam.issuing.sessions import Bounds, allows_of, bounds_of, condition_guards_on, end_of, lies_within
 from remit_server.iam.language.arn import ActionPattern, MalformedPattern, ResourcePattern
+from remit_server.iam.language.automaton import Steps
 from remit_server.iam.language.condition import Condition, MalformedCondition
 from remit_server.iam.language.document import Document
 from remit_server.iam.language.pattern import Pattern, PatternTooComplex
@@ -67,6 +68,7 @@ __all__ = [
     "ResourcePattern",
     "ResourcePolicy",
     "Statement",
+    "Steps",
     "TooLarge",
     "TooManyOverlapsError",
     "Undecided",

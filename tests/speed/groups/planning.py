@@ -36,24 +36,29 @@ CEILINGS = Ceilings.of((Role(ROLE, "eu-central-1", Document.parse(CEILING), time
 BY = Admitted(Actor("spiffe://example.org/agent", ActorKind.SPIFFE, "example.org"), "127.0.0.1")
 
 
-# The works. Numbers have one width, so that each call is as long as the one before.
+NUMBERS = count(100_000)
+"""No two rows plan the same prefixes, and all are of one length."""
+
+
+# The works.
 
 
 @contextmanager
 def planned_anew(size: int, allowed: int = 1) -> Iterator[Callable[[], object]]:
     """An intent not seen before, under an answer of policy that was."""
-    planner, allow, numbers = Planner(CEILINGS), _allow(range(allowed)), count()
-    wishes = [_wish(_intent(size, next(numbers))) for _ in range(10)]
+    planner, allow = Planner(CEILINGS), _allow(range(allowed))
+    wishes = [_wish(_intent(size, next(NUMBERS))) for _ in range(10)]
     yield lambda: planner(wishes.pop(), allow, FAST)
 
 
 @contextmanager
 def planned_again(size: int, allowed: int = 1) -> Iterator[Callable[[], object]]:
     """An intent and an answer of policy that were both seen before, at another time."""
-    planner, answer, intent, seconds = Planner(CEILINGS), _answer(range(allowed)), _intent(size, 0), count()
+    planner, answer, intent = Planner(CEILINGS), _answer(range(allowed)), _intent(size, 0)
 
     def work() -> Plan:
-        return planner(_wish(intent, NOON + timedelta(seconds=next(seconds))), _allowed(decision_of(answer)), FAST)
+        now = NOON + timedelta(seconds=next(NUMBERS))
+        return planner(_wish(intent, now), _allowed(decision_of(answer)), FAST)
 
     yield work
 
@@ -93,7 +98,7 @@ def proven(size: int) -> Iterator[Callable[[], object]]:
 def read_back(size: int) -> Iterator[Callable[[], object]]:
     """A session policy that was not read before, from its text; its patterns were."""
     text = Planner(CEILINGS)(_wish(_intent(size, 0)), _allow([0]), FAST).session_policy
-    others = range(900_000, 900_010)
+    others = [next(NUMBERS) for _ in range(10)]
     texts = [text.replace("q3-000000", f"q3-{number:06}") for number in others]
     for number in others:
         _intent(size, number)
@@ -110,7 +115,7 @@ def answered() -> Iterator[Callable[[], object]]:
 @contextmanager
 def requested() -> Iterator[Callable[[], object]]:
     """An issue request of two permissions not seen before: its rules, its fields, its patterns."""
-    raw = [_message(_intent(2, number)).SerializeToString() for number in range(10)]
+    raw = [_message(_intent(2, next(NUMBERS))).SerializeToString() for _ in range(10)]
 
     def work() -> object:
         message = IssueCredentialsRequest.FromString(raw.pop())
@@ -142,6 +147,11 @@ GROUP = Group(
             partial(planned_first, [0, 40_000, 99_999]),
         ),
         Flat("planning after 50 answers, and after 1,000", partial(planned_after, 50), partial(planned_after, 1_000)),
+        Flat(
+            "planning a remembered intent with 1 entitlement allowed, and with 64",
+            partial(planned_again, 2, 1),
+            partial(planned_again, 2, 64),
+        ),
     ),
 )
 

@@ -1,7 +1,7 @@
 """Which role, and which of its entitlements, an intent rests on (4-policy.md, Choosing)."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from itertools import combinations, islice
 
 from remit_server.application.planning.above import GrantAbove
@@ -10,14 +10,19 @@ from remit_server.domain.decision import Allow
 from remit_server.domain.entitlement import Entitlement, Role
 from remit_server.domain.errors import Outage, Reason
 from remit_server.iam import (
+    COVERING_STEPS,
     Budget,
     Counterexample,
+    Covered,
     Document,
     Purse,
+    Steps,
     Undecided,
+    asked_facts,
     conditioned,
     contains,
     contains_all,
+    covered,
     narrow_all,
     narrowing_steps,
 )
@@ -38,6 +43,7 @@ class Choice:
     role: Role
     entitlements: tuple[Entitlement, ...]
     above: GrantAbove | None = None
+    covered: Covered | None = field(default=None, compare=False, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,6 +133,28 @@ def choose(intent: Document, offered: Sequence[Candidate], budget: Budget) -> Ch
     offer = Document(()) if budget is FAST else largest_part(intent, offered)
     spans = budget is not FAST and _spans(intent, offered, purse)
     return NoChoice(tuple(stopped), offer, spans)
+
+
+def evident(intent: Document, offered: Sequence[Candidate]) -> Choice | None:
+    """Returns the choice that `choose` makes on the fast path if it makes one, where no proof is needed to tell it.
+
+    That is the only entitlement of the first role, or the first that nobody is asked about of which single statements
+    cover all of the intent and add no condition to it. Whether it covers the intent the proof of the session policy
+    says; None where it would take more to know which one that is.
+    """
+    first = offered[0] if offered else None
+    if first is None or first.above is not None:
+        return None
+    asked, steps = asked_facts(intent), Steps(COVERING_STEPS)
+    if len(first.entitlements) == 1:
+        found = covered(asked, [first.entitlements[0].document()], steps)
+        return Choice(first.role, first.entitlements, covered=found)
+    free = (item for item in first.entitlements if item.approval is None)
+    for item in islice(free, MOST_COMBINATIONS):
+        found = covered(asked, [item.document()], steps)
+        if found.is_whole:
+            return Choice(first.role, (item,), covered=found) if found.is_unchanged else None
+    return None
 
 
 def largest_part(intent: Document, offered: Sequence[Candidate]) -> Document:

@@ -76,16 +76,18 @@ def _outline(intent: Document, choice: Choice, also: Sequence[Statement]) -> Out
     bind = joined([one for one in binds if one is not None])
     documents = [item.document() for item in choice.entitlements]
     try:
-        found = outline(intent, documents, source_cidrs=bind.source_cidrs, vpc_ids=bind.vpc_ids, also=also)
+        written = outline(
+            intent, documents, source_cidrs=bind.source_cidrs, vpc_ids=bind.vpc_ids, also=also, found=choice.covered
+        )
     except (TooManyOverlapsError, UnderivableIntent, PatternTooComplex) as error:
         raise Denied(
             Reason.INTENT_TOO_LARGE,
             "the permissions are too many or overlap too much to be guarded: fewer wildcards, or several requests",
             Refusal(remedy=Remedy.SPLIT),
         ) from error
-    if isinstance(found, TooLarge):
-        raise too_large(found)
-    return found
+    if isinstance(written, TooLarge):
+        raise too_large(written)
+    return written
 
 
 def too_large(found: TooLarge) -> Denied:

@@ -4,7 +4,8 @@ The role and entitlements it rests on, its lifetime, and the exact policy, prove
 """
 
 import operator
-from collections.abc import Iterable, Sequence
+from collections.abc import Hashable, Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
@@ -18,6 +19,7 @@ from remit_server.application.planning.choosing import (
     candidates,
     candidates_within,
     choose,
+    evident,
     largest_part,
 )
 from remit_server.application.planning.drafting import Draft, Undetermined, draftings, first_proven
@@ -27,6 +29,7 @@ from remit_server.application.planning.recent import Recent
 from remit_server.domain.approval import ApprovalNeed
 from remit_server.domain.decision import Allow
 from remit_server.domain.entitlement import Entitlement, Role
+from remit_server.domain.errors import Denied
 from remit_server.domain.permission import Permission, as_document
 from remit_server.iam import (
     Budget,
@@ -102,7 +105,12 @@ class Offer:
 
     entitlements: tuple[Entitlement, ...]
     candidates: tuple[Candidate, ...]
-    drafts: Recent[tuple[str, Budget], Draft] = field(default_factory=lambda: Recent(MOST_DRAFTS))
+    drafts: Recent[tuple[tuple[Hashable, ...], Budget], Draft] = field(default_factory=lambda: Recent(MOST_DRAFTS))
+
+    @property
+    def is_remembered(self) -> bool:
+        """Says whether it is small enough to be kept."""
+        return sum(len(item.permissions) for item in self.entitlements) <= MOST_REMEMBERED_PERMISSIONS
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,6 +123,9 @@ class Planner:
 
     ceilings: Ceilings
     _offers: Recent[tuple[str, ...], Offer] = field(default_factory=lambda: Recent(MOST_OFFERS), init=False, repr=False)
+    _answers: Recent[int, tuple[tuple[Entitlement, ...], Offer]] = field(
+        default_factory=lambda: Recent(MOST_OFFERS), init=False, repr=False
+    )
 
     def __call__(self, wish: Wish, allow: Allow, budget: Budget) -> Plan:
         """Returns the plan; raises Denied with the failing permission, Outage for a policy that cannot be trusted.
@@ -122,29 +133,54 @@ class Planner:
         With the fast budget it raises Undetermined instead of a refusal: only the exact path says no.
         """
         offer = self._offer(allow) if wish.above is None else _offer_within(allow, wish.above, self.ceilings)
-        intent = as_document(wish.permissions)
-        asked = intent.text, budget
-        draft = None if wish.narrowed else offer.drafts.of(asked)
-        if wish.narrowed and budget is not FAST:
-            part = largest_part(intent, offer.candidates)
-            intent = intent if part.is_empty else part
-        choice = _choice(intent, offer, wish, budget) if draft is None else draft.choice
+        if wish.narrowed:
+            return self._anew(wish, offer, _narrowed(wish, offer, budget), budget)[1]
+        asked = tuple([each.spelling for each in wish.permissions]), budget
+        draft = offer.drafts.of(asked)
+        if draft is not None:
+            return self._planned(wish, draft.choice, (draft,), budget)[1]
+        draft, plan = self._anew(wish, offer, as_document(wish.permissions), budget)
+        offer.drafts.keep(asked, draft)
+        return plan
+
+    def _anew(self, wish: Wish, offer: Offer, intent: Document, budget: Budget) -> tuple[Draft, Plan]:
+        """Chooses, drafts and proves.
+
+        NOTE: on the fast path the choice is proven by nothing but the session policy's own proof, where it is evident.
+        Where that is no yes, everything is looked at in turn: why it is a no depends on that.
+        """
+        choice = evident(intent, offer.candidates) if budget is FAST else None
+        if choice is not None:
+            with suppress(Denied, Undetermined):
+                return self._planned(wish, choice, draftings(intent, choice, self.ceilings), budget)
+        choice = _choice(intent, offer, wish, budget)
+        return self._planned(wish, choice, draftings(intent, choice, self.ceilings), budget)
+
+    def _planned(self, wish: Wish, choice: Choice, drafts: Iterable[Draft], budget: Budget) -> tuple[Draft, Plan]:
+        """Returns the plan on the first draft that is proven."""
         if budget is FAST and any(item.approval is not None for item in choice.entitlements):
             raise Undetermined  # whether nobody need be asked is looked at as closely as a no
         life = _life(wish, choice)
-        drafts = draftings(intent, choice, self.ceilings) if draft is None else (draft,)
         draft, derived = first_proven(drafts, life.expire_time, self.ceilings, budget)
-        if not wish.narrowed:
-            offer.drafts.keep(asked, draft)
-        return _plan(derived, draft, self.ceilings, life, is_approved=wish.approval_end is not None)
+        return draft, _plan(derived, draft, self.ceilings, life, is_approved=wish.approval_end is not None)
 
     def _offer(self, allow: Allow) -> Offer:
-        """Returns what policy allowed, arranged: the same again for an equal answer."""
+        """Returns what policy allowed, arranged: the same again for the same answer, and for an equal one."""
+        answered = self._answers.of(id(allow.entitlements))
+        if answered is not None and answered[0] is allow.entitlements:
+            return answered[1]
+        offer = self._offer_of_equal(allow)
+        if offer.is_remembered:
+            # NOTE: while the entitlements are kept here, no other value has their identity.
+            self._answers.keep(id(allow.entitlements), (allow.entitlements, offer))
+        return offer
+
+    def _offer_of_equal(self, allow: Allow) -> Offer:
         key = tuple(item.entitlement_id for item in allow.entitlements)
         offer = self._offers.of(key)
         if offer is None or not _is_same(offer.entitlements, allow.entitlements):
             offer = Offer(allow.entitlements, candidates(allow, self.ceilings))
-            if sum(len(item.permissions) for item in allow.entitlements) <= MOST_REMEMBERED_PERMISSIONS:
+            if offer.is_remembered:
                 self._offers.keep(key, offer)
         return offer
 
@@ -152,6 +188,13 @@ class Planner:
 def _offer_within(allow: Allow, above: Sequence[GrantAbove], ceilings: Ceilings) -> Offer:
     """Returns what policy allowed, role by role within each grant above; nothing is remembered of it."""
     return Offer(allow.entitlements, candidates_within(candidates(allow, ceilings), above))
+
+
+def _narrowed(wish: Wish, offer: Offer, budget: Budget) -> Document:
+    """Returns the largest part of the intent that is allowed; on the fast path, and where there is none, all of it."""
+    intent = as_document(wish.permissions)
+    part = intent if budget is FAST else largest_part(intent, offer.candidates)
+    return intent if part.is_empty else part
 
 
 def _is_same(some: Sequence[Entitlement], others: Sequence[Entitlement]) -> bool:
