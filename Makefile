@@ -236,7 +236,7 @@ test-extended: test frameworks extended-tools fuzz $(SUPPLY_CHAIN)/.ready .tools
 nightly: setup setup-sandbox .venv-tools-provers/.ready ## The algebra at length: 100,000 pairs against the oracle, greenery, z3, and random calls of random sessions.
 	@echo "SEED=$(SEED)"
 	REMIT_DIFFERENTIAL_SEED=$(SEED) REMIT_DIFFERENTIAL_ROUNDS=100000 $(BIN)/pytest -q -n 2 tests/property/test_iam_differential.py tests/property/test_condition_laws.py
-	REMIT_EXTENDED=1 REMIT_DIFFERENTIAL_SEED=$(SEED) $(BIN)/pytest -q tests/provers
+	REMIT_EXTENDED=1 REMIT_DIFFERENTIAL_SEED=$(SEED) $(BIN)/pytest -q tests/provers tests/integration/test_random_sessions_on_ministack.py
 
 test-frameworks: setup setup-sandbox frameworks ## Test each agent framework's adapter on that framework, in its own environment; the LangGraph example too.
 	REMIT_EXTENDED=1 $(BIN)/pytest -q tests/e2e/test_frameworks.py tests/e2e/examples/test_langgraph_report.py
