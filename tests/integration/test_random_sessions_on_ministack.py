@@ -38,6 +38,8 @@ from remit_server.iam import (
 EXTENDED = os.environ.get("REMIT_EXTENDED") == "1"
 SEED = int(os.environ.get("REMIT_DIFFERENTIAL_SEED", "0"))
 ROUNDS = 250 if EXTENDED else 12
+# An account without it takes ForAllValues for true; AWS has it.
+UNKNOWN_TO_MINISTACK = "dynamodb:LeadingKeys"
 PLACE = "eu-central-1:111122223333"
 OBJECTS = ("2026/q2/revenue.csv", "2026/q2/summary.md", "2026/q3/revenue.csv", "2026/q3/summary.md", "hr/salaries.csv")
 ROLE_POLICY = Document.parse(
@@ -196,10 +198,17 @@ def is_allowed(policy: Document, call: Call) -> bool:
     return isinstance(evaluate(Policies(identity=(ROLE_POLICY,), session=policy), request), Allowed)
 
 
+def without(key: str, call: Call) -> Call:
+    """The call as an account makes a request of it that does not know the condition key."""
+    context = {name: value for name, value in call.request.context.items() if name != key}
+    return Call(Request(call.request.action, call.request.resource, context), call.make)
+
+
 @pytest.mark.timeout(1200 if EXTENDED else 120)
 def test_what_an_issued_policy_allows_its_ceiling_allows(account: Account, counted: Counted) -> None:
     drawing = Drawing(random.Random(SEED))  # noqa: S311 - reproducible draws, not secrets
     found: Counter[str] = Counter()
+    explained: Counter[str] = Counter()
     disagreements: set[str] = set()
 
     for _ in range(ROUNDS):
@@ -212,10 +221,15 @@ def test_what_an_issued_policy_allows_its_ceiling_allows(account: Account, count
             assert by_ceiling or not issued, (call.request, [each.text for each in documents])
             assert here[1] or not here[0], (call.request, [each.text for each in documents])
             for document, mine, account_says in zip(documents, here, there, strict=True):
-                if mine is not account_says:
+                if mine is account_says:
+                    continue
+                if is_allowed(document, without(UNKNOWN_TO_MINISTACK, call)) is account_says:
+                    explained[f"because ministack does not know {UNKNOWN_TO_MINISTACK}"] += 1
+                else:
                     disagreements.add(f"{call.request}: {mine} here, {account_says} there: {document.text}")
 
     counted("Random calls of random sessions on ministack", found)
+    counted("Random calls that ministack answers otherwise than we evaluate them", explained)
     assert disagreements == set(), "\n".join(sorted(disagreements))
     assert min(found.values()) >= found.total() * 0.1, found
     assert len(found) == 3
