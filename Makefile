@@ -29,7 +29,7 @@ endif
 .DELETE_ON_ERROR:
 .PHONY: fuzz help setup setup-sandbox demo sandbox format lint types layers protos protos-check policies test test-extended nightly test-frameworks \
         frameworks tools extended-tools clients-typescript clients-go \
-        postgresql ci-setup speed-budgets bench audit licences sbom dist lock clean
+        postgresql faketime ci-setup speed-budgets bench audit licences sbom dist lock clean
 
 help: ## Tell what there is.
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 16
@@ -140,6 +140,14 @@ postgresql:
 	elif [ "$(REQUIRE_REAL)" = 1 ]; then echo "there is no PostgreSQL server here: install the package postgresql" >&2; exit 1; \
 	else echo "There is no PostgreSQL here: the tests on it will be skipped"; fi
 
+# It steps the wall clock of a running gateway in the extended tests; where it is missing those are skipped and say so.
+faketime:
+	@if ls /usr/lib/*/faketime/libfaketime.so.1 >/dev/null 2>&1; then :; \
+	elif [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then echo "Installing libfaketime ..." && \
+	  apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -qq --no-install-recommends faketime >/dev/null; \
+	elif [ "$(REQUIRE_REAL)" = 1 ]; then echo "there is no libfaketime here: install the package faketime" >&2; exit 1; \
+	else echo "There is no libfaketime here: the tests that step a gateway's clock will be skipped"; fi
+
 # The TypeScript client's dependencies, by the hashes of its lock file. Where there is no Node.js, its checks and tests are
 # skipped and say so.
 TYPESCRIPT := clients/typescript/node_modules/.ready
@@ -225,10 +233,11 @@ policies: setup .tools/opa-$(OPA_VERSION) .tools/regal-$(REGAL_VERSION) ## Check
 test: setup setup-sandbox .tools/opa-$(OPA_VERSION) lint types layers protos-check clients-typescript policies ## Run every check, then every test. REQUIRE_REAL=1: nothing real may be missing.
 	$(BIN)/pytest -n 2 --dist loadfile $(PYTEST_ARGS)
 
-test-extended: test frameworks extended-tools fuzz $(SUPPLY_CHAIN)/.ready .tools/minio-$(MINIO_VERSION) ## The same, then the laws again with ROUNDS=10 other seeds, and our tokens before MinIO.
+test-extended: test frameworks extended-tools faketime fuzz $(SUPPLY_CHAIN)/.ready .tools/minio-$(MINIO_VERSION) ## The same, then the laws again with ROUNDS=10 other seeds, and our tokens before MinIO.
 	@for seed in $$(seq $(ROUNDS)); do REMIT_DIFFERENTIAL_SEED=$$((8 * $$seed)) $(BIN)/pytest -q -n 2 --hypothesis-seed=$$seed tests/property || exit 1; done
 	REMIT_EXTENDED=1 $(BIN)/pytest -q tests/attack/test_rows_2e_places.py tests/integration/test_web_identity_on_minio.py tests/e2e/test_web_identity_on_minio.py
 	REMIT_EXTENDED=1 $(BIN)/pytest -q -n 2 --dist loadfile tests/crash tests/failpoints
+	REMIT_EXTENDED=1 $(BIN)/pytest -q tests/faults
 	REMIT_EXTENDED=1 $(BIN)/pytest -q tests/e2e/unmodified tests/supply_chain
 	@$(MAKE) --no-print-directory test-frameworks
 

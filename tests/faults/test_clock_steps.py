@@ -54,12 +54,12 @@ async def test_t3_nothing_is_issued_by_a_clock_that_was_stepped_until_it_has_run
 ) -> None:
     before, calls = await stage.recorded(), len(stage.sts.requests)
 
-    await clock.step(step)
+    clock.step(step)
     stepped = time.monotonic()
     refused = [await stage.ask() for _ in range(3)]
     told = await stage.kinds(before)
     sent = len(stage.sts.requests) - calls
-    await clock.step(timedelta())  # which is a step too
+    clock.step(timedelta())  # which is a step too
     await stage.until_ok()
     took = time.monotonic() - stepped
 
@@ -76,14 +76,14 @@ async def test_t3_a_leap_is_no_step_and_bounds_are_off_by_no_more_than_the_leap(
     stage: SmallStage, clock: SteppedClock
 ) -> None:
     leaps = [timedelta(seconds=seconds) for seconds in (1, 0, 20, 0)]
-    heard, off = [], []
+    off = []
 
     for leap in leaps:
-        await clock.step(leap)
-        heard.append((await stage.ask()).short)
+        clock.step(leap)
+        await stage.until_ok()
         off.append(await issued_until(stage) - datetime.now(UTC) - ASKED_FOR)
 
-    assert heard == ["OK"] * len(leaps)
+    assert IN_DOUBT not in {answer.short for answer in stage.answers}
     assert max(off) <= max(leaps) < LARGEST_STEP
     assert "was stepped by" not in stage.log
 
@@ -95,7 +95,7 @@ async def test_t3_a_step_while_sts_answers_changes_no_bound_and_cuts_no_deadline
     stage.sts.plan(stepping(clock, step))
 
     heard = await stage.ask()
-    await clock.step(timedelta())
+    clock.step(timedelta())
     until_when = datetime.now(UTC) + ASKED_FOR
 
     assert heard.short in {"OK", "UNAVAILABLE STS_UNAVAILABLE"}
@@ -109,7 +109,7 @@ def stepping(clock: SteppedClock, step: timedelta) -> Fault:
     """Steps the gateway's clock, and answers as STS does."""
 
     async def answering(sts: FakeSts, http: web.Request, request: Request) -> web.StreamResponse:
-        await clock.step(step)
+        clock.step(step)
         return sts.answer(http, request)
 
     return answering

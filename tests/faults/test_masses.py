@@ -6,16 +6,14 @@ Every run asks some hundred times over a few connections; the extended one ten t
 import asyncio
 import os
 from collections import Counter
-from collections.abc import AsyncIterator, Callable
-from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass, field
+from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 import pytest_asyncio
 from tests.faults.rig.asking import until
 from tests.faults.rig.configuration import note_ceilings
+from tests.faults.rig.masses import Peak, stubs_of
 from tests.faults.rig.sinks import token_of
 from tests.faults.rig.slow_sockets import Slow
 from tests.faults.rig.small_stage import SmallStage, small_stage
@@ -45,45 +43,6 @@ async def stage(running: SmallStage) -> SmallStage:
     return running
 
 
-@dataclass
-class Peak:
-    """The most memory that the gateway had while it was watched."""
-
-    stage: SmallStage
-    bytes: int = field(init=False)
-
-    def __post_init__(self) -> None:
-        self.begin = self.bytes = self.stage.resident
-
-    @property
-    def growth(self) -> int:
-        return self.bytes - self.begin
-
-    @asynccontextmanager
-    async def watched(self) -> AsyncIterator[None]:
-        """Looks every now and then until the end of the block."""
-        task = asyncio.create_task(self._look())
-        try:
-            yield
-        finally:
-            task.cancel()
-            self.bytes = max(self.bytes, self.stage.resident)
-
-    async def _look(self) -> None:
-        while True:
-            self.bytes = max(self.bytes, self.stage.resident)
-            await asyncio.sleep(0.02)
-
-
-@asynccontextmanager
-async def stubs_of(stage: SmallStage, count: int, agent: str = "copilot") -> AsyncIterator[list[Any]]:
-    """Opens so many connections of an agent."""
-    async with AsyncExitStack() as stack:
-        channels = [await stack.enter_async_context(stage.who.channel(stage.gateway.mtls, agent)) for _ in range(count)]
-        await asyncio.gather(*(channel.channel_ready() for channel in channels))
-        yield [stage.stub_of(channel) for channel in channels]
-
-
 async def test_calls_in_masses_are_answered_or_refused_and_no_other_agent_hears_of_it(stage: SmallStage) -> None:
     token, other = token_of(stage.issuers["issuer"]), token_of(stage.issuers["issuer"])
     peak, calm = Peak(stage), []
@@ -110,11 +69,10 @@ def open_files(stage: SmallStage) -> int:
 
 async def test_slow_sockets_in_masses_hurt_nobody_and_are_forgotten(stage: SmallStage) -> None:
     before, peak, slow = open_files(stage), Peak(stage), Slow(stage)
-    kinds: list[Callable[[int], Any]] = [slow.plain, slow.preface, slow.header, slow.body]
 
     async with peak.watched():
         for number in range(SOCKETS):
-            await kinds[number % len(kinds)](number)
+            await slow.kinds[number % len(slow.kinds)](number)
         held = open_files(stage) - before
         meanwhile = [(await stage.ask()).short for _ in range(10)]
         async with stubs_of(stage, 1) as (fresh,):

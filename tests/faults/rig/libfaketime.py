@@ -1,6 +1,5 @@
 """libfaketime, where it is installed: the wall clock of one process, which a test steps while it runs."""
 
-import asyncio
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -10,7 +9,6 @@ from pathlib import Path
 
 import pytest
 
-_LOOKED_AT = 1.2  # seconds
 _DEBIAN = ("/usr/lib/x86_64-linux-gnu", "/usr/lib/aarch64-linux-gnu", "/usr/lib")
 
 
@@ -43,29 +41,24 @@ class SteppedClock:
 
     @property
     def environment(self) -> dict[str, str]:
-        """What such a process is started with: it looks at the file once a second."""
+        """What such a process is started with: it looks at the file each time it asks for the time."""
         return {
             "LD_PRELOAD": str(self.library),
             "FAKETIME_TIMESTAMP_FILE": str(self.file),
-            "FAKETIME_CACHE_DURATION": "1",
+            "FAKETIME_NO_CACHE": "1",
             "FAKETIME_DONT_FAKE_MONOTONIC": "1",
             "DONT_FAKE_MONOTONIC": "1",
         }
 
-    def set(self, by: timedelta) -> None:
+    def step(self, by: timedelta) -> None:
         """Sets it so far from the machine's own time."""
         new = self.file.with_suffix(".new")
         new.write_text(f"{by.total_seconds():+.0f}")
         new.replace(self.file)  # at once: nobody reads half of it
 
-    async def step(self, by: timedelta) -> None:
-        """Sets it so, and returns when the process has it."""
-        self.set(by)
-        await asyncio.sleep(_LOOKED_AT)
-
 
 def stepped_clock(folder: Path) -> SteppedClock:
     """Returns a clock that shows the machine's own time so far."""
     clock = SteppedClock(find_libfaketime(), folder / "wall-clock")
-    clock.set(timedelta())
+    clock.step(timedelta())
     return clock

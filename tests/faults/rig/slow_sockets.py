@@ -3,11 +3,13 @@
 import asyncio
 import contextlib
 import ssl
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 
 from tests.attack.raw_http2 import PREFACE, Headers, headers
 from tests.faults.rig.small_stage import SmallStage
 
+SLOW_AGENT = "crawler"  # its calls hold places of its own, and nobody else's
 _SETTINGS = b"\x00\x00\x00\x04\x00\x00\x00\x00\x00"
 
 
@@ -18,6 +20,11 @@ class Slow:
     stage: SmallStage
     held: list[tuple[asyncio.StreamReader, asyncio.StreamWriter]] = field(default_factory=list)
     dripping: list[asyncio.Task[None]] = field(default_factory=list)
+
+    @property
+    def kinds(self) -> list[Callable[[int], Awaitable[None]]]:
+        """Every way of being slow."""
+        return [self.plain, self.preface, self.header, self.body]
 
     async def plain(self, number: int) -> None:
         """Says nothing, or a few bytes of a handshake."""
@@ -61,7 +68,7 @@ class Slow:
     def _context(self) -> ssl.SSLContext:
         who = self.stage.who
         context = ssl.create_default_context(cafile=str(who.authority.bundle_path))
-        context.load_cert_chain(who.agents["copilot"].certificate_path, who.agents["copilot"].key_path)
+        context.load_cert_chain(who.agents[SLOW_AGENT].certificate_path, who.agents[SLOW_AGENT].key_path)
         context.set_alpn_protocols(["h2"])
         return context
 
