@@ -1,6 +1,7 @@
 """Gateways that a test may stop, kill and reconfigure: real processes beside the sandbox's own one."""
 
 import json
+import os
 import re
 import subprocess
 import sys
@@ -127,6 +128,15 @@ class OwnGateway:
         self._said.set()
 
 
+@dataclass(frozen=True, slots=True)
+class Started:
+    """How a gateway's process is started: by which module, with which variables besides, and where it prints."""
+
+    module: str = "remit_server"
+    environ: Mapping[str, str] = field(default_factory=dict)
+    printed: Path = Path(os.devnull)
+
+
 @contextmanager
 def own_gateway(
     sandbox: Sandbox,
@@ -134,6 +144,8 @@ def own_gateway(
     values: Mapping[str, str] | None = None,
     more: Mapping[str, Mapping[str, object]] | None = None,
     options: Sequence[str] = (),
+    *,
+    started: Started = Started(),
 ) -> Iterator[OwnGateway]:
     """Runs a gateway on free ports whose ledger, configuration and log are in the folder; `values` as in `changed`.
 
@@ -142,7 +154,9 @@ def own_gateway(
     if "endpoint_url" not in (values or {}):
         with (
             sts_relay(sandbox.aws.endpoint_url) as relay,
-            own_gateway(sandbox, folder, {**(values or {}), "endpoint_url": relay.url}, more, options) as gateway,
+            own_gateway(
+                sandbox, folder, {**(values or {}), "endpoint_url": relay.url}, more, options, started=started
+            ) as gateway,
         ):
             yield gateway
         return
@@ -150,7 +164,7 @@ def own_gateway(
     config = folder / "remit.toml"
     config.write_text(changed(sandbox, {**usual, **(values or {})}, {"limits": PLENTY, **(more or {})}))
     config.chmod(0o600)
-    with gateway_process(config, folder / "gateway.log", options) as gateway:
+    with gateway_process(config, folder / "gateway.log", options, started=started) as gateway:
         yield gateway
 
 
@@ -161,16 +175,20 @@ def gateway_process(
     options: Sequence[str] = (),
     *,
     environment: Mapping[str, str] | None = None,
+    started: Started = Started(),
 ) -> Iterator[OwnGateway]:
     """Runs the gateway that a configuration describes, with some variables more, until the end of the block."""
-    with subprocess.Popen(  # noqa: S603 - the gateway itself
-        [sys.executable, tethered.__file__, "remit_server", "serve", "--config", str(config), *options],
-        stdin=subprocess.PIPE,  # its tether: it ends when this test run does
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-        text=True,
-        env={**plain_environment(), **(environment or {})},
-    ) as process:
+    with (
+        started.printed.open("ab") as printed,
+        subprocess.Popen(  # noqa: S603 - the gateway itself
+            [sys.executable, tethered.__file__, started.module, "serve", "--config", str(config), *options],
+            stdin=subprocess.PIPE,  # its tether: it ends when this test run does
+            stdout=printed,
+            stderr=subprocess.PIPE,
+            text=True,
+            env={**plain_environment(started.environ), **(environment or {})},
+        ) as process,
+    ):
         gateway = OwnGateway(process, log)
         reader = threading.Thread(target=gateway.keep_log)
         reader.start()

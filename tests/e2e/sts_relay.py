@@ -6,7 +6,7 @@ It also writes every call into the log of invariant I3, with the ceiling that th
 
 import http.client
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
@@ -21,7 +21,7 @@ _PATIENCE = 60.0
 
 
 class StsRelay:
-    """Passes calls on; `hold_after` and `lose_answers` say what happens to them meanwhile."""
+    """Passes calls on; `hold_after`, `lose_answers` and `garble` say what happens to them meanwhile."""
 
     def __init__(self, endpoint_url: str) -> None:
         self.url = ""
@@ -30,6 +30,7 @@ class StsRelay:
         self.answers: list[bytes] = []
         self.ceiling: Ceiling | None = None  # where a test's gateway has another than the sample account's
         self.lose_answers = False
+        self.garble: Callable[[bytes], tuple[int, bytes]] | None = None
         self._upstream = urlsplit(endpoint_url).netloc
         self._changed = threading.Condition()
         self._let_through: int | None = None
@@ -54,10 +55,21 @@ class StsRelay:
     def passed_on(self, path: str, headers: dict[str, str], body: bytes) -> tuple[int, list[tuple[str, str]], bytes]:
         """Asks STS and returns what it answers."""
         form = dict(parse_qsl(body.decode(), keep_blank_values=True))
+        if "RoleArn" not in form:
+            return self._asked(path, headers, body)  # who are these keys, a command asks
         LOG.note(form, outcome="passed on", ceiling=self.ceiling or ceiling_of(form.get("RoleArn", "")))
         asked = parse_qs(body.decode())
         self.policies.append(asked["Policy"][0])
         self._note(asked["RoleSessionName"][0])
+        status, kept, content = self._asked(path, headers, body)
+        self.answers.append(content)
+        if self.garble is not None:
+            status, content = self.garble(content)
+            return status, [("Content-Type", "text/xml")], content
+        return status, kept, content
+
+    def _asked(self, path: str, headers: dict[str, str], body: bytes) -> tuple[int, list[tuple[str, str]], bytes]:
+        """Asks the upstream, once."""
         connection = http.client.HTTPConnection(self._upstream, timeout=_PATIENCE)
         try:
             connection.request("POST", path, body, headers)  # the signed Host goes along
@@ -65,7 +77,6 @@ class StsRelay:
             content = answer.read()
         finally:
             connection.close()
-        self.answers.append(content)
         return answer.status, [pair for pair in answer.getheaders() if pair[0].lower() not in _HOP], content
 
     def _note(self, session_name: str) -> None:

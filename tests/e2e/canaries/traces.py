@@ -1,0 +1,101 @@
+"""What a leak of a secret would show: pieces of it, as they are and in the encodings that software puts texts into."""
+
+import base64
+import binascii
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import quote
+
+import re2  # type: ignore[import-untyped]
+
+WINDOW = 24
+SHORTEST = 16  # a piece of fewer characters is found in places that have nothing to do with it
+_SPLITS = re.compile(rb"[\s\"'\\+,]+")  # what stands between the halves of a text that was wrapped
+
+
+def traces_of(secret: str) -> set[bytes]:
+    """Returns windows of each part of a secret: near its beginning, out of its middle, its end; raw and encoded.
+
+    A window may begin anywhere: a text that was cut, or wrapped at any length of line, still has one of them. A token's
+    header is no secret, and neither is what its payload says: its spelling is.
+    """
+    return {trace for piece in _pieces(secret) for window in _windows(piece) for trace in _spelt(window)}
+
+
+def _pieces(secret: str) -> Iterator[bytes]:
+    parts = secret.split(".")
+    yield from (part.encode() for part in (parts[1:] if len(parts) == 3 else [secret]) if len(part) >= SHORTEST)
+
+
+def _windows(piece: bytes) -> Iterator[bytes]:
+    if len(piece) <= WINDOW:
+        yield piece
+        return
+    for begin in (min(len(piece) // 3, 2), len(piece) // 3, len(piece) // 2, len(piece) - WINDOW):
+        yield piece[min(begin, len(piece) - WINDOW) :][:WINDOW]
+
+
+def _spelt(window: bytes) -> Iterator[bytes]:
+    """Yields a window as it is and encoded; of base64 the part that does not depend on what stands around it."""
+    yield window
+    yield binascii.hexlify(window)
+    yield binascii.hexlify(window).upper()
+    for offset in range(3):
+        encoded = base64.b64encode(b"x" * offset + window)
+        whole = encoded[4 if offset else 0 :].rstrip(b"=")[:-2]
+        yield whole
+        yield whole.translate(bytes.maketrans(b"+/", b"-_"))
+    if (escaped := quote(window, safe="").encode()) != window:
+        yield escaped
+        yield escaped.lower()
+    yield window[::-1]
+
+
+def private_part(pem: str) -> str:
+    """Returns what of a PKCS #8 key in PEM is secret: its beginning, behind the algorithm, before the public key."""
+    return "".join(pem.splitlines()[1:-1])[48:88]
+
+
+@dataclass
+class Canaries:
+    """Secrets by what they are; `found_in` says of which a text holds a trace."""
+
+    _named: dict[str, str] = field(default_factory=dict)
+
+    def __len__(self) -> int:
+        return len(self._named)
+
+    def note(self, value: str, what: str) -> str:
+        """Notes a secret and returns it."""
+        self._named.setdefault(value, what)
+        return value
+
+    @property
+    def kinds(self) -> set[str]:
+        """What secrets there are."""
+        return set(self._named.values())
+
+    def of_kind(self, what: str) -> str:
+        """Returns one of a kind."""
+        return next(value for value, kind in self._named.items() if kind == what)
+
+    def found_in(self, texts: Mapping[str, bytes]) -> list[str]:
+        """Returns which of the texts hold which kinds of secrets, and after what."""
+        kinds = {trace: kind for value, kind in self._named.items() for trace in traces_of(value)}
+        search = _search(kinds)
+        found = set()
+        for name, text in texts.items():
+            for form in (text, _SPLITS.sub(b"", text)):
+                for hit in search.finditer(form):
+                    before = form[max(0, hit.start() - 60) : hit.start()].decode(errors="replace")
+                    found.add(f"{name}: {kinds[bytes(hit.group())]}, after {before!r}")
+        return sorted(found)
+
+
+def _search(traces: Iterable[bytes]) -> Any:
+    options = re2.Options()
+    options.max_mem = 1 << 30
+    options.encoding = re2.Options.Encoding.LATIN1
+    return re2.compile(b"|".join(re.escape(trace) for trace in traces), options)
