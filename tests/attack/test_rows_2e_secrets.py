@@ -1,6 +1,6 @@
 """G8: every way a call can end, with every logger at DEBUG: no token and no key is said anywhere.
 
-`tests/e2e/canaries/test_no_secret_in_any_sink.py` does the same through a whole gateway, with real tokens, STS and files.
+`tests/e2e/canaries` does the same through a whole gateway, with real tokens, STS and files.
 """
 
 import asyncio
