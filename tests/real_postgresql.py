@@ -88,10 +88,14 @@ class PostgresqlServer:
             cursor = connection.execute(statement.encode())
             return cursor.fetchall() if cursor.description else []
 
-    def create(self, template: str = "template0") -> str:
-        """Creates a database and returns its name."""
-        name = f"ledger_{next(self._numbers)}"
-        self.asked(f"CREATE DATABASE {name} TEMPLATE {template}")
+    def create(self, template: str = "template0", tablespace: Path | None = None) -> str:
+        """Creates a database and returns its name; with a tablespace, its tables are in that folder."""
+        name, where = f"ledger_{next(self._numbers)}", ""
+        if tablespace is not None:
+            _give(tablespace)
+            self.asked(f"CREATE TABLESPACE {name} LOCATION '{tablespace}'")
+            where = f" TABLESPACE {name}"
+        self.asked(f"CREATE DATABASE {name} TEMPLATE {template}{where}")
         return name
 
     def drop(self, name: str) -> None:

@@ -14,6 +14,7 @@ from tests.fake_sts import FakeSts, Request
 from tests.fake_sts import Fault as Answering
 from tests.faults.faults import FAULTS, MARK
 from tests.faults.rig.asking import until
+from tests.faults.rig.ledgers import full_disk
 from tests.faults.rig.proxy import Fault
 from tests.faults.rig.stage import ISSUER_FAULTS, Stage
 from tests.faults.table import ASKED, BETWEEN, EVERY_RUN, Cell, cells
@@ -105,6 +106,28 @@ def meanwhile(stage: Stage, dependency: str, fault: Fault) -> Answering:
         return sts.answer(http, request)
 
     return answering
+
+
+async def test_a_database_whose_disk_is_full_records_nothing_and_goes_on_when_there_is_room(stage: Stage) -> None:
+    if stage.disk is None:
+        pytest.skip("a small disk for the database cannot be mounted here, which takes root")
+
+    with full_disk(stage.disk):
+        await until(lambda: _is_refused(stage), every=0.0)
+        calls = len(stage.sts.requests)
+        heard = {(await stage.ask()).short for _ in range(3)}
+        sent = len(stage.sts.requests) - calls
+    back = await stage.until_ok()
+
+    assert heard == {"UNAVAILABLE LEDGER_UNAVAILABLE"}
+    assert sent == 0
+    assert back.access_key_id
+    assert await stage.unrecorded() == []
+
+
+async def _is_refused(stage: Stage) -> bool:
+    """Asks once: in the pages that the tables have is room for some more."""
+    return (await stage.ask()).short != "OK"
 
 
 @NOT_IN_EACH

@@ -1,18 +1,20 @@
 """A real gateway process whose every dependency is real, or a strict fake, and stands behind a fault proxy."""
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import AbstractContextManager, AsyncExitStack, asynccontextmanager
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, AsyncExitStack, ExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from tests.e2e.gateways import OwnGateway, gateway_process
 from tests.event_world import RECEIVER
 from tests.fake_sts import FakeSts
 from tests.faults.rig.asking import Asked
 from tests.faults.rig.configuration import Identities, as_toml, back, fake_roles, front, pem_of, sample_archive
+from tests.faults.rig.ledgers import small_disk
 from tests.faults.rig.proxy import FaultProxy, fault_proxy
 from tests.faults.rig.sinks import Sinks, running_sinks
 from tests.opa_server import OpaProcess, opa_server
@@ -34,6 +36,7 @@ class Stage(Asked):
 
     server: PostgresqlServer
     database: str
+    disk: Path | None
     sinks: Sinks
     opa: OpaProcess
     transmitter: Transmitter
@@ -50,7 +53,9 @@ async def whole_stage(folder: Path, issuers: Sequence[str] = ()) -> AsyncIterato
     who = Identities.made(folder)
     async with AsyncExitStack() as stack:
         server = stack.enter_context(postgresql_server())
-        database = server.create()
+        disk = stack.enter_context(own_disk(server.folder))
+        stack.callback(server.stop)  # before its disk goes
+        database = server.create(tablespace=disk)
         opa = stack.enter_context(opa_server(folder / "opa"))
         sts = await stack.enter_async_context(FakeSts(fake_roles()))
         sinks = await stack.enter_async_context(running_sinks(sample_archive()))
@@ -77,8 +82,19 @@ async def whole_stage(folder: Path, issuers: Sequence[str] = ()) -> AsyncIterato
         config.chmod(0o600)
         gateway = await beside(stack, gateway_process(config, folder / "gateway.log"))
         stub = CredentialServiceStub(await stack.enter_async_context(who.channel(gateway.mtls)))
-        issuers_ = {name: url for name, url in _urls(proxies).items() if name.startswith("issuer")}
-        yield Stage(gateway, stub, sts, issuers_, server, database, sinks, opa, transmitter, proxies)
+        users = {name: url for name, url in _urls(proxies).items() if name.startswith("issuer")}
+        yield Stage(gateway, stub, sts, users, server, database, disk, sinks, opa, transmitter, proxies)
+
+
+@contextmanager
+def own_disk(folder: Path) -> Iterator[Path | None]:
+    """Gives the ledger a disk of its own; None where none can be mounted, which the test that fills it then says."""
+    with ExitStack() as stack:
+        try:
+            disk: Path | None = stack.enter_context(small_disk(folder / "disk", megabytes=64))
+        except pytest.skip.Exception:
+            disk = None
+        yield disk
 
 
 async def beside(stack: AsyncExitStack, process: AbstractContextManager[OwnGateway]) -> OwnGateway:
