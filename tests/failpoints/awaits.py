@@ -20,6 +20,10 @@ EXCUSED: Final[Mapping[tuple[str, str], str]] = {
     ("admission.py", "self.ledger.refuse"): "refuses what cannot be read, before any use case is called",
     ("approvals/ask_approval.py", "self.approvals.void"): "voids an approval: what follows it is always a refusal",
     ("attenuation/attenuate_credentials.py", "deliberate.beside_the_loop"): "computes; nothing is held",
+    (
+        "issuing/flights.py",
+        "flight.lock.acquire",
+    ): "waits behind a repeat of the same request, and holds nothing",
     ("issuing/end_task.py", "self.ledger.refuse"): "ending gives nobody credentials",
     ("issuing/to_the_end.py", "asyncio.gather"): "waits at the gateway's own end",
     ("lifecycle/renew_credentials.py", "self.hearing.deliberate.beside_the_loop"): "computes; nothing is held",

@@ -1,10 +1,11 @@
 """The door: who is calling, whether they have calls left, and whether what they say can be read."""
 
 from collections import Counter, OrderedDict
-from collections.abc import Iterator, Mapping
+from collections.abc import Coroutine, Iterator, Mapping
 from contextlib import AbstractAsyncContextManager, contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from typing import Any
 
 from remit_server.application.ports import Authenticate, Clock, Ledger
 from remit_server.domain.audit import CallersRejected, RequestRefused, Who
@@ -161,20 +162,30 @@ class _Stay:
     method: str
     actor_id: str = ""
 
-    async def __aenter__(self) -> Admitted:
-        admission, caller = self.admission, self.caller
-        try:
-            actor = await admission.authenticate(caller)
-            admission.budgets[self.method].spend(actor.actor_id)
-            admission.places.take(actor.actor_id)
-        except Exception as error:
-            admission.rejections.count(caller.peer, told_of(error).reason)
-            raise
-        self.actor_id = actor.actor_id
-        return Admitted(actor, caller.peer)
+    def __aenter__(self) -> Coroutine[Any, Any, Admitted]:
+        return _let_in(self)
 
-    async def __aexit__(self, *_: object) -> None:
-        self.admission.places.give_back(self.actor_id)
+    def __aexit__(self, *_: object) -> Coroutine[Any, Any, None]:
+        return _let_out(self)
+
+
+async def _let_in(stay: _Stay) -> Admitted:
+    """Lets the caller in; nothing is held when that fails."""
+    admission, caller = stay.admission, stay.caller
+    try:
+        actor = await admission.authenticate(caller)
+        admission.budgets[stay.method].spend(actor.actor_id)
+        admission.places.take(actor.actor_id)
+    except Exception as error:
+        admission.rejections.count(caller.peer, told_of(error).reason)
+        raise
+    stay.actor_id = actor.actor_id
+    return Admitted(actor, caller.peer)
+
+
+async def _let_out(stay: _Stay) -> None:
+    """Frees the caller's place."""
+    stay.admission.places.give_back(stay.actor_id)
 
 
 @dataclass(slots=True)

@@ -314,8 +314,13 @@ class Ledger(Protocol):
         """
         ...
 
-    async def record(self, record: AuditRecord, /, *, kept: Sequence[KeptText] = ()) -> None:
-        """Appends one record to the chain, and keeps texts beside it."""
+    async def record(
+        self, record: AuditRecord, /, *, kept: Sequence[KeptText] = (), presented: Presented | None = None
+    ) -> None:
+        """Appends one record to the chain, and keeps texts beside it.
+
+        Where it tells of what was presented, it is written only while that holds; raises what `check_presented` does.
+        """
         ...
 
     async def end_task(

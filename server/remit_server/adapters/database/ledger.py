@@ -126,9 +126,11 @@ class DatabaseLedger:
         """Records a no; with `key` and `refusal` it is remembered so that a repeat gets the same answer."""
         await self._commit(lambda batch: operations.refuse(batch, key, refusal, record, kept))
 
-    async def record(self, record: AuditRecord, /, *, kept: Sequence[KeptText] = ()) -> None:
-        """Appends one record to the chain, and keeps texts beside it."""
-        await self.refuse(None, None, record, kept=kept)
+    async def record(
+        self, record: AuditRecord, /, *, kept: Sequence[KeptText] = (), presented: Presented | None = None
+    ) -> None:
+        """Appends one record to the chain, and keeps texts beside it, while what was presented holds."""
+        await self._commit(lambda batch: operations.record(batch, record, kept, presented))
 
     async def end_task(
         self, task_id: TaskId, actor: Actor, now: datetime, /, *, clock_is_settled: bool = True

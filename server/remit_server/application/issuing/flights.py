@@ -1,8 +1,10 @@
 """One flight per request: while a call runs, a repeat of it waits its turn."""
 
 import asyncio
+from collections.abc import Coroutine
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
+from typing import Any
 
 
 @dataclass(slots=True)
@@ -29,23 +31,34 @@ class _Turn:
     flights: dict[tuple[str, str], _Flight]
     key: tuple[str, str]
 
-    async def __aenter__(self) -> None:
-        flight = self.flights.get(self.key)
-        if flight is None:
-            flight = self.flights[self.key] = _Flight()
-        flight.waiting += 1
-        try:
-            await flight.lock.acquire()
-        except BaseException:
-            self._leave(flight)
-            raise
+    def __aenter__(self) -> Coroutine[Any, Any, None]:
+        return _waited_for(self)
 
-    async def __aexit__(self, *_: object) -> None:
-        flight = self.flights[self.key]
-        flight.lock.release()
-        self._leave(flight)
+    def __aexit__(self, *_: object) -> Coroutine[Any, Any, None]:
+        return _handed_on(self)
 
-    def _leave(self, flight: _Flight) -> None:
+    def leave(self, flight: _Flight) -> None:
+        """Forgets the flight with the last who waits for it."""
         flight.waiting -= 1
         if not flight.waiting:
             del self.flights[self.key]
+
+
+async def _waited_for(turn: _Turn) -> None:
+    """Waits for the turn; one who goes meanwhile waits no longer."""
+    flight = turn.flights.get(turn.key)
+    if flight is None:
+        flight = turn.flights[turn.key] = _Flight()
+    flight.waiting += 1
+    try:
+        await flight.lock.acquire()
+    except BaseException:
+        turn.leave(flight)
+        raise
+
+
+async def _handed_on(turn: _Turn) -> None:
+    """Hands the turn on."""
+    flight = turn.flights[turn.key]
+    flight.lock.release()
+    turn.leave(flight)

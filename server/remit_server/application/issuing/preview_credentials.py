@@ -45,26 +45,24 @@ class PreviewCredentials:
         try:
             case = await self.hearing.verified(case)
             case = await self.hearing.in_task(case, ask.task_id)
-            try:
-                case = await self._decided(case)
-            except PolicyChanged as changed:
-                case = await self._decided(await self.hearing.once_more(case, changed))
-            plan = await self._planned(case)
+            while True:
+                try:
+                    case = await self.hearing.decided(self.hearing.questioned(case))
+                    plan = await self._planned(case)
+                    await self._recorded(case, plan)
+                    return WouldRefuse(plan) if isinstance(plan, Denied) else WouldIssue(plan, _revision(case))
+                except PolicyChanged as changed:
+                    case = await self.hearing.once_more(case, changed)
         except Exception as error:
             digest = self.hearing.ceilings.digest
             record = refusal_record(error, case, request_id="", method=METHOD, ceiling_digest=digest)
             await self.ledger.refuse(None, None, record, kept=case.basis.texts if case.basis else ())
             raise
-        await self.ledger.record(_decided(case, plan, self.hearing.ceilings.digest), kept=known(case.basis).texts)
-        if isinstance(plan, Denied):
-            return WouldRefuse(plan)
-        return WouldIssue(plan, known(case.question).revision.digest)
 
-    async def _decided(self, case: Case) -> Case:
-        """Puts the question and hears the policy, unless what the ask comes with was revoked."""
-        case = self.hearing.questioned(case)
-        await self.ledger.check_presented(case.presented)
-        return await self.hearing.decided(case)
+    async def _recorded(self, case: Case, plan: Plan | Denied) -> None:
+        """Records what was decided; raises what `check_presented` does, where what the ask comes with was revoked."""
+        record = _decided(case, plan, self.hearing.ceilings.digest)
+        await self.ledger.record(record, kept=known(case.basis).texts, presented=case.presented)
 
     async def _planned(self, case: Case) -> Plan | Denied:
         """Returns the plan or the refusal as values: both are what the caller wants to know."""
@@ -72,6 +70,11 @@ class PreviewCredentials:
             return await self.hearing.planned(case)
         except Denied as denied:
             return denied
+
+
+def _revision(case: Case) -> str:
+    """Returns the digest of the revision that decided."""
+    return known(case.question).revision.digest
 
 
 def _decided(case: Case, plan: Plan | Denied, ceiling_digest: str) -> PreviewDecided:
@@ -85,7 +88,7 @@ def _decided(case: Case, plan: Plan | Denied, ceiling_digest: str) -> PreviewDec
         role_arn=issued.role.arn if issued else "",
         session_policy_digest=issued.session_policy_digest if issued else "",
         input_digest=question.text.digest,
-        policy_revision=question.revision.digest,
+        policy_revision=_revision(case),
         ceiling_digest=ceiling_digest,
         circumstances_digest=question.circumstances.kept.digest,
         decision_digest=known(case.basis).decision_digest,

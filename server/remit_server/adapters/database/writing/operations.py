@@ -27,7 +27,7 @@ from remit_server.adapters.database.writing.above import above_lost, above_stand
 from remit_server.adapters.database.writing.attenuated import too_many_within
 from remit_server.adapters.database.writing.batch import Batch
 from remit_server.adapters.database.writing.prepared import Prepared, Row
-from remit_server.application.ports import Authorization, RequestKey
+from remit_server.application.ports import Authorization, Presented, RequestKey
 from remit_server.domain.audit import AuditRecord
 from remit_server.domain.decision import KeptText
 from remit_server.domain.errors import Denied, Outage, Reason, Refusal, Remedy, RemitError
@@ -151,6 +151,15 @@ def refuse(
         _remember(batch, key, refusal_text(refusal))
     batch.keep(kept)
     batch.append(record)
+
+
+def record(batch: Batch, told: AuditRecord, kept: Sequence[KeptText], presented: Presented | None) -> RemitError | None:
+    """Records what is told, unless what it was decided on was revoked or is decided otherwise by now."""
+    if presented is not None and (lost := refusal_of_presented(batch.connection, presented)):
+        return lost
+    batch.keep(kept)
+    batch.append(told)
+    return None
 
 
 def _request(batch: Batch, key: RequestKey) -> Row | None:
