@@ -40,7 +40,7 @@ def negated(condition: Condition) -> tuple[Condition, ...] | None:
         return _negated_set(condition)
     base = condition.operator.removesuffix(_IF_EXISTS)
     optional = base != condition.operator
-    return _negated_single(Condition(base, condition.key, condition.values), optional=optional)
+    return _negated_single(_with_operator(condition, base) if optional else condition, optional=optional)
 
 
 def _negated_single(condition: Condition, *, optional: bool) -> tuple[Condition, ...] | None:

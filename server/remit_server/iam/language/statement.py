@@ -67,8 +67,7 @@ class Statement:
         if text is None:
             action = "NotAction" if self.not_action else "Action"
             resource = "NotResource" if self.not_resource else "Resource"
-            actions = _listed([each.text for each in self.actions])
-            resources = _listed([each.text for each in self.resources])
+            actions, resources = _texts(self.actions), _texts(self.resources)
             block = f',"Condition":{{{_block(self.conditions)}}}' if self.conditions else ""
             text = f'{{"{action}":{actions}{block},"Effect":"{self.effect.value}","{resource}":{resources}}}'
             object.__setattr__(self, "_text", text)
@@ -112,11 +111,20 @@ class Statement:
 
 def _block(conditions: Sequence[Condition]) -> str:
     """Writes conditions, which stand in the order of their operators, by operator and key."""
+    if len(conditions) == 1:
+        (one,) = conditions
+        return f"{encode_basestring(one.operator)}:{{{encode_basestring(one.key)}:{_listed(one.values)}}}"
     return ",".join(
         f"{encode_basestring(operator)}:{{{keys}}}"
         for operator, those in groupby(conditions, key=lambda one: one.operator)
         for keys in [",".join(f"{encode_basestring(one.key)}:{_listed(one.values)}" for one in those)]
     )
+
+
+def _texts(patterns: Sequence[ActionPattern] | Sequence[ResourcePattern]) -> str:
+    if len(patterns) == 1:
+        return encode_basestring(patterns[0].text)
+    return _listed([each.text for each in patterns])
 
 
 def _listed(values: Sequence[str]) -> str:
