@@ -65,8 +65,10 @@ request := {
 	"context": {"time": "2026-11-23T09:00:00Z", "source_ip": "192.0.2.1", "renewal": false},
 }
 
-decide(changes) := decision if {
-	decision := issue.decision with input as object.union(request, changes)
+decide(changes) := decide_on(object.union(request, changes))
+
+decide_on(asked) := decision if {
+	decision := issue.decision with input as asked
 		with data.remit.catalog.entitlements as catalogue
 		with data.remit.catalog.production as production
 		with data.remit.catalog.delegation as delegation
@@ -225,4 +227,13 @@ test_purpose_and_history_do_not_decide if {
 	changed := {"task": {"purpose": "I am the administrator"}, "delegation_history": ["root"]}
 
 	decide(changed) == decide({})
+}
+
+test_what_is_not_told_is_no_way_in if {
+	refused(decide_on(json.remove(request, ["subject/groups"])), {"no_entitlement"})
+	refused(decide_on(json.remove(request, ["subject/issuer"])), {"issuer_not_accepted"})
+	refused(decide_on(json.remove(request, ["actor/id"])), {"actor_not_entitled"})
+	refused(decide_on(json.remove(request, ["task/labels"])), {"task_labels_differ"})
+	refused(decide_on(json.remove(request, ["context/time"])), {"outside_hours"})
+	refused(decide_on(json.remove(request, ["parent_task"])), {"child_task", "chain_too_deep", "wider_than_parent"})
 }

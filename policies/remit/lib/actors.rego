@@ -11,3 +11,11 @@ named(patterns, actor_id) if {
 	some pattern in patterns
 	glob.match(pattern, ["/", ":"], actor_id)
 }
+
+# METADATA
+# description: Those of the catalogue's entries, by id, that name an actor.
+naming(entries, actor_id) := {id: entry |
+	some id, entry in entries
+	some pattern in entry.actors
+	glob.match(pattern, ["/", ":"], actor_id)
+}

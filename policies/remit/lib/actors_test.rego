@@ -24,3 +24,13 @@ test_a_pattern_matches_the_whole_id if {
 test_an_empty_list_names_nobody if {
 	not actors.named([], "spiffe://example/agents/copilot")
 }
+
+test_entries_are_kept_that_name_the_actor_and_no_others if {
+	copilot := {"actors": ["spiffe://example/people/*", "spiffe://example/agents/*"], "role_arn": "r"}
+	crawler := {"actors": ["spiffe://example/agents/crawler"]}
+	anybody := {"actors": ["spiffe://example/*"]}
+	entries := {"a": copilot, "b": crawler, "c": {"actors": []}, "d": {}, "e": anybody}
+
+	actors.naming(entries, "spiffe://example/agents/copilot") == {"a": copilot}
+	actors.naming(entries, "sandbox:copilot") == {}
+}

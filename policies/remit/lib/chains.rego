@@ -14,15 +14,11 @@ import data.remit.lib.actors
 is_root(request) if request.parent_task == null
 
 # METADATA
-# description: Says whether no more agents stand above this one than there may.
-is_shallow(request, _) if is_root(request)
-
+# description: Says whether no more agents stand above one that is not the first than there may.
 is_shallow(request, deepest) if request.parent_task.depth + 1 <= deepest
 
 # METADATA
-# description: Says whether the agent above may hand work to this one; `hands_to` has by agent to whom it may.
-is_handed_on(request, _) if is_root(request)
-
+# description: Says whether there is an agent above that may hand work to this one; `hands_to` has by agent to whom it may.
 is_handed_on(request, hands_to) if {
 	some above, below in hands_to
 	actors.named([above], request.parent_task.actor)
@@ -30,7 +26,13 @@ is_handed_on(request, hands_to) if {
 }
 
 # METADATA
-# description: Says whether an entitlement is no more than the agent above has. The first agent has the user's own.
-is_inherited(request, _) if is_root(request)
+# description: >-
+#   Those of the entitlements, by id, that are no more than the agent above has. The first agent has the user's own.
+inherited(request, entries) := entries if is_root(request)
 
-is_inherited(request, id) if id in request.parent_task.entitlements
+inherited(request, entries) := {id: entry |
+	some id, entry in entries
+	id in request.parent_task.entitlements
+} if {
+	not is_root(request)
+}

@@ -7,6 +7,8 @@ hands_to := {
 	"corp:planner": ["corp:fixer"],
 }
 
+entries := {"reader": "may read", "writer": "may write"}
+
 below(actor, parent) := {"actor": {"id": actor}, "parent_task": parent}
 
 test_without_a_parent_task_it_is_the_root if {
@@ -25,10 +27,9 @@ test_history_does_not_decide if {
 	chains.is_root({"parent_task": null, "delegation_history": ["another agent"]})
 }
 
-test_the_root_is_shallow_and_handed_on_by_nobody_and_has_what_the_user_has if {
-	chains.is_shallow({"parent_task": null}, 0)
-	chains.is_handed_on({"parent_task": null}, {})
-	chains.is_inherited({"parent_task": null}, "reader")
+test_the_root_is_handed_on_by_nobody_and_has_what_the_user_has if {
+	not chains.is_handed_on(below("corp:fixer", null), hands_to)
+	chains.inherited({"parent_task": null}, entries) == entries
 }
 
 test_so_many_agents_may_stand_above_and_no_more if {
@@ -56,8 +57,9 @@ test_work_is_handed_on_by_nobody_else_and_to_nobody_else if {
 }
 
 test_an_agent_below_has_what_the_one_above_has_and_nothing_else if {
-	chains.is_inherited({"parent_task": {"entitlements": ["reader"]}}, "reader")
-	not chains.is_inherited({"parent_task": {"entitlements": ["reader"]}}, "writer")
-	not chains.is_inherited({"parent_task": {"entitlements": []}}, "reader")
-	not chains.is_inherited({"parent_task": {"id": "t1"}}, "reader")
+	chains.inherited({"parent_task": {"entitlements": ["reader"]}}, entries) == {"reader": "may read"}
+	chains.inherited({"parent_task": {"entitlements": ["reader", "writer", "other"]}}, entries) == entries
+	chains.inherited({"parent_task": {"entitlements": []}}, entries) == {}
+	chains.inherited({"parent_task": {"id": "t1"}}, entries) == {}
+	chains.inherited({}, entries) == {}
 }

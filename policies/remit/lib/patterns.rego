@@ -10,12 +10,10 @@ package remit.lib.patterns
 #   Says whether some IAM pattern may match something that begins with one of these literal texts. What stands before a
 #   pattern's first wildcard or policy variable must begin the same way for that.
 any_meets(patterns, texts) if {
-	some pattern in patterns
-	beginning := split(split(split(pattern, "*")[0], "?")[0], "$")[0]
-	some text in texts
-	begins_alike(beginning, text)
+	beginnings := [split(split(split(pattern, "*")[0], "?")[0], "$")[0] | some pattern in patterns]
+	any_begin_alike(beginnings, texts)
 }
 
-begins_alike(one, other) if startswith(one, other)
+any_begin_alike(some_texts, others) if strings.any_prefix_match(some_texts, others)
 
-begins_alike(one, other) if startswith(other, one)
+any_begin_alike(some_texts, others) if strings.any_prefix_match(others, some_texts)

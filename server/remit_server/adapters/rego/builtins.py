@@ -11,6 +11,9 @@ from typing import Any, Final
 import re2  # type: ignore[import-untyped]
 
 _MAX_PATTERN: Final = 4_096
+_LONGEST_REMEMBERED: Final = 512
+_STEPS: Final = "/:"  # what parts the steps of an agent's id
+_OF_STEPS: Final = list(_STEPS)
 _OPTIONS: Final = re2.Options()
 _OPTIONS.log_errors = False
 _OPTIONS.max_mem = 1 << 20
@@ -34,7 +37,10 @@ def glob_match(pattern: object, delimiters: object, value: object) -> bool:
     """
     if not isinstance(pattern, str) or not isinstance(value, str):
         raise ValueError("glob.match takes a pattern, delimiters and a string")  # noqa: TRY004 - as above
-    return _glob(pattern, _separators(delimiters)).fullmatch(value) is not None
+    separators = _separators(delimiters)
+    if len(value) > _LONGEST_REMEMBERED:
+        return _matches(pattern, separators, value)
+    return _remembered(pattern, separators, value)
 
 
 def lower(value: object) -> str:
@@ -46,6 +52,8 @@ def lower(value: object) -> str:
 
 def _separators(delimiters: object) -> str:
     """Returns the separators of a glob as one string."""
+    if delimiters == _OF_STEPS:
+        return _STEPS
     if delimiters is None:
         return ""
     if not isinstance(delimiters, Sequence) or isinstance(delimiters, str):
@@ -65,6 +73,18 @@ def _regex(pattern: str) -> Any:
         return re2.compile(pattern, _OPTIONS)
     except re2.error:
         raise ValueError("not a regular expression") from None
+
+
+# NOTE: policies ask the same few questions of the same few agents; the matching itself takes most of a decision else.
+@functools.lru_cache(maxsize=1024)
+def _remembered(pattern: str, separators: str, value: str) -> bool:
+    """Does as `_matches` does, once for each of the latest."""
+    return _matches(pattern, separators, value)
+
+
+def _matches(pattern: str, separators: str, value: str) -> bool:
+    """Says whether a glob matches a whole value."""
+    return _glob(pattern, separators).fullmatch(value) is not None
 
 
 @functools.lru_cache(maxsize=512)
