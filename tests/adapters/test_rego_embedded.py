@@ -19,7 +19,9 @@ from remit_server.adapters.policy.findings import BundleRefused, Finding
 from remit_server.adapters.rego import embedded, wire
 from remit_server.adapters.rego.checks import text_findings
 from remit_server.adapters.rego.embedded import EmbeddedRego, EngineLimits, check_bundle
-from remit_server.adapters.rego.process import EvaluationFailed, Program, RegoProcess, WorkerLost
+from remit_server.adapters.rego.pipes import EvaluationFailed, Question, WorkerLost
+from remit_server.adapters.rego.process import Program, RegoProcess
+from remit_server.adapters.rego.team import ASKED_AHEAD
 from remit_server.application.ports import Policy, Revision
 from remit_server.domain.decision import Allow, DecisionInput, Deny
 from remit_server.domain.errors import Outage, Reason
@@ -189,6 +191,51 @@ async def test_over_the_queue_the_gateway_is_full_and_says_so(tmp_path: Path) ->
     assert sorted(reasons) == [Reason.OVERLOADED, Reason.POLICY_UNAVAILABLE, Reason.POLICY_UNAVAILABLE]
 
 
+async def test_a_question_that_no_worker_comes_to_in_time_finds_the_gateway_full(tmp_path: Path) -> None:
+    limits = replace(PATIENT, spares=0, decision_seconds=1.0, wait_seconds=0.1)
+    async with engine_on(tmp_path, limits=limits) as engine:
+        outcomes = await asyncio.gather(
+            engine.decide(engine.active, told_to("hang")),
+            engine.decide(engine.active, told_to("allow")),
+            return_exceptions=True,
+        )
+
+    reasons = [outcome.reason for outcome in outcomes if isinstance(outcome, Outage)]
+    assert reasons == [Reason.POLICY_UNAVAILABLE, Reason.OVERLOADED]
+
+
+async def test_who_stands_behind_a_question_that_hangs_is_answered_by_another_worker(tmp_path: Path) -> None:
+    async with engine_on(tmp_path, limits=HASTY) as engine:
+        words = ["allow", "hang", *["allow"] * ASKED_AHEAD, "fail", "allow"]
+        outcomes = await asyncio.gather(
+            *(engine.decide(engine.active, told_to(word)) for word in words), return_exceptions=True
+        )
+
+    expected = {"allow": Allow, "hang": PolicyUnavailable, "fail": PolicyUnavailable}
+    assert [type(outcome) for outcome in outcomes] == [expected[word] for word in words]
+
+
+async def test_a_worker_that_is_asked_ahead_answers_in_the_order_of_asking() -> None:
+    worker = await RegoProcess.start(Program((("t.rego", "package t\nx := 1 / 0"),), "{}", 512 << 20, 60.0))
+    texts = ["1", "data.t.x", "2", "data.t.nothing", "3"]
+    questions = [Question.of(wire.QUERY, text, 60.0) for text in texts]
+
+    for question in questions:
+        worker.put(question)
+    asked = worker.questions
+    answers = await asyncio.gather(*(question.answer for question in questions), return_exceptions=True)
+    await worker.close()
+
+    assert asked == len(texts)
+    assert [type(answer) if isinstance(answer, Exception) else answer for answer in answers] == [
+        "1",
+        EvaluationFailed,
+        "2",
+        None,
+        "3",
+    ]
+
+
 async def test_a_caller_that_goes_away_takes_no_worker_with_it(tmp_path: Path) -> None:
     async with engine_on(tmp_path, limits=replace(PATIENT, spares=0)) as engine:
         before = engine.pids
@@ -334,10 +381,7 @@ async def test_garbage_on_the_pipe_is_a_lost_worker(script: str) -> None:
         "def header(kind, length): return struct.pack('>cI', kind, length)\n"
         f"def out(data): sys.stdout.buffer.write(data)\n{script}\n"
     )
-    process = await asyncio.create_subprocess_exec(
-        sys.executable, "-c", program, stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE
-    )
-    worker = RegoProcess(process)
+    worker = await RegoProcess.spawned(sys.executable, "-c", program)
 
     try:
         with pytest.raises(WorkerLost):

@@ -11,7 +11,8 @@ from remit_server.adapters.policy.bundles.bundle import Bundle
 from remit_server.adapters.policy.findings import BundleRefused, Finding
 from remit_server.adapters.rego import wire
 from remit_server.adapters.rego.checks import ADMIN_ENTRYPOINT, ENTRYPOINT, text_findings
-from remit_server.adapters.rego.process import EvaluationFailed, Program, WorkerLost, check_rules
+from remit_server.adapters.rego.pipes import EvaluationFailed, WorkerLost
+from remit_server.adapters.rego.process import Program, check_rules
 from remit_server.adapters.rego.team import RegoTeam, TeamBusy
 from remit_server.application.ports import Revision
 from remit_server.domain.administration import AdminDecision

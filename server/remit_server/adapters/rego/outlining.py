@@ -6,7 +6,8 @@ from remit_server.adapters.policy.bundles.bundle import Bundle
 from remit_server.adapters.policy.findings import BundleRefused, Finding
 from remit_server.adapters.rego import wire
 from remit_server.adapters.rego.checks import text_findings
-from remit_server.adapters.rego.process import LOAD_SECONDS, EvaluationFailed, Program, RegoProcess, WorkerLost
+from remit_server.adapters.rego.pipes import EvaluationFailed, WorkerLost
+from remit_server.adapters.rego.process import LOAD_SECONDS, Program, RegoProcess
 from remit_server.application.comparing.values import Rules
 
 _MEMORY_BYTES = 512 << 20

@@ -1,29 +1,18 @@
 """One Rego worker as its parent sees it: started with nothing inherited, asked within a time, ended by its id."""
 
 import asyncio
-import contextlib
 import json
-import math
+import subprocess
 import sys
-import time
-from collections.abc import AsyncIterator, Iterable
-from contextlib import asynccontextmanager
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
 
 from remit_server.adapters.policy.findings import BundleRefused, Finding
 from remit_server.adapters.rego import wire
+from remit_server.adapters.rego.pipes import EvaluationFailed, Keeper, Question, WorkerLost, WorkerPipes
 
 LOAD_SECONDS: Final = 60.0
-STARVED_SECONDS: Final = 0.75  # so much longer for a worker that the machine has not let work
-
-
-class WorkerLost(Exception):  # noqa: N818 - named for what it says
-    """The worker is of no more use: it died, ran out of time, or answered garbage. The sentence is for the log."""
-
-
-class EvaluationFailed(Exception):  # noqa: N818 - named for what it says
-    """The engine answered with an error; the worker is as good as before. For the log and for authors."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,10 +27,10 @@ class Program:
 
 
 class RegoProcess:
-    """One worker process, asked one thing at a time."""
+    """One worker process, which answers in the order of asking."""
 
-    def __init__(self, process: asyncio.subprocess.Process) -> None:
-        self._process = process
+    def __init__(self, pipes: WorkerPipes) -> None:
+        self._pipes = pipes
 
     @classmethod
     async def start(cls, program: Program) -> "RegoProcess":
@@ -49,27 +38,46 @@ class RegoProcess:
 
         Raises BundleRefused with the file that the engine does not take, WorkerLost when the process fails.
         """
-        process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-I", "-m", program.worker, str(program.memory_bytes)),
-            stdin=asyncio.subprocess.PIPE,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.DEVNULL,  # a panic prints what it was evaluating
-            env={"LC_ALL": "C.UTF-8"},
-            cwd="/",
-            start_new_session=True,
-        )
-        worker = cls(process)
+        worker = await cls.spawned(sys.executable, "-I", "-m", program.worker, str(program.memory_bytes))
         try:
-            await worker._load(program)
+            await _load(worker, program)
         except BaseException:
             await worker.close()
             raise
         return worker
 
+    @classmethod
+    async def spawned(cls, *command: str) -> "RegoProcess":
+        """Returns the process of a command, which inherits nothing."""
+        _, pipes = await asyncio.get_running_loop().subprocess_exec(
+            WorkerPipes,
+            *command,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,  # a panic prints what it was evaluating
+            env={"LC_ALL": "C.UTF-8"},
+            cwd="/",
+            start_new_session=True,
+        )
+        return cls(pipes)
+
     @property
     def pid(self) -> int:
         """The process id."""
-        return self._process.pid
+        return self._pipes.pid
+
+    @property
+    def questions(self) -> int:
+        """How many questions it was asked and has not answered."""
+        return len(self._pipes.asked)
+
+    def keep(self, keeper: Keeper) -> None:
+        """Has a keeper hear what becomes of it."""
+        self._pipes.keeper = keeper
+
+    def put(self, question: Question) -> None:
+        """Asks a question, after those it was asked already."""
+        self._pipes.ask(question)
 
     async def ask(self, kind: bytes, payload: str, *, seconds: float) -> str | None:
         """Returns the JSON text of an answer, None for undefined.
@@ -77,105 +85,38 @@ class RegoProcess:
         Raises EvaluationFailed, or WorkerLost after which the worker must be closed: also when the time is over. Time
         counts while the worker works: on a busy machine it gets up to STARVED_SECONDS more.
         """
-        try:
-            async with self._worked(seconds):
-                await self._send(kind, payload)
-                answer, text = await self._receive()
-        except TimeoutError:
-            raise WorkerLost(f"no answer within {seconds} s") from None
-        # RuntimeError is what uvloop raises on a pipe that is closed already.
-        except (OSError, EOFError, UnicodeDecodeError, RuntimeError) as wrong:
-            raise WorkerLost(f"the worker died or broke the protocol ({type(wrong).__name__})") from wrong
-        match answer:
-            case wire.RESULT:
-                return text
-            case wire.UNDEFINED:
-                return None
-            case wire.FAILED:
-                raise EvaluationFailed(text)
-            case _:
-                raise WorkerLost("the worker answered with an unknown kind of frame")
-
-    @asynccontextmanager
-    async def _worked(self, seconds: float) -> AsyncIterator[None]:
-        """Ends the block with TimeoutError once the worker has worked for so long, or was starved for longer."""
-        loop, spent = asyncio.get_running_loop(), cpu_seconds(self.pid)
-        watch: asyncio.TimerHandle | None = None
-
-        def look(limit: asyncio.Timeout) -> None:
-            nonlocal watch
-            left = seconds - (cpu_seconds(self.pid) - spent)
-            if not left > 0:  # nor where the system does not tell: infinity less infinity is not more
-                limit.reschedule(loop.time())
-            else:
-                watch = loop.call_later(max(left, 0.01), look, limit)
-
-        async with asyncio.timeout(seconds + STARVED_SECONDS) as limit:
-            watch = loop.call_later(seconds, look, limit)
-            try:
-                yield
-            finally:
-                watch.cancel()
+        question = Question.of(kind, payload, seconds)
+        self.put(question)
+        return await question.answer
 
     async def close(self) -> None:
         """Ends the process by its id and waits until it is gone."""
-        with contextlib.suppress(ProcessLookupError):
-            self._process.kill()
-        if self._process.stdin is not None:
-            self._process.stdin.close()
-        await self._process.wait()
+        await self._pipes.close()
 
-    async def _load(self, program: Program) -> None:
-        """Gives the worker its program, file by file, so that a file that kills the engine can be named."""
-        await self.ask(wire.ALARM, str(LOAD_SECONDS), seconds=LOAD_SECONDS)
-        for path, text in program.modules:
-            try:
-                await self.ask(wire.MODULE, json.dumps([path, text]), seconds=LOAD_SECONDS)
-            except EvaluationFailed as wrong:
-                raise BundleRefused([_parse_finding(path, str(wrong))]) from None
-            except WorkerLost:
-                mend = "Make its expressions shorter and less nested"
-                raise BundleRefused([Finding(path, 0, "the engine died while reading it", mend, "rego-text")]) from None
+
+async def _load(worker: RegoProcess, program: Program) -> None:
+    """Gives the worker its program, file by file, so that a file that kills the engine can be named."""
+    await worker.ask(wire.ALARM, str(LOAD_SECONDS), seconds=LOAD_SECONDS)
+    for path, text in program.modules:
         try:
-            await self.ask(wire.DATA, program.data_json, seconds=LOAD_SECONDS)
+            await worker.ask(wire.MODULE, json.dumps([path, text]), seconds=LOAD_SECONDS)
         except EvaluationFailed as wrong:
-            raise BundleRefused(
-                [Finding("data", 0, f"the engine refuses the data: {wrong}", "Simplify it", "data-file")]
-            ) from None
+            raise BundleRefused([_parse_finding(path, str(wrong))]) from None
         except WorkerLost:
-            problem = f"the data does not fit into {program.memory_bytes >> 20} MB in {LOAD_SECONDS:g} s"
-            raise BundleRefused(
-                [Finding("data", 0, problem, "Raise the worker's memory or make the data smaller", "bundle-size")]
-            ) from None
-        await self.ask(wire.ALARM, str(program.alarm_seconds), seconds=LOAD_SECONDS)
-
-    async def _send(self, kind: bytes, payload: str) -> None:
-        """Writes one frame."""
-        stdin = self._process.stdin
-        assert stdin is not None  # noqa: S101 - it was opened as a pipe
-        encoded = payload.encode("utf-8")
-        stdin.write(wire.HEADER.pack(kind, len(encoded)) + encoded)
-        await stdin.drain()
-
-    async def _receive(self) -> tuple[bytes, str]:
-        """Returns kind and text of one frame; raises EOFError when there is none or it is too long."""
-        stdout = self._process.stdout
-        assert stdout is not None  # noqa: S101 - it was opened as a pipe
-        kind, length = wire.HEADER.unpack(await stdout.readexactly(wire.HEADER.size))
-        if length > wire.MAX_ANSWER:
-            raise EOFError("a frame over the limit")
-        return kind, (await stdout.readexactly(length)).decode("utf-8")
-
-
-def cpu_seconds(pid: int) -> float:
-    """Returns the CPU time that a process has used; infinity where the system does not tell.
-
-    Source: clock_getcpuclockid(3) of Linux, whose clock of a process is its id, inverted, above three bits of kind.
-    """
+            mend = "Make its expressions shorter and less nested"
+            raise BundleRefused([Finding(path, 0, "the engine died while reading it", mend, "rego-text")]) from None
     try:
-        return time.clock_gettime((~pid << 3) | 2)
-    except (OSError, AttributeError):
-        return math.inf
+        await worker.ask(wire.DATA, program.data_json, seconds=LOAD_SECONDS)
+    except EvaluationFailed as wrong:
+        raise BundleRefused(
+            [Finding("data", 0, f"the engine refuses the data: {wrong}", "Simplify it", "data-file")]
+        ) from None
+    except WorkerLost:
+        problem = f"the data does not fit into {program.memory_bytes >> 20} MB in {LOAD_SECONDS:g} s"
+        raise BundleRefused(
+            [Finding("data", 0, problem, "Raise the worker's memory or make the data smaller", "bundle-size")]
+        ) from None
+    await worker.ask(wire.ALARM, str(program.alarm_seconds), seconds=LOAD_SECONDS)
 
 
 async def check_rules(program: Program, entrypoint: str) -> tuple[list[Finding], list[Finding]]:

@@ -13,7 +13,7 @@ from remit_server.adapters.policy.activation.published import not_for_here
 from remit_server.adapters.policy.bundles.bundle import Bundle
 from remit_server.adapters.policy.findings import BundleRefused
 from remit_server.adapters.rego.embedded import EmbeddedRego, EngineLimits
-from remit_server.adapters.rego.process import WorkerLost
+from remit_server.adapters.rego.pipes import WorkerLost
 from remit_server.domain.errors import Outage, Reason
 
 MOST_LOADING: Final = 2

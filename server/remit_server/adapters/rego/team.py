@@ -3,11 +3,17 @@
 import asyncio
 import contextlib
 import logging
+from collections import deque
 from collections.abc import Coroutine
+from dataclasses import dataclass
 from typing import Any, Final
 
-from remit_server.adapters.rego.process import EvaluationFailed, Program, RegoProcess, WorkerLost
+from remit_server.adapters.rego.pipes import Question, WorkerLost
+from remit_server.adapters.rego.process import Program, RegoProcess
 
+# NOTE: a worker that has to wait for the event loop after each answer gives one decision for each turn of the loop,
+# and a busy loop's turns are long. So it is asked ahead; who stands behind a question that hangs is asked elsewhere.
+ASKED_AHEAD: Final = 8
 _FIRST_PAUSE: Final = 0.1
 _LONGEST_PAUSE: Final = 5.0
 _log: Final = logging.getLogger(__name__)
@@ -18,20 +24,19 @@ class TeamBusy(Exception):  # noqa: N818 - named for what it says
 
 
 class RegoTeam:
-    """Asks whichever worker of a revision is free; a worker that fails is ended and replaced, by the spare at once."""
+    """Asks whichever worker of a revision has least to do; replaces one that fails, by the spare at once."""
 
     def __init__(self, program: Program, *, workers: int, spares: int, most_waiting: int) -> None:
         self._program = program
         self._workers = workers
         self._spares = spares
         self._most_waiting = most_waiting
-        self._idle: asyncio.Queue[RegoProcess] = asyncio.Queue()
+        self._working: list[RegoProcess] = []
         self._warm: list[RegoProcess] = []
         self._alive: set[RegoProcess] = set()
-        self._tasks: set[asyncio.Task[Any]] = set()
-        self._missing = 0
-        self._waiting = 0
-        self._asking = 0
+        self._waiting: deque[Question] = deque()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._open = 0
         self._quiet = asyncio.Event()
         self._quiet.set()
         self._closed = False
@@ -44,10 +49,9 @@ class RegoTeam:
             if isinstance(outcome, BaseException):
                 await self.close()
                 raise outcome
-            if self._idle.qsize() < self._workers:
-                self._idle.put_nowait(outcome)
-            else:
-                self._warm.append(outcome)
+            self._warm.append(outcome)
+        for _ in range(self._workers):
+            self._put_to_work(self._warm.pop())
 
     @property
     def pids(self) -> frozenset[int]:
@@ -61,16 +65,23 @@ class RegoTeam:
         """
         if self._closed:
             raise WorkerLost("the team is closed")
-        if self._waiting >= self._most_waiting:
-            raise TeamBusy(f"{self._waiting} questions wait already")
-        self._asking += 1
+        if (waiting := self._open - len(self._working)) >= self._most_waiting:
+            raise TeamBusy(f"{waiting} questions wait already")
+        question = Question.of(kind, payload, seconds)
+        self._open += 1
         self._quiet.clear()
         try:
-            worker = await self._free_worker(wait_seconds)
-            return await asyncio.shield(self._task(self._asked(worker, kind, payload, seconds)))
+            worker = self._least_busy()
+            if worker is None or worker.questions:
+                question.wait(wait_seconds, TeamBusy(f"no worker came to it within {wait_seconds} s"))
+            if worker is None:
+                self._waiting.append(question)
+            else:
+                worker.put(question)
+            return await question.answer
         finally:
-            self._asking -= 1
-            if not self._asking:
+            self._open -= 1
+            if not self._open:
                 self._quiet.set()
 
     async def close(self, *, grace_seconds: float = 0.0) -> None:
@@ -83,48 +94,40 @@ class RegoTeam:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         await asyncio.gather(*(worker.close() for worker in tuple(self._alive)))
+        for question in self._waiting:
+            question.fail(WorkerLost("the team is closed"))
         self._alive.clear()
 
-    async def _free_worker(self, wait_seconds: float) -> RegoProcess:
-        """Returns a worker that is free, in the order of asking; raises TeamBusy when none was in time."""
-        self._waiting += 1
-        try:
-            async with asyncio.timeout(wait_seconds):
-                return await self._idle.get()
-        except TimeoutError:
-            raise TeamBusy(f"no worker was free within {wait_seconds} s") from None
-        finally:
-            self._waiting -= 1
+    def _least_busy(self) -> RegoProcess | None:
+        """Returns the worker with the least before it, or None where all have enough."""
+        worker = min(self._working, key=_load, default=None)
+        return worker if worker is not None and worker.questions < ASKED_AHEAD else None
 
-    async def _asked(self, worker: RegoProcess, kind: bytes, payload: str, seconds: float) -> str | None:
-        """Returns one worker's answer; puts the worker back, or another one in its place."""
-        healthy = False
-        try:
-            answer = await worker.ask(kind, payload, seconds=seconds)
-            healthy = True
-        except EvaluationFailed:
-            healthy = True
-            raise
-        except WorkerLost as lost:
-            _log.warning("a policy worker was lost", extra={"worker_pid": worker.pid, "cause": str(lost)})
-            raise
-        else:
-            return answer
-        finally:
-            if healthy:
-                self._idle.put_nowait(worker)
-            else:
-                self._replace(worker)
+    def _put_to_work(self, worker: RegoProcess) -> None:
+        """Has a worker answer, from now on."""
+        self._working.append(worker)
+        worker.keep(_Place(self, worker))
+        self._go_on()
 
-    def _replace(self, lost: RegoProcess) -> None:
+    def _go_on(self) -> None:
+        """Asks what waits, in its order, as far as there is room."""
+        while self._waiting and (worker := self._least_busy()) is not None:
+            question = self._waiting.popleft()
+            if not question.answer.done():
+                worker.put(question)
+
+    def _lost(self, worker: RegoProcess, why: WorkerLost, unbegun: list[Question]) -> None:
         """Puts the spare to work, and has the lost worker ended and a new one started, which takes time."""
+        _log.warning("a policy worker was lost", extra={"worker_pid": worker.pid, "cause": str(why)})
+        self._working.remove(worker)
+        self._waiting.extendleft(reversed(unbegun))
         if self._closed:
             return
+        self._task(self._renewed(worker))
         if self._warm:
-            self._idle.put_nowait(self._warm.pop())
+            self._put_to_work(self._warm.pop())
         else:
-            self._missing += 1
-        self._task(self._renewed(lost))
+            self._go_on()
 
     async def _renewed(self, lost: RegoProcess) -> None:
         """Ends a worker and starts another, as often as it takes."""
@@ -139,9 +142,8 @@ class RegoTeam:
                 await asyncio.sleep(pause)
                 pause = min(2 * pause, _LONGEST_PAUSE)
                 continue
-            if self._missing:
-                self._missing -= 1
-                self._idle.put_nowait(worker)
+            if len(self._working) < self._workers:
+                self._put_to_work(worker)
             else:
                 self._warm.append(worker)
             return
@@ -152,15 +154,34 @@ class RegoTeam:
         self._alive.add(worker)
         return worker
 
-    def _task(self, work: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
-        """Returns the work as a task that is kept until it is done, and whose failure is always looked at."""
+    def _task(self, work: Coroutine[Any, Any, None]) -> None:
+        """Does the work beside, as a task that is kept until it is done, and whose failure is always looked at."""
         task = asyncio.get_running_loop().create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._done)
-        return task
 
-    def _done(self, task: asyncio.Task[Any]) -> None:
+    def _done(self, task: asyncio.Task[None]) -> None:
         """Forgets a task; reading its failure here keeps asyncio from reporting one that nobody waits for any more."""
         self._tasks.discard(task)
         if not task.cancelled():
             task.exception()
+
+
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """A worker's place in its team."""
+
+    team: RegoTeam
+    worker: RegoProcess
+
+    def answered(self) -> None:
+        """Gives the worker something of what waits."""
+        self.team._go_on()  # noqa: SLF001 - a part of the team
+
+    def lost(self, why: WorkerLost, unbegun: list[Question], /) -> None:
+        """Has the worker replaced."""
+        self.team._lost(self.worker, why, unbegun)  # noqa: SLF001 - a part of the team
+
+
+def _load(worker: RegoProcess) -> int:
+    return worker.questions

@@ -14,7 +14,7 @@ from remit_server.adapters.policy.bundles.archive import files_of_archive
 from remit_server.adapters.policy.bundles.bundle import Bundle, bundle_of
 from remit_server.adapters.policy.findings import BundleRefused
 from remit_server.adapters.rego.embedded import EmbeddedRego, EngineLimits
-from remit_server.adapters.rego.process import WorkerLost
+from remit_server.adapters.rego.pipes import WorkerLost
 from remit_server.adapters.replaying import talk
 from remit_server.application.planning.ceilings import Ceilings, ceilings_of
 from remit_server.application.policy.replaying.replaying_one import ReplayOne

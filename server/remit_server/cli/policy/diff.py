@@ -60,7 +60,7 @@ def diff_policies(
     Exit codes: 0 told, or with --ci: it may pass; 1 with --ci: it may not; 2 the two could not be compared.
     """
     from remit_server.adapters.policy.findings import BundleRefused
-    from remit_server.adapters.rego.process import WorkerLost
+    from remit_server.adapters.rego.pipes import WorkerLost
     from remit_server.cli.policy.naming.sources_of import bundles_from
 
     if not ci and (allow_widening or rules_reviewed):

@@ -23,7 +23,8 @@ from remit_server.adapters.rego.mutating.catalogue import (
     place_of,
 )
 from remit_server.adapters.rego.mutating.rules import MAY_WIDEN, NARROWS, REACHES_NOTHING, WIDENS, RuleMutant
-from remit_server.adapters.rego.process import EvaluationFailed, Program, WorkerLost
+from remit_server.adapters.rego.pipes import EvaluationFailed, WorkerLost
+from remit_server.adapters.rego.process import Program
 from remit_server.adapters.rego.suite.outcome import Outcome, Ran, Verdict
 from remit_server.adapters.rego.suite.running import TEST_SECONDS, Options, Suite, ready_suite, run_suite, suite_program
 
