@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import json
 import os
+import secrets
 import shutil
 import socket
 import sys
@@ -232,15 +233,24 @@ class Stage:
         finally:
             await process.end()
 
+    def cold_tokens(self, count: int) -> str:
+        """Returns a file of so many tokens that the gateway has not seen."""
+        tokens = _tokens(self.issuer, count, f"cold-{len(os.listdir(self.folder))}")  # noqa: PTH208 - a number
+        return str(write_private(self.folder / f"tokens-{secrets.token_hex(4)}", "\n".join(tokens).encode()))
+
+    def new_ledger(self) -> str:
+        """Returns where a ledger may be made."""
+        return f"sqlite:///{self.folder / secrets.token_hex(4)}.sqlite3"
+
     async def load(self, what: str, gateway: Gateway, windows: int, **more: Any) -> Run:
         """Puts a gateway under load and returns what was measured."""
+        more.setdefault("tokens", str(self.tokens))
         plan = Plan(
             what=what,
             address=gateway.address,
             authority=str(self.authority.bundle_path),
             certificate=str(self.agent.certificate_path),
             key=str(self.agent.key_path),
-            tokens=str(self.tokens),
             pid=gateway.pid,
             windows=windows,
             **more,
@@ -275,10 +285,10 @@ async def _answered(call: Any) -> None:
     await call
 
 
-def _tokens(issuer: LocalIssuer) -> Iterator[str]:
-    """Yields tokens of as many people, each a member of two groups of the default policy."""
-    for number in range(TOKENS):
-        yield issuer.token(f"user-{number}", client_id="copilot", groups=("analysts", "engineers"))
+def _tokens(issuer: LocalIssuer, count: int = TOKENS, name: str = "user") -> Iterator[str]:
+    """Yields tokens of so many people, each a member of two groups of the default policy."""
+    for number in range(count):
+        yield issuer.token(f"{name}-{number}", client_id="copilot", groups=("analysts", "engineers"))
 
 
 def grown_bundle(folder: Path, entitlements: int) -> Path:

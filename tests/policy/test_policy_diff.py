@@ -70,7 +70,7 @@ PUBLISHER = """by_caller:
       - visible: all
         may: [PolicyService.PublishRevision]"""
 BOTH_GROUPS = """
-usable contains "orders-writer" if {
+usable["orders-writer"] := catalogue.entitlements["orders-writer"] if {
 	"analysts" in input.subject.groups
 	"security" in input.subject.groups
 }
@@ -290,12 +290,12 @@ def test_a_rule_that_gives_more_to_who_is_in_two_groups_is_seen_with_both(edited
 
 
 def test_a_rule_that_gives_something_to_a_group_of_its_own_is_seen(edited: Edited) -> None:
-    candidates = "candidates := groups.entitled(input.subject.groups)"
-    more = '{id | some id in ["orders-writer"]; "night-watch" in input.subject.groups}'
-    issuer = '\nusable contains "orders-writer" if input.subject.issuer == "https://back.door"\n\nusable_of['
-    actor = '\nof_actor contains "orders-writer" if input.actor.id == "spiffe://back/door"\n\nusable_of['
+    more = '["orders-writer"] := catalogue.entitlements["orders-writer"] if'
+    group = f'\ncandidates{more} "night-watch" in input.subject.groups\n\nusable_of['
+    issuer = f'\nusable{more} input.subject.issuer == "https://back.door"\n\nusable_of['
+    actor = f'\nof_actor{more} input.actor.id == "spiffe://back/door"\n\nusable_of['
 
-    by_group = changes(DEFAULT_POLICIES, edited((ISSUE, candidates, f"{candidates} | {more}")))
+    by_group = changes(DEFAULT_POLICIES, edited((ISSUE, "\nusable_of[", group)))
     by_issuer, by_actor = (changes(DEFAULT_POLICIES, edited((ISSUE, "\nusable_of[", text))) for text in (issuer, actor))
 
     assert ["night-watch"] in [one["groups"] for one in by_group["changes"] if one["direction"] == "widening"]
@@ -307,8 +307,8 @@ def test_a_rule_that_gives_something_to_a_group_of_its_own_is_seen(edited: Edite
 def test_a_rule_that_looks_at_how_somebody_signed_in_is_seen_by_a_probe_of_the_caller(
     edited: Edited, tmp_path: Path
 ) -> None:
-    rule = 'of_actor contains id if {\n\tinput.subject.acr == "mfa"\n\tsome id in of_issuer\n}\n\nof_task contains'
-    after = edited((ISSUE, "of_task contains", rule))
+    rule = 'of_actor[id] := entry if {\n\tinput.subject.acr == "mfa"\n\tsome id, entry in of_issuer\n}\n\nof_task[id]'
+    after = edited((ISSUE, "of_task[id]", rule))
     probes = tmp_path / "probes.json"
     probes.write_text('[{"subject": {"acr": "mfa"}}]', encoding="utf-8")
 
