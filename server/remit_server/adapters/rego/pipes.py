@@ -130,8 +130,9 @@ class WorkerPipes(asyncio.SubprocessProtocol):
         self.give_up(WorkerLost("the worker was ended"))
         with contextlib.suppress(ProcessLookupError):
             self._transport.kill()
-        self._transport.close()
+        # NOTE: closing a transport may reap the process itself, of which asyncio then complains: so it is closed last.
         await self.ended.wait()
+        self._transport.close()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Takes the process and its input."""
