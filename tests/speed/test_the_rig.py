@@ -1,4 +1,4 @@
-"""The rig of the benchmarks where it could deceive: what it counts as an answer, from when it counts, what it judges."""
+"""The rig of the benchmarks where it could deceive: what counts as an answer, from when time counts, what is judged."""
 
 import asyncio
 import time
