@@ -27,6 +27,7 @@ _HANDED_ON: Final = Prepared(
     select(tasks)
     .join(_above, _above.c.task_id == tasks.c.parent_task_id)
     .where(
+        tasks.c.parent_task_id > "",  # which the join says already; by it SQLite walks only what was handed on
         _above.c.actor_id == bindparam("key"),
         tasks.c.state == TaskState.LIVE.value,
         tasks.c.end_time > bindparam("now"),
