@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Final, Protocol
 
-from remit_server.adapters.aws.http_posts import NotReached, NotTrusted, Posts
+import aiohttp
+
 from remit_server.adapters.aws.sts_failures import (
     Failure,
     StsFailed,
@@ -29,6 +30,8 @@ from remit_server.domain.errors import Denied, Outage, Reason
 MAX_ATTEMPTS: Final = 4
 MAX_QUEUE_SECONDS: Final = 2.0
 _FIRST_PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS = 0.1, 2.0
+_CONNECT_SECONDS: Final = 3.0
+_KEEP_ALIVE_SECONDS: Final = 15.0
 _OK: Final = 200
 _REQUEST_ID = re.compile(r"[0-9A-Za-z-]{1,64}", re.ASCII)
 
@@ -97,7 +100,7 @@ class StsCalls:
             rate=settings.requests_per_second, burst=settings.burst, monotonic=clock.monotonic
         )
         self._places = asyncio.Semaphore(settings.max_in_flight)
-        self._http: Posts | None = None
+        self._session: aiohttp.ClientSession | None = None
 
     async def __call__(self, asking: Asking, /, *, deadline: float) -> StsSession:
         """Returns the session; see the port AssumeRole for what it raises."""
@@ -118,8 +121,9 @@ class StsCalls:
 
     async def close(self) -> None:
         """Ends the connections."""
-        if self._http is not None:
-            self._http.close()
+        if self._session is not None:
+            await self._session.close()
+            self._session = None
 
     async def _take_place(self, deadline: float) -> None:
         """Takes one of the places in flight; raises Outage(OVERLOADED) when none gets free in time."""
@@ -177,22 +181,28 @@ class StsCalls:
         try:
             async with asyncio.timeout(seconds):
                 status, answer = await self._send(url, headers, asking.body)
-        except NotTrusted as wrong:
-            return not_trusted(str(wrong))
-        except NotReached as wrong:
-            return not_reached(str(wrong))
-        except (OSError, TimeoutError) as wrong:
+        except (aiohttp.ClientConnectorCertificateError, aiohttp.ClientConnectorSSLError) as wrong:
+            return not_trusted(type(wrong).__name__)
+        except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as wrong:
+            return not_reached(type(wrong).__name__)
+        except (aiohttp.ClientError, OSError, TimeoutError, ValueError) as wrong:
             # NOTE: the request may have been read and acted upon: from here on credentials may exist.
             return broken_off(type(wrong).__name__)
         return self._judged(status, answer, asking)
 
     async def _send(self, url: str, headers: dict[str, str], body: bytes) -> tuple[int, bytes | None]:
-        """Returns status and body, or None for a body over the limit; no redirect is followed."""
-        answer = await self._posts()(url, headers, body)
-        request_id = answer.headers.get("x-amzn-requestid", "")
-        if answer.status != _OK and _REQUEST_ID.fullmatch(request_id):
-            _log.info("AWS calls the refused request %s", request_id)
-        return answer.status, answer.body
+        """Returns status and body, or None for a body over the limit."""
+        async with self._client().post(url, data=body, headers=headers, allow_redirects=False) as response:
+            answer = bytearray()
+            async for chunk in response.content.iter_any():
+                answer += chunk
+                if len(answer) > MAX_ANSWER_BYTES:
+                    response.close()
+                    return response.status, None
+            request_id = response.headers.get("x-amzn-RequestId", "")
+            if response.status != _OK and _REQUEST_ID.fullmatch(request_id):
+                _log.info("AWS calls the refused request %s", request_id)
+            return response.status, bytes(answer)
 
     def _judged(self, status: int, answer: bytes | None, asking: Asking) -> StsSession | Failure:
         """Returns the session that the answer proves, or what is wrong with it."""
@@ -205,13 +215,25 @@ class StsCalls:
         except MalformedAnswer as wrong:
             return not_an_answer(f"an answer with {wrong}")
 
-    def _posts(self) -> Posts:
-        """Returns what posts; its connections live on between calls."""
-        if self._http is None:
+    def _client(self) -> aiohttp.ClientSession:
+        """Returns the HTTP client; its connections live on between calls."""
+        if self._session is None:
             ca_file = self._settings.ca_file
-            context = ssl.create_default_context(cafile=None if ca_file is None else str(ca_file))
-            self._http = Posts(context, most=MAX_ANSWER_BYTES)
-        return self._http
+            connector = aiohttp.TCPConnector(
+                limit=self._settings.max_in_flight,
+                ssl=ssl.create_default_context(cafile=None if ca_file is None else str(ca_file)),
+                keepalive_timeout=_KEEP_ALIVE_SECONDS,
+            )
+            self._session = aiohttp.ClientSession(
+                connector=connector,
+                timeout=aiohttp.ClientTimeout(total=None, sock_connect=_CONNECT_SECONDS),
+                headers={"Accept-Encoding": "identity", "User-Agent": "remit-server"},
+                auto_decompress=False,
+                trust_env=False,
+                cookie_jar=aiohttp.DummyCookieJar(),
+                raise_for_status=False,
+            )
+        return self._session
 
 
 def _error(failure: Failure, call: _Call) -> Denied | Outage:
