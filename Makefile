@@ -27,7 +27,7 @@ export REMIT_REQUIRE_REAL := 1
 endif
 
 .DELETE_ON_ERROR:
-.PHONY: fuzz help setup setup-sandbox demo sandbox format lint types layers protos protos-check policies test test-extended nightly test-frameworks \
+.PHONY: fuzz mutate help setup setup-sandbox demo sandbox format lint types layers protos protos-check policies test test-extended nightly test-frameworks \
         frameworks tools extended-tools clients-typescript clients-go \
         postgresql faketime ci-setup speed-budgets bench audit licences sbom dist lock clean
 
@@ -233,7 +233,7 @@ policies: setup .tools/opa-$(OPA_VERSION) .tools/regal-$(REGAL_VERSION) ## Check
 test: setup setup-sandbox .tools/opa-$(OPA_VERSION) lint types layers protos-check clients-typescript policies ## Run every check, then every test. REQUIRE_REAL=1: nothing real may be missing.
 	$(BIN)/pytest -n 2 --dist loadfile $(PYTEST_ARGS)
 
-test-extended: test frameworks extended-tools faketime fuzz $(SUPPLY_CHAIN)/.ready .tools/minio-$(MINIO_VERSION) ## The same, then the laws again with ROUNDS=10 other seeds, and our tokens before MinIO.
+test-extended: test frameworks extended-tools faketime mutate fuzz $(SUPPLY_CHAIN)/.ready .tools/minio-$(MINIO_VERSION) ## The same, then the laws again with ROUNDS=10 other seeds, and our tokens before MinIO.
 	@for seed in $$(seq $(ROUNDS)); do REMIT_DIFFERENTIAL_SEED=$$((8 * $$seed)) $(BIN)/pytest -q -n 2 --hypothesis-seed=$$seed tests/property || exit 1; done
 	REMIT_EXTENDED=1 $(BIN)/pytest -q tests/attack/test_rows_2e_places.py tests/integration/test_web_identity_on_minio.py tests/e2e/test_web_identity_on_minio.py
 	REMIT_EXTENDED=1 $(BIN)/pytest -q -n 2 --dist loadfile tests/crash tests/failpoints tests/e2e/canaries
@@ -249,6 +249,9 @@ nightly: setup setup-sandbox .venv-tools-provers/.ready ## The algebra at length
 
 test-frameworks: setup setup-sandbox frameworks ## Test each agent framework's adapter on that framework, in its own environment; the LangGraph example too.
 	REMIT_EXTENDED=1 $(BIN)/pytest -q tests/e2e/test_frameworks.py tests/e2e/examples/test_langgraph_report.py
+
+mutate: setup ## Change the policy algebra in some thousand small ways and name every change that no test notices. MUTATE_ARGS narrows it.
+	PYTHONHASHSEED=0 $(BIN)/python -m tests.mutation $(MUTATE_ARGS)
 
 # Atheris is no development dependency: it has an environment of its own, with what the gateway needs.
 fuzz: .venv-tools-fuzz/.ready ## Fuzz every parser for SECONDS=60 each, or those in TARGETS; what breaks one is kept under tests/fuzz/crashes.

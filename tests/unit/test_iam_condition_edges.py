@@ -1,0 +1,68 @@
+"""Edges of what conditions imply: each is here because a mutant of the code survived without it."""
+
+from typing import Any
+
+import pytest
+
+from remit_server.iam import Condition, Counterexample, Document, contains
+from remit_server.iam.containment.implication import implies
+
+LONG = [f"{number:016}" for number in range(101)]
+
+
+@pytest.mark.parametrize(
+    ("operator", "values", "other", "others", "expected"),
+    [
+        pytest.param("StringEquals", ["1"], "NumericEquals", ["1"], False, id="a text is no number"),
+        pytest.param("NumericEquals", ["1"], "StringEquals", ["1"], False, id="a number is no text"),
+        pytest.param("Bool", ["true"], "StringEquals", ["true"], False, id="a truth is no text"),
+        pytest.param("StringNotEquals", ["a"], "ArnNotEquals", ["a"], False, id="nor is its opposite"),
+        pytest.param("StringLike", ["a", "*"], "Null", ["false"], False, id="one value takes the empty text"),
+        pytest.param("StringLike", ["a*", "?"], "Null", ["false"], True, id="no value takes the empty text"),
+        pytest.param("StringEquals", ["", "a"], "Null", ["false"], False, id="one value is the empty text"),
+        pytest.param("Null", ["False"], "Null", ["false"], True, id="false in another case"),
+        pytest.param("Null", ["TRUE"], "StringNotEquals", ["a"], True, id="true in another case"),
+        pytest.param("StringLike", ["${aws:u}"], "StringLike", ["*"], False, id="a variable within a wildcard"),
+        pytest.param("StringLike", ["a", "${aws:u}"], "StringLike", ["*"], False, id="a variable among texts"),
+        pytest.param("StringLike", ["a"], "StringLike", ["*", "${aws:u}"], False, id="a variable in the wide one"),
+        pytest.param("BinaryEquals", ["QUI="], "BinaryEqualsIfExists", ["QUI="], True, id="equal bytes"),
+        pytest.param("ArnLike", ["arn:aws:s3:::a:b"], "ArnLike", ["arn:aws:s3:::a*"], True, id="a colon in a name"),
+        pytest.param(
+            "ArnLike", ["arn:aws:s3:::a"], "ArnLike", ["arn:aws:s3:*"], False, id="a wide one of four segments"
+        ),
+        pytest.param("ArnLike", ["arn:aws:s3:*"], "ArnLike", ["arn:aws:s3:::a*"], False, id="a narrow one of four"),
+        pytest.param("StringEquals", LONG[:100], "StringLike", LONG[:100], True, id="as much as is compared"),
+        pytest.param("StringEquals", LONG[:101], "StringLike", [*LONG[:99], "*"], False, id="more than is compared"),
+        pytest.param("StringEquals", LONG[:101], "StringNotEquals", LONG[:101], False, id="too much to be apart"),
+        pytest.param("StringEquals", ["a"], "StringNotEquals", ["b", "c"], True, id="apart from each"),
+        pytest.param("StringEquals", ["a", "b"], "StringNotEquals", ["b"], False, id="not apart from one"),
+        pytest.param(
+            "IpAddress", ["10.1.0.0/16"], "IpAddress", ["x", "10.0.0.0/8"], False, id="no network in the wide"
+        ),
+        pytest.param("IpAddress", ["10.0.0.0/8", "x"], "IpAddress", ["10.0.0.0/8"], False, id="nor in the narrow"),
+        pytest.param("NumericEquals", ["1", "x"], "NumericLessThan", ["5"], False, id="no number among numbers"),
+        pytest.param("NumericNotEquals", ["3", "1"], "NumericNotEquals", ["1"], True, id="numbers out of order"),
+        pytest.param("NumericNotEquals", ["1"], "NumericNotEquals", ["3", "1"], False, id="one more is refused"),
+        pytest.param("NumericLessThan", ["5"], "NumericNotEquals", ["5", "7"], True, id="below all of them"),
+        pytest.param("NumericEquals", ["1"], "NumericEquals", ["1", "1.0"], True, id="the same number twice"),
+    ],
+)
+def test_a_condition_implies_another_only_where_that_is_proven(
+    operator: str, values: list[str], other: str, others: list[str], expected: bool
+) -> None:
+    key = "s3:prefix" if "Not" in other and "Not" not in operator and operator != "Null" else "aws:k"
+
+    assert implies(Condition(operator, key, tuple(values)), Condition(other, key, tuple(others))) is expected
+
+
+def test_a_deny_whose_opposite_nobody_knows_lifts_nothing() -> None:
+    def policy(*statements: dict[str, Any]) -> Document:
+        return Document.parse({"Version": "2012-10-17", "Statement": list(statements)})
+
+    allow: dict[str, Any] = {"Effect": "Allow", "Action": "s3:ListBucket", "Resource": "arn:aws:s3:::a"}
+    unknown = {**allow, "Effect": "Deny", "Condition": {"BinaryEquals": {"s3:prefix": "QUI="}}}
+    ceiling = policy({**allow, "Condition": {"StringLike": {"s3:prefix": "a/*"}}})
+
+    found = contains(policy(allow, unknown), ceiling)
+
+    assert isinstance(found, Counterexample)
