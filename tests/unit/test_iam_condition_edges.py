@@ -45,6 +45,61 @@ LONG = [f"{number:016}" for number in range(101)]
         pytest.param("NumericNotEquals", ["1"], "NumericNotEquals", ["3", "1"], False, id="one more is refused"),
         pytest.param("NumericLessThan", ["5"], "NumericNotEquals", ["5", "7"], True, id="below all of them"),
         pytest.param("NumericEquals", ["1"], "NumericEquals", ["1", "1.0"], True, id="the same number twice"),
+        pytest.param("StringLike", ["a*"], "StringNotLike", ["b*"], True, id="wildcards apart"),
+        pytest.param("StringLike", ["a*"], "StringNotLike", ["?b"], False, id="wildcards that meet"),
+        pytest.param("StringLike", ["a*"], "StringNotLike", ["*"], False, id="a wildcard within one that is refused"),
+        pytest.param("StringEquals", ["a"], "StringNotLike", ["b*"], True, id="a text apart from a wildcard"),
+        pytest.param("StringEquals", ["ba"], "StringNotLike", ["b*"], False, id="a text within what is refused"),
+        pytest.param("StringLike", ["a*"], "StringNotEquals", ["ab"], False, id="a wildcard that takes the text"),
+        pytest.param("StringLike", ["A*"], "StringNotEquals", ["ab"], True, id="a wildcard in another case"),
+        pytest.param("StringLike", ["A*"], "StringNotEqualsIgnoreCase", ["aB"], False, id="a wildcard, any spelling"),
+        pytest.param("StringLike", ["a*"], "StringNotEqualsIgnoreCase", ["B"], True, id="no spelling fits"),
+        pytest.param("StringLike", ["a"], "StringNotEqualsIgnoreCase", ["\xc9"], False, id="a letter outside ASCII"),
+        pytest.param("StringEqualsIgnoreCase", ["A"], "StringNotEquals", ["a"], False, id="a spelling is refused"),
+        pytest.param("StringEqualsIgnoreCase", ["a"], "StringNotEquals", ["B"], True, id="no spelling is refused"),
+        pytest.param("StringEqualsIgnoreCase", ["a"], "StringNotEquals", ["\xe9"], False, id="refused outside ASCII"),
+        pytest.param("StringEqualsIgnoreCase", ["\xe9"], "StringNotEquals", ["b"], False, id="taken outside ASCII"),
+        pytest.param("StringEquals", ["A"], "StringNotEqualsIgnoreCase", ["a"], False, id="refused in any spelling"),
+        pytest.param("StringEqualsIgnoreCase", ["a"], "StringLike", ["a"], False, id="one spelling of two"),
+        pytest.param("StringEqualsIgnoreCase", ["a1"], "StringLike", ["?1"], True, id="all spellings"),
+        pytest.param("StringEqualsIgnoreCase", ["a1"], "StringLike", ["a?"], False, id="some spellings"),
+        pytest.param("StringEqualsIgnoreCase", ["a1"], "StringLike", ["?2"], False, id="another digit"),
+        pytest.param("StringEqualsIgnoreCase", ["1-"], "StringEquals", ["1-"], True, id="one spelling only"),
+        pytest.param("StringEqualsIgnoreCase", ["a1"], "StringEquals", ["a1"], False, id="two spellings"),
+        pytest.param("StringEqualsIgnoreCase", ["\xb2"], "StringEquals", ["\xb2"], False, id="no letter, no ASCII"),
+        pytest.param(
+            "StringEqualsIgnoreCase", ["\xe9"], "StringLike", ["?"], False, id="spellings of what is no ASCII"
+        ),
+        pytest.param("StringLike", ["ab"], "StringEquals", ["ab"], True, id="a wildcard text without wildcards"),
+        pytest.param("StringLike", ["ab"], "StringEquals", ["ac"], False, id="another text without wildcards"),
+        pytest.param("StringLike", ["a?"], "StringEquals", ["a?"], False, id="a wildcard is no text"),
+        pytest.param(
+            "StringLike", ["ab"], "StringEqualsIgnoreCase", ["AB"], True, id="without wildcards, any spelling"
+        ),
+        pytest.param("StringEquals", ["\xe9"], "StringEqualsIgnoreCase", ["\xe9"], True, id="equal outside ASCII"),
+        pytest.param("StringEquals", ["\xe9"], "StringEqualsIgnoreCase", ["\xc9"], False, id="spelled otherwise there"),
+        pytest.param("StringEquals", ["a"], "StringEqualsIgnoreCase", ["b"], False, id="two texts in ASCII"),
+        pytest.param("StringEquals", ["k"], "StringEqualsIgnoreCase", ["\xe9"], False, id="one of them in ASCII"),
+        pytest.param("IpAddress", ["10.0.0.0/8"], "NotIpAddress", ["11.0.0.0/8"], True, id="networks apart"),
+        pytest.param("IpAddress", ["10.0.0.0/8"], "NotIpAddress", ["10.1.0.0/16"], False, id="networks that meet"),
+        pytest.param("IpAddress", ["10.0.0.0/8"], "NotIpAddress", ["2001:db8::/32"], False, id="of two versions"),
+        pytest.param("IpAddress", ["10.0.0.0/8"], "NotIpAddress", ["x"], False, id="what is refused is no network"),
+        pytest.param("IpAddress", ["x"], "NotIpAddress", ["10.0.0.0/8"], False, id="what is taken is no network"),
+        pytest.param("ArnLike", ["arn:aws:s3:::a"], "ArnNotLike", ["arn:aws:s3:::b*"], True, id="ARNs apart"),
+        pytest.param("ArnLike", ["arn:aws:s3:::b?"], "ArnNotLike", ["arn:aws:s3:::b*"], False, id="ARNs that meet"),
+        pytest.param("Bool", ["TRUE"], "BoolIfExists", ["true"], True, id="a truth in another case"),
+        pytest.param("Bool", ["true"], "BoolIfExists", ["TRUE"], True, id="a truth in another case, wide"),
+        pytest.param("DateLessThan", ["10"], "DateLessThan", ["20"], True, id="seconds in order"),
+        pytest.param(
+            "IpAddress", ["10.1.0.0/255.255.0.0"], "IpAddress", ["10.0.0.0/8"], False, id="a mask, not a length"
+        ),
+        pytest.param(
+            "IpAddress", ["10.1.0.0/255.255.0.0", "10.2.0.0/16"], "IpAddress", ["10.0.0.0/8"], False, id="both"
+        ),
+        pytest.param(
+            "ArnLike", ["arn:aws:s3:::a:b"], "ArnLike", ["arn:aws:s3:::a:*"], True, id="a colon in both names"
+        ),
+        pytest.param("ArnLike", ["arn:aws:s3:"], "ArnLike", ["arn:aws:s3:::a"], False, id="the beginning of an ARN"),
     ],
 )
 def test_a_condition_implies_another_only_where_that_is_proven(
