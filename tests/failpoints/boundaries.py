@@ -28,14 +28,17 @@ def boundaries(points: Points) -> Iterator[None]:
 
 
 def _coroutines() -> Iterator[tuple[type, str, Callable[..., Any]]]:
-    """Yields every method of a class of the application that is a coroutine function."""
+    """Yields every method of a class of the application that is a coroutine function.
+
+    But for `__aenter__` and `__aexit__`: nothing can come between them and their block.
+    """
     package = remit_server.application
     for found in pkgutil.walk_packages(package.__path__, f"{package.__name__}."):
         module = importlib.import_module(found.name)
         for _, owner in inspect.getmembers(module, inspect.isclass):
             if owner.__module__ == module.__name__ and not getattr(owner, "_is_protocol", False):
                 for name, call in vars(owner).items():
-                    if inspect.iscoroutinefunction(call):
+                    if inspect.iscoroutinefunction(call) and name not in {"__aenter__", "__aexit__"}:
                         yield owner, name, call
 
 

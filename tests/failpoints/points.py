@@ -43,9 +43,10 @@ class When(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """One error out of the n-th point."""
+    """One error out of one point: the n-th at its place (how often a ledger is waited for differs from run to run)."""
 
-    point: int
+    place: str
+    nth: int
     kind: Kind
     when: When
 
@@ -101,7 +102,7 @@ class Points(Steps):
         """Counts a point; says whether the fault comes out of it."""
         self.count += 1
         self.met.append(place)
-        if self.fault is None or self.count != self.fault.point:
+        if self.fault is None or place != self.fault.place or self.met.count(place) != self.fault.nth:
             return False
         self.hit = place
         return True

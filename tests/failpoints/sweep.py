@@ -70,11 +70,11 @@ class Ground:
         await self._play(name, None)
         places = list(self.points.met)
         self.found.places = places
-        for point, place in enumerate(places, start=1):
+        for number, place in enumerate(places):
             wanted = place.startswith(at) and place not in known
             for _ in range(len(EVERY) if EXTENDED else wanted):
                 kind, when = next(turns)
-                await self._play(name, Fault(point, kind, when))
+                await self._play(name, Fault(place, places[: number + 1].count(place), kind, when))
         await self._reckon(name)
         return self.found
 
