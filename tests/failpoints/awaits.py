@@ -25,10 +25,6 @@ EXCUSED: Final[Mapping[tuple[str, str], str]] = {
         "flight.lock.acquire",
     ): "waits behind a repeat of the same request, and holds nothing",
     ("issuing/end_task.py", "self.ledger.refuse"): "ending gives nobody credentials",
-    (
-        "issuing/flights.py",
-        "flight.lock.acquire",
-    ): "waits only behind a repeat of a running request, which no script has",
     ("issuing/to_the_end.py", "asyncio.gather"): "waits at the gateway's own end",
     ("lifecycle/renew_credentials.py", "self.hearing.deliberate.beside_the_loop"): "computes; nothing is held",
     ("lifecycle/renew_credentials.py", "self.renewals.kept_question"): "reads, as the calls before it do",
