@@ -126,8 +126,10 @@ def _rows(number: int, subject: str, start: datetime) -> tuple[dict[str, Any], .
     key, part = base32(number), subject_part(ISSUER, subject)
     digests = {"session_policy_digest": "a" * 64, "policy_revision": REVISION}
     task = {
+        **dict.fromkeys(TASK_COLUMNS),
         **who,
         "task_id": key,
+        "depth": 0,
         "purpose": "bench",
         "labels": "{}",
         "state": "LIVE",
@@ -163,8 +165,16 @@ def _rows(number: int, subject: str, start: datetime) -> tuple[dict[str, Any], .
         "actor_part": "a" * 26,
     }
     times = {"issue_time": start, "expire_time": end}
-    issuance = {**digests, **times, "grant_id": key, "access_key_id": f"ASIA{number:016d}", "packed_policy_percent": 10}
+    issuance = {
+        **dict.fromkeys(ISSUANCE_COLUMNS),
+        **digests,
+        **times,
+        "grant_id": key,
+        "access_key_id": f"ASIA{number:016d}",
+        "packed_policy_percent": 10,
+    }
     request = {
+        **dict.fromkeys(column.name for column in requests.columns),
         "actor_id": ACTOR,
         "request_id": f"request-{number}",
         "content_hash": "1" * 64,
