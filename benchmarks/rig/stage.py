@@ -79,6 +79,7 @@ url = "{database_url}"
 requests_per_minute = 100000
 requests_per_minute_per_subject = 100000
 previews_per_minute = 100000
+concurrent_calls_per_actor = 512
 """
 _ROLE = """\
 [[roles]]
