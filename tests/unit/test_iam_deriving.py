@@ -19,6 +19,7 @@ from remit_server.iam import (
     TooLarge,
     UnderivableIntent,
     Witness,
+    allows_of,
     conditioned,
     contains,
     contains_all,
@@ -237,6 +238,25 @@ def test_a_policy_that_names_the_session_adds_nothing_to_either_form(count: int)
     assert isinstance(answer("s3:ListBucket", "reports", **{"s3:prefix": "2026/"}), ExplicitDeny)
     assert isinstance(answer("s3:ListBucket", "reports"), ExplicitDeny)
     assert isinstance(answer("s3:ListBucket", "partner", **inside), ExplicitDeny)
+
+
+@pytest.mark.parametrize("count", [1, 8, 9, 18])
+def test_either_form_is_read_as_the_permissions_that_were_granted(count: int) -> None:
+    intent = departments(count)
+
+    found = allows_of(derived(intent, [REPORTS]).document)
+
+    assert isinstance(contains(found, intent), Witness)
+    assert isinstance(contains(intent, found), Witness)
+
+
+def test_a_deny_that_no_dense_form_has_changes_no_permission() -> None:
+    wide = allow("s3:GetObject", "arn:aws:s3:::reports/a*")
+    other: dict[str, object] = {"Effect": "Deny", "Action": "s3:GetObject", "NotResource": "arn:aws:s3:::reports/*"}
+    direct = {"BoolIfExists": {"aws:ViaAWSService": "false"}}
+    guard = other | {"NotResource": "arn:aws:s3:::reports/a1/*", "Condition": direct}
+
+    assert allows_of(policy(wide, other, guard)) == policy(wide)
 
 
 def test_actions_that_services_use_for_the_session_are_never_written_densely() -> None:

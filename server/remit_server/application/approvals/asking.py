@@ -18,7 +18,7 @@ from remit_server.domain.grant import Grant
 from remit_server.domain.lifecycle_records import ApprovalAsked
 from remit_server.domain.permission import Permission, as_permissions
 from remit_server.domain.task import TaskId
-from remit_server.iam import Document, Effect, Witness, contains
+from remit_server.iam import Document, Witness, allows_of, contains
 
 
 def digest_of(case: Case, plan: Plan, task_id: TaskId) -> str:
@@ -105,13 +105,8 @@ def asked(case: Case, approval: Approval, grant: Grant) -> ApprovalAsked:
 
 def added(session_policy: str, has: Iterable[str]) -> tuple[Permission, ...]:
     """Returns the permissions of a session policy that what the task already has is not proven to hold."""
-    held = tuple(
-        statement
-        for text in has
-        for statement in Document.parse(text, authored=True).statements
-        if statement.effect is Effect.ALLOW
-    )
-    wanted = as_permissions(Document.parse(session_policy, authored=True))
+    held = tuple(statement for text in has for statement in allows_of(Document.parse(text, authored=True)).statements)
+    wanted = as_permissions(allows_of(Document.parse(session_policy, authored=True)))
     if not held:
         return wanted
     return tuple(

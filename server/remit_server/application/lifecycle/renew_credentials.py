@@ -25,7 +25,7 @@ from remit_server.domain.errors import Denied, Outage, PolicyChanged, Reason, Re
 from remit_server.domain.grant import Grant
 from remit_server.domain.lifecycle_records import CredentialsRenewed, RenewalFailed
 from remit_server.domain.permission import as_permissions
-from remit_server.iam import Document
+from remit_server.iam import Document, allows_of
 
 METHOD = "RenewCredentials"
 _log = logging.getLogger(__name__)
@@ -133,7 +133,9 @@ class RenewCredentials:
             raise Denied(
                 Reason.CEILING_EXCEEDED,
                 "the active policy allows less than the grant's credentials may do: renew with narrow to get that",
-                Refusal(Remedy.NARROW, offer=as_permissions(Document.parse(plan.session_policy, authored=True))),
+                Refusal(
+                    Remedy.NARROW, offer=as_permissions(allows_of(Document.parse(plan.session_policy, authored=True)))
+                ),
             )
         return found is not Compared.NOT_LESS
 

@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from remit_server.iam.containment.proving import DEFAULT_BUDGET, contains
 from remit_server.iam.containment.verdict import Budget, Counterexample, Purse, Undecided, Witness
 from remit_server.iam.issuing.cells import DIRECT_CALL
+from remit_server.iam.issuing.dense import listed
 from remit_server.iam.issuing.guards import is_bound, is_end, without_end
 from remit_server.iam.language.document import Document
 from remit_server.iam.language.statement import Effect, Statement
@@ -27,8 +28,8 @@ class Bounds:
 
 
 def allows_of(session: Document) -> Document:
-    """Returns the Allows of a session policy: the permissions that it is made of."""
-    return Document(tuple(each for each in session.statements if each.effect is Effect.ALLOW))
+    """Returns the permissions that a session policy is made of, also where it is written densely."""
+    return Document(listed(session.statements))
 
 
 def bounds_of(session: Document) -> Bounds:

@@ -12,7 +12,7 @@ from remit_server.application.policy.replaying.answers import (
     why_refused,
 )
 from remit_server.application.policy.replaying.differences import Difference, Finding
-from remit_server.application.policy.replaying.permissions import allows_of, bounded, lines_of, parts_of, surplus
+from remit_server.application.policy.replaying.permissions import allowed_by, bounded, lines_of, parts_of, surplus
 from remit_server.domain.permission import as_document
 from remit_server.iam import Document
 
@@ -50,7 +50,7 @@ def _newly_allowed(before: Answer, after: Answer) -> Finding:
     could = as_document(one for entitlement in before.allowed_of(role) for one in entitlement.permissions)
     used = as_document(one for entitlement in after.used for one in entitlement.permissions)
     new, old = _new_and_old(used, could)
-    got, had = _new_and_old(allows_of(after.plan.session_policy), could)
+    got, had = _new_and_old(allowed_by(after.plan.session_policy), could)
     need = after.plan.approval
     asks = [f"once people say yes: {who_is_asked(need)}"] if need is not None else []
     return Finding(
@@ -87,7 +87,7 @@ def _newly_refused(before: Answer, after: Answer) -> Finding:
 
 def _rights(before: Plan, after: Plan) -> Iterator[Finding]:
     """Compares what the two session policies allow."""
-    had, has = allows_of(before.session_policy), allows_of(after.session_policy)
+    had, has = allowed_by(before.session_policy), allowed_by(after.session_policy)
     if before.role.arn != after.role.arn:
         reasons = (f"was of {before.role.arn}", *_resting_on(after))
         yield Finding(Difference.OTHER_ROLE, after.role.arn, reasons=reasons, shown=_signed("+", has))

@@ -4,7 +4,6 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from remit_server.domain.permission import as_document, as_permissions
 from remit_server.iam import (
     Budget,
     Document,
@@ -12,6 +11,7 @@ from remit_server.iam import (
     Statement,
     Undecided,
     Witness,
+    allows_of,
     contains,
     narrow_all,
     narrowing_steps,
@@ -52,9 +52,9 @@ class Surplus:
         return bounded(sorted({action.text for part in self.parts for action in part.actions}))
 
 
-def allows_of(text: str) -> Document:
+def allowed_by(text: str) -> Document:
     """Returns what a session policy allows, without its Denies; raises MalformedPolicy for what is none."""
-    return as_document(as_permissions(Document.parse(text, authored=True)))
+    return allows_of(Document.parse(text, authored=True))
 
 
 def surplus(document: Document, other: Document) -> Surplus:
