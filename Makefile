@@ -285,6 +285,7 @@ CHECK_LICENCES = $(SUPPLY_CHAIN)/bin/pip-licenses --python $(BIN)/python --from 
 licences: setup $(SUPPLY_CHAIN)/.ready ## Refuse licences of installed packages that nobody has looked at.
 	@$(CHECK_LICENCES) --allow-only "$(MAY_BE)" --summary
 	@$(CHECK_LICENCES) --partial-match --fail-on "$(NEVER)" >/dev/null
+	@echo "every licence is one that has been looked at (but those of $(EXCEPTED): docs/decisions/dependencies.md)"
 
 # The pins of the gateway and of everything, with their hashes, and the TypeScript client's packages, as CycloneDX.
 sbom: $(SUPPLY_CHAIN)/.ready ## Write dist/sbom/: what the gateway, everything, and the TypeScript client are made of (CycloneDX).
@@ -292,7 +293,7 @@ sbom: $(SUPPLY_CHAIN)/.ready ## Write dist/sbom/: what the gateway, everything, 
 	@for lock in constraints-server constraints; do \
 	  PYTHONWARNINGS=ignore $(SUPPLY_CHAIN)/bin/cyclonedx-py requirements --short-PURLs --output-reproducible --validate --pyproject pyproject.toml \
 	    -o dist/sbom/$$lock.cdx.json $$lock.txt || exit 1; done
-	@if command -v npm >/dev/null; then (cd clients/typescript && npm sbom --package-lock-only --sbom-format cyclonedx) >dist/sbom/typescript.cdx.json; \
+	@if command -v npm >/dev/null; then (cd clients/typescript && npm sbom --package-lock-only --omit dev --sbom-format cyclonedx) >dist/sbom/typescript.cdx.json; \
 	else echo "There is no npm here: no dist/sbom/typescript.cdx.json"; fi
 	@ls -1 dist/sbom/*
 

@@ -29,3 +29,19 @@ def test_no_word_of_the_help_is_taken_for_markup(app: Any, name: str) -> None:
 
     assert len(found) > 20
     assert [where for where, text in found.items() if Text.from_markup(text).plain != text] == []
+
+
+def variables(command: Any) -> Iterator[str]:
+    """Yields the names of the environment's variables that a command reads options from, and those below it."""
+    for parameter in command.params:
+        named = parameter.envvar or ()
+        yield from [named] if isinstance(named, str) else named
+    for below in getattr(command, "commands", {}).values():
+        yield from variables(below)
+
+
+def test_the_gateways_file_and_the_clients_are_named_by_variables_of_their_own() -> None:
+    found = set(variables(get_command(server)))
+
+    assert "REMIT_SERVER_CONFIG" in found
+    assert "REMIT_CONFIG" not in found

@@ -18,7 +18,8 @@ if TYPE_CHECKING:  # the rest is imported by the command that needs it, so that 
 app = typer.Typer(name="aws", help="Set up and check AWS accounts.", no_args_is_help=True)
 
 ConfigFile = Annotated[
-    Path, typer.Option("--config", "-c", envvar="REMIT_CONFIG", help="The configuration file, such as remit.toml.")
+    Path,
+    typer.Option("--config", "-c", envvar="REMIT_SERVER_CONFIG", help="The configuration file, such as remit.toml."),
 ]
 
 

@@ -26,7 +26,10 @@ def config() -> None:
 @app.command("check")
 def check(
     config: Annotated[
-        Path, typer.Option("--config", "-c", envvar="REMIT_CONFIG", help="The configuration file, such as remit.toml.")
+        Path,
+        typer.Option(
+            "--config", "-c", envvar="REMIT_SERVER_CONFIG", help="The configuration file, such as remit.toml."
+        ),
     ],
     *,
     ask_issuers: Annotated[

@@ -17,7 +17,7 @@ if TYPE_CHECKING:  # the rest is imported by the command that needs it, so that 
 app = typer.Typer(name="events", help="Sets up streams of security events.", no_args_is_help=True)
 
 Alias = Annotated[str, typer.Argument(help="The alias of a transmitter in the configuration.")]
-Config = Annotated[Path, typer.Option("--config", "-c", envvar="REMIT_CONFIG", help="The configuration file.")]
+Config = Annotated[Path, typer.Option("--config", "-c", envvar="REMIT_SERVER_CONFIG", help="The configuration file.")]
 
 
 @app.command("configure")

@@ -13,7 +13,8 @@ if TYPE_CHECKING:  # the rest is imported by the command that needs it, so that 
 app = typer.Typer(name="issuer", help="Keys and documents of the gateway's own issuer.", no_args_is_help=True)
 
 Config = Annotated[
-    Path | None, typer.Option("--config", "-c", envvar="REMIT_CONFIG", help="The configuration, such as remit.toml.")
+    Path | None,
+    typer.Option("--config", "-c", envvar="REMIT_SERVER_CONFIG", help="The configuration, such as remit.toml."),
 ]
 
 
@@ -91,7 +92,7 @@ def _settings(config: Path | None) -> "OwnIssuerSettings":
     from remit_server.config.loading import ConfigurationError, load
 
     if config is None:
-        raise typer.BadParameter("name the configuration: --config remit.toml, or REMIT_CONFIG")
+        raise typer.BadParameter("name the configuration: --config remit.toml, or REMIT_SERVER_CONFIG")
     try:
         settings = load(config)
     except ConfigurationError as error:

@@ -35,7 +35,9 @@ def _count(text: str) -> int:
 
 
 def serve(
-    config: Annotated[Path, typer.Option("--config", "-c", envvar="REMIT_CONFIG", help="The configuration file.")],
+    config: Annotated[
+        Path, typer.Option("--config", "-c", envvar="REMIT_SERVER_CONFIG", help="The configuration file.")
+    ],
     workers: Annotated[
         str,
         typer.Option(
