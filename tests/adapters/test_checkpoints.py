@@ -1,10 +1,12 @@
 """Checkpoints: signed, kept elsewhere, and enough to find out a chain that was computed anew."""
 
 import asyncio
+import fcntl
 import json
+import os
 import sqlite3
 import stat
-from contextlib import closing
+from contextlib import ExitStack, closing, suppress
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -170,6 +172,43 @@ async def test_a_disk_that_has_room_for_a_part_of_a_line_is_given_none_of_it(
 
         assert while_full == before
         assert checkpoints_in(file.read_text().splitlines(), KEY.public_key()) == [POINT]
+
+
+async def test_a_part_of_a_line_is_taken_back_and_nothing_that_another_added_since(
+    tmp_path: Path, keys: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with small_disk(tmp_path / "disk") as disk, ExitStack() as while_full:
+        file = disk / "kept.jsonl"
+        file.write_text("\n" * (4096 - 100))
+        keep = CheckpointFile(CheckpointSigner.of(keys[0]), file)
+        truncate, kept = os.ftruncate, []
+
+        def late(descriptor: int, length: int) -> None:
+            while_full.close()  # there is room again, and another process is quicker
+            with suppress(Undelivered):
+                asyncio.run(keep(replace(POINT, count=8)))
+                kept.append(8)
+            truncate(descriptor, length)
+
+        monkeypatch.setattr(os, "ftruncate", late)
+        while_full.enter_context(full_disk(disk))
+        with pytest.raises(Undelivered):
+            await keep(POINT)
+        await keep(replace(POINT, count=9))
+
+        assert [one.count for one in checkpoints_in(file.read_text().splitlines(), KEY.public_key())] == [*kept, 9]
+
+
+async def test_a_file_that_another_process_holds_is_not_waited_for(tmp_path: Path, keys: tuple[Path, Path]) -> None:
+    keep = CheckpointFile(CheckpointSigner.of(keys[0]), tmp_path / "kept.jsonl")
+
+    with (tmp_path / "kept.jsonl").open("w") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        with pytest.raises(Undelivered, match="another process holds its lock"):
+            await keep(POINT)
+    await keep(POINT)
+
+    assert read((tmp_path / "kept.jsonl").read_text()) == [POINT]
 
 
 async def test_a_receiver_by_https_is_given_each_line_and_the_token(tmp_path: Path, keys: tuple[Path, Path]) -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 import errno
+import fcntl
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -37,8 +38,9 @@ class CheckpointFile:
     def _add(self, line: str) -> None:
         descriptor = os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
+            _lock(descriptor)
             whole = f"{line}\n".encode()
-            written = os.write(descriptor, whole)  # one write, so that no two lines of two processes mix
+            written = os.write(descriptor, whole)  # by one write, and nobody else's until it is on disk or taken back
             if written < len(whole):
                 # NOTE: the disk is full. A part of a line would be read as a checkpoint that somebody has changed.
                 os.ftruncate(descriptor, os.lseek(descriptor, 0, os.SEEK_END) - written)
@@ -46,6 +48,14 @@ class CheckpointFile:
             os.fsync(descriptor)
         finally:
             os.close(descriptor)
+
+
+def _lock(descriptor: int) -> None:
+    """Keeps other gateways from adding to a file until it is closed; raises OSError when one of them does so now."""
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        raise BlockingIOError(errno.EWOULDBLOCK, "another process holds its lock") from None
 
 
 @dataclass(frozen=True, slots=True)
