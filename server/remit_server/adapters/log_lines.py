@@ -111,7 +111,7 @@ def _unwaiting(descriptor: int) -> tuple[int, _Write, Callable[[], None]]:
 
 
 def _write_at_once(descriptor: int, piece: bytes) -> int:
-    """Writes without waiting, where the kernel can do so once (Linux 6.5 for pipes); elsewhere as it can."""
+    """Writes without waiting, where the kernel can do that for such a place; an older one may have it wait."""
     try:
         return os.pwritev(descriptor, (piece,), -1, os.RWF_NOWAIT)
     except OSError as error:
