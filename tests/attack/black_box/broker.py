@@ -173,12 +173,34 @@ class OnTheWire:
     message: bytes
 
 
+@dataclass(frozen=True, slots=True)
+class Record:
+    """One record of the audit trail, as an adapter translates it; `told` is all of it, as the broker wrote it.
+
+    `given` marks the one record, of each new session that was asked for by `exchange`, which says that it may be had.
+    That one names the account of its role and the person, by the `sub` and the issuer's URL of the person's token; an
+    adapter leaves these three empty in all others. `kind` is the broker's own word, which no attack reads.
+    """
+
+    kind: str
+    told: str
+    given: bool = False
+    account: str = ""
+    user: str = ""
+    issuer: str = ""
+
+
 class Unsupported(Exception):  # noqa: N818 - an outcome
-    """A broker has no such verb: what is tried by it is skipped, by name."""
+    """A broker has no such verb: the test that tries it is skipped, and says which verb it was."""
+
+    def __init__(self, verb: str) -> None:
+        super().__init__(f"this broker has no verb {verb}")
 
 
 class Broker(Protocol):
-    """A running broker. Every verb is an agent's call with its own token; refusals are values.
+    """A running broker: ten verbs, each of which may raise `Unsupported` with its own name. Refusals are values.
+
+    `exchange` to `decision` are an agent's calls with its own token, `revoke` and `audit` the security team's.
 
     `address` and `process` (an id; 0 for none) are for attacks below its protocol: an HTTP/2 port with TLS, and whose
     memory it is.
@@ -223,8 +245,8 @@ class Broker(Protocol):
         """Revokes a task, as the security team does."""
         ...
 
-    def audit(self) -> Sequence[Mapping[str, object]]:
-        """Returns every record of the audit trail, in order, each with its `kind`."""
+    def audit(self) -> Sequence[Record]:
+        """Returns every record of the audit trail, in order: one at least for each agent's call but `decision`."""
         ...
 
 

@@ -3,7 +3,8 @@
 import importlib
 import os
 import uuid
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
+from typing import NoReturn
 
 import pytest
 from tests.attack.black_box.broker import COPILOT, Ask, Broker, Scene, StartBroker, Unsupported
@@ -12,6 +13,31 @@ from tests.attack.black_box.scene import scene as made_scene
 from tests.attack.black_box.wire import ASK, Call
 
 OURS = "tests.attack.black_box.remit_broker:remit_broker"
+
+
+def skipped_for_others(missing: Unsupported) -> NoReturn:
+    """Skips the running test by the name of the verb that is missing; Remit itself has every verb, and fails."""
+    if os.environ.get("REMIT_ATTACK_BROKER", OURS) == OURS:
+        raise missing
+    pytest.skip(str(missing))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_setup() -> Generator[None, object, object]:
+    """Skips what needs a verb that another broker does not have before it can begin."""
+    try:
+        return (yield)
+    except Unsupported as missing:
+        skipped_for_others(missing)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call() -> Generator[None, object, object]:
+    """Skips what comes upon a verb that another broker does not have."""
+    try:
+        return (yield)
+    except Unsupported as missing:
+        skipped_for_others(missing)
 
 
 @pytest.fixture(scope="session")
@@ -41,9 +67,6 @@ def broker(running_broker: Broker) -> Broker:
 def call(broker: Broker, scene: Scene) -> Call:
     """Returns a call that nobody has made yet."""
     ask = Ask(ASK.permissions, request_id=str(uuid.uuid4()))
-    try:
-        wire = broker.on_the_wire(COPILOT, scene.of_user("alice"), ask)
-    except Unsupported as missing:
-        pytest.skip(f"this broker is not called by gRPC: {missing}")
+    wire = broker.on_the_wire(COPILOT, scene.of_user("alice"), ask)
     roots = scene.authority.bundle_path.read_bytes()
     return Call(broker.address, roots, wire.path, tuple(wire.metadata), wire.message)

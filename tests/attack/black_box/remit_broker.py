@@ -6,7 +6,7 @@ import subprocess
 import sys
 import threading
 import uuid
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +23,7 @@ from tests.attack.black_box.broker import (
     Given,
     OnTheWire,
     Outcome,
+    Record,
     Refused,
     Said,
     Scene,
@@ -132,9 +133,9 @@ class RemitBroker:
         request = RevokeGrantsRequest(target=RevokeTarget(task_id=task), why="a drill")
         self.grants.RevokeGrants(request, metadata=metadata, timeout=SECONDS)
 
-    def audit(self) -> Sequence[Mapping[str, object]]:
+    def audit(self) -> Sequence[Record]:
         """Reads the ledger."""
-        return [{"kind": event.kind, **json.loads(event.body_text)} for event in events(self.database)]
+        return [_record(event.kind, event.body_text) for event in events(self.database)]
 
     def _called(self, method: Callable[..., Any], request: Message, agent: Agent) -> Outcome:
         try:
@@ -184,6 +185,14 @@ def _outcome(answer: Any) -> Outcome:
             return Given(grant.task_id, grant.name, answer.credentials.access_key_id, grant.session_policy)
         case _:
             return Said(str(answer), getattr(answer, "task_id", ""))
+
+
+def _record(kind: str, text: str) -> Record:
+    if kind != "grant_authorized":
+        return Record(kind, text)
+    body = json.loads(text)
+    account, who = body["role_arn"].split(":")[4], body["who"]
+    return Record(kind, text, given=True, account=account, user=who["subject_id"], issuer=who["subject_issuer"])
 
 
 def _refusal(error: Any) -> Refused:

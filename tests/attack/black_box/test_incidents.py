@@ -60,7 +60,7 @@ async def statuses(gateway: RemitBroker, paths: list[str], authorization: tuple[
 
 def kinds(gateway: RemitBroker) -> list[object]:
     """Returns the kinds of the audit trail's records, but for the counts of strangers' calls."""
-    return [each["kind"] for each in gateway.audit() if each["kind"] != "callers_rejected"]
+    return [each.kind for each in gateway.audit() if each.kind != "callers_rejected"]
 
 
 # --- the door ---
