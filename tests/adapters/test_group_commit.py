@@ -13,10 +13,12 @@ from tests.fakes import FakeClock
 from tests.ledger_values import asked, kinds, refused_record
 
 from remit_server.adapters.database.engine import Database, open_database
+from remit_server.adapters.database.engine.hands import MOST_WAITING
 from remit_server.adapters.database.migrations import migrate
 from remit_server.adapters.database.trail.audit_log import verify
 from remit_server.adapters.database.writing.batch import Batch, Operation
 from remit_server.adapters.database.writing.group_commit import GroupCommit
+from remit_server.adapters.database.writing.store import Store
 from remit_server.domain.audit import AuditRecord, ChainIntact
 from remit_server.domain.errors import Denied, Outage, Reason, RemitError
 
@@ -545,3 +547,18 @@ async def test_a_batch_has_one_time_and_the_chain_keeps_it(database: Database, p
     assert times == ["2026-11-23T12:00:00.000000+00:00", *["2026-11-23T12:00:01.500000+00:00"] * 2]
     head = asked(path, "SELECT sequence, hash FROM audit_head")
     assert head == asked(path, "SELECT sequence, event_hash FROM audit_events ORDER BY sequence DESC LIMIT 1")
+
+
+async def test_reads_beyond_what_may_wait_find_the_gateway_full(database: Database, commit: GroupCommit) -> None:
+    store, go_on = Store(database, commit, FakeClock()), threading.Event()
+    asked = [asyncio.create_task(store.read(lambda _: go_on.wait())) for _ in range(MOST_WAITING + 10)]
+
+    await asyncio.sleep(0)
+    refused = [one.exception() for one in asked if one.done()]
+    for one in asked:
+        one.cancel()
+    go_on.set()
+    await asyncio.wait(asked)
+
+    assert len(refused) >= 8  # two are read, if both threads have come to them
+    assert {error.reason for error in refused if isinstance(error, Outage)} == {Reason.OVERLOADED}

@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import logging
-from collections import deque
+from collections import OrderedDict
 from collections.abc import Coroutine
 from dataclasses import dataclass
 from typing import Any, Final
@@ -34,7 +34,7 @@ class RegoTeam:
         self._working: list[RegoProcess] = []
         self._warm: list[RegoProcess] = []
         self._alive: set[RegoProcess] = set()
-        self._waiting: deque[Question] = deque()
+        self._waiting: OrderedDict[Question, None] = OrderedDict()
         self._tasks: set[asyncio.Task[None]] = set()
         self._open = 0
         self._quiet = asyncio.Event()
@@ -75,11 +75,14 @@ class RegoTeam:
             if worker is None or worker.questions:
                 question.wait(wait_seconds, TeamBusy(f"no worker came to it within {wait_seconds} s"))
             if worker is None:
-                self._waiting.append(question)
+                self._waiting[question] = None
             else:
                 worker.put(question)
             return await question.answer
         finally:
+            if question in self._waiting:  # nobody waits for it any more
+                del self._waiting[question]
+                question.begin()
             self._open -= 1
             if not self._open:
                 self._quiet.set()
@@ -112,7 +115,7 @@ class RegoTeam:
     def _go_on(self) -> None:
         """Asks what waits, in its order, as far as there is room."""
         while self._waiting and (worker := self._least_busy()) is not None:
-            question = self._waiting.popleft()
+            question, _ = self._waiting.popitem(last=False)
             if not question.answer.done():
                 worker.put(question)
 
@@ -120,7 +123,10 @@ class RegoTeam:
         """Puts the spare to work, and has the lost worker ended and a new one started, which takes time."""
         _log.warning("a policy worker was lost", extra={"worker_pid": worker.pid, "cause": str(why)})
         self._working.remove(worker)
-        self._waiting.extendleft(reversed(unbegun))
+        for question in reversed(unbegun):
+            if not question.answer.done():
+                self._waiting[question] = None
+                self._waiting.move_to_end(question, last=False)
         if self._closed:
             return
         self._task(self._renewed(worker))

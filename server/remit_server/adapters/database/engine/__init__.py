@@ -10,6 +10,7 @@ from remit_server.adapters.database.engine.database import (
     DatabaseRefused,
     Work,
 )
+from remit_server.adapters.database.engine.hands import HandsFull
 from remit_server.adapters.database.engine.sqlite import open_sqlite, open_sqlite_for_reading, sqlite_path
 from remit_server.adapters.database.engine.transactions import OutcomeUnknown
 from remit_server.config.postgresql import is_postgresql
@@ -19,6 +20,7 @@ __all__ = [
     "START_PATIENCE",
     "Database",
     "DatabaseRefused",
+    "HandsFull",
     "OutcomeUnknown",
     "Work",
     "open_database",

@@ -86,9 +86,7 @@ class GroupCommit:
         if self._writer is None or self._is_stuck:
             raise unavailable()
         if len(self._waiting) >= self._most_waiting:
-            raise Outage(
-                Reason.OVERLOADED, "The gateway has more to record than it can: try again.", retry_after=_RETRY_AFTER
-            )
+            raise overloaded("record")
         loop = asyncio.get_running_loop()
         waiting = _Waiting(operation, loop.create_future(), counterpart)
         self._waiting.append(waiting)
@@ -203,6 +201,13 @@ def _settled_by(clock: Clock) -> Callable[[], bool]:
         stepped: MayBeStepped = clock
         return lambda: stepped.unsettled_for() is None
     return lambda: True
+
+
+def overloaded(what: str) -> Outage:
+    """Returns the failure of whatever there is too much of to `what` (a verb)."""
+    return Outage(
+        Reason.OVERLOADED, f"The gateway has more to {what} than it can: try again.", retry_after=_RETRY_AFTER
+    )
 
 
 def unavailable() -> Outage:

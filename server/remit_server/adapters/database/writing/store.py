@@ -4,9 +4,9 @@ from dataclasses import dataclass
 
 from sqlalchemy.exc import SQLAlchemyError
 
-from remit_server.adapters.database.engine import Database, Work
+from remit_server.adapters.database.engine import Database, HandsFull, Work
 from remit_server.adapters.database.writing.batch import T
-from remit_server.adapters.database.writing.group_commit import GroupCommit, unavailable
+from remit_server.adapters.database.writing.group_commit import GroupCommit, overloaded, unavailable
 from remit_server.application.ports import Clock
 
 
@@ -23,8 +23,13 @@ class Store:
     denying: bool = False
 
     async def read(self, work: Work[T]) -> T:
-        """Reads while the database gets on with reads; raises Outage(LEDGER_UNAVAILABLE) for any failure."""
+        """Reads while the database gets on with reads.
+
+        Raises Outage(OVERLOADED) when too many reads wait, and Outage(LEDGER_UNAVAILABLE) for any other failure.
+        """
         try:
             return await self.database.read_in_time(work)
+        except HandsFull as full:
+            raise overloaded("look up") from full
         except (SQLAlchemyError, OSError, TimeoutError, ValueError, RuntimeError) as error:
             raise unavailable() from error
