@@ -132,3 +132,12 @@ async def test_a_thread_that_cannot_be_started_refuses_its_work_and_no_other(mon
         await hands.do(lambda: done.append("done"))
     hands.rest()
     assert done == ["done"]
+
+
+async def test_nothing_is_done_after_they_rested() -> None:
+    hands = Hands(2, "hand")
+    await hands.do(lambda: None)
+    await asyncio.to_thread(hands.rest)
+
+    with pytest.raises(RuntimeError, match="were ended"):
+        hands.do(lambda: None)

@@ -63,3 +63,26 @@ async def test_a_lost_worker_hands_back_only_what_somebody_waits_for_in_its_orde
     assert handed_back == [b"1", b"3", b"4", b"5", b"6", b"7", b"8", b"9", b"11"]
     assert isinstance(answers[0], WorkerLost)
     assert [answer for answer in answers if isinstance(answer, str)] == [frame.decode() for frame in handed_back]
+
+
+async def until_gone(pid: int) -> None:
+    """Returns once the process is reaped, which its parent does when it has heard of the end."""
+    while os.path.exists(f"/proc/{pid}"):  # noqa: ASYNC110, ASYNC240, PTH110 - the system tells nobody
+        await asyncio.sleep(0.01)
+
+
+async def test_a_spare_that_died_while_nobody_asked_it_is_replaced_when_its_turn_comes() -> None:
+    team = RegoTeam(PROGRAM, workers=1, spares=1, most_waiting=16)
+    await team.start()
+    (spare,) = [each.pid for each in team._warm]
+    (worker,) = [each.pid for each in team._working]
+    for pid in (spare, worker):
+        os.kill(pid, signal.SIGKILL)
+        await until_gone(pid)
+
+    answers = [await team.ask(wire.QUERY, str(n), seconds=60.0, wait_seconds=60.0) for n in range(3)]
+    pids = team.pids
+    await team.close()
+
+    assert answers == ["0", "1", "2"]
+    assert pids.isdisjoint({spare, worker})

@@ -108,6 +108,12 @@ class WorkerPipes(asyncio.SubprocessProtocol):
         except (OSError, RuntimeError) as wrong:  # RuntimeError is what uvloop raises on a pipe that is closed already
             self.give_up(_broken(wrong))
 
+    def keep(self, keeper: Keeper) -> None:
+        """Tells a keeper what becomes of the worker; a worker that nobody kept may have been lost meanwhile."""
+        self.keeper = keeper
+        if self._why_lost is not None:
+            keeper.lost(self._why_lost, [])
+
     def give_up(self, why: WorkerLost) -> None:
         """Takes the worker for lost: fails the question it was at, and hands back those it had not come to."""
         if self._why_lost is not None:

@@ -72,8 +72,8 @@ class RegoProcess:
         return len(self._pipes.asked)
 
     def keep(self, keeper: Keeper) -> None:
-        """Has a keeper hear what becomes of it."""
-        self._pipes.keeper = keeper
+        """Has a keeper hear what becomes of it: at once, where it was lost before it was kept."""
+        self._pipes.keep(keeper)
 
     def put(self, question: Question) -> None:
         """Asks a question, after those it was asked already."""

@@ -28,12 +28,16 @@ class Hands:
         self._threads: list[threading.Thread] = []
         self._jobs: SimpleQueue[_Job | None] = SimpleQueue()
         self._most_waiting = most_waiting
+        self._is_over = False
 
     def do(self, work: Callable[[], T]) -> "asyncio.Future[T]":
         """Has one of the threads do the work; what is given up before its turn is not done.
 
-        Raises HandsFull when too much waits, and RuntimeError when the system gives no thread; both may pass.
+        Raises HandsFull when too much waits, and RuntimeError when the system gives no thread; both may pass. After
+        `rest` it raises RuntimeError for good.
         """
+        if self._is_over:
+            raise RuntimeError("the threads were ended")
         if self._jobs.qsize() >= self._most_waiting:
             raise HandsFull(f"{self._most_waiting} pieces of work wait already")
         if self._names:
@@ -44,6 +48,7 @@ class Hands:
 
     def rest(self) -> None:
         """Returns once the threads are at their end; blocks."""
+        self._is_over = True
         for _ in self._threads:
             self._jobs.put(None)
         for thread in self._threads:
