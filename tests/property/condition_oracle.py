@@ -9,7 +9,7 @@ import socket
 import time
 from collections.abc import Callable, Sequence
 from fractions import Fraction
-from functools import cache
+from functools import cache, partial
 
 Values = tuple[str, ...] | None
 """What a request carries for a key; None where the key is missing."""
@@ -25,8 +25,16 @@ def glob(pattern: str, text: str) -> bool:
     return text != "" and pattern[0] in ("?", text[0]) and glob(pattern[1:], text[1:])
 
 
-def holds(operator: str, wanted: Sequence[str], present: Values) -> bool:
-    """Says whether a condition holds for a request with these values of its key."""
+def is_unsure(text: str) -> bool:
+    """Says whether AWS may read this date as seconds since 1970 or as something else."""
+    return text.isdecimal() and (text[0] == "0" or not 9 <= len(text) <= 11)
+
+
+def holds(operator: str, wanted: Sequence[str], present: Values, *, years: bool = False) -> bool:
+    """Says whether a condition holds for a request with these values of its key.
+
+    Dates that nobody is sure of are seconds since 1970, or else all of them begin with a year.
+    """
     if operator == "Null":
         return ("true" if present is None else "false") in {value.lower() for value in wanted}
     qualifier, _, name = operator.rpartition(":")
@@ -35,7 +43,7 @@ def holds(operator: str, wanted: Sequence[str], present: Values) -> bool:
     negative = positive != base
     if present is None:
         return name != base or qualifier == "ForAllValues" or (negative and qualifier == "")
-    fits = [any(_fits(positive, value, one) for value in wanted) for one in present]
+    fits = [any(_fits(positive, value, one, years) for value in wanted) for one in present]
     match qualifier:
         case "ForAllValues":
             return not any(fit == negative for fit in fits)
@@ -45,11 +53,11 @@ def holds(operator: str, wanted: Sequence[str], present: Values) -> bool:
             return not any(fits) if negative else any(fits)
 
 
-def _fits(positive: str, wanted: str, present: str) -> bool:
+def _fits(positive: str, wanted: str, present: str, years: bool) -> bool:
     kind = next((kind for kind in ("Numeric", "Date") if positive.startswith(kind)), None)
     if kind is None:
         return _FITTING[positive](wanted, present)
-    read = _number if kind == "Numeric" else _moment
+    read = _number if kind == "Numeric" else partial(_moment, years=years)
     difference = read(present) - read(wanted)
     match positive.removeprefix(kind):
         case "Equals":
@@ -68,7 +76,9 @@ def _number(text: str) -> Fraction:
     return Fraction(text)
 
 
-def _moment(text: str) -> Fraction:
+def _moment(text: str, *, years: bool) -> Fraction:
+    if years and is_unsure(text):
+        return Fraction(calendar.timegm((int(text[:4]), 1, 1, 0, 0, 0)))
     if text.isdecimal():
         return Fraction(text)
     return Fraction(calendar.timegm(time.strptime(text, "%Y-%m-%dT%H:%M:%SZ")))

@@ -6,6 +6,7 @@ import pytest
 
 from remit_server.iam import Condition, Counterexample, Document, contains
 from remit_server.iam.containment.implication import implies
+from remit_server.iam.containment.values import known_lies_in
 
 LONG = [f"{number:016}" for number in range(101)]
 
@@ -20,6 +21,10 @@ LONG = [f"{number:016}" for number in range(101)]
         pytest.param("StringLike", ["a", "*"], "Null", ["false"], False, id="one value takes the empty text"),
         pytest.param("StringLike", ["a*", "?"], "Null", ["false"], True, id="no value takes the empty text"),
         pytest.param("StringEquals", ["", "a"], "Null", ["false"], False, id="one value is the empty text"),
+        pytest.param("ArnLike", ["*"], "Null", ["false"], False, id="an ARN that may be empty"),
+        pytest.param("ArnEquals", ["arn:aws:s3:::a", "**"], "Null", ["false"], False, id="one of them may be"),
+        pytest.param("ForAnyValue:ArnLike", ["*"], "Null", ["false"], False, id="an ARN of several that may be"),
+        pytest.param("ArnLike", ["*:*:*:*:*:*"], "Null", ["false"], True, id="an ARN that is not empty"),
         pytest.param("Null", ["False"], "Null", ["false"], True, id="false in another case"),
         pytest.param("Null", ["TRUE"], "StringNotEquals", ["a"], True, id="true in another case"),
         pytest.param("StringLike", ["${aws:u}"], "StringLike", ["*"], False, id="a variable within a wildcard"),
@@ -55,6 +60,15 @@ LONG = [f"{number:016}" for number in range(101)]
         pytest.param("StringLike", ["A*"], "StringNotEqualsIgnoreCase", ["aB"], False, id="a wildcard, any spelling"),
         pytest.param("StringLike", ["a*"], "StringNotEqualsIgnoreCase", ["B"], True, id="no spelling fits"),
         pytest.param("StringLike", ["a"], "StringNotEqualsIgnoreCase", ["\xc9"], False, id="a letter outside ASCII"),
+        pytest.param("StringLike", ["\xdf"], "StringNotEqualsIgnoreCase", ["ss"], False, id="a wildcard outside ASCII"),
+        pytest.param("StringNotEqualsIgnoreCase", ["ss"], "StringNotLike", ["\xdf"], False, id="refused as a wildcard"),
+        pytest.param("StringLike", ["\xff"], "StringNotEqualsIgnoreCase", ["y"], False, id="one letter outside ASCII"),
+        pytest.param("StringLike", ["?"], "StringNotEqualsIgnoreCase", ["SS"], False, id="one letter may be two"),
+        pytest.param("StringLike", ["a?b"], "StringNotEqualsIgnoreCase", ["affib"], False, id="or three"),
+        pytest.param("StringLike", ["?"], "StringNotEqualsIgnoreCase", ["ab"], True, id="no letter is these two"),
+        pytest.param("StringLike", ["a*"], "StringNotEqualsIgnoreCase", ["AB"], False, id="capitals, any spelling"),
+        pytest.param("StringEqualsIgnoreCase", ["Ss"], "StringLike", ["??"], False, id="two letters may be one"),
+        pytest.param("StringEqualsIgnoreCase", ["ss"], "StringLike", ["*"], True, id="one letter or two"),
         pytest.param("StringEqualsIgnoreCase", ["A"], "StringNotEquals", ["a"], False, id="a spelling is refused"),
         pytest.param("StringEqualsIgnoreCase", ["a"], "StringNotEquals", ["B"], True, id="no spelling is refused"),
         pytest.param("StringEqualsIgnoreCase", ["a"], "StringNotEquals", ["\xe9"], False, id="refused outside ASCII"),
@@ -89,7 +103,23 @@ LONG = [f"{number:016}" for number in range(101)]
         pytest.param("ArnLike", ["arn:aws:s3:::b?"], "ArnNotLike", ["arn:aws:s3:::b*"], False, id="ARNs that meet"),
         pytest.param("Bool", ["TRUE"], "BoolIfExists", ["true"], True, id="a truth in another case"),
         pytest.param("Bool", ["true"], "BoolIfExists", ["TRUE"], True, id="a truth in another case, wide"),
-        pytest.param("DateLessThan", ["10"], "DateLessThan", ["20"], True, id="seconds in order"),
+        pytest.param("DateLessThan", ["100000000"], "DateLessThan", ["99999999999"], True, id="seconds in order"),
+        pytest.param("DateLessThan", ["2030"], "DateLessThan", ["1767225600"], False, id="a year, or seconds"),
+        pytest.param("DateLessThan", ["20300101"], "DateLessThan", ["1767225600"], False, id="a day, or seconds"),
+        pytest.param("DateLessThan", ["10"], "DateLessThan", ["20"], False, id="too few digits to be seconds only"),
+        pytest.param(
+            "DateLessThan", ["100000000000"], "DateLessThan", ["200000000000"], False, id="too many: milliseconds"
+        ),
+        pytest.param("DateLessThan", ["0999999999"], "DateLessThan", ["1767225600"], False, id="a zero before"),
+        pytest.param("DateLessThan", ["2030-01"], "DateLessThan", ["2031-01"], False, id="a month without a zone"),
+        pytest.param("DateLessThan", ["2030-W01"], "DateLessThan", ["2031-W01"], False, id="a week"),
+        pytest.param(
+            "DateLessThan", ["2030-01-01T00:00:00"], "DateLessThan", ["2031-01-01T00:00:00"], False, id="no zone"
+        ),
+        pytest.param("DateLessThan", ["2030"], "DateLessThanIfExists", ["2030"], True, id="the same text"),
+        pytest.param("DateEquals", ["2030", "7"], "DateEqualsIfExists", ["7", "2030"], True, id="the same texts"),
+        pytest.param("DateEquals", ["2030"], "DateEquals", ["2030", "7"], False, id="one more that nobody reads"),
+        pytest.param("DateLessThan", ["2030"], "DateLessThanEquals", ["2030"], False, id="the same text otherwise"),
         pytest.param(
             "IpAddress", ["10.1.0.0/255.255.0.0"], "IpAddress", ["10.0.0.0/8"], False, id="a mask, not a length"
         ),
@@ -121,3 +151,17 @@ def test_a_deny_whose_opposite_nobody_knows_lifts_nothing() -> None:
     found = contains(policy(allow, unknown), ceiling)
 
     assert isinstance(found, Counterexample)
+
+
+@pytest.mark.parametrize(
+    ("values", "remembered"),
+    [(["x" * 478], 1), (["x" * 479], 0), ([f"x{number:02}" for number in range(27)], 0)],
+    ids=["short", "long", "many"],
+)
+def test_what_is_long_is_proven_and_not_remembered(values: list[str], remembered: int) -> None:
+    known_lies_in.cache_clear()
+
+    proven = implies(Condition("StringEquals", "aws:k", tuple(values)), Condition("StringLike", "aws:k", ("x*",)))
+
+    assert proven
+    assert known_lies_in.cache_info().currsize == remembered

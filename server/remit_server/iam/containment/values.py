@@ -1,8 +1,8 @@
 """What the values of one condition say about the values of another, operator by operator.
 
 Each operator takes some values of its key and refuses the others. Here it is proven that all values one operator takes
-are taken by another one. What AWS does not document (how it reads a number of thirty digits, a network with host bits,
-a letter outside ASCII without its case) proves nothing.
+are taken by another one. What AWS does not document (how it reads a number of thirty digits, a year that may be
+seconds, a network with host bits, a letter outside ASCII without its case) proves nothing.
 Source: IAM user guide, "IAM JSON policy elements: Condition operators".
 """
 
@@ -16,15 +16,22 @@ from functools import lru_cache
 
 from remit_server.iam.language.pattern import Pattern
 
+# Proofs seen again are not made again; both bounds together bound the memory, whoever writes.
 _REMEMBERED = 4096
+_REMEMBERED_LENGTH = 512
+_VALUE_LENGTH = 16
 # What comparing the values of two conditions may cost, in comparisons of patterns; past it nothing is proven.
 _MOST_STEPS = 20_000
 _NETWORK = re.compile(r"[0-9.]+(/[0-9]+)?|[0-9A-Fa-f:.]+(/[0-9]+)?")
 # NOTE: fifteen digits, because more of them are not told apart by whoever reads them as a double.
 _NUMBER = re.compile(r"-?[0-9]{1,15}|(?=.{1,16}\Z)-?[0-9]+\.[0-9]+")
 _TIME = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}Z")
-_SECONDS = re.compile(r"[0-9]{1,12}")
+# NOTE: fewer digits may be a year or a day, more of them milliseconds or a time of day.
+_SECONDS = re.compile(r"[1-9][0-9]{8,10}")
+# NOTE: one letter outside ASCII may be spelled with several of these, as the sharp s and the ligatures are.
+_JOINED_LETTERS = re.compile(r"[filst]{2,}", re.IGNORECASE | re.ASCII)
 _ARN_SEGMENTS = 6
+_WITH_WILDCARDS = frozenset({"StringLike", "ArnEquals", "ArnLike"})
 
 _Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 _Place = tuple[Decimal, int]
@@ -49,10 +56,18 @@ class Taken:
         """What a negative operator refuses."""
         return Taken(self.operator.replace("Not", ""), self.values)
 
+    @property
+    def length(self) -> int:
+        """What remembering the values costs, in characters."""
+        return sum(map(len, self.values)) + _VALUE_LENGTH * len(self.values)
 
-@lru_cache(_REMEMBERED)
+
 def lies_in(some: Taken, others: Taken) -> bool:
     """Says whether each value that the one takes is taken by the other; True only when proven."""
+    return (known_lies_in if some.length + others.length <= _REMEMBERED_LENGTH else _lies_in)(some, others)
+
+
+def _lies_in(some: Taken, others: Taken) -> bool:
     kind = _kind_of(some.operator)
     if kind is None or kind != _kind_of(others.operator):
         return False
@@ -69,9 +84,12 @@ def lies_in(some: Taken, others: Taken) -> bool:
             return False
 
 
+known_lies_in = lru_cache(_REMEMBERED)(_lies_in)
+
+
 def takes_nothing_empty(taken: Taken) -> bool:
     """Says whether a positive operator is known not to take the empty text."""
-    if taken.operator == "StringLike":
+    if taken.operator in _WITH_WILDCARDS:
         return not any(Pattern(value).matches("") for value in taken.values)
     return not taken.is_negative and "" not in taken.values
 
@@ -133,15 +151,22 @@ def _text_apart(one: str, mine: str, other: str, theirs: str) -> bool:
             return not Pattern(mine).overlaps(Pattern(theirs))
         if other == "StringEquals":
             return not Pattern(mine).matches(theirs)
-        return theirs.isascii() and not Pattern(mine.lower()).matches(theirs.lower())
+        return mine.isascii() and theirs.isascii() and not _fits_a_spelling(Pattern(mine.lower()), theirs.lower())
     if "StringEqualsIgnoreCase" in (one, other):
         return mine.isascii() and theirs.isascii() and mine.lower() != theirs.lower()
     return mine != theirs
 
 
+def _fits_a_spelling(pattern: Pattern, text: str) -> bool:
+    """Says whether a pattern may match a spelling of an ASCII text, both of them in small letters."""
+    shortened = _JOINED_LETTERS.sub("?*", text)
+    return pattern.matches(text) if shortened == text else pattern.overlaps(Pattern(shortened))
+
+
 def _over_spellings(text: str) -> Pattern:
     """Returns a pattern over all spellings of an ASCII text, and more."""
-    return Pattern("".join("?" if each.isalpha() else each for each in text))
+    shortened = _JOINED_LETTERS.sub("?*", text)
+    return Pattern("".join("?" if each.isalpha() else each for each in shortened))
 
 
 def _has_one_spelling(text: str) -> bool:
@@ -204,7 +229,7 @@ def _network_apart(_one: str, mine: str, _other: str, theirs: str) -> bool:
 def _lies_in_order(some: Taken, others: Taken, read: Callable[[Sequence[str]], list[Decimal] | None]) -> bool:
     numbers = read((*some.values, *others.values))
     if numbers is None:
-        return False
+        return some.operator == others.operator and set(some.values) == set(others.values)
     inner = _spans(some.operator, numbers[: len(some.values)])
     outer = _joined(_spans(others.operator, numbers[len(some.values) :]))
     return all(any(start <= one and end >= two for start, end in outer) for one, two in inner)
@@ -243,7 +268,7 @@ def _numbers(values: Sequence[str]) -> list[Decimal] | None:
 
 
 def _moments(values: Sequence[str]) -> list[Decimal] | None:
-    """Reads times, all of them in one form: whole seconds of UTC, or whole seconds since 1970."""
+    """Reads times, all of them in one form: whole seconds of UTC, or what can only be whole seconds since 1970."""
     if all(_SECONDS.fullmatch(value) for value in values):
         return [Decimal(value) for value in values]
     if not all(_TIME.fullmatch(value) for value in values):

@@ -3,8 +3,9 @@
 import ipaddress
 import math
 import operator
+import re
 from collections.abc import Callable, Mapping
-from datetime import UTC, datetime
+from datetime import datetime
 
 from remit_server.iam.language.condition import Condition
 from remit_server.iam.language.pattern import Pattern
@@ -25,6 +26,8 @@ _ORDERINGS: dict[str, Callable[[float, float], bool]] = {
     "GreaterThanEquals": operator.ge,
 }
 _ARN_SEGMENTS = 6
+_SECONDS = re.compile(r"[1-9][0-9]{8,10}")
+_TIME = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}(:[0-9]{2}(\.[0-9]{1,6})?)?(Z|[+-][0-9]{2}:[0-9]{2})")
 
 
 def holds(condition: Condition, context: Context) -> bool | None:
@@ -128,11 +131,12 @@ def _number(text: str) -> float:
 
 
 def _moment(text: str) -> float:
-    """Reads ISO 8601 or seconds since 1970, as seconds since 1970; without a zone it is UTC."""
-    if text.isascii() and text.isdecimal():
+    """Reads what can only be seconds since 1970, or a time with its zone in ISO 8601, as seconds since 1970."""
+    if _SECONDS.fullmatch(text):
         return float(text)
-    moment = datetime.fromisoformat(text)
-    return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
+    if not _TIME.fullmatch(text):
+        raise ValueError("A Date condition compares times with a zone, or seconds of nine to eleven digits.")
+    return datetime.fromisoformat(text).timestamp()
 
 
 _TESTS: dict[str, Test] = {
