@@ -130,6 +130,7 @@ LONG = [f"{number:016}" for number in range(101)]
             "ArnLike", ["arn:aws:s3:::a:b"], "ArnLike", ["arn:aws:s3:::a:*"], True, id="a colon in both names"
         ),
         pytest.param("ArnLike", ["arn:aws:s3:"], "ArnLike", ["arn:aws:s3:::a"], False, id="the beginning of an ARN"),
+        pytest.param("ArnLike", ["arn:aws:sqs:r:1:x:q"], "ArnLike", ["arn:aws:sqs:r:*:q"], False, id="over a colon"),
     ],
 )
 def test_a_condition_implies_another_only_where_that_is_proven(
