@@ -124,7 +124,28 @@ def test_what_it_has_no_token_for_is_skipped_and_said(prober: Prober) -> None:
     assert done.exit_code == 0, done.output
     for name, option in (("other_audience", "--other-audience-token"), ("unbound_agent", "--unbound-token")):
         assert re.search(rf"skipped\s+{name} .*{option}", done.stdout)
-    assert "all 8 wrong requests were refused, each for the right reason" in done.stdout
+    assert "all 8 wrong requests were refused, each for the right reason; 3 more were not asked" in done.stdout
+
+
+def test_a_probing_user_without_an_entitlement_is_no_all_clear(sandbox: Sandbox, tmp_path: Path) -> None:
+    prober = prober_of(sandbox, tmp_path, with_certificate=True)
+    prober.give("subject-token", sandbox.issuer.token("mallory", client_id=prober.client_id))
+
+    done = prober.run("--subject", "mallory")
+
+    assert done.exit_code == 2, done.output
+    assert re.search(r"unclear +wide_intent +POLICY_DENIED", done.stdout)
+    assert "the ceiling was not tried" in done.stdout
+    assert "all 8" not in done.stdout
+
+
+def test_a_round_that_cannot_ask_is_told_in_json_too(prober: Prober) -> None:
+    prober.tokens["subject-token"] = "command:/bin/false"
+
+    code, told, outcomes = prober.found()
+
+    assert (code, told["alarm"], told["conclusive"], outcomes) == (2, False, False, {})
+    assert told["control"].startswith("the prober cannot ask: the token command /bin/false failed")
 
 
 def test_its_records_are_recognised_and_none_is_an_issuance(prober: Prober, sandbox: Sandbox) -> None:
@@ -181,10 +202,12 @@ def test_a_gateway_that_binds_no_token_to_an_agent_raises_the_alarm(sandbox: San
         prober = prober_of(sandbox, tmp_path, with_certificate=True, target=gateway.mtls)
         give_all(prober)
 
-        code, _, outcomes = prober.found()
+        code, told, outcomes = prober.found()
 
     assert code == 1
     assert outcomes["unbound_agent"] == ("accepted", "NEVER_ISSUABLE")
+    (alarm,) = [one for one in told["checks"] if one["check"] == "unbound_agent"]
+    assert alarm["request_id"] in {body.get("request_id") for _, body in records_of(gateway)}
     assert {outcome for name, (outcome, _) in outcomes.items() if name != "unbound_agent"} == {"refused"}
 
 

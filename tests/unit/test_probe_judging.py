@@ -2,7 +2,7 @@
 
 import pytest
 
-from remit_server.application.probing.checks import CHECKS, FORGED, IMPOSTOR, NO_PROOF, UNBOUND, WIDE
+from remit_server.application.probing.checks import CHECKS, FLOOR, FORGED, IMPOSTOR, NO_PROOF, UNBOUND, WIDE
 from remit_server.application.probing.judging import STAGES, judge
 from remit_server.application.probing.values import (
     Check,
@@ -56,6 +56,14 @@ def test_an_outage_a_limit_and_what_nobody_knows_prove_nothing(reason: str) -> N
 
 def test_a_forged_token_that_policy_refused_had_been_believed() -> None:
     assert judge(FORGED, Refused("POLICY_DENIED", "no entitlement")).outcome is Outcome.ACCEPTED
+
+
+@pytest.mark.parametrize("check", [WIDE, FLOOR], ids=lambda check: check.name)
+def test_a_no_of_policy_is_no_proof_that_the_ceiling_would_have_said_it(check: Check) -> None:
+    finding = judge(check, Refused("POLICY_DENIED", "no entitlement"))
+
+    assert finding.outcome is Outcome.UNCLEAR
+    assert "give the probing user one small entitlement" in finding.told
 
 
 def test_a_connection_that_was_not_taken_refuses_the_agent_and_proves_nothing_else() -> None:

@@ -19,8 +19,8 @@ IMPOSTOR: Final = Check(
     "forged_agent", Wrong.AGENT, Stage.ACTOR, "the agent's name in a certificate or token that the prober made itself"
 )
 UNBOUND: Final = Check("unbound_agent", Wrong.AGENT, Stage.BINDING, "a user's token that was given to another agent")
-WIDE: Final = Check("wide_intent", Wrong.INTENT, Stage.DECISION, "to read every object of every bucket")
-FLOOR: Final = Check("floor_intent", Wrong.INTENT, Stage.DECISION, "an action that is never issued to anybody")
+WIDE: Final = Check("wide_intent", Wrong.INTENT, Stage.CEILING, "to read every object of every bucket")
+FLOOR: Final = Check("floor_intent", Wrong.INTENT, Stage.CEILING, "an action that is never issued to anybody")
 
 CHECKS: Final = (FORGED, OWN_KEY, UNSIGNED, ALTERED, EXPIRED, ELSEWHERE, NO_PROOF, IMPOSTOR, UNBOUND, WIDE, FLOOR)
 # NOTE: nothing of the floor is in it, so that policy and ceiling alone can stop it.

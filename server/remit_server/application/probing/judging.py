@@ -24,11 +24,11 @@ STAGES: Final[Mapping[str, Stage]] = {
     Reason.SUBJECT_TOKEN_REJECTED: Stage.SUBJECT,
     Reason.TOKEN_NOT_BOUND: Stage.BINDING,
     Reason.TOKEN_REPLAYED: Stage.BINDING,
-    Reason.POLICY_DENIED: Stage.DECISION,
-    Reason.CEILING_EXCEEDED: Stage.DECISION,
-    Reason.NEVER_ISSUABLE: Stage.DECISION,
-    Reason.INTENT_TOO_LARGE: Stage.DECISION,
-    Reason.INTENT_SPANS_ROLES: Stage.DECISION,
+    Reason.POLICY_DENIED: Stage.POLICY,
+    Reason.INTENT_TOO_LARGE: Stage.POLICY,
+    Reason.INTENT_SPANS_ROLES: Stage.POLICY,
+    Reason.CEILING_EXCEEDED: Stage.CEILING,
+    Reason.NEVER_ISSUABLE: Stage.CEILING,
     Reason.STS_UNAVAILABLE: Stage.STS,  # everything was granted by then
 }
 
@@ -56,6 +56,9 @@ def judge(check: Check, answer: Answer) -> Finding:
 def _refused(check: Check, answer: Refused) -> Finding:
     """Returns what a no comes to: it must be the no of the stage that has to say it."""
     reached = STAGES.get(answer.reason)
+    if reached is Stage.POLICY and check.stage is Stage.CEILING:
+        told = f"{answer.told}; so the ceiling was not tried: give the probing user one small entitlement by its agent"
+        return Finding(check, Outcome.UNCLEAR, answer.reason, told)
     if reached is None or reached < check.stage:
         told = f"{answer.told}; this proves nothing about what is probed"
         return Finding(check, Outcome.UNCLEAR, answer.reason, told)

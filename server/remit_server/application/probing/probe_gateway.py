@@ -1,7 +1,7 @@
 """Puts every check to a gateway, once."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 from remit_server.application.probing.checks import CHECKS, FLOOR_INTENT, WIDE, WIDE_INTENT
@@ -42,6 +42,7 @@ Proof = OwnProof | NoProof | MadeCertificate | MadeToken
 class Exchange:
     """One request for credentials: whose, by whom, and for which action on which resource."""
 
+    request_id: str
     check: Check
     subject_token: Secret
     proof: Proof
@@ -81,6 +82,7 @@ class ProbeGateway:
 
     recognised: Recognised
     ask: Asks
+    new_request_id: Callable[[], str]
 
     def __call__(self, material: Material) -> Round:
         """Returns what every check came to."""
@@ -96,4 +98,5 @@ class ProbeGateway:
         if isinstance(proof, NotAsked):
             return judge(check, proof)
         intent = WIDE_INTENT if check is WIDE else FLOOR_INTENT
-        return judge(check, self.ask(Exchange(check, token, proof, intent)))
+        request_id = self.new_request_id()
+        return replace(judge(check, self.ask(Exchange(request_id, check, token, proof, intent))), request_id=request_id)

@@ -23,8 +23,9 @@ class Stage(IntEnum):
     ACTOR = 1
     SUBJECT = 2
     BINDING = 3
-    DECISION = 4
-    STS = 5
+    POLICY = 4
+    CEILING = 5
+    STS = 6
 
 
 class Outcome(StrEnum):
@@ -106,12 +107,16 @@ Answer = Issued | PeopleAsked | Refused | TurnedAway | NoAnswer | NotAsked
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """What one check came to, in a word and in a sentence; `reason` is the gateway's, empty where it gave none."""
+    """What one check came to, in a word and in a sentence; `reason` is the gateway's, empty where it gave none.
+
+    `request_id` is what the gateway's records know the request by; empty where nothing was asked.
+    """
 
     check: Check
     outcome: Outcome
     reason: str
     told: str
+    request_id: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,3 +135,7 @@ class Round:
     def is_conclusive(self) -> bool:
         """Says whether every check that was asked proves something: only then is silence good news."""
         return not self.control and all(finding.outcome is not Outcome.UNCLEAR for finding in self.findings)
+
+    def count(self, outcome: Outcome) -> int:
+        """Returns how many checks came to this."""
+        return sum(finding.outcome is outcome for finding in self.findings)

@@ -5,6 +5,7 @@ import signal
 import sys
 import threading
 import time
+from collections.abc import Iterable
 from pathlib import Path
 
 from remit_server.adapters.probing.material import Gathering
@@ -14,7 +15,7 @@ from remit_server.application.probing.probe_gateway import ProbeGateway
 from remit_server.application.probing.values import Round
 from remit_server.cli.output import CANNOT_START, WRONG, complain
 from remit_server.cli.probe import words
-from remit_server.transport.grpc.probe_calls import ProbeCalls
+from remit_server.transport.grpc.probe_calls import ProbeCalls, probe_request_id
 
 
 class Rounds:
@@ -23,7 +24,7 @@ class Rounds:
     def __init__(self, gather: Gathering, calls: ProbeCalls, *, as_json: bool, textfile: Path | None) -> None:
         self.metrics = ProbeMetrics()
         self._gather = gather
-        self._probe = ProbeGateway(calls.recognised, calls.ask)
+        self._probe = ProbeGateway(calls.recognised, calls.ask, probe_request_id)
         self._as_json = as_json
         self._textfile = textfile
 
@@ -33,13 +34,19 @@ class Rounds:
         try:
             found = self._probe(self._gather())
         except (NoToken, OSError, ValueError) as failed:
-            complain(f"the prober cannot ask: {failed}")
-            self.metrics.failed(time.time())
-            return self._written(CANNOT_START)
+            return self._cannot_ask(f"the prober cannot ask: {failed}", begun)
         seconds, now = time.monotonic() - begun, dt.datetime.now(dt.UTC)
         self.metrics.told(found, now.timestamp(), seconds)
         self._tell(found, now, seconds)
         return self._written(words.exit_code(found))
+
+    def _cannot_ask(self, why: str, begun: float) -> int:
+        """Tells a round that could not even begin, as one of which nothing is known."""
+        complain(why)
+        if self._as_json:
+            self._print([words.as_json(Round((), why), dt.datetime.now(dt.UTC), time.monotonic() - begun)])
+        self.metrics.failed(time.time())
+        return self._written(CANNOT_START)
 
     def forever(self, every: float) -> int:
         """Runs a round in each interval until SIGTERM or SIGINT; returns 1 after any alarm, else the last code."""
@@ -56,11 +63,14 @@ class Rounds:
 
     def _tell(self, found: Round, now: dt.datetime, seconds: float) -> None:
         """Writes the round to standard output, an alarm to standard error as well."""
-        told = [words.as_json(found, now, seconds)] if self._as_json else list(words.lines(found))
-        sys.stdout.write("".join(f"{line}\n" for line in told))
-        sys.stdout.flush()
+        self._print([words.as_json(found, now, seconds)] if self._as_json else words.lines(found))
         if found.alarms and self._as_json:
             complain(words.verdict(found))
+
+    def _print(self, lines: Iterable[str]) -> None:
+        """Writes lines to standard output, at once."""
+        sys.stdout.write("".join(f"{line}\n" for line in lines))
+        sys.stdout.flush()
 
     def _written(self, code: int) -> int:
         """Writes the metrics' file; a round whose metrics nobody will see is not done."""

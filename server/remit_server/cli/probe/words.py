@@ -32,6 +32,7 @@ def lines(found: Round) -> Iterator[str]:
         if finding.outcome.is_alarm or (finding.reason and finding.outcome is Outcome.UNCLEAR):
             yield f"         asked for: {finding.check.told}"
             yield f"         {visible(finding.told)}"
+            yield f"         its records: remit-server audit explain {finding.request_id}"
     if found.control:
         yield f"unclear  the right identity is not taken, so that no refusal proves anything: {visible(found.control)}"
     yield verdict(found)
@@ -44,8 +45,9 @@ def verdict(found: Round) -> str:
         return f"ALARM: this gateway did not refuse what it must refuse: {names} (docs/probing.md says what to do)"
     if not found.is_conclusive:
         return "inconclusive: no alarm, but not everything that was asked got the answer that proves something"
-    asked = sum(finding.outcome is Outcome.REFUSED for finding in found.findings)
-    return f"all {asked} wrong requests were refused, each for the right reason"
+    skipped = found.count(Outcome.SKIPPED)
+    rest = f"; {skipped} more were not asked, for want of a token" if skipped else ""
+    return f"all {found.count(Outcome.REFUSED)} wrong requests were refused, each for the right reason{rest}"
 
 
 def as_json(found: Round, ended_at: dt.datetime, seconds: float) -> str:
@@ -70,4 +72,5 @@ def _finding(finding: Finding) -> dict[str, str]:
         "outcome": finding.outcome,
         "reason": finding.reason,
         "told": finding.told,
+        "request_id": finding.request_id,
     }

@@ -159,5 +159,5 @@ def _request(exchange: Exchange) -> messages.IssueCredentialsRequest:
         labels={LABEL: exchange.check.name},
     )
     return messages.IssueCredentialsRequest(
-        request_id=probe_request_id(), subject_token=exchange.subject_token.reveal(), intent=intent
+        request_id=exchange.request_id, subject_token=exchange.subject_token.reveal(), intent=intent
     )
