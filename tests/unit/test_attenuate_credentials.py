@@ -224,6 +224,48 @@ async def test_conditions_guards_and_places_of_a_grant_hold_for_its_parts(
     assert holds in issued.grant.session_policy
 
 
+DEPARTMENTS = tuple(f"2026/q3/department-{number:02d}/" for number in range(12))
+MANY = (
+    permission("s3:GetObject", [f"arn:aws:s3:::reports/{folder}*" for folder in DEPARTMENTS]),
+    permission(
+        "s3:ListBucket",
+        "arn:aws:s3:::reports",
+        Condition("StringLike", "s3:prefix", tuple(f"{folder}*" for folder in DEPARTMENTS)),
+    ),
+)
+
+
+@pytest.mark.parametrize(
+    ("asked", "holds"),
+    [
+        (permission("s3:ListBucket", "arn:aws:s3:::reports"), "2026/q3/department-11/*"),
+        (listing("StringLike", "2026/q3/department-03/*"), '"StringLike":{"s3:prefix":"2026/q3/department-03/*"}'),
+        (permission("s3:GetObject", "arn:aws:s3:::reports/2026/q3/department-03/*"), "reports/2026/q3/department-03/*"),
+    ],
+    ids=["inherited", "tighter", "a resource"],
+)
+async def test_a_densely_written_grant_has_parts_as_any_other(asked: Permission, holds: str, tmp_path: Path) -> None:
+    async with world(tmp_path, entitlement("many", *MANY)) as gateway:
+        grant = await a_grant(gateway, *MANY)
+
+        issued = await gateway.attenuate(gateway.attenuation(grant, asked))
+
+    assert '"Resource":"arn:aws:s3:::reports/2026/q3/department-*"' in grant.session_policy
+    assert is_within(issued.grant, grant)
+    assert holds in issued.grant.session_policy
+
+
+async def test_what_a_densely_written_grant_only_seems_to_allow_is_not_to_be_had(tmp_path: Path) -> None:
+    async with world(tmp_path, entitlement("many", *MANY)) as gateway:
+        grant = await a_grant(gateway, *MANY)
+
+        error = await refusal_of(
+            gateway, grant, permission("s3:GetObject", "arn:aws:s3:::reports/2026/q3/department-99/*")
+        )
+
+    assert error.reason is Reason.CEILING_EXCEEDED
+
+
 async def test_a_condition_that_the_grants_own_excludes_is_refused(tmp_path: Path) -> None:
     async with world(tmp_path, IN_THE_OFFICE) as gateway:
         grant = await a_grant(gateway, *IN_THE_OFFICE.permissions)

@@ -77,7 +77,8 @@ def plan_attenuation(wish: Wish, ceilings: Ceilings, budget: Budget) -> Attenuat
     if not ceilings.knows(wish.grant.role_arn):
         raise Denied(Reason.GRANT_NOT_LIVE, "the gateway's configuration has this grant's role no more")
     end = _end(wish, ceilings)
-    planning = _Planning(recorded_policy(wish.grant), ceilings.role(wish.grant.role_arn), ceilings, budget)
+    held = recorded_policy(wish.grant)
+    planning = _Planning(held, allows_of(held), ceilings.role(wish.grant.role_arn), ceilings, budget)
     intent = as_document(wish.permissions)
     if wish.narrowed and budget is not FAST:
         part = planning.largest_part(intent)
@@ -113,22 +114,26 @@ def _end(wish: Wish, ceilings: Ceilings) -> datetime:
 
 @dataclass(frozen=True, slots=True)
 class _Planning:
-    """What one plan goes by: the session policy that is `held`, its role, and what a proof may cost."""
+    """What one plan goes by: the session policy that is `held`, the permissions that it is made of, its role, a budget.
+
+    What is asked takes its conditions from what was granted; that it stays within is proven on what is held.
+    """
 
     held: Document
+    granted: Document
     role: Role
     ceilings: Ceilings
     budget: Budget
 
     def largest_part(self, intent: Document) -> Document:
         """Returns the most of the intent that the grant holds."""
-        within = (allows_of(self.held), *self.ceilings.documents(self.role.arn))
+        within = (self.granted, *self.ceilings.documents(self.role.arn))
         return narrow_all(intent, within, steps=narrowing_steps())
 
     def check(self, intent: Document) -> None:
         """Refuses what the grant does not hold: names the permission that is too much, and what could be had."""
-        asked = conditioned(intent, [self.held])
-        within = (allows_of(self.held), *self.ceilings.documents(self.role.arn))
+        asked = conditioned(intent, [self.granted])
+        within = (self.granted, *self.ceilings.documents(self.role.arn))
         found = lies_within(asked, within, budget=self.budget)
         if not isinstance(found, Counterexample | Undecided):
             return
@@ -163,7 +168,7 @@ class _Planning:
         """Derives the policy but for its end, bound to where the grant's own is; raises Denied(INTENT_TOO_LARGE)."""
         bounds = bounds_of(self.held)
         try:
-            found = outline(intent, [self.held], source_cidrs=bounds.source_cidrs, vpc_ids=bounds.vpc_ids, also=also)
+            found = outline(intent, [self.granted], source_cidrs=bounds.source_cidrs, vpc_ids=bounds.vpc_ids, also=also)
         except (TooManyOverlapsError, UnderivableIntent, PatternTooComplex) as error:
             raise Denied(
                 Reason.INTENT_TOO_LARGE,
