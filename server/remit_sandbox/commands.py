@@ -83,6 +83,7 @@ def _tell(stage: Stage, folder: Path) -> None:
     finally:
         starting.stop()
     stage.console.print(f"\n[green]All {stage.steps} steps came out as told.[/green] Every process has been ended.")
+    stage.console.print("Next: `make sandbox` leaves it running and prints lines to try; README.md, Run it for real.")
 
 
 def _introduce(stage: Stage, background: BackgroundSandbox) -> None:

@@ -39,6 +39,7 @@ def told(tmp_path_factory: pytest.TempPathFactory) -> Told:
 def test_the_demo_comes_out_as_told(told: Told) -> None:
     assert told.ended.code == 0, told.ended.output
     assert "steps came out as told" in told.ended.output
+    assert "Next: `make sandbox`" in told.ended.output
     assert "✗" not in told.ended.output
 
 
