@@ -8,10 +8,12 @@ import os
 from collections import Counter
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import pytest_asyncio
-from tests.faults.rig.asking import until
+from tests.fake_sts import answering_late
+from tests.faults.rig.asking import Answer, until
 from tests.faults.rig.configuration import note_ceilings
 from tests.faults.rig.masses import Peak, stubs_of
 from tests.faults.rig.sinks import token_of
@@ -21,6 +23,7 @@ from tests.faults.rig.small_stage import SmallStage, small_stage
 pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(300)]
 EXTENDED = os.environ.get("REMIT_EXTENDED") == "1"
 CALLS, CHANNELS, SOCKETS = (10_000, 32, 1_000) if EXTENDED else (600, 4, 100)
+PLACES = 128  # of one agent
 MOST_CONNECTIONS = SOCKETS + 64
 MB = 1 << 20
 A_CALL = 24 << 10  # what one that waits may take at most
@@ -31,8 +34,8 @@ FULL = "RESOURCE_EXHAUSTED OVERLOADED"
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def running(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[SmallStage]:
-    limits = {"connections": MOST_CONNECTIONS}
-    async with small_stage(tmp_path_factory.mktemp("masses"), limits=limits) as made:
+    limits = {"connections": MOST_CONNECTIONS, "concurrent_calls_per_actor": PLACES}
+    async with small_stage(tmp_path_factory.mktemp("masses"), limits=limits, sts_seconds=15.0) as made:
         yield made
 
 
@@ -46,9 +49,16 @@ async def stage(running: SmallStage) -> SmallStage:
 async def test_calls_in_masses_are_answered_or_refused_and_no_other_agent_hears_of_it(stage: SmallStage) -> None:
     token, other = token_of(stage.issuers["issuer"]), token_of(stage.issuers["issuer"])
     peak, calm = Peak(stage), []
+    stage.sts.plan(*[answering_late] * PLACES)  # however fast the gateway is, its places are taken
+
+    async def of_the_flood(stub: Any) -> Answer:
+        answer = await stage.ask(stub=stub, token=token)
+        if answer.short == FULL:
+            stage.sts.released.set()
+        return answer
 
     async with stubs_of(stage, CHANNELS) as stubs, stubs_of(stage, 1, "crawler") as (quiet,), peak.watched():
-        flood = asyncio.gather(*(stage.ask(stub=stubs[n % CHANNELS], token=token) for n in range(CALLS)))
+        flood = asyncio.gather(*(of_the_flood(stubs[n % CHANNELS]) for n in range(CALLS)))
         while not flood.done():
             calm.append((await stage.ask(stub=quiet, token=other)).short)
         heard = Counter(answer.short for answer in await flood)
