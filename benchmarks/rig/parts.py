@@ -12,6 +12,7 @@ from benchmarks.rig.accounting import Run, calibration, percentile, resident_byt
 from benchmarks.rig.stage import Gateway, Stage, ran
 from benchmarks.rig.verdicts import Aim, Verdict, late, of_cpu, over, side_by_side
 
+from remit_sandbox.configuration import sample_policies
 from remit_server.adapters.database.ledger import open_ledger
 from remit_server.adapters.system_clock import SystemClock
 
@@ -66,6 +67,11 @@ async def cpu(bench: Bench) -> None:
     boto3, ours = [await ran("sts_calls", which, *files, core=bench.core) for which in ("boto3", "ours")]
     row("boto3 `assume_role`, one after the other", boto3)
     row("our STS adapter, 16 at a time", ours)
+    windows, bundle = str(bench.scale.windows), str(sample_policies())
+    asked = await ran("floors", "policy", bundle, windows, core=bench.core)
+    row("one question to the default policy, worker and pipe, 16 at a time", asked)
+    committed = await ran("floors", "commits", str(bench.stage.folder), windows, core=bench.core)
+    row("one durable commit of a bare SQLite file", committed)
     async with bench.stage.gateway(core=bench.core) as gateway:
         issued = await bench.load("issue", gateway)
         row("issuances, 0 ms STS, 16 callers", issued)
@@ -80,6 +86,9 @@ async def cpu(bench: Bench) -> None:
     bench.judge(Aim("CPU of an issuance / boto3 `assume_role`", 0.5), over(each, of_cpu(boto3)))
     bench.judge(Aim("the same, what we would like", 0.35), over(each, of_cpu(boto3)))
     bench.judge(Aim("CPU of an issuance / (bare echo + our STS call)", 2.0), over(each, *floors))
+    every = (*floors, of_cpu(asked), of_cpu(committed), of_cpu(committed))
+    floor = tuple(sum(which(each) for each in every) for which in (min, statistics.median, max))
+    bench.judge(Aim("the floors alone (echo, policy, two commits, STS) / boto3", 0.5), over(floor, of_cpu(boto3)))
     a_second = tuple(1000 / each for each in of_cpu(previewed))
     bench.judge(Aim("previews a second of one core's CPU", 1_000, at_least=True), a_second)
 
