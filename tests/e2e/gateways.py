@@ -32,7 +32,8 @@ from remit_server.adapters.aws.setup.policies import revoker_rights
 from remit_server.application.revocation.texts import policy_text
 
 _SERVING = re.compile(
-    r'"serving on (?P<mtls>[0-9.:]+)(?:, (?P<bearer>[0-9.:]+)(?! \(HTTP\)))?(?:, (?P<http>[0-9.:]+) \(HTTP\))? under'
+    r'"serving on (?P<mtls>[0-9.:]+)(?:, (?P<bearer>[0-9.:]++)(?! \())?(?:, (?P<http>[0-9.:]+) \(HTTP\))?'
+    r"(?:, (?P<metrics>[0-9.:]+) \(metrics\))? under"
 )
 START_SECONDS = 60.0
 PLENTY = dict.fromkeys(("requests_per_minute", "previews_per_minute", "requests_per_minute_per_subject"), 100_000)
@@ -77,13 +78,14 @@ def own_policies(sandbox: Sandbox, ledger: str) -> str:
 
 @dataclass
 class OwnGateway:
-    """A gateway process; `mtls`, `bearer` and, where it has one, `http` are its addresses once it serves."""
+    """A gateway process; `mtls`, `bearer` and, where it has them, `http` and `metrics` are its addresses once it serves."""
 
     process: subprocess.Popen[str]
     log_path: Path
     mtls: str = ""
     bearer: str = ""
     http: str = ""
+    metrics: str = ""
     _said: threading.Event = field(default_factory=threading.Event)
     _heard: threading.Event = field(default_factory=threading.Event)
 
@@ -124,6 +126,7 @@ class OwnGateway:
                 log.flush()
                 if (found := _SERVING.search(line)) is not None:
                     self.mtls, self.bearer, self.http = found["mtls"], found["bearer"] or "", found["http"] or ""
+                    self.metrics = found["metrics"] or ""
                     self._said.set()
         self._said.set()
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+from collections.abc import Callable
 from contextlib import AsyncExitStack
 
 from remit_server.adapters.checkpoints.keeping import keeper_of
@@ -9,14 +10,22 @@ from remit_server.adapters.database.lifecycle.holding import DatabaseHolds
 from remit_server.adapters.database.trail.trail import tip_of
 from remit_server.adapters.database.writing.store import Store
 from remit_server.adapters.system_clock import SystemClock, system_entropy
-from remit_server.application.oversight.keep_checkpoints import KeepCheckpoints
+from remit_server.application.oversight.keep_checkpoints import Keep, KeepCheckpoints
 from remit_server.config.checkpoint_settings import CheckpointSettings
 
 
 async def keep_checkpoints(
-    stack: AsyncExitStack, settings: CheckpointSettings | None, store: Store, clock: SystemClock
+    stack: AsyncExitStack,
+    settings: CheckpointSettings | None,
+    store: Store,
+    clock: SystemClock,
+    *,
+    counted: Callable[[Keep], Keep] = lambda keep: keep,
 ) -> None:
-    """Starts to keep checkpoints where that is configured, until the stack is left; raises RuntimeError for the key."""
+    """Starts to keep checkpoints where that is configured, until the stack is left; raises RuntimeError for the key.
+
+    `counted` has somebody look on at what is kept.
+    """
     if settings is None:
         return
 
@@ -28,7 +37,9 @@ async def keep_checkpoints(
     except (OSError, ValueError) as error:
         raise RuntimeError(f"the key of the checkpoints cannot be used: {error}") from error
     holder = system_entropy(16).hex()
-    work = KeepCheckpoints(tip, keep, DatabaseHolds(store), holder, clock, settings.every, settings.every_records)
+    work = KeepCheckpoints(
+        tip, counted(keep), DatabaseHolds(store), holder, clock, settings.every, settings.every_records
+    )
     task = asyncio.create_task(work(), name="checkpoints")
 
     async def stop() -> None:

@@ -23,6 +23,7 @@ from remit_server.adapters.identity.delegation import DelegationVerification
 from remit_server.adapters.identity.jwks import IssuerKeys
 from remit_server.adapters.identity.oidc import OidcVerifier, TrustedIssuer
 from remit_server.adapters.identity.spiffe import SpiffeVerifier
+from remit_server.adapters.metrics.cells import Cells
 from remit_server.adapters.own_files import room_for
 from remit_server.adapters.own_memory import keep_memory_private
 from remit_server.adapters.policy.activation.active import ActivePolicy
@@ -44,7 +45,6 @@ from remit_server.application.issuing.preview_credentials import PreviewCredenti
 from remit_server.application.lifecycle import renew_credentials, watch_task
 from remit_server.application.lifecycle.renew_credentials import RenewCredentials
 from remit_server.application.planning.ceilings import Ceilings, kept_ceilings
-from remit_server.application.planning.deliberation import Deliberation
 from remit_server.application.ports import AssumeRole, Revision
 from remit_server.application.sweep import Sweep
 from remit_server.bootstrap.approvals import let_people_decide
@@ -59,6 +59,7 @@ from remit_server.bootstrap.revocation import write_revocations
 from remit_server.bootstrap.shadow import decide_in_shadow
 from remit_server.bootstrap.sts import follow_own_issuer, reach_sts
 from remit_server.bootstrap.tasks import REVOKING, sweep_of, watch_tasks
+from remit_server.bootstrap.telemetry import Telemetry, look_on
 from remit_server.config.settings import Settings
 from remit_server.domain.audit import GatewayStarted
 from remit_server.domain.decision import KeptText
@@ -83,24 +84,28 @@ class Gateway:
     addresses: tuple[str, ...]
     policy_revision: str
     http_address: str | None = None
+    metrics_address: str | None = None
 
     @property
     def where(self) -> str:
         """Every address, for a log."""
         http = [] if self.http_address is None else [f"{self.http_address} (HTTP)"]
-        return ", ".join([*self.addresses, *http])
+        metrics = [] if self.metrics_address is None else [f"{self.metrics_address} (metrics)"]
+        return ", ".join([*self.addresses, *http, *metrics])
 
 
 @dataclass(frozen=True, slots=True)
 class Seat:
     """Which of a gateway's worker processes this one is; one that is alone is the first of one.
 
-    `nonce` names the start of the gateway, the same in all of its workers; one that is alone makes its own.
+    `nonce` names the start of the gateway, the same in all of its workers; one that is alone makes its own. `cells` are
+    where all of them count.
     """
 
     number: int = 1
     of: int = 1
     nonce: str | None = None
+    cells: Cells | None = None
 
 
 ALONE = Seat()
@@ -121,12 +126,15 @@ async def running_gateway(
     sys.setswitchinterval(THREADS_TAKE_TURNS.total_seconds())
     clock = SystemClock()
     async with AsyncExitStack() as stack:
+        telemetry = look_on(settings, seat.number, seat.cells)
         ledger = await stack.enter_async_context(
             open_ledger(
                 settings.database_url,
                 clock,
                 password_file=settings.database_password_file,
                 denying=settings.revocation is not None,
+                observer=telemetry.records,
+                commits=telemetry.commits,
             )
         )
         policy = await follow_policy(stack, settings, ledger, clock, first, nonce=seat.nonce)
@@ -147,13 +155,14 @@ async def running_gateway(
             sts=sts,
             issuers=issuers,
             wake=wake,
+            telemetry=telemetry,
         )
         oversight = Oversight(settings, clock, ledger, rejections, issuers, policy.decides)
         doors = oversight.doors()
         overseen = await oversee(stack, oversight, doors, wake=wake)
         overseen = [*overseen, let_people_decide(oversight, doors, wake=wake)]
         overseen.append(await let_authors_publish(stack, oversight, doors, policy, wake=wake))
-        await keep_checkpoints(stack, settings.checkpoints, ledger.store, clock)
+        await keep_checkpoints(stack, settings.checkpoints, ledger.store, clock, counted=telemetry.checkpoints)
         await tell_people(stack, settings.notifications, ledger.store, clock)
         erasing = DatabaseErasing(ledger.store, settings.audit_keep, _kept_ceilings(settings))
         await _sweeping(stack, sweep_of(ledger, rejections, clock, erasing))
@@ -163,6 +172,7 @@ async def running_gateway(
             streams=settings.limits.streams,
             connections=room_for(settings.limits.connections, listeners=len(settings.listeners)),
             with_reflection=settings.reflection,
+            observer=telemetry.calls,
         )
         # At a stop: first the server with its calls, then what goes on after callers have hung up.
         stack.push_async_callback(service.issue.to_the_end.settled)
@@ -174,7 +184,9 @@ async def running_gateway(
             *await hear_events(stack, settings.events, ledger, clock, wake=wake),
             *([] if issuer is None else well_known_routes(issuer)),
         ]
-        yield Gateway(addresses, policy.active.active.digest, await _http(stack, settings, routes))
+        http = await _http(stack, settings, routes)
+        metrics = await telemetry.tell(stack, settings, ledger, policy.active, clock)
+        yield Gateway(addresses, policy.active.active.digest, http, metrics)
 
 
 async def _http(stack: AsyncExitStack, settings: Settings, routes: Sequence[web.RouteDef]) -> str | None:
@@ -224,19 +236,20 @@ async def _service(
     sts: AssumeRole,
     issuers: Sequence[TrustedIssuer],
     wake: Callable[[], None],
+    telemetry: Telemetry,
 ) -> CredentialService:
     """Wires the use cases to what they need."""
-    verifier = OidcVerifier(issuers, clock)
+    verifier, sts = OidcVerifier(issuers, clock), telemetry.sts(sts)
     forbidden = tuple(str(action) for action in settings.forbidden_extra)
-    deliberate = Deliberation(Ceilings.of(settings.roles, forbidden, settings.ceilings_digest))
+    deliberate = telemetry.deliberation(Ceilings.of(settings.roles, forbidden, settings.ceilings_digest))
     stack.callback(deliberate.close)
     delegation = DelegationVerification(settings.agents, verifier)
     accepts = steady_clock.AcceptsWhileClockIsSteady(delegation.accepts_offline, clock)
     limits = settings.limits
     watch = await watch_tasks(stack, settings, ledger, clock, wakes=_wakes(wake, policy.active))
     hearing = Hearing(
-        steady_clock.WhileClockIsSteady(delegation, clock),
-        policy.decides,
+        telemetry.verification(steady_clock.WhileClockIsSteady(delegation, clock)),
+        telemetry.policy(policy.decides),
         ledger,
         deliberate,
         clock,

@@ -83,13 +83,17 @@ def _held(settings: "Settings") -> "Iterator[tuple[Settings, HeldPorts]]":
 
     from remit_server.cli.workers.ports import HeldPorts
 
-    opa, http = settings.policy.opa, settings.http
-    more = ([] if http is None else [http.address]) + ([] if opa is None else [opa.bundle_address])
+    opa, http, metrics = settings.policy.opa, settings.http, settings.metrics
+    more = [] if http is None else [http.address]
+    more += [] if metrics is None else [metrics.listener.address]
+    more += [] if opa is None else [opa.bundle_address]
     with HeldPorts([*(listener.address for listener in settings.listeners), *more]) as ports:
         taken = iter(ports.addresses)  # OPA knows the last one as it is written
         listeners = tuple(replace(listener, address=next(taken)) for listener in settings.listeners)
         http = None if http is None else replace(http, address=next(taken))
-        yield replace(settings, listeners=listeners, http=http), ports
+        if metrics is not None:
+            metrics = replace(metrics, listener=replace(metrics.listener, address=next(taken)))
+        yield replace(settings, listeners=listeners, http=http, metrics=metrics), ports
 
 
 def _supervised(settings: "Settings", workers: int) -> "Ending":
@@ -97,6 +101,7 @@ def _supervised(settings: "Settings", workers: int) -> "Ending":
 
     NOTE: what is forked must have no thread, no event loop and no grpc, so nothing here may load `bootstrap`.
     """
+    from remit_server.adapters.metrics.cells import Cells
     from remit_server.adapters.opa.nonce import new_nonce
     from remit_server.adapters.own_memory import keep_memory_private
     from remit_server.adapters.policy.sources.choosing import first_offer
@@ -108,7 +113,8 @@ def _supervised(settings: "Settings", workers: int) -> "Ending":
     # Read once, for the workers of today and those that replace them: whatever happens to the files meanwhile.
     first = first_offer(settings.policy, [role.arn for role in settings.roles])
     with _held(share_of(settings, workers)) as (held, ports):
-        work = GatewayWork(held, first, workers, new_nonce())
+        cells = None if settings.metrics is None else Cells.of(workers)
+        work = GatewayWork(held, first, workers, new_nonce(), cells)
         return Supervisor(work, workers, abandon=ports.close).run()
 
 

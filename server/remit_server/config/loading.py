@@ -26,6 +26,7 @@ from remit_server.config.mistakes import ConfigurationError, Mistake, Notes
 from remit_server.config.settings import AgentSettings, Settings
 from remit_server.config.shapes import AgentTable, IssuerTable, RoleTable
 from remit_server.config.source import Source, are_all, read, table, tables
+from remit_server.config.telemetry import loading as telemetry
 
 __all__ = ["ConfigurationError", "Mistake", "load"]
 
@@ -58,6 +59,7 @@ def _settings(path: Path, source: Source, files: Files) -> Settings | None:
     shapes = {name: table(source, name, notes) for name in _SINGLE}
     listeners = loading_serving.listeners(listen, files) if listen else ()
     http = loading_serving.http(listen.http, files) if listen else None
+    metrics = telemetry.metrics(listen, files) if listen else None
     issuers = loading_identity.issuers(known_issuers, files)
     agents: tuple[AgentSettings, ...] = ()
     administrators: frozenset[str] = frozenset()
@@ -107,6 +109,7 @@ def _settings(path: Path, source: Source, files: Files) -> Settings | None:
         revocation=revocation,
         checkpoints=kept,
         audit_keep=audit_keep(shapes["audit"]),
+        metrics=metrics,
     )
 
 

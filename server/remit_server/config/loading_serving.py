@@ -26,7 +26,8 @@ def listeners(item: ListenTable, files: Files) -> tuple[ListenerSettings, ...]:
         why = "without a listener nobody can call"
         files.notes.add("listen", "has neither mtls nor bearer", why=why, mend="add [listen.mtls] or [listen.bearer]")
     addresses: dict[str, str] = {}
-    for name, listener in (("mtls", item.mtls), ("bearer", item.bearer), ("http", item.http)):
+    every = (("mtls", item.mtls), ("bearer", item.bearer), ("http", item.http), ("metrics", item.metrics))
+    for name, listener in every:
         if listener is None:
             continue
         other = addresses.setdefault(listener.address, name)
@@ -37,11 +38,11 @@ def listeners(item: ListenTable, files: Files) -> tuple[ListenerSettings, ...]:
     return tuple(_listeners(item, files))
 
 
-def http(item: HttpListenerTable | None, files: Files) -> HttpListenerSettings | None:
-    """Returns the HTTP listener, or None where there is none or after noting what is wrong with it."""
+def http(item: HttpListenerTable | None, files: Files, place: str = "listen.http") -> HttpListenerSettings | None:
+    """Returns an HTTP listener, or None where there is none or after noting what is wrong with it."""
     if item is None:
         return None
-    place, before = "listen.http", len(files.notes.mistakes)
+    before = len(files.notes.mistakes)
     _check_address(place, item.address, files.notes)
     pair = None
     if item.certificate_file is not None and item.key_file is not None:
@@ -52,10 +53,10 @@ def http(item: HttpListenerTable | None, files: Files) -> HttpListenerSettings |
             f"{place}.{missing}", "is missing beside its other half", why="TLS needs both", mend="name both"
         )
     elif is_address(item.address) and not is_loopback(item.address.rpartition(":")[0].strip("[]")):
-        why = "whoever stands in between could put keys of their own in place of the gateway's"
+        why = "whoever stands in between could change what is fetched: keys of their own in place of the gateway's"
         mend = "name certificate_file and key_file, or listen on 127.0.0.1 behind a proxy of this machine"
         files.notes.add(f"{place}.address", "is not on loopback and has no certificate", why=why, mend=mend)
-    return HttpListenerSettings(item.address, pair) if len(files.notes.mistakes) == before else None
+    return HttpListenerSettings(item.address, pair, place) if len(files.notes.mistakes) == before else None
 
 
 def _listeners(item: ListenTable, files: Files) -> Iterator[ListenerSettings]:

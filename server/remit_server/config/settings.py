@@ -7,9 +7,11 @@ from pathlib import Path
 from remit_server.config.approval_settings import ApprovalSettings, NotificationSettings
 from remit_server.config.checkpoint_settings import CheckpointSettings
 from remit_server.config.event_settings import EventSettings
+from remit_server.config.http_settings import HttpListenerSettings
 from remit_server.config.identity_settings import AgentSettings, Binding, ClaimProfile, IssuerSettings
 from remit_server.config.policy_settings import BundleServerSettings, BundleSigningSettings
 from remit_server.config.revocation_settings import RevocationSettings
+from remit_server.config.telemetry.settings import MetricsSettings
 from remit_server.domain.entitlement import Role
 from remit_server.domain.secret import Secret
 from remit_server.iam import ActionPattern
@@ -40,14 +42,6 @@ class ListenerSettings:
     certificate_file: Path
     key_file: Path
     client_ca_file: Path | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class HttpListenerSettings:
-    """The HTTP listener (`listen.http`). Without `key_pair` (certificate chain, private key) it is on loopback."""
-
-    address: str
-    key_pair: tuple[Path, Path] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,3 +165,4 @@ class Settings:
     revocation: RevocationSettings | None = None
     checkpoints: CheckpointSettings | None = None
     audit_keep: timedelta = timedelta(days=90)
+    metrics: MetricsSettings | None = None

@@ -14,6 +14,7 @@ from remit_server.config.http_shapes import HttpListenerTable, OwnIssuerTable
 from remit_server.config.revocation_shapes import RevocationTable
 from remit_server.config.table_shape import Table
 from remit_server.config.table_shape import key as _key
+from remit_server.config.telemetry.shapes import MetricsListenerTable
 
 
 class ListenerTable(Table):
@@ -39,6 +40,7 @@ class ListenTable(Table):
     mtls: MutualListenerTable | None = _key("The listener for client certificates.", "[listen.mtls]", None)
     bearer: ListenerTable | None = _key("The listener for bearer tokens.", "[listen.bearer]", None)
     http: HttpListenerTable | None = _key("The listener for HTTP.", "[listen.http]", None)
+    metrics: MetricsListenerTable | None = _key("The listener for the gateway's figures.", "[listen.metrics]", None)
     reflection: bool = _key("Whether gRPC reflection is served.", "reflection = false", default=False)
 
 

@@ -1,7 +1,7 @@
 """The `Ledger` port on one database: every write by group commit, every read of what is committed."""
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from datetime import datetime
 from functools import partial
@@ -26,6 +26,7 @@ from remit_server.adapters.database.writing import operations, sweeping
 from remit_server.adapters.database.writing.group_commit import GroupCommit
 from remit_server.adapters.database.writing.prepared import Prepared
 from remit_server.adapters.database.writing.store import Store
+from remit_server.application.observing import RecordsObserver
 from remit_server.application.ports import Authorization, Clock, EndedTask, Presented, Remembered, RequestKey, TaskAbove
 from remit_server.domain.audit import AuditRecord, IssuanceFailed
 from remit_server.domain.decision import KeptText
@@ -149,17 +150,23 @@ class DatabaseLedger:
 
 @asynccontextmanager
 async def open_ledger(
-    url: str | Path, clock: Clock, *, password_file: Path | None = None, denying: bool = False
+    url: str | Path,
+    clock: Clock,
+    *,
+    password_file: Path | None = None,
+    denying: bool = False,
+    observer: RecordsObserver | None = None,
+    commits: Callable[..., GroupCommit] = GroupCommit,
 ) -> AsyncIterator[DatabaseLedger]:
     """Opens the ledger: creates or migrates its database, starts the one writer, and closes both in order.
 
     `password_file` holds the password of a database that is a server. With `denying` what is revoked goes into the
-    outbox of what AWS must be told.
+    outbox of what AWS must be told. `observer` is told what is on disk; `commits` makes the writer.
 
     Raises DatabaseRefused when the database cannot be used.
     """
     database = open_database(url, password_file=password_file)
-    commit = GroupCommit(database, clock)
+    commit = commits(database, clock, observer=observer)
     try:
         await _prepare(database)
         commit.start()

@@ -11,6 +11,7 @@ from remit_server.cli.output import CANNOT_START
 from remit_server.cli.workers import process
 
 if TYPE_CHECKING:
+    from remit_server.adapters.metrics.cells import Cells
     from remit_server.adapters.policy.sources.choosing import FirstOffer
     from remit_server.config.settings import Settings
 
@@ -22,12 +23,14 @@ class GatewayWork:
     """Serves a gateway in one of its workers: by the settings and the policy that the supervisor has read once.
 
     `nonce` names this start of the gateway: today's workers and those that replace them serve OPA the same bundle.
+    `cells` are where all of them count, where they do.
     """
 
     settings: "Settings"
     first: "FirstOffer"
     workers: int
     nonce: str
+    cells: "Cells | None" = None
 
     def __call__(self, number: int, say: process.Say) -> int:
         """Returns the worker's exit code, once it was told to stop or could not start."""
@@ -48,7 +51,7 @@ class GatewayWork:
 
         stop = asyncio.Event()
         asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
-        seat = Seat(number, self.workers, self.nonce)
+        seat = Seat(number, self.workers, self.nonce, self.cells)
         async with running_gateway(self.settings, first=self.first, seat=seat) as gateway:
             keep_what_is_loaded()
             say(process.SERVING, where=f"{gateway.where} under policy {gateway.policy_revision}")

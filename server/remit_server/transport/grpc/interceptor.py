@@ -13,9 +13,11 @@ import grpc
 from google.protobuf.message import Message
 
 from remit_server.application.admission import Rejections
+from remit_server.application.observing import CallObserver
 from remit_server.domain.errors import Outage, Reason, RemitError, told_of
 from remit_server.domain.identity import Admitted, Caller
 from remit_server.transport.grpc.caller import caller_of, peer_of
+from remit_server.transport.grpc.observing import observed_call, unlisted
 from remit_server.transport.grpc.reading import AnyHandler, one_message, whole
 from remit_server.transport.grpc.status import DETAILS_KEY, code_of, status_of
 from remit_server.transport.grpc.streams import Answers, NotTaken, Streams
@@ -86,8 +88,11 @@ class Guard(grpc.aio.ServerInterceptor):
         read_within: timedelta = READ_WITHIN,
         taken_within: timedelta = TAKEN_WITHIN,
         uploads: Uploads | None = None,
+        observer: CallObserver | None = None,
     ) -> None:
         self._doors = doors
+        self._observer = observer
+        self._unlisted: AnyHandler = grpc.unary_unary_rpc_method_handler(unlisted(observer))
         self._open_methods = open_methods
         self._most_calls, self._calls = calls, 0
         self._streams = streams
@@ -106,7 +111,7 @@ class Guard(grpc.aio.ServerInterceptor):
         name = str(handler_call_details.method)
         door = self._doors.get(name)
         if door is None and name not in self._open_methods:
-            return grpc.unary_unary_rpc_method_handler(_unimplemented)
+            return self._unlisted
         if (wrapped := self._wrapped.get(name)) is not None:
             return wrapped
         handler = await continuation(handler_call_details)
@@ -122,12 +127,12 @@ class Guard(grpc.aio.ServerInterceptor):
         if door is None:
             if handler.unary_unary is None:
                 return handler  # reflection, where it is switched on: a stream of the library's own
-            return grpc.stream_unary_rpc_method_handler(self._answering(self._open(handler)), **as_one)
+            return grpc.stream_unary_rpc_method_handler(self._answering(self._open(handler), name), **as_one)
         if handler.unary_stream is not None:
-            streaming: Any = self._answering(self._streaming(handler, door, method))
+            streaming: Any = self._answering(self._streaming(handler, door, method), name)
             return grpc.stream_stream_rpc_method_handler(streaming, **as_one)
         wrap = self._guarded if handler.stream_unary is None else self._uploading
-        return grpc.stream_unary_rpc_method_handler(self._answering(wrap(handler, door, method)), **as_one)
+        return grpc.stream_unary_rpc_method_handler(self._answering(wrap(handler, door, method), name), **as_one)
 
     def _guarded(self, handler: AnyHandler, door: Door, method: str) -> Behaviour:
         """Wraps a method: admits the caller, then reads and validates its message."""
@@ -213,8 +218,9 @@ class Guard(grpc.aio.ServerInterceptor):
         """Returns how many calls of strangers hold a place."""
         return self._strangers.total() + self._untaken.of(_STRANGERS)
 
-    def _answering(self, behaviour: Behaviour) -> Behaviour:
+    def _answering(self, behaviour: Behaviour, name: str) -> Behaviour:
         """Answers every failure of a method with its status; whoever does not take the answer loses its place."""
+        behaviour = observed_call(self._observer, behaviour, name)
 
         async def answering(messages: AsyncIterator[bytes], context: Context) -> Message | None:
             try:
@@ -272,8 +278,3 @@ async def _abort(context: Context, error: BaseException) -> NoReturn:
         _log.warning("%s: %s", told.reason.value, told.message, exc_info=trace)
     status = status_of(told)
     await context.abort(code_of(told.reason), status.message, ((DETAILS_KEY, status.SerializeToString()),))
-
-
-async def _unimplemented(_request: bytes, context: Context) -> bytes:
-    """Answers what is not on the list."""
-    await context.abort(grpc.StatusCode.UNIMPLEMENTED, "no such method")

@@ -12,6 +12,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_health.v1.health import aio as health_aio
 from grpc_reflection.v1alpha import reflection
 
+from remit_server.application.observing import CallObserver
 from remit_server.config.settings import ListenerSettings
 from remit_server.transport.grpc.certificates import Certificates
 from remit_server.transport.grpc.interceptor import READ_WITHIN, TAKEN_WITHIN, Door, Guard
@@ -73,6 +74,7 @@ class GrpcServer:
         look_every: timedelta = LOOK_EVERY,
         stream_age: timedelta = STREAM_AGE,
         uploads: Uploads | None = None,
+        observer: CallObserver | None = None,
     ) -> None:
         # NOTE: not its Watch, a stream without end: strangers could take every place with it.
         open_methods = {f"/{HEALTH.full_name}/Check"}
@@ -87,6 +89,7 @@ class GrpcServer:
             read_within=read_within,
             taken_within=taken_within,
             uploads=uploads,
+            observer=observer,
         )
         self._services = tuple(services)
         self._places, self._connections = concurrent_calls + streams, connections

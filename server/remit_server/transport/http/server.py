@@ -62,7 +62,8 @@ class HttpServer:
                 port = str(self._sockets[-1].getsockname()[1])
         except OSError as error:
             await self.stop(timedelta())
-            why = f"listen.http.address {self._listener.address} cannot be listened on ({error.strerror})"
+            where = f"{self._listener.name}.address {self._listener.address}"
+            why = f"{where} cannot be listened on ({error.strerror})"
             raise RuntimeError(f"{why}: free the address, or name another") from error
         self._tasks += [asyncio.create_task(self._accept(listening)) for listening in self._sockets]
         return f"{host}:{port}"

@@ -77,14 +77,22 @@ class Batch:
 Operation = Callable[[Batch], T | RemitError]
 
 
+@dataclass(frozen=True, slots=True)
+class Written:
+    """What a transaction did: the results of its operations, in their order, and what was recorded."""
+
+    results: list[Any]
+    records: list[AuditRecord]
+
+
 def write_batch(
     operations: Sequence[Operation[Any]],
     clock: Clock,
     gets_on: Callable[[], None],
     is_settled: Callable[[], bool],
     connection: Connection,
-) -> list[Any]:
-    """Runs the operations in their order and appends what they recorded; returns their results."""
+) -> Written:
+    """Runs the operations in their order and appends what they recorded."""
     locked = _LOCK_HEAD.first(connection, {})
     if locked is None:
         raise RuntimeError("the audit chain has no head")
@@ -111,7 +119,7 @@ def write_batch(
         moved = {"from_sequence": sequence, "to_sequence": sequence + len(rows), "to_hash": head}
         if _MOVE_HEAD.run(connection, moved) != 1:
             raise RuntimeError("the head of the audit chain moved under its lock")
-    return results
+    return Written(results, batch.records)
 
 
 def _text_row(digest: str, text: str, now: datetime) -> dict[str, Any]:

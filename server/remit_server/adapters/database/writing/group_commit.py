@@ -12,6 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
+from time import perf_counter
 from typing import Any, cast
 
 from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, ProgrammingError
@@ -19,7 +20,9 @@ from sqlalchemy.exc import TimeoutError as NoConnection
 
 from remit_server.adapters.database.engine import Database, OutcomeUnknown
 from remit_server.adapters.database.writing.batch import Operation, T, write_batch
+from remit_server.application.observing import RecordsObserver
 from remit_server.application.ports import Clock, MayBeStepped
+from remit_server.domain.audit import AuditRecord
 from remit_server.domain.errors import Outage, Reason, RemitError
 
 MAX_WAITING = 1024
@@ -49,6 +52,7 @@ class GroupCommit:
         max_waiting: int = MAX_WAITING,
         patience: timedelta = PATIENCE,
         stuck_after: timedelta = STUCK_AFTER,
+        observer: RecordsObserver | None = None,
     ) -> None:
         self._database = database
         self._clock = clock
@@ -63,6 +67,12 @@ class GroupCommit:
         self._is_stuck = False
         self._watch: asyncio.TimerHandle | None = None
         self._is_settled = _settled_by(clock)
+        self._observer = observer
+
+    @property
+    def waiting(self) -> int:
+        """How many operations wait to be written."""
+        return len(self._waiting)
 
     def start(self) -> None:
         """Starts the writer on the running loop."""
@@ -163,10 +173,11 @@ class GroupCommit:
 
     async def _commit(self, batch: list[_Waiting]) -> None:
         """Commits a batch, then answers each of its operations; when it failed as a whole, none is done."""
+        begun = perf_counter()
         try:
             operations = [waiting.operation for waiting in batch]
             work = partial(write_batch, operations, self._clock, self._database.gets_on, self._is_settled)
-            results = await self._database.write(work)
+            written = await self._database.write(work)
         except Exception as error:  # noqa: BLE001 - whatever it was: nobody is told that it is done
             if len(batch) > 1 and not _is_the_stores(error):
                 for waiting in batch:  # one of them cannot be written at all: it must not take the others with it
@@ -176,9 +187,15 @@ class GroupCommit:
                 for waiting in batch:
                     _fail(waiting.answer, error)
                 if isinstance(error, OutcomeUnknown):  # they may be done, and their callers are told that they are not
-                    self._answer(batch, error.result)
+                    self._answer(batch, error.result.results)
         else:
-            self._answer(batch, results)
+            self._tell(written.records, perf_counter() - begun)
+            self._answer(batch, written.results)
+
+    def _tell(self, records: list[AuditRecord], seconds: float) -> None:
+        """Tells whoever looks on what is on disk."""
+        if self._observer is not None:
+            self._observer(records, seconds)
 
     def _answer(self, batch: list[_Waiting], results: list[Any]) -> None:
         """Gives the callers of what is on disk their results; what follows from one that is gone is owed."""

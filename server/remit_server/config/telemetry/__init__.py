@@ -1,0 +1,1 @@
+"""What is told of the gateway itself: its figures, its traces."""
