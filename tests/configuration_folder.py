@@ -90,6 +90,7 @@ class ConfigurationFolder:
             "bundles-token",
             "checkpoints.key",
             "checkpoints-token",
+            "metrics-token",
         ):
             (folder / "secrets" / name).write_text(f"value-of-{name}\n")
             (folder / "secrets" / name).chmod(0o600)

@@ -1,4 +1,4 @@
-"""A scraper of ours: asks a gateway for its figures and reads them, with the reader that Prometheus' own library has."""
+"""A scraper of ours: asks a gateway for its figures and reads them with Prometheus' own library."""
 
 import urllib.request
 from collections.abc import Mapping
@@ -38,6 +38,6 @@ class Scrape:
 
 def scraped(address: str, *, headers: Mapping[str, str] | None = None) -> Scrape:
     """Asks for the figures at an address of this machine; raises OSError."""
-    request = urllib.request.Request(f"http://{address}/metrics", headers=dict(headers or {}))  # noqa: S310 - our own
+    request = urllib.request.Request(f"http://{address}/metrics", headers=dict(headers or {}))
     with urllib.request.urlopen(request, timeout=30) as answer:  # noqa: S310 - our own
         return Scrape.of(answer.read().decode())

@@ -78,7 +78,7 @@ def own_policies(sandbox: Sandbox, ledger: str) -> str:
 
 @dataclass
 class OwnGateway:
-    """A gateway process; `mtls`, `bearer` and, where it has them, `http` and `metrics` are its addresses once it serves."""
+    """A gateway process; `mtls`, `bearer`, `http` and `metrics` are its addresses once it serves, where it has them."""
 
     process: subprocess.Popen[str]
     log_path: Path

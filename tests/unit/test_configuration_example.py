@@ -23,6 +23,7 @@ from remit_server.config.shapes import (
     OpaTable,
 )
 from remit_server.config.table_shape import Table
+from remit_server.config.telemetry.shapes import MetricsListenerTable
 
 EXAMPLE = (DEPLOY / "remit.example.toml").read_text(encoding="utf-8")
 DOCUMENT = (DEPLOY.parent / "docs/configuration.md").read_text(encoding="utf-8")
@@ -33,12 +34,13 @@ SHAPES: dict[str, type[Table]] = {
     "[listen.mtls]": MutualListenerTable,
     "[listen.bearer]": ListenerTable,
     "[listen.http]": HttpListenerTable,
+    "[listen.metrics]": MetricsListenerTable,
     "[policy.opa]": OpaTable,
     "[policy.bundle_server]": BundleServerTable,
     "[policy.signing]": BundleSigningTable,
 }
 TABLES_WITHIN = {
-    *(("[listen]", name) for name in ("mtls", "bearer", "http")),
+    *(("[listen]", name) for name in ("mtls", "bearer", "http", "metrics")),
     *(("[policy]", name) for name in ("opa", "bundle_server", "signing")),
 }
 

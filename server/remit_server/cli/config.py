@@ -141,6 +141,9 @@ def _rows(settings: "Settings", revision: str) -> list[tuple[str, str]]:
     ]
     if settings.http is not None:
         rows.append(("listens", f"{settings.http.address} ({'HTTPS' if settings.http.key_pair else 'HTTP, loopback'})"))
+    if settings.metrics is not None:
+        whom = "whoever is on this machine" if settings.metrics.token is None else "who shows the token"
+        rows.append(("figures", f"{settings.metrics.listener.address}, for {whom}"))
     if settings.own_issuer is not None:
         rows.append(("issues", _issuer(settings.own_issuer)))
     rows += [("trusts", f"{item.issuer} as {item.alias}, for {_use(item)}") for item in settings.issuers]

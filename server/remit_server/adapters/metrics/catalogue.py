@@ -163,6 +163,12 @@ BACKLOG_AGE: Final = Family(
     {"what": tuple(Backlog)},
     across=Across.MOST,
 )
+DENIED_SECONDS: Final = Family(
+    "remit_revocation_effective_seconds",
+    Kind.HISTOGRAM,
+    "How long after a revoke AWS was known to refuse what it covers, deny by deny, as the ledger tells it.",
+    bounds=(1.0, 2.5, 5.0, 10.0, 20.0, 30.0, 60.0, 120.0, 300.0, 900.0),
+)
 LOOKED: Final = Family(
     "remit_ledger_looked_timestamp_seconds",
     Kind.GAUGE,
@@ -214,6 +220,7 @@ _FIXED: Final = (
     LIVE,
     BACKLOG,
     BACKLOG_AGE,
+    DENIED_SECONDS,
     LOOKED,
     SPANS,
     CPU,

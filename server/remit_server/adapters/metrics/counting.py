@@ -119,7 +119,7 @@ def _kind(streams: bool) -> str:
 def _ending(error: BaseException) -> str:
     """Returns how a call ended that ended with this."""
     if isinstance(error, RemitError):
-        return error.reason.value
+        return error.reason
     if isinstance(error, _HUNG_UP):
         return catalogue.CANCELLED
     return Reason.INTERNAL.value if isinstance(error, Exception) else catalogue.UNKNOWN

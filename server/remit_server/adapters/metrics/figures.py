@@ -3,6 +3,7 @@
 import asyncio
 import os
 import time
+from bisect import bisect_left
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -52,6 +53,12 @@ class Figures:
     def add(self, family: Family, count: float, *row: str) -> None:
         """Adds to a figure."""
         self.part.numbers[self.catalogue.layout.place(family, *row)] += count
+
+    def observe(self, family: Family, value: float) -> None:
+        """Takes a value into a histogram without labels."""
+        numbers, place = self.part.numbers, self.catalogue.layout.place(family)
+        numbers[place + bisect_left(family.bounds, value)] += 1
+        numbers[place + family.width - 1] += value
 
     def look(self) -> None:
         """Tells what this worker is at now."""

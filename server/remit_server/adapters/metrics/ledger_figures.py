@@ -3,7 +3,7 @@
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from functools import partial
 from typing import Final
@@ -25,6 +25,7 @@ from remit_server.domain.errors import Outage
 from remit_server.domain.grant import GrantState
 
 EVERY: Final = 15.0  # seconds
+MOST_DENIED: Final = 1000  # of a look
 _log: Final = logging.getLogger(__name__)
 _BACKLOGS: Final = {
     Backlog.DENIES: select(func.count(), func.min(denies.c.revoke_time)).where(
@@ -37,6 +38,11 @@ _BACKLOGS: Final = {
         approvals.c.state == ApprovalState.PENDING.value
     ),
 }
+_DENIED: Final = (
+    select(denies.c.revoke_time, denies.c.effective_time)
+    .where(denies.c.effective_time > bindparam("since"), denies.c.effective_time <= bindparam("now"))
+    .limit(MOST_DENIED)
+)
 _LENGTH: Final = select(audit_head.c.sequence).where(audit_head.c.id == 1)
 
 
@@ -45,23 +51,30 @@ class _Seen:
     live: int
     length: int
     backlogs: tuple[tuple[Backlog, int, datetime | None], ...]
+    denied: tuple[float, ...]
 
 
-def _seen(now: datetime, connection: Connection) -> _Seen:
+def _seen(since: datetime, now: datetime, connection: Connection) -> _Seen:
     """Reads everything in one state of the ledger."""
     live = select(func.count()).where(grants.c.state == GrantState.ISSUED.value, grants.c.expire_time > now)
     waiting = tuple((what, *connection.execute(query, {"now": now}).one()) for what, query in _BACKLOGS.items())
-    return _Seen(connection.execute(live).scalar_one(), connection.execute(_LENGTH).scalar_one(), waiting)
+    rows = connection.execute(_DENIED, {"since": since, "now": now}).all()
+    denied = tuple(max(0.0, (effective - revoked).total_seconds()) for revoked, effective in rows)
+    return _Seen(connection.execute(live).scalar_one(), connection.execute(_LENGTH).scalar_one(), waiting, denied)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class LedgerFigures:
-    """Reads them every few seconds; `looks` is slept for between two reads."""
+    """Reads them every few seconds, `sleep`ing in between."""
 
     reads: Reads
     figures: Figures
     clock: Clock
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
+    _since: datetime = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._since = self.clock.now()
 
     async def __call__(self) -> None:
         """Reads until it is cancelled; while the ledger cannot be read the figures stay, and so does their time."""
@@ -75,13 +88,16 @@ class LedgerFigures:
     async def look(self) -> None:
         """Reads them once; raises Outage."""
         now = self.clock.now()
-        seen = await self.reads.read(partial(_seen, now))
+        seen = await self.reads.read(partial(_seen, self._since, now))
+        self._since = now
         put = self.figures.put
         put(catalogue.LIVE, seen.live)
         put(catalogue.LENGTH, seen.length)
         for what, count, since in seen.backlogs:
             put(catalogue.BACKLOG, count, what)
             put(catalogue.BACKLOG_AGE, 0.0 if since is None else max(0.0, (now - since).total_seconds()), what)
+        for seconds in seen.denied:
+            self.figures.observe(catalogue.DENIED_SECONDS, seconds)
         put(catalogue.LOOKED, now.timestamp())
 
 
