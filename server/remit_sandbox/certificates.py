@@ -68,8 +68,11 @@ class Authority:
         bundle_path = write_private(folder / "ca.pem", certificate.public_bytes(serialization.Encoding.PEM))
         return cls(folder=folder, bundle_path=bundle_path, _certificate=certificate, _key=key)
 
-    def issue_server(self, names: Sequence[str]) -> KeyPair:
-        """Issues a TLS server certificate for host names and IP addresses; the first one names its files."""
+    def issue_server(self, names: Sequence[str], *, start: dt.datetime | None = None) -> KeyPair:
+        """Issues a TLS server certificate for host names and IP addresses; the first one names its files.
+
+        It begins now, or at `start` (one that is over, for tests).
+        """
         if not names:
             raise SandboxError("a server certificate needs at least one name")
         leaf = _Leaf(
@@ -78,7 +81,7 @@ class Authority:
             common_name=names[0],
             file_stem=f"server+{names[0].replace(':', '_')}",
         )
-        return self._issue(leaf, dt.datetime.now(dt.UTC), SERVER_LIFETIME)
+        return self._issue(leaf, start or dt.datetime.now(dt.UTC), SERVER_LIFETIME)
 
     def issue_client(self, spiffe_id: str, *, start: dt.datetime | None = None) -> KeyPair:
         """Issues an X509-SVID of 24 hours from now, or from `start` (an expired one for tests).

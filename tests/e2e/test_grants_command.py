@@ -1,17 +1,19 @@
 """`remit-server grants` against the real gateway, over TLS, with real tokens and certificates."""
 
 import json
+import subprocess
 import threading
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from tests.e2e.gateways import Q3, client
+from tests.e2e.watched import BIN, PATIENCE, plain_environment
 from tests.e2e.watched_grants import first_grant_of, first_records
 from typer.testing import CliRunner, Result
 
 import remit
-from remit_sandbox.certificates import KeyPair
+from remit_sandbox.certificates import Authority, KeyPair
 from remit_sandbox.sandbox import Sandbox
 from remit_server.cli.main import app
 
@@ -222,7 +224,15 @@ def test_an_agents_certificate_opens_nothing(sandbox: Sandbox) -> None:
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        (["--gateway", "127.0.0.1:1", "--token-file", "TOKEN"], "cannot be reached"),
+        (["--gateway", "127.0.0.1:1", "--token-file", "TOKEN"], "cannot be reached: nothing listens at port 1 there"),
+        (["--gateway", "https://g.example:8443", "--token-file", "TOKEN"], "is HOST:PORT, such as"),
+        (["--gateway", "g.example", "--token-file", "TOKEN"], "never without the port"),
+        (
+            ["--gateway", "g.example:1", "--token-file", "TOKEN", "--ca-file", "MISSING"],
+            "MISSING cannot be read: No such",
+        ),
+        (["--gateway", "g.example:1", "--certificate", "MISSING", "--key", "TOKEN"], "--certificate "),
+        (["--gateway", "g.example:1", "--certificate", "TOKEN", "--key", "TOKEN"], "holds no certificate in PEM"),
         (["--gateway", "127.0.0.1:1"], "Nothing says who you are"),
         (["--gateway", "127.0.0.1:1", "--token-file", "EMPTY"], "holds no token"),
         (["--gateway", "127.0.0.1:1", "--token-file", "MISSING"], "cannot be read as a token"),
@@ -239,3 +249,25 @@ def test_what_keeps_a_command_from_calling_is_told(tmp_path: Path, options: list
 
     assert outcome.exit_code == 2
     assert said in outcome.stderr
+
+
+def test_a_gateway_that_is_not_trusted_is_told_in_our_words_alone(sandbox: Sandbox, tmp_path: Path) -> None:
+    roots = Authority.create(tmp_path / "theirs").bundle_path
+    environment = {**plain_environment(), "REMIT_OPERATOR_TOKEN": "x.y.z", "REMIT_CA_FILE": str(roots)}
+
+    done = subprocess.run(  # noqa: S603 - the command itself
+        [str(BIN / "remit-server"), "grants", "list", "--gateway", sandbox.bearer],
+        capture_output=True,
+        text=True,
+        check=False,
+        env=environment,
+        timeout=PATIENCE,
+    )
+
+    said, todo = done.stderr.splitlines()
+    assert done.returncode == 2
+    assert f"cannot be reached: --ca-file {roots} does not vouch for its certificate (" in said
+    assert (
+        todo
+        == "what to do: give the authority (PEM) that signed the gateway's certificate as --ca-file (or REMIT_CA_FILE)"
+    )

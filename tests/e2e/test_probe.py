@@ -18,6 +18,7 @@ from tests.policy_bundles import ENTITLEMENT, NO, written
 from tests.sts_log import Ceiling
 from typer.testing import CliRunner, Result
 
+from remit_sandbox.certificates import Authority
 from remit_sandbox.sandbox import Sandbox
 from remit_server.adapters.database.trail.audit_log import events
 from remit_server.application.probing.values import REQUEST_ID_PREFIX
@@ -219,6 +220,41 @@ def test_a_gateway_that_is_away_is_no_refusal(sandbox: Sandbox, tmp_path: Path) 
     assert (code, told["alarm"], told["conclusive"]) == (2, False, False)
     assert {outcome for outcome, _ in outcomes.values()} == {"unclear", "skipped"}
     assert "\nremit_probe_conclusive 0\n" in (tmp_path / "remit.prom").read_text()
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (["--gateway", "https://g.example:8443"], "--gateway (or REMIT_GATEWAY) is HOST:PORT, such as"),
+        (["--ca-file", "MISSING"], "--ca-file MISSING cannot be read: No such file or directory."),
+        (["--ca-file", "OTHER.key"], "--ca-file OTHER.key is not what it must be in PEM"),
+        (["--certificate", "MISSING"], "--certificate MISSING cannot be read: No such file or directory."),
+        (["--key", "MISSING"], "--key MISSING cannot be read: No such file or directory."),
+        (["--key", "OTHER.key"], "--key OTHER.key is no private key in PEM, or belongs to another certificate than "),
+    ],
+)
+def test_what_keeps_it_from_asking_is_told_by_option_and_file(
+    sandbox: Sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, options: list[str], said: str
+) -> None:
+    prober = prober_of(sandbox, tmp_path, with_certificate=True)
+    (tmp_path / "OTHER.key").write_bytes(sandbox.agents["crawler"].key_path.read_bytes())
+    monkeypatch.chdir(tmp_path)
+
+    done = prober.run(*options)
+
+    assert (done.exit_code, done.stdout) == (2, "")
+    assert said in done.stderr
+    assert done.stderr.count("\n") == 1
+
+
+def test_the_right_identity_is_told_what_keeps_it_from_the_gateway(sandbox: Sandbox, tmp_path: Path) -> None:
+    prober = prober_of(sandbox, tmp_path, with_certificate=True)
+
+    done = prober.run("--ca-file", str(Authority.create(tmp_path / "theirs").bundle_path))
+
+    assert done.exit_code == 2
+    assert "does not vouch for its certificate (" in done.stdout
+    assert "; what to do: give the authority (PEM) that signed the gateway's certificate as --ca-file" in done.stdout
 
 
 def test_where_the_right_identity_is_not_taken_no_refusal_counts(sandbox: Sandbox, tmp_path: Path) -> None:

@@ -18,6 +18,7 @@ from tests.e2e.machines import BIN, PATIENCE, Machine, machine
 from tests.e2e.test_crash import bodies
 from tests.e2e.test_gone_with_the_task import until
 
+from remit_sandbox.certificates import Authority
 from remit_sandbox.sandbox import Sandbox
 
 READS = """
@@ -282,7 +283,28 @@ def test_a_gateway_that_is_not_there_is_told(mine: Machine) -> None:
     done = mine.remit("run", *ALLOW, "--", "true", REMIT_GATEWAY="127.0.0.1:1")
 
     assert done.returncode == 83
-    assert done.stderr.startswith("UNAVAILABLE: the gateway at 127.0.0.1:1 cannot be reached")
+    assert done.stderr.startswith(
+        "UNAVAILABLE: the gateway at 127.0.0.1:1 cannot be reached: nothing listens at port 1 there"
+    )
+    assert "REMIT_GATEWAY says the address" in done.stderr
+
+
+def test_a_gateway_that_is_not_trusted_is_told_in_our_words_alone_with_the_file(mine: Machine, tmp_path: Path) -> None:
+    roots = Authority.create(tmp_path / "theirs").bundle_path
+
+    done = mine.remit("run", *ALLOW, "--", "true", REMIT_CA_FILE=str(roots))
+
+    first, *rest = done.stderr.splitlines()
+    assert done.returncode == 83
+    assert f"cannot be reached: ca_file {roots} does not vouch for its certificate (" in first
+    assert [line.partition(":")[0].strip() for line in rest] == ["what to do", "request id", "on a command line"]
+
+
+def test_a_command_inherits_no_variable_that_keeps_grpc_quiet(mine: Machine) -> None:
+    done = mine.remit("run", *ALLOW, "--", sys.executable, "-c", SHOWS)
+
+    assert done.returncode == 0, done.stderr
+    assert "GRPC_VERBOSITY" not in json.loads(done.stdout)
 
 
 def test_a_token_that_is_over_is_told_as_a_sign_in(mine: Machine, sandbox: Sandbox) -> None:

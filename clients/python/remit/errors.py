@@ -260,17 +260,21 @@ class TaskOver(RemitError):  # noqa: N818 - named for what it says
 class Unavailable(RemitError):  # noqa: N818 - named for what it says
     """Nothing was granted because something is not there or misbehaves; asking again may help.
 
-    `retry_after` is how long the gateway asks to wait; None when it did not say.
+    `retry_after` is how long the gateway asks to wait; None when it did not say. `todo` says what to do where nobody
+    answered, in place of the advice that fits any such failure.
     """
 
     __module__ = "remit"
     _remedy_unless_said = Remedy.RETRY_LATER
 
-    def __init__(self, message: str, *, retry_after: timedelta | None = None, **told: Any) -> None:
+    def __init__(self, message: str, *, retry_after: timedelta | None = None, todo: str = "", **told: Any) -> None:
         super().__init__(message, **told)
         self.retry_after = retry_after
+        self.todo = todo
 
     def _advice(self) -> str:
+        if self.todo:
+            return self.todo
         if self.reason == "UNAVAILABLE":
             return (
                 "check that the gateway runs at this address, that ca_file vouches for it, that this agent's own "

@@ -8,6 +8,7 @@ from types import TracebackType
 from typing import Literal, Self
 
 from remit.calling.ask import Allow, ask
+from remit.calling.unreachable import is_target
 from remit.grant import Decision, Identity, Preview, TaskEnd
 from remit.secret import Token, TokenSource
 from remit.task import TaskBlock
@@ -255,5 +256,5 @@ def _check_trust(ca_file: object, root_certificates: bytes | None, svid: SpiffeX
 
 def _check_target(target: str) -> None:
     """Refuses a URL where host and port belong."""
-    if "://" in target or not target.rpartition(":")[2].isdigit():
+    if not is_target(target):
         raise ValueError(f"target is host:port, such as gateway.example.com:8443, and not {target!r}")

@@ -114,7 +114,7 @@ def on_a_gateway(given: dict[str, Any], act: "Callable[[OperatorClient], None]")
     except CallFailed as failed:
         raise told(failed) from None
     except (OSError, ValueError) as wrong:
-        raise failure(str(wrong)) from wrong
+        raise failure(str(wrong)) from None
     except KeyboardInterrupt:
         raise typer.Exit(0) from None
 
@@ -137,7 +137,9 @@ def _connection(
 ) -> "Connection":
     """Returns the connection that the options describe; ends the command when they describe none."""
     from remit_server.transport.grpc.operator_client import Connection
+    from remit_server.transport.grpc.own_files import check_target
 
+    check_target(gateway)
     if (certificate is None) != (key is None):
         raise failure("--certificate and --key belong together: give both, or neither.")
     if certificate is not None:

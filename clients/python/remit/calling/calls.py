@@ -125,7 +125,7 @@ class Calls:
             for message in call:
                 yield watch_mapping.task_event(message)
         except grpc.RpcError:
-            raise failure_of(call, target=self.channel.target, request_id=None) from None
+            raise failure_of(call, way=self.channel.way, request_id=None) from None
         finally:
             call.cancel()
 
@@ -208,7 +208,7 @@ class Calls:
 
     def _pause(self, call: grpc.Call, attempts: Attempts, request_id: str | None) -> float:
         """Returns the seconds until the call is repeated; raises its failure when that is not safe or no use."""
-        failure = failure_of(call, target=self.channel.target, request_id=request_id)
+        failure = failure_of(call, way=self.channel.way, request_id=request_id)
         if attempts.failure is not None and says_less(call, failure):
             raise attempts.failure
         attempts.failure = failure

@@ -8,6 +8,7 @@ from pathlib import Path
 import grpc
 
 from remit._version import __version__
+from remit.calling.unreachable import Way
 from remit.v1.credential_service_pb2_grpc import CredentialServiceStub
 from remit.workload.spiffe import SpiffeX509
 
@@ -50,6 +51,17 @@ class Tls:
         found = [file.stat() for file in files if file is not None]
         versions = () if self.svid is None else ((self.svid.current().version, 0),)
         return (*((stat.st_mtime_ns, stat.st_size) for stat in found), *versions)
+
+    def way(self, target: str) -> Way:
+        """Returns how a gateway is called, for who is told that nobody answered."""
+        trusts, shows = "", ""
+        if self.ca_file is not None or self.root_certificates is not None:
+            trusts = f"ca_file {self.ca_file}" if self.ca_file else "root_certificates"
+        if self.svid is not None:
+            trusts, shows = ("the SVID's bundle" if self.svid.trusts_bundle else trusts), "the SVID"
+        elif self.certificate_file is not None:
+            shows = f"certificate_file {self.certificate_file}"
+        return Way(target, trusts, shows)
 
     def credentials(self) -> grpc.ChannelCredentials:
         """Reads the files; raises OSError, and ValueError for what no connection can be made with.
@@ -119,6 +131,7 @@ class TlsChannel:
 
     def __init__(self, target: str, tls: Tls) -> None:
         self.target = target
+        self.way = tls.way(target)
         self._tls = tls
         self._lock = threading.Lock()
         self._closed = False

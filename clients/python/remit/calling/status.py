@@ -9,6 +9,7 @@ from google.rpc.error_details_pb2 import BadRequest, ErrorInfo, RetryInfo
 from google.rpc.status_pb2 import Status
 
 from remit.calling.mapping import failures, permissions, remedy
+from remit.calling.unreachable import Unreachable, Way, unreachable
 from remit.errors import (
     FieldViolation,
     GatewayFailure,
@@ -39,22 +40,25 @@ _KINDS: dict[grpc.StatusCode, type[RemitError]] = {
     grpc.StatusCode.DEADLINE_EXCEEDED: Unavailable,
 }
 _OVER = "GRANT_NOT_LIVE"
-_HUNG_UP = ("Socket closed", "Connection reset", "Broken pipe")
 
 
-def failure_of(call: grpc.Call, *, target: str, request_id: str | None) -> RemitError:
+def failure_of(call: grpc.Call, *, way: Way, request_id: str | None) -> RemitError:
     """Returns the exception for a call that failed; it holds what the gateway said, and nothing of the request."""
     status = _status(call)
     info = _info(status)
     refusal = _detail(status, types_pb2.Refusal())
     code = call.code()
     kind = TaskOver if info.reason == _OVER else _KINDS.get(code, GatewayFailure)
+    is_lost = not info.reason and code is grpc.StatusCode.UNAVAILABLE
+    lost = unreachable(call.details(), way) if is_lost else None
     told: dict[str, Any] = {
         "reason": info.reason or code.name,
         "remedy": remedy(refusal.remedy) if refusal.remedy else _remedy_in(info),
         "request_id": request_id,
     }
-    return kind(_sentence(call, status, info, target), **told, **_particulars(kind, status, refusal))
+    if lost is not None:
+        told["todo"] = lost.todo
+    return kind(_sentence(call, status, info, way, lost), **told, **_particulars(kind, status, refusal))
 
 
 def _particulars(kind: type[RemitError], status: Status, refusal: types_pb2.Refusal) -> dict[str, Any]:
@@ -73,27 +77,15 @@ def _particulars(kind: type[RemitError], status: Status, refusal: types_pb2.Refu
     return {}
 
 
-def _sentence(call: grpc.Call, status: Status, info: ErrorInfo, target: str) -> str:
+def _sentence(call: grpc.Call, status: Status, info: ErrorInfo, way: Way, lost: Unreachable | None) -> str:
     """Returns the gateway's own sentence; where it could not say one, what happened on the way to it."""
     if info.reason:
         return status.message or call.details() or "the gateway gave no reason"
+    if lost is not None:
+        return f"the gateway at {way.target} cannot be reached: {lost.why}"
     if call.code() is grpc.StatusCode.DEADLINE_EXCEEDED:
-        return f"the gateway at {target} did not answer in time"
-    if call.code() is grpc.StatusCode.UNAVAILABLE:
-        return f"the gateway at {target} cannot be reached: {_cause(call.details())}"
-    return call.details() or f"the gateway at {target} gave no reason"
-
-
-def _cause(details: str | None) -> str:
-    """Returns gRPC's words for a connection that failed; with what they mean when the other side just hung up."""
-    if not details:
-        return "no cause was given"
-    if any(words in details for words in _HUNG_UP):
-        return (
-            f"{details} (the other side hung up: its port may want a client certificate, or one of another authority, "
-            "or may not speak TLS)"
-        )
-    return details
+        return f"the gateway at {way.target} did not answer in time"
+    return call.details() or f"the gateway at {way.target} gave no reason"
 
 
 def _status(call: grpc.Call) -> Status:

@@ -1,5 +1,7 @@
 """The gateway that settings name, and a task at it."""
 
+import os
+import sys
 from collections.abc import Iterable
 
 from remit.gateway import DEFAULT_LEASE, Gateway
@@ -29,6 +31,7 @@ def gateway_of(caller: Caller) -> Gateway:
             "or set REMIT_CERTIFICATE_FILE and REMIT_KEY_FILE, or REMIT_BEARER_TOKEN",
         )
     environ = caller.environ.reveal()
+    _keep_grpc_quiet()
     try:
         return Gateway(
             told.target,
@@ -46,6 +49,20 @@ def gateway_of(caller: Caller) -> Gateway:
         ) from None
     except ValueError as error:
         raise InvalidSettings(str(error), advice=f"correct {_place(_VARIABLES, caller)}") from None
+
+
+def _keep_grpc_quiet() -> None:
+    """Loads gRPC so that it writes no lines of its own on standard error, unless GRPC_VERBOSITY asks for them.
+
+    It reads the variable while it is loaded. The variable goes again: a command that is run inherits none of ours.
+    """
+    if "GRPC_VERBOSITY" in os.environ or "grpc" in sys.modules:
+        return
+    os.environ["GRPC_VERBOSITY"] = "NONE"
+    try:
+        import grpc  # noqa: F401, PLC0415 - see above
+    finally:
+        del os.environ["GRPC_VERBOSITY"]
 
 
 def _place(variables: Iterable[str], caller: Caller) -> str:

@@ -96,5 +96,7 @@ def on_a_command_line(error: RemitError) -> str | None:
             return f"add --wait to wait for them, or come back with --request-id {error.request_id}"
         case Unauthenticated(reason="SUBJECT_TOKEN_REJECTED") | Refused(remedy=Remedy.REAUTHENTICATE):
             return "`remit login`, where the token is a sign-in's ([login] says which of them); else give a fresh one"
+        case Unavailable(reason="UNAVAILABLE", todo=todo) if todo:
+            return "REMIT_GATEWAY says the address and REMIT_CA_FILE the file, else target and ca_file under [gateway]"
         case _:
             return None

@@ -19,6 +19,7 @@ MAX_JSON_DEPTH: Final = 16
 _LAST_DATE: Final = 253_402_300_799  # 9999-12-31T23:59:59Z
 _LARGEST_INTEGER: Final = 2**53 - 1  # RFC 7493 2.2: beyond it readers disagree
 _PARTS: Final = 3
+_AS_GIVEN: Final = "send it whole and unaltered, as its issuer gave it"
 
 _BASE64URL = re.compile(r"[A-Za-z0-9_-]*", re.ASCII)
 _ALLOWED_HEADER: Final = frozenset({"alg", "kid", "typ", "x5t"})  # x5t: ADFS and old Entra tokens repeat the kid in it
@@ -85,7 +86,7 @@ def parse_jws(text: str) -> UnverifiedJws:
         raise TokenRefused(f"the token is longer than {MAX_TOKEN_CHARACTERS} characters; ask for fewer claims in it")
     parts = text.split(".", _PARTS)
     if len(parts) != _PARTS:
-        raise TokenRefused("the token is not a signed JWT in compact form: three parts divided by dots")
+        raise TokenRefused(f"the token is not a signed JWT in compact form: three parts divided by dots; {_AS_GIVEN}")
     encoded_header, encoded_payload, encoded_signature = parts
     header = json_object(_decoded(encoded_header, "header"), "header")
     _check_header_members(header)
@@ -137,7 +138,7 @@ def _decoded(part: str, name: str) -> bytes:
     try:
         return canonical_base64url(part)
     except ValueError:
-        raise TokenRefused(f"the token's {name} is not canonical base64url without padding") from None
+        raise TokenRefused(f"the token's {name} is not canonical base64url without padding; {_AS_GIVEN}") from None
 
 
 def json_object(raw: bytes, name: str) -> Mapping[str, Any]:
@@ -145,7 +146,7 @@ def json_object(raw: bytes, name: str) -> Mapping[str, Any]:
     try:
         value = bounded_json(raw.decode("utf-8", "strict"), max_characters=MAX_TOKEN_CHARACTERS)
     except UnicodeDecodeError:
-        raise TokenRefused(f"the token's {name} is not UTF-8") from None
+        raise TokenRefused(f"the token's {name} is not UTF-8; {_AS_GIVEN}") from None
     except MalformedJson as wrong:
         raise TokenRefused(f"the token's {name} is not strict JSON: {_without_position(wrong)}") from None
     if not isinstance(value, dict):

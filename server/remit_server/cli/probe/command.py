@@ -115,8 +115,10 @@ def _parts(
     """Returns what gathers a round's tokens and what calls the gateway; raises ValueError."""
     from remit_server.adapters.probing.material import Gathering
     from remit_server.adapters.probing.sources import token_source
-    from remit_server.transport.grpc.probe_calls import OwnCertificate, ProbeCalls
+    from remit_server.transport.grpc.own_files import OwnCertificate, check_target
+    from remit_server.transport.grpc.probe_calls import ProbeCalls
 
+    check_target(gateway)
     certificate, key, bearer = agent
     if (certificate is None) != (key is None) or (certificate is None) == (bearer is None):
         raise ValueError("Say who the prober is: --certificate and --key, or --bearer.")

@@ -23,7 +23,7 @@ class Rounds:
 
     def __init__(self, gather: Gathering, calls: ProbeCalls, *, as_json: bool, textfile: Path | None) -> None:
         self.metrics = ProbeMetrics()
-        self._gather = gather
+        self._check, self._gather = calls.check, gather
         self._probe = ProbeGateway(calls.recognised, calls.ask, probe_request_id)
         self._as_json = as_json
         self._textfile = textfile
@@ -32,6 +32,7 @@ class Rounds:
         """Runs one round and returns the exit code that it calls for; what it cannot begin is told."""
         begun = time.monotonic()
         try:
+            self._check()
             found = self._probe(self._gather())
         except (NoToken, OSError, ValueError) as failed:
             return self._cannot_ask(f"the prober cannot ask: {failed}", begun)

@@ -1,6 +1,5 @@
 """How the commands of people and CI call a gateway: over TLS, a fresh token for each call, failures told in words."""
 
-import ssl
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -12,12 +11,14 @@ from google.protobuf.message import DecodeError, Message
 from google.rpc.error_details_pb2 import BadRequest, ErrorInfo, RetryInfo
 from google.rpc.status_pb2 import Status
 
+from remit.calling.unreachable import Way, unreachable
 from remit.v1.approval_service_pb2_grpc import ApprovalServiceStub
 from remit.v1.audit_service_pb2_grpc import AuditServiceStub
 from remit.v1.grant_service_pb2_grpc import GrantServiceStub
 from remit.v1.policy_service_pb2 import PolicyFinding, PolicyFindings
 from remit.v1.policy_service_pb2_grpc import PolicyServiceStub
 from remit_server.domain.secret import Secret
+from remit_server.transport.grpc.own_files import OwnCertificate, channel_credentials, way_of
 from remit_server.transport.grpc.status import DETAILS_KEY, DOMAIN
 
 Q = TypeVar("Q", bound=Message)
@@ -55,6 +56,18 @@ class Connection:
     certificate_file: Path | None = None
     key_file: Path | None = None
 
+    @property
+    def pair(self) -> OwnCertificate | None:
+        """The certificate, where the caller shows one."""
+        if self.certificate_file is None or self.key_file is None:
+            return None
+        return OwnCertificate(self.certificate_file, self.key_file)
+
+    @property
+    def way(self) -> Way:
+        """How the gateway is called, for who is told that nobody answered."""
+        return way_of(self.target, self.ca_file, self.pair)
+
 
 class CallFailed(Exception):  # noqa: N818 - named for what it says
     """A call had no answer, or a no: the reason, a sentence, and what to do.
@@ -91,13 +104,15 @@ class CallFailed(Exception):  # noqa: N818 - named for what it says
 class OperatorClient:
     """Calls the services of the security side; close it, or use it as a context.
 
-    Raises OSError for a file that cannot be read, ValueError for one that is not what it must be.
+    Raises ValueError for a file that cannot be read or is not what it must be.
     """
 
     def __init__(self, connection: Connection, timeout: timedelta = TIMEOUT) -> None:
         self._connection = connection
         self._timeout = timeout.total_seconds()
-        self._channel = grpc.secure_channel(connection.target, _credentials(connection), options=_OPTIONS)
+        self._channel = grpc.secure_channel(
+            connection.target, channel_credentials(connection.ca_file, connection.pair), options=_OPTIONS
+        )
         self.grants = GrantServiceStub(self._channel)
         self.audit = AuditServiceStub(self._channel)
         self.approvals = ApprovalServiceStub(self._channel)
@@ -119,14 +134,14 @@ class OperatorClient:
         try:
             return method(request, timeout=seconds, metadata=self._metadata())
         except grpc.RpcError as error:
-            raise failure_of(error, self._connection.target) from None
+            raise failure_of(error, self._connection.way) from None
 
     def upload(self, method: "Uploading[Q, R]", requests: Iterator[Q], timeout: timedelta) -> R:
         """Sends one message after the other and returns the answer; raises CallFailed."""
         try:
             return method(requests, timeout=timeout.total_seconds(), metadata=self._metadata())
         except grpc.RpcError as error:
-            raise failure_of(error, self._connection.target) from None
+            raise failure_of(error, self._connection.way) from None
 
     def stream(self, method: "Streaming[Q, R]", request: Q) -> Iterator[R]:
         """Yields what the gateway sends, for as long as it does; raises CallFailed when that ends in a failure."""
@@ -134,7 +149,7 @@ class OperatorClient:
         try:
             yield from call
         except grpc.RpcError as error:
-            raise failure_of(error, self._connection.target) from None
+            raise failure_of(error, self._connection.way) from None
         finally:
             call.cancel()
 
@@ -143,37 +158,6 @@ class OperatorClient:
         if self._connection.token is None:
             return ()
         return (("authorization", f"Bearer {self._connection.token().reveal()}"),)
-
-
-def _credentials(connection: Connection) -> grpc.ChannelCredentials:
-    """Reads the files; raises OSError and ValueError, as gRPC itself tells that to its own log only."""
-    roots = None
-    if connection.ca_file is not None:
-        roots = connection.ca_file.read_bytes()
-        _check(
-            lambda context: context.load_verify_locations(cadata=roots.decode("ascii", "ignore")), connection.ca_file
-        )
-    if connection.certificate_file is None or connection.key_file is None:
-        return grpc.ssl_channel_credentials(root_certificates=roots)
-    certificate, key = connection.certificate_file, connection.key_file
-
-    def no_password() -> str:
-        raise ValueError(f"{key} is encrypted: give the key without a passphrase, in a file of mode 0600")
-
-    _check(lambda context: context.load_cert_chain(certificate, key, no_password), certificate)
-    return grpc.ssl_channel_credentials(
-        root_certificates=roots, private_key=key.read_bytes(), certificate_chain=certificate.read_bytes()
-    )
-
-
-def _check(load: Callable[[ssl.SSLContext], Any], file: Path) -> None:
-    """Raises ValueError when a file does not hold what is to be loaded."""
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    context.set_ciphers("DEFAULT:@SECLEVEL=0")  # how strong keys must be is for gRPC to judge
-    try:
-        load(context)
-    except ssl.SSLError:
-        raise ValueError(f"{file} is not what it must be in PEM, is damaged, or its key belongs to another") from None
 
 
 _NO: Final = frozenset(
@@ -197,26 +181,18 @@ _REMEDIES: Final = {
     "REAUTHENTICATE": "sign in again, so that your token is a fresh one",
     "RETRY_LATER": "try again in a moment",
     "UNIMPLEMENTED": "update the gateway, which is older than this command, or correct --gateway",
-    "UNAVAILABLE": (
-        "check --gateway, that the gateway runs there, that --ca-file vouches for it, and that the port is the one for "
-        "how you say who you are: gateways listen for certificates at one port, for tokens at another"
-    ),
     "DEADLINE_EXCEEDED": "try again; if it stays so, see the gateway's log",
 }
 
 
-def failure_of(error: grpc.RpcError, target: str) -> CallFailed:
+def failure_of(error: grpc.RpcError, way: Way) -> CallFailed:
     """Returns what a failed call means: the gateway's own words where it said some."""
     call: Any = error
     code: grpc.StatusCode = call.code()
     status = _status(call.trailing_metadata())
     info = _detail(status, ErrorInfo())
     if info.domain != DOMAIN:
-        message = {
-            grpc.StatusCode.UNAVAILABLE: f"the gateway at {target} cannot be reached: {call.details()}",
-            grpc.StatusCode.DEADLINE_EXCEEDED: f"the gateway at {target} did not answer in time",
-        }.get(code, str(call.details()))
-        return CallFailed(code.name, message, _REMEDIES.get(code.name, ""), is_no=code in _NO)
+        return _unanswered(code, call.details(), way)
     told = info.metadata.get("remedy", "")
     remedy = _REMEDIES.get(told if told == "REAUTHENTICATE" else info.reason) or _REMEDIES.get(told, "")
     findings = _detail(status, PolicyFindings()).findings
@@ -234,6 +210,18 @@ def failure_of(error: grpc.RpcError, target: str) -> CallFailed:
         retry_after=after,
         findings=findings,
     )
+
+
+def _unanswered(code: grpc.StatusCode, details: str | None, way: Way) -> CallFailed:
+    """Returns what a call means that no gateway of ours answered."""
+    if code is grpc.StatusCode.UNAVAILABLE:
+        lost = unreachable(details, way)
+        return CallFailed(
+            code.name, f"the gateway at {way.target} cannot be reached: {lost.why}", lost.todo, is_no=False
+        )
+    timed_out = code is grpc.StatusCode.DEADLINE_EXCEEDED
+    message = f"the gateway at {way.target} did not answer in time" if timed_out else str(details)
+    return CallFailed(code.name, message, _REMEDIES.get(code.name, ""), is_no=code in _NO)
 
 
 def _status(metadata: Any) -> Status:

@@ -3,7 +3,7 @@
 import secrets
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -34,6 +34,7 @@ from remit_server.application.probing.values import (
 from remit_server.domain.secret import Secret
 from remit_server.transport.grpc.knocking import NOBODY, Shown, turned_away
 from remit_server.transport.grpc.operator_client import CallFailed, failure_of
+from remit_server.transport.grpc.own_files import OwnCertificate, channel_credentials, way_of
 
 _OPTIONS: Final = (
     # NOTE: else channels might share a connection, and the wrong agent's call go by the right one's.
@@ -45,14 +46,6 @@ _NOT_REACHED: Final = "UNAVAILABLE"
 
 
 @dataclass(frozen=True, slots=True)
-class OwnCertificate:
-    """The right agent's certificate and key, read again in every round."""
-
-    certificate_file: Path
-    key_file: Path
-
-
-@dataclass(frozen=True, slots=True)
 class ProbeCalls:
     """Calls one gateway; `agent` is the right agent's certificate or what gives its token."""
 
@@ -61,21 +54,30 @@ class ProbeCalls:
     agent: OwnCertificate | Callable[[], Secret]
     timeout: float
 
+    def check(self) -> None:
+        """Reads the files that the options name, as every round does; raises ValueError that names option and file."""
+        channel_credentials(self.ca_file, self._pair)
+
+    @property
+    def _pair(self) -> OwnCertificate | None:
+        """The right agent's certificate, where it has one."""
+        return self.agent if isinstance(self.agent, OwnCertificate) else None
+
     def recognised(self, subject_token: Secret) -> str:
         """Returns an empty text when the gateway takes the right agent and token, else why it does not."""
         request = messages.GetCallerIdentityRequest(subject_token=subject_token.reveal())
         try:
             with self._stub(OwnProof()) as (stub, metadata):
-                self._call(stub.GetCallerIdentity, request, metadata)
+                self._call(stub.GetCallerIdentity, request, metadata, OwnProof())
         except CallFailed as failed:
-            return str(failed)
+            return f"{failed}; what to do: {failed.remedy}" if failed.reason == _NOT_REACHED else str(failed)
         return ""
 
     def ask(self, exchange: Exchange) -> Answer:
         """Asks for credentials; ends what is issued before it returns, and keeps nothing of it."""
         try:
             with self._stub(exchange.proof) as (stub, metadata):
-                answer = self._call(stub.IssueCredentials, _request(exchange), metadata)
+                answer = self._call(stub.IssueCredentials, _request(exchange), metadata, exchange.proof)
         except CallFailed as failed:
             if failed.is_no:
                 return Refused(failed.reason, failed.message)
@@ -90,7 +92,7 @@ class ProbeCalls:
         for by in (proof, OwnProof()):
             try:
                 with self._stub(by) as (stub, metadata):
-                    self._call(stub.EndTask, messages.EndTaskRequest(task_id=task_id), metadata)
+                    self._call(stub.EndTask, messages.EndTaskRequest(task_id=task_id), metadata, by)
             except CallFailed:
                 continue
             return True
@@ -111,12 +113,14 @@ class ProbeCalls:
             return NOBODY
         return Shown(self.agent.certificate_file.read_bytes(), Secret(self.agent.key_file.read_text()))
 
-    def _call(self, method: Any, request: Any, metadata: Any) -> Any:
+    def _call(self, method: Any, request: Any, metadata: Any, proof: Proof) -> Any:
         """Returns the answer; raises CallFailed."""
         try:
             return method(request, metadata=metadata, timeout=self.timeout)
         except grpc.RpcError as error:
-            raise failure_of(error, self.target) from None
+            way = way_of(self.target, self.ca_file, self._pair if isinstance(proof, OwnProof) else None)
+            shows = "a made-up certificate" if isinstance(proof, MadeCertificate) else way.shows
+            raise failure_of(error, replace(way, shows=shows)) from None
 
     @contextmanager
     def _stub(self, proof: Proof) -> Iterator[tuple[CredentialServiceStub, tuple[tuple[str, str], ...]]]:

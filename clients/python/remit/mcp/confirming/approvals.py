@@ -59,12 +59,12 @@ class Approvals:
 
     def _call(self, method: Callable[[ApprovalServiceStub], Any], request: Message, token: Secret[str]) -> Any:
         """Calls once, on a connection of its own: people decide seldom."""
-        options = (("grpc.service_config_disable_resolution", 1),)
-        with grpc.secure_channel(self.target, Tls(ca_file=self.ca_file).credentials(), options=options) as channel:
+        options, tls = (("grpc.service_config_disable_resolution", 1),), Tls(ca_file=self.ca_file)
+        with grpc.secure_channel(self.target, tls.credentials(), options=options) as channel:
             metadata = (("authorization", f"Bearer {token.reveal()}"),)
             call = method(ApprovalServiceStub(channel)).future(request, timeout=SECONDS, metadata=metadata)
             if call.code() is not grpc.StatusCode.OK:
-                raise failure_of(call, target=self.target, request_id=None)
+                raise failure_of(call, way=tls.way(self.target), request_id=None)
             return call.result()
 
 
