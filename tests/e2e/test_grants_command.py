@@ -99,9 +99,42 @@ def test_a_revoke_that_matches_nothing_says_so(bob: Operator) -> None:
     missing = bob.run("revoke", f"tasks/{'a' * 26}/grants/{'b' * 26}", "--why", "tidy up", "--yes")
 
     assert nothing.exit_code == 1
-    assert "No live grant matched" in nothing.stderr
+    assert "NOTHING WAS ENDED: no live grant is of agent sandbox:nobody." in nothing.stderr
     assert missing.exit_code == 1
     assert "NOT_FOUND: there is no such grant among those that you may see" in missing.stderr
+
+
+def test_a_misspelled_user_is_told_with_who_was_meant_and_is_no_success(
+    bob: Operator, sandbox: Sandbox, task: remit.Task
+) -> None:
+    assert task.grant.subject.id == "alice"
+    whom = ["--user", "alise", "--issuer", sandbox.issuer.url]
+
+    revoked = bob.run("revoke", *whom, "--why", "left the company", "--yes")
+    blocked = bob.run("revoke", *whom, "--why", "left the company", "--yes", "--block")
+    listed = bob.run("list", *whom)
+    known = bob.run("list", "--user", "alice", "--state", "REVOKING")
+
+    stranger = "that you may see is of user alise. Did you mean alice?"
+    assert (revoked.exit_code, blocked.exit_code, listed.exit_code) == (1, 0, 0)
+    assert f"NOTHING WAS ENDED: no live grant is of user alise of {sandbox.issuer.url}." in revoked.stderr
+    assert "user alise of" in blocked.stdout
+    assert "is blocked from now on" in blocked.stdout
+    assert all(stranger in one.stderr for one in (revoked, blocked, listed))
+    assert "Did you mean" not in known.stderr
+    name = next(line.split()[-1] for line in bob.run("blocks").stdout.splitlines() if "alise" in line)
+    assert bob.run("unblock", name, "--why", "misspelled").exit_code == 0
+
+
+def test_nobody_is_told_of_names_that_they_may_not_see(sandbox: Sandbox, task: remit.Task, tmp_path: Path) -> None:
+    assert task.grant.subject.id == "alice"
+    carol = Operator(sandbox, tmp_path, sandbox.issuer.operator_token("carol", groups=["staff"]))
+
+    listed = carol.run("list", "--user", "alise")
+
+    assert listed.exit_code == 0
+    assert "that you may see is of user alise. Check it letter by letter." in listed.stderr
+    assert "alice" not in listed.output
 
 
 def test_a_name_that_nobody_can_have_is_neither_revoked_nor_blocked(bob: Operator, sandbox: Sandbox) -> None:

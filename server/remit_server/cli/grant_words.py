@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from remit_server.cli.audit_words import plain
 
 if TYPE_CHECKING:
-    from remit_server.transport.grpc.operator_calls import Grant, Revoked
+    from remit_server.transport.grpc.operator_calls import Aim, Grant, Revoked
 
 
 def told_times(grant: "Grant") -> tuple[str, str]:
@@ -66,10 +66,12 @@ def _revoke(grant: "Grant", until: str) -> Iterator[tuple[str, str]]:
             yield "AWS refuses", f"not known yet; at the latest from {until} UTC on"
 
 
-def told_revoke(revoked: "Revoked") -> Iterator[str]:
+def told_revoke(revoked: "Revoked", aim: "Aim", *, block: bool) -> Iterator[str]:
     """Yields what a revoke did, line by line."""
+    if block:
+        yield f"{_whom(aim)} is blocked from now on; `remit-server grants blocks` names the block, `unblock` lifts it."
     if not revoked.grant_count:
-        yield "No live grant matched; nothing was out to be ended. It is on record, and tokens from before are refused."
+        yield f"NOTHING WAS ENDED: no live grant is of {_whom(aim)}. The wish is on record{_refused(aim)}."
         return
     count = "1 grant is" if revoked.grant_count == 1 else f"{revoked.grant_count} grants are"
     yield f"{count} ended, since {revoked.revoke_time.ToDatetime():%F %T} UTC: no new credentials from then on."
@@ -83,3 +85,21 @@ def told_revoke(revoked: "Revoked") -> Iterator[str]:
         else:
             yield f"AWS is not told (no revocation is set up): what is out works until {until} at the longest."
     yield f"The revocation is {revoked.revocation_id}."
+
+
+def _whom(aim: "Aim") -> str:
+    """Returns whom a revoke was aimed at."""
+    issuer, subject = aim.subject or ("", "")
+    named = {
+        "user": f"{subject} of {issuer}" if subject else "",
+        "agent": aim.actor,
+        "task": aim.task_id,
+        "policy revision": aim.policy_revision,
+        "the name": aim.grant,
+    }
+    return next(f"{kind} {plain(name)}" for kind, name in named.items() if name)
+
+
+def _refused(aim: "Aim") -> str:
+    """Returns what else a revoke of a user or an agent does."""
+    return ", and tokens from before it are refused" if aim.subject or aim.actor else ""

@@ -9,6 +9,7 @@ from remit_server.cli.audit_words import counted, plain
 from remit_server.cli.grant_words import told_grant, told_revoke, told_times
 from remit_server.cli.output import CANNOT_START, WRONG, complain
 from remit_server.cli.remote import calls_a_gateway
+from remit_server.cli.strangers import told_stranger
 from remit_server.cli.tables import print_table
 
 if TYPE_CHECKING:  # the rest is imported by the command that needs it, so that `--help` answers at once
@@ -68,6 +69,8 @@ def list_grants(
         rows.append(_row(grant))
     if not count:
         complain(f"There are no grants that you may see{' and that this filter means' if wanted else ''}.")
+        for line in told_stranger(client, user=user, actor=actor):
+            complain(line)
         return
     print_table(("state", "user", "agent", "role", "issued (UTC)", "until (UTC)", "grant"), rows)
     if count == limit:
@@ -128,8 +131,10 @@ def revoke_grants(
     in_vain = not revoked.grant_count and not block
     if as_json:
         typer.echo(calls.as_json(revoked))
-    for line in told_revoke(revoked) if in_vain or not as_json else ():
+    for line in told_revoke(revoked, aim, block=block) if in_vain or not as_json else ():
         typer.echo(line, err=in_vain)
+    for line in () if revoked.grant_count else told_stranger(client, user=user, actor=actor):
+        complain(line)
     if in_vain:
         raise typer.Exit(WRONG)
     if wait and revoked.grant_count:
