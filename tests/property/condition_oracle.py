@@ -25,15 +25,31 @@ def glob(pattern: str, text: str) -> bool:
     return text != "" and pattern[0] in ("?", text[0]) and glob(pattern[1:], text[1:])
 
 
-def is_unsure(text: str) -> bool:
-    """Says whether AWS may read this date as seconds since 1970 or as something else."""
-    return text.isdecimal() and (text[0] == "0" or not 9 <= len(text) <= 11)
+def is_unsure(kind: str, text: str) -> bool:
+    """Says whether AWS may read a written value in another way than the plain one.
+
+    A date: as seconds since 1970 or as a year. A number: with a zero before it in base eight, a zero below zero as one.
+    A network: a length with a zero before it not at all, an address of IPv6 as a network of 32 bits. A truth: by case.
+    """
+    match kind:
+        case "Date":
+            return text.isdecimal() and (text[0] == "0" or not 9 <= len(text) <= 11)
+        case "Numeric":
+            digits = text.removeprefix("-")
+            return text == "-0" or (digits[0] == "0" and digits[1:2] not in {"", "."})
+        case "IpAddress":
+            length = text.partition("/")[2]
+            return (length != "0" and length.startswith("0")) or (":" in text and not length)
+        case "Bool":
+            return text.lower() not in {"true", "false"}
+        case _:
+            return False
 
 
-def holds(operator: str, wanted: Sequence[str], present: Values, *, years: bool = False) -> bool:
+def holds(operator: str, wanted: Sequence[str], present: Values, *, otherwise: bool = False) -> bool:
     """Says whether a condition holds for a request with these values of its key.
 
-    Dates that nobody is sure of are seconds since 1970, or else all of them begin with a year.
+    Values that nobody is sure of are read plainly, or all of them in the other way that `is_unsure` names.
     """
     if operator == "Null":
         return ("true" if present is None else "false") in {value.lower() for value in wanted}
@@ -43,7 +59,7 @@ def holds(operator: str, wanted: Sequence[str], present: Values, *, years: bool 
     negative = positive != base
     if present is None:
         return name != base or qualifier == "ForAllValues" or (negative and qualifier == "")
-    fits = [any(_fits(positive, value, one, years) for value in wanted) for one in present]
+    fits = [any(_fits(positive, value, one, otherwise=otherwise) for value in wanted) for one in present]
     match qualifier:
         case "ForAllValues":
             return not any(fit == negative for fit in fits)
@@ -53,11 +69,12 @@ def holds(operator: str, wanted: Sequence[str], present: Values, *, years: bool 
             return not any(fits) if negative else any(fits)
 
 
-def _fits(positive: str, wanted: str, present: str, years: bool) -> bool:
+def _fits(positive: str, wanted: str, present: str, *, otherwise: bool) -> bool:
     kind = next((kind for kind in ("Numeric", "Date") if positive.startswith(kind)), None)
     if kind is None:
-        return _FITTING[positive](wanted, present)
-    read = _number if kind == "Numeric" else partial(_moment, years=years)
+        unsure = otherwise and is_unsure(positive, wanted)
+        return (_OTHERWISE if unsure else _FITTING)[positive](wanted, present)
+    read = partial(_number if kind == "Numeric" else _moment, otherwise=otherwise)
     difference = read(present) - read(wanted)
     match positive.removeprefix(kind):
         case "Equals":
@@ -72,12 +89,14 @@ def _fits(positive: str, wanted: str, present: str, years: bool) -> bool:
             return difference >= 0
 
 
-def _number(text: str) -> Fraction:
+def _number(text: str, *, otherwise: bool) -> Fraction:
+    if otherwise and is_unsure("Numeric", text):
+        return Fraction(-1, 10) if text == "-0" else Fraction(int(text, 8))
     return Fraction(text)
 
 
-def _moment(text: str, *, years: bool) -> Fraction:
-    if years and is_unsure(text):
+def _moment(text: str, *, otherwise: bool) -> Fraction:
+    if otherwise and is_unsure("Date", text):
         return Fraction(calendar.timegm((int(text[:4]), 1, 1, 0, 0, 0)))
     if text.isdecimal():
         return Fraction(text)
@@ -111,4 +130,8 @@ _FITTING: dict[str, Callable[[str, str], bool]] = {
     "IpAddress": _in_network,
     "ArnEquals": _arn_fits,
     "ArnLike": _arn_fits,
+}
+_OTHERWISE: dict[str, Callable[[str, str], bool]] = {
+    "Bool": lambda wanted, present: wanted == present,
+    "IpAddress": lambda wanted, present: "/" not in wanted and _in_network(f"{wanted}/32", present),
 }

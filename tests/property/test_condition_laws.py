@@ -59,7 +59,7 @@ KINDS = {
     ),
     "Numeric": Kind(
         tuple(f"Numeric{ordering}" for ordering in ORDERINGS),
-        (("1",), ("1.0",), ("2",), ("-3.5",), ("1", "2"), ("10", "9")),
+        (("1",), ("1.0",), ("2",), ("-3.5",), ("1", "2"), ("10", "9"), ("010",), ("-0",), ("0",)),
         ("-4", "-3.5", "0", "1", "1.5", "2", "9", "9.5", "10", "11"),
     ),
     "Date": Kind(
@@ -77,7 +77,11 @@ KINDS = {
             *("1798761600", "1798761601", "1893456001"),
         ),
     ),
-    "Bool": Kind(("Bool",), (("true",), ("True",), ("false",), ("true", "false")), ("true", "false", "TRUE")),
+    "Bool": Kind(
+        ("Bool",),
+        (("true",), ("True",), ("false",), ("true", "false"), ("maybe",), ("Maybe",)),
+        ("true", "false", "TRUE"),
+    ),
     "Binary": Kind(("BinaryEquals",), (("QUI=",), ("QUI=", "QUM="), ("qui=",)), ("QUI=", "QUM=", "qui=")),
     "IpAddress": Kind(
         ("IpAddress", "NotIpAddress"),
@@ -92,6 +96,7 @@ KINDS = {
             ("2001:db8::/32",),
             ("2001:db8:1::/48", "10.0.0.0/8"),
             ("2001:DB8:0001::1",),
+            ("10.0.0.0/08",),
         ),
         ("10.1.2.3", "10.1.9.9", "10.200.0.1", "11.0.0.0", "192.168.0.0", "2001:db8::1", "2001:db8:1::1", "fe80::1"),
     ),
@@ -129,14 +134,17 @@ def held(name: str) -> dict[Condition, int]:
 
 
 def views(kind: Kind) -> tuple[tuple[oracle.Values, bool], ...]:
-    """Each request, for dates under both readings of the digits that nobody is sure of."""
-    return tuple(product(requests(kind), (False, True) if kind is KINDS["Date"] else (False,)))
+    """Each request, under both readings of what nobody is sure of, where something written is of that sort."""
+    name = next(name for name, each in KINDS.items() if each is kind)
+    unsure = any(oracle.is_unsure(name, value) for values in kind.written for value in values)
+    return tuple(product(requests(kind), (False, True) if unsure else (False,)))
 
 
 def mask_of(condition: Condition, kind: Kind) -> int:
     asked = enumerate(views(kind))
     return sum(
-        oracle.holds(condition.operator, condition.values, values, years=years) << at for at, (values, years) in asked
+        oracle.holds(condition.operator, condition.values, values, otherwise=otherwise) << at
+        for at, (values, otherwise) in asked
     )
 
 
@@ -146,7 +154,8 @@ def test_a_condition_holds_where_plain_evaluation_says_so(name: str) -> None:
 
     for condition, (at, (values, _)) in product(conditions(kind), enumerate(views(kind))):
         found = holds(condition, {} if values is None else {"AWS:K": values})
-        unsure = name == "Date" and any(map(oracle.is_unsure, (*condition.values, *(values or ()))))
+        carried = (values or ()) if name == "Date" else ()
+        unsure = any(oracle.is_unsure(name, value) for value in (*condition.values, *carried))
         assert found is bool(held(name)[condition] >> at & 1) or (found is None and unsure), (condition, values)
 
 

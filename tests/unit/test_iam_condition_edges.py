@@ -126,6 +126,28 @@ LONG = [f"{number:016}" for number in range(101)]
         pytest.param(
             "IpAddress", ["10.1.0.0/255.255.0.0", "10.2.0.0/16"], "IpAddress", ["10.0.0.0/8"], False, id="both"
         ),
+        pytest.param("NumericEquals", ["010"], "NumericEquals", ["10"], False, id="a zero before a number"),
+        pytest.param("NumericEquals", ["010"], "NumericEqualsIfExists", ["010"], True, id="the same text of a number"),
+        pytest.param("NumericLessThan", ["-05"], "NumericLessThan", ["7"], False, id="a zero before one below zero"),
+        pytest.param("NumericLessThan", ["00.5"], "NumericLessThan", ["7"], False, id="a zero before a fraction"),
+        pytest.param("NumericLessThan", ["0.5"], "NumericLessThan", ["7"], True, id="a fraction"),
+        pytest.param("NumericEquals", ["-0"], "NumericEquals", ["0"], False, id="a zero below zero"),
+        pytest.param("NumericEquals", ["-0.00"], "NumericEquals", ["0"], False, id="a long zero below zero"),
+        pytest.param("NumericLessThan", ["-0.5"], "NumericLessThan", ["0"], True, id="a fraction below zero"),
+        pytest.param("IpAddress", ["10.0.0.0/08"], "IpAddress", ["10.0.0.0/8"], False, id="a zero before a length"),
+        pytest.param("IpAddress", ["10.0.0.0/8"], "IpAddress", ["10.0.0.0/08"], False, id="and in the wide one"),
+        pytest.param("IpAddress", ["10.0.0.0/08"], "IpAddressIfExists", ["10.0.0.0/08"], True, id="the same network"),
+        pytest.param(
+            "IpAddress", ["2001:db8::1"], "IpAddress", ["2001:db8::/48"], False, id="an address of IPv6 alone"
+        ),
+        pytest.param("IpAddress", ["2001:db8::1/128"], "IpAddress", ["2001:db8::/48"], True, id="with its length"),
+        pytest.param("IpAddress", ["10.0.0.1"], "IpAddress", ["10.0.0.0/8"], True, id="an address of IPv4 alone"),
+        pytest.param("IpAddress", ["::ffff:a00:0/104"], "IpAddress", ["::/0"], False, id="IPv4 in IPv6's clothes"),
+        pytest.param("IpAddress", ["::/0"], "IpAddress", ["::/0", "10.0.0.0/8"], True, id="all of IPv6"),
+        pytest.param("IpAddress", ["fe80::%e/64"], "IpAddress", ["::/0"], False, id="an address of one link"),
+        pytest.param("Bool", ["maybe"], "Bool", ["Maybe"], False, id="no truth in another case"),
+        pytest.param("Bool", ["maybe"], "BoolIfExists", ["maybe"], True, id="no truth, the same text"),
+        pytest.param("Bool", ["true"], "Bool", ["maybe", "TRUE"], True, id="a truth beside what is none"),
         pytest.param(
             "ArnLike", ["arn:aws:s3:::a:b"], "ArnLike", ["arn:aws:s3:::a:*"], True, id="a colon in both names"
         ),

@@ -2,7 +2,7 @@
 
 Each operator takes some values of its key and refuses the others. Here it is proven that all values one operator takes
 are taken by another one. What AWS does not document (how it reads a number of thirty digits, a year that may be
-seconds, a network with host bits, a letter outside ASCII without its case) proves nothing.
+seconds, a network with host bits, a letter outside ASCII without its case) proves nothing; see `language/reading.py`.
 Source: IAM user guide, "IAM JSON policy elements: Condition operators".
 """
 
@@ -15,6 +15,7 @@ from decimal import Decimal
 from functools import lru_cache
 
 from remit_server.iam.language.pattern import Pattern
+from remit_server.iam.language.reading import Network, network_of, number_of, truth_of
 
 # Proofs seen again are not made again; both bounds together bound the memory, whoever writes.
 _REMEMBERED = 4096
@@ -22,9 +23,6 @@ _REMEMBERED_LENGTH = 512
 _VALUE_LENGTH = 16
 # What comparing the values of two conditions may cost, in comparisons of patterns; past it nothing is proven.
 _MOST_STEPS = 20_000
-_NETWORK = re.compile(r"[0-9.]+(/[0-9]+)?|[0-9A-Fa-f:.]+(/[0-9]+)?")
-# NOTE: fifteen digits, because more of them are not told apart by whoever reads them as a double.
-_NUMBER = re.compile(r"-?[0-9]{1,15}|(?=.{1,16}\Z)-?[0-9]+\.[0-9]+")
 _TIME = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}Z")
 # NOTE: fewer digits may be a year or a day, more of them milliseconds or a time of day.
 _SECONDS = re.compile(r"[1-9][0-9]{8,10}")
@@ -33,7 +31,6 @@ _JOINED_LETTERS = re.compile(r"[filst]{2,}", re.IGNORECASE | re.ASCII)
 _ARN_SEGMENTS = 6
 _WITH_WILDCARDS = frozenset({"StringLike", "ArnEquals", "ArnLike"})
 
-_Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 _Place = tuple[Decimal, int]
 """A place between values in order: just before the value (0), or just after it (1)."""
 _FIRST, _LAST = (Decimal("-Infinity"), 0), (Decimal("Infinity"), 1)
@@ -188,7 +185,7 @@ def _arn_apart(_one: str, mine: str, _other: str, theirs: str) -> bool:
 
 
 def _bool_includes(_outer: str, wide: str, _inner: str, narrow: str) -> bool:
-    return wide.lower() == narrow.lower()
+    return truth_of(narrow) is not None and truth_of(wide) is truth_of(narrow)
 
 
 def _covers_networks(wide: Sequence[str], narrow: Sequence[str]) -> bool:
@@ -198,20 +195,17 @@ def _covers_networks(wide: Sequence[str], narrow: Sequence[str]) -> bool:
     return all(any(_is_subnet(network, other) for other in outer) for network in inner)
 
 
-def _networks(values: Sequence[str]) -> list[_Network] | None:
+def _networks(values: Sequence[str]) -> list[Network] | None:
     """Reads networks, neighbours joined; None where one cannot be read, or not without a guess."""
-    if not all(_NETWORK.fullmatch(value) for value in values):
-        return None
-    try:
-        networks = [ipaddress.ip_network(value) for value in values]
-    except ValueError:
+    networks = [network_of(value) for value in values]
+    if None in networks:
         return None
     fours = [each for each in networks if isinstance(each, ipaddress.IPv4Network)]
     sixes = [each for each in networks if isinstance(each, ipaddress.IPv6Network)]
     return [*ipaddress.collapse_addresses(fours), *ipaddress.collapse_addresses(sixes)]
 
 
-def _is_subnet(inner: _Network, outer: _Network) -> bool:
+def _is_subnet(inner: Network, outer: Network) -> bool:
     return inner.version == outer.version and inner.subnet_of(outer)  # type: ignore[arg-type]
 
 
@@ -264,7 +258,8 @@ def _joined(spans: Sequence[tuple[_Place, _Place]]) -> list[tuple[_Place, _Place
 
 
 def _numbers(values: Sequence[str]) -> list[Decimal] | None:
-    return [Decimal(value) for value in values] if all(_NUMBER.fullmatch(value) for value in values) else None
+    numbers = [number for number in map(number_of, values) if number is not None]
+    return numbers if len(numbers) == len(values) else None
 
 
 def _moments(values: Sequence[str]) -> list[Decimal] | None:

@@ -1,14 +1,16 @@
 """What a condition's operator means for one request; whatever is not understood is unknown, never a guess."""
 
 import ipaddress
-import math
 import operator
 import re
 from collections.abc import Callable, Mapping
 from datetime import datetime
+from decimal import Decimal
+from typing import Any
 
 from remit_server.iam.language.condition import Condition
 from remit_server.iam.language.pattern import Pattern
+from remit_server.iam.language.reading import network_of, number_of, truth_of
 
 Context = Mapping[str, str | tuple[str, ...]]
 """Condition keys (case does not matter) and their values; a key without values counts as absent."""
@@ -18,7 +20,7 @@ Test = Callable[[str, str], bool]
 _ALL = "ForAllValues"
 _ANY = "ForAnyValue"
 _IF_EXISTS = "IfExists"
-_ORDERINGS: dict[str, Callable[[float, float], bool]] = {
+_ORDERINGS: dict[str, Callable[[Any, Any], bool]] = {
     "Equals": operator.eq,
     "LessThan": operator.lt,
     "LessThanEquals": operator.le,
@@ -98,13 +100,16 @@ def _like(value: str, wanted: str) -> bool:
 
 
 def _boolean(value: str, wanted: str) -> bool:
-    if value.lower() not in {"true", "false"} or wanted.lower() not in {"true", "false"}:
+    if truth_of(value) is None or truth_of(wanted) is None:
         raise ValueError("A Bool condition compares true and false.")
-    return value.lower() == wanted.lower()
+    return truth_of(value) is truth_of(wanted)
 
 
 def _in_network(value: str, wanted: str) -> bool:
-    return ipaddress.ip_address(value) in ipaddress.ip_network(wanted, strict=False)
+    network = network_of(wanted)
+    if network is None:
+        raise ValueError("An IP condition compares with networks that everybody reads alike.")
+    return ipaddress.ip_address(value) in network
 
 
 def _arn_like(value: str, wanted: str) -> bool:
@@ -115,7 +120,7 @@ def _arn_like(value: str, wanted: str) -> bool:
     return all(_like(part, pattern) for part, pattern in zip(values, patterns, strict=True))
 
 
-def _numeric(compare: Callable[[float, float], bool]) -> Test:
+def _numeric(compare: Callable[[Decimal, Decimal], bool]) -> Test:
     return lambda value, wanted: compare(_number(value), _number(wanted))
 
 
@@ -123,10 +128,10 @@ def _date(compare: Callable[[float, float], bool]) -> Test:
     return lambda value, wanted: compare(_moment(value), _moment(wanted))
 
 
-def _number(text: str) -> float:
-    number = float(text)
-    if not math.isfinite(number):
-        raise ValueError("A Numeric condition compares finite numbers.")
+def _number(text: str) -> Decimal:
+    number = number_of(text)
+    if number is None:
+        raise ValueError("A Numeric condition compares numbers that everybody reads alike.")
     return number
 
 

@@ -1,6 +1,5 @@
 """Conditions of two statements taken together, and values of one condition taken apart or united."""
 
-import ipaddress
 import math
 from collections.abc import Iterable, Sequence
 from itertools import product
@@ -8,6 +7,7 @@ from itertools import product
 from remit_server.iam.language.automaton import VARIABLE, BudgetError, Steps
 from remit_server.iam.language.condition import Condition
 from remit_server.iam.language.pattern import Pattern, PatternTooComplex
+from remit_server.iam.language.reading import Network, network_of
 
 _LIKE = "StringLike"
 _IP = "IpAddress"
@@ -160,18 +160,20 @@ def _common_patterns(some: Sequence[str], others: Sequence[str], given: Steps | 
 
 
 def _common_networks(some: Iterable[str], others: Iterable[str]) -> set[str]:
-    try:
-        mine, theirs = ([ipaddress.ip_network(value) for value in values] for values in (some, others))
-    except ValueError:
-        return set()
+    mine, theirs = _networks(some), _networks(others)
     if len(mine) * len(theirs) > _MOST_NETWORKS:
         return set()
-    pairs = product(mine, theirs)
     return {
         str(max(one, other, key=lambda network: network.prefixlen))
-        for one, other in pairs
+        for one, other in product(mine, theirs)
         if one.version == other.version and one.overlaps(other)
     }
+
+
+def _networks(values: Iterable[str]) -> list[Network]:
+    """Reads networks; none where one of them cannot be read without a guess."""
+    networks = [network_of(value) for value in values]
+    return [] if None in networks else [network for network in networks if network is not None]
 
 
 def _widest(values: Iterable[str]) -> tuple[str, ...]:
