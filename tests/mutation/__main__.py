@@ -14,7 +14,7 @@ from tests.mutation.operators import Mutant
 
 MODULES: Final = (
     *(f"containment.{name}" for name in ("exact", "examples", "fast", "implication", "proving", "rules", "values")),
-    *("containment.verdict", "language.automaton", "language.pattern"),
+    *("containment.verdict", "language.automaton", "language.pattern", "language.reading"),
 )
 
 

@@ -36,4 +36,4 @@ def network_of(text: str) -> Network | None:
 
 def truth_of(text: str) -> bool | None:
     """Returns what true and false in any case say, None for any other text."""
-    return {"true": True, "false": False}.get(text.lower() if text.isascii() else text)
+    return {"true": True, "false": False}.get(text.lower())
