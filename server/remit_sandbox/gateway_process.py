@@ -14,6 +14,7 @@ from remit_sandbox import tethered
 from remit_sandbox.certificates import KeyPair
 from remit_sandbox.errors import AddressTaken, SandboxError
 from remit_sandbox.private_files import write_private
+from remit_server.adapters.child_processes import killed, started
 
 START_SECONDS = 60.0
 STOP_SECONDS = 30.0
@@ -34,7 +35,7 @@ class GatewayProcess:
         """Starts `remit-server serve --config CONFIG`; what it logs goes to `log_path`."""
         write_private(log_path, b"")
         with log_path.open("ab") as log:
-            process = await asyncio.create_subprocess_exec(
+            start = asyncio.create_subprocess_exec(
                 *(sys.executable, tethered.__file__, "remit_server", "serve", "--config", str(config)),
                 stdin=asyncio.subprocess.PIPE,  # its tether: it closes when this process ends
                 stdout=log,
@@ -42,6 +43,7 @@ class GatewayProcess:
                 env={name: os.environ[name] for name in _PASSED_ON if name in os.environ},
                 start_new_session=True,  # a Ctrl-C is for the sandbox, which then stops it in its turn
             )
+            process = await started(start, killed)
         return cls(process, log_path)
 
     @property

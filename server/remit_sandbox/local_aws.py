@@ -23,6 +23,7 @@ from remit_sandbox.aws_client import AwsKeys, aws_client
 from remit_sandbox.errors import SandboxError
 from remit_sandbox.private_files import private_folder, write_private
 from remit_sandbox.sample_account import ACCOUNT_ID, PARTNER_BUCKET, REGION, SampleAccount
+from remit_server.adapters.child_processes import killed, started
 
 HOST = "127.0.0.1"
 SERVICES = ("dynamodb", "ec2", "iam", "kms", "s3", "secretsmanager", "sts")
@@ -76,7 +77,7 @@ class LocalAws:
         root, nonce = _root_keys(), secrets.token_hex(8)
         log_path = write_private(folder / "ministack.log", b"")
         with log_path.open("ab") as log:
-            process = await asyncio.create_subprocess_exec(
+            start = asyncio.create_subprocess_exec(
                 *(interpreter, "-I", tethered.__file__, "ministack"),
                 stdin=asyncio.subprocess.PIPE,  # its tether: it closes when this process ends
                 stdout=log,
@@ -85,6 +86,7 @@ class LocalAws:
                 cwd=folder,
                 start_new_session=True,  # a Ctrl-C is for the sandbox, which then stops it in its turn
             )
+            process = await started(start, killed)
         account = cls(process, port, root, log_path)
         try:
             if await _answers(process, account.endpoint_url, nonce):

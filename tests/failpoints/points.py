@@ -6,6 +6,7 @@ since one that answers at once does not wait.
 """
 
 import asyncio
+import functools
 import sys
 import traceback
 from collections.abc import Coroutine, Generator
@@ -117,26 +118,32 @@ class Points(Steps):
         """Keeps the lines of the application that an error came through, and that of what it became."""
         while error is not None:
             for frame, line in traceback.walk_tb(error.__traceback__):
-                file = Path(frame.f_code.co_filename)
-                if file.is_relative_to(APPLICATION):
-                    self.passed.add((str(file.relative_to(APPLICATION)), line))
+                if file := _in_the_application(frame.f_code.co_filename):
+                    self.passed.add((file, line))
             error = error.__cause__ or error.__context__
 
     def note_all(self) -> None:
-        """Does so for what was thrown in tasks that nobody heard of."""
+        """Does so for what was thrown in tasks that nobody heard of, once."""
         for error in self._thrown:
             self.note_passed(error)
+        self._thrown.clear()
 
 
 def _line_of_the_application() -> str:
     """Returns the innermost line of the application that runs now."""
     frame: FrameType | None = sys._getframe(2)
     while frame is not None:
-        file = Path(frame.f_code.co_filename)
-        if file.is_relative_to(APPLICATION):
-            return f"{file.relative_to(APPLICATION)}:{frame.f_lineno}"
+        if file := _in_the_application(frame.f_code.co_filename):
+            return f"{file}:{frame.f_lineno}"
         frame = frame.f_back
     return "the door"
+
+
+@functools.cache
+def _in_the_application(file: str) -> str:
+    """Returns a file's name within the application, and nothing where it is elsewhere."""
+    path = Path(file)
+    return str(path.relative_to(APPLICATION)) if path.is_relative_to(APPLICATION) else ""
 
 
 def drive(points: Points, work: Coroutine[Any, Any, Any]) -> Coroutine[Any, Any, Any]:

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Final
 
+from remit_server.adapters.child_processes import process_of
 from remit_server.adapters.examining import wire
 from remit_server.adapters.examining.order import Order, Signing
 from remit_server.adapters.policy.checking.serving import Served, Serving
@@ -64,16 +65,8 @@ class ExamineApart:
             Served.of(self.serving), signing, self.memory_bytes, self.seconds + _ALARM_MARGIN, self.advice_seconds
         )
         text = pickle.dumps(order)
-        process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-I", "-m", "remit_server.adapters.examining.worker"),
-            stdin=asyncio.subprocess.PIPE,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.DEVNULL,  # a traceback may quote what an author wrote
-            env={"LC_ALL": "C.UTF-8"},
-            cwd="/",
-            start_new_session=True,
-            limit=wire.MAX_ANSWER,
-        )
+        command = (sys.executable, "-I", "-m", "remit_server.adapters.examining.worker")
+        process = await process_of(command, limit=wire.MAX_ANSWER)
         try:
             assert process.stdin is not None  # noqa: S101 - it was opened as a pipe
             assert process.stdout is not None  # noqa: S101 - so was this

@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
 
+from remit_server.adapters.child_processes import started
 from remit_server.adapters.policy.findings import BundleRefused, Finding
 from remit_server.adapters.rego import wire
 from remit_server.adapters.rego.pipes import EvaluationFailed, Keeper, Question, WorkerLost, WorkerPipes
@@ -49,7 +50,7 @@ class RegoProcess:
     @classmethod
     async def spawned(cls, *command: str) -> "RegoProcess":
         """Returns the process of a command, which inherits nothing."""
-        _, pipes = await asyncio.get_running_loop().subprocess_exec(
+        start = asyncio.get_running_loop().subprocess_exec(
             WorkerPipes,
             *command,
             stdin=subprocess.PIPE,
@@ -59,6 +60,7 @@ class RegoProcess:
             cwd="/",
             start_new_session=True,
         )
+        _, pipes = await started(start, lambda made: made[1].close())
         return cls(pipes)
 
     @property

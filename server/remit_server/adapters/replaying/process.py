@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
+from remit_server.adapters.child_processes import process_of
 from remit_server.adapters.policy.findings import BundleRefused, Finding
 from remit_server.adapters.replaying import talk
 from remit_server.application.policy.ports import RecordedDecision
@@ -42,15 +43,7 @@ class ReplayProcess:
     async def start(cls, archive: bytes, *, is_nice: bool) -> "ReplayProcess":
         """Returns a worker; raises BundleRefused for a candidate that may not decide, ReplayerLost."""
         where = str(Path(__file__).parents[3])
-        process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-I", "-c", _RUN, where, "nice" if is_nice else ""),
-            stdin=asyncio.subprocess.PIPE,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.DEVNULL,  # a failure prints what it was at
-            env={"LC_ALL": "C.UTF-8"},
-            cwd="/",
-            start_new_session=True,
-        )
+        process = await process_of((sys.executable, "-I", "-c", _RUN, where, "nice" if is_nice else ""))
         worker = cls(process)
         try:
             kind, payload = await worker._asked(talk.CANDIDATE, archive, seconds=START_SECONDS)

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
+from remit_server.adapters.child_processes import process_of
 from remit_server.adapters.policy.bundles.bundle import Bundle
 from remit_server.adapters.policy.bundles.capability_json import capability
 from remit_server.adapters.policy.findings import BundleRefused, Finding
@@ -64,15 +65,7 @@ async def read_apart(
 
 async def _answer(order: bytes) -> bytes:
     """Returns what the process says; raises _Lost where that is nothing. It is gone when this returns or raises."""
-    process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-I", "-m", "remit_server.adapters.policy.reading.worker"),
-        stdin=asyncio.subprocess.PIPE,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.DEVNULL,  # a traceback may quote what an author wrote
-        env={"LC_ALL": "C.UTF-8"},
-        cwd="/",
-        start_new_session=True,
-    )
+    process = await process_of((sys.executable, "-I", "-m", "remit_server.adapters.policy.reading.worker"))
     try:
         answer, _ = await process.communicate(order)
     # RuntimeError is what uvloop raises on a pipe that is closed already.
