@@ -41,7 +41,7 @@ from remit_server.application.ports import Revision
 from remit_server.application.revocation.revoke_grants import RevokeGrants
 from remit_server.domain.credentials import Credentials, SessionOrder, StsSession
 from remit_server.domain.decision import Allow, DecisionInput
-from remit_server.domain.entitlement import ApprovalRule
+from remit_server.domain.entitlement import ApprovalRule, Role
 from remit_server.domain.identity import Actor, ActorKind, Delegation, Principal
 from remit_server.domain.secret import Secret
 
@@ -179,13 +179,15 @@ class Gateway:
 
 
 @asynccontextmanager
-async def opened_gateway(url: str, start: datetime, revision: str, steps: Steps) -> AsyncIterator[Gateway]:
+async def opened_gateway(
+    url: str, start: datetime, revision: str, steps: Steps, roles: tuple[Role, ...] = ROLES
+) -> AsyncIterator[Gateway]:
     """Opens the ledger as a starting gateway does and wires the use cases to it, every port in steps."""
     clock = MovedClock(start)
     sts = TellingSts(clock, steps)
     asked: Any = Stepped(sts, "STS", steps)
     async with open_ledger(url, clock, denying=True) as ledger:
-        deliberate = Deliberation(Ceilings.of(ROLES, (), "c" * 64))
+        deliberate = Deliberation(Ceilings.of(roles, (), "c" * 64))
         stepped: Any = Stepped(ledger, "ledger", steps)
         approvals: Any = Stepped(DatabaseApprovals(ledger.store), "approvals", steps)
         renewals: Any = Stepped(DatabaseRenewals(ledger.store), "renewals", steps)

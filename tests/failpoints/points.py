@@ -22,6 +22,7 @@ from tests.crash.steps import Steps
 from remit_server.domain.errors import Outage, Reason
 
 APPLICATION: Final = Path(sys.modules["remit_server.domain.errors"].__file__ or "").parents[1] / "application"
+WAITING: Final = "waiting"  # how the place of a suspension begins: what was last met follows
 _BEYOND: Final = ("the caller", "the agent", "the approver")  # what the gateway has no part in any more
 _swept: ContextVar[bool] = ContextVar("swept", default=False)
 
@@ -63,7 +64,7 @@ class Fault:
             case Kind.OWN:
                 reason = Reason.LEDGER_UNAVAILABLE
                 if "STS" in place:
-                    may_exist = self.when is When.AFTER or "in " in place
+                    may_exist = self.when is When.AFTER or not place.startswith("before")
                     return Outage(Reason.STS_UNAVAILABLE, "injected", credentials_may_exist=may_exist)
                 if "policy" in place:
                     reason = Reason.POLICY_UNAVAILABLE
@@ -91,7 +92,7 @@ class Points(Steps):
         if not self.is_swept() or place.startswith((*_BEYOND, f"before {_BEYOND[0]}")):
             return
         place = f"{place} from {_line_of_the_application()}"
-        self.place = place.replace("before ", "in ")
+        self.place = f"{WAITING} {place}"
         if self.is_now(place):
             raise self.thrown(place)
 

@@ -266,3 +266,5 @@ SCRIPTS: Final[dict[str, Script]] = {
         delegate_refused,
     )
 }
+# Swept with AssumeRoleWithWebIdentity as well: one for each place that asks STS, and what people said yes to.
+CALL_STS: Final = ("issue", "renew", "attenuate", "below", "collect")

@@ -17,22 +17,23 @@ from tests.crash.judge_revokes import CHECKS
 from tests.crash.snapshot import Snapshot, snapshot
 from tests.crash.steps import Stepped
 from tests.failpoints.boundaries import boundaries
-from tests.failpoints.points import Fault, Kind, Points, When, swept, task_factory
+from tests.failpoints.points import WAITING, Fault, Kind, Points, When, swept, task_factory
+from tests.failpoints.real_sts import asking
 from tests.failpoints.scripts import SCRIPTS
-from tests.fake_sts import FakeRole, FakeSts, Request
+from tests.fake_sts import FakeSts, Request
 from tests.fakes import ROLES
-from tests.sts_log import LOG, Ceiling
-from tests.sts_orders import CLOCK, Pauses, settings_for
 
-from remit_server.adapters.aws.sts import AwsSts
 from remit_server.application.admission import Admission, Budget, Places, Rejections
+from remit_server.application.ports import AssumeRole
+from remit_server.domain.entitlement import AssumedBy
 from remit_server.domain.errors import RemitError
 from remit_server.domain.grant import GrantState
 from remit_server.domain.identity import Actor, ActorKind
 from remit_server.domain.identity import Caller as Called
 
 PATIENCE: Final = 30.0
-EVERY: Final = tuple((kind, when) for kind in Kind for when in When)
+_AT_A_WAIT: Final = tuple((kind, when) for kind in Kind for when in When)
+_AT_AN_EDGE: Final = tuple((kind, When.BEFORE) for kind in Kind)  # nothing is awaited there: one time is as the other
 Mutant = Callable[[Gateway], Gateway]
 
 
@@ -59,6 +60,7 @@ class Ground:
     judge: Judge = field(default_factory=lambda: Judge(CHECKS))
     found: Swept = field(default_factory=Swept)
     _numbers: Iterator[int] = field(default_factory=lambda: itertools.count(1))
+    _asked_for: dict[str, str] = field(default_factory=dict)
 
     async def sweep(self, name: str, known: Container[str] = (), *, at: str = "") -> Swept:
         """Puts errors out of the points, and then looks at all that came of it.
@@ -66,14 +68,14 @@ class Ground:
         One error a point, by turns, and none out of a point that is `known` from another use case; in the extended
         tests every error out of every point. With `at` only points whose place begins so.
         """
-        turns = itertools.cycle(EVERY)
+        waits, edges = itertools.cycle(_AT_A_WAIT), itertools.cycle(_AT_AN_EDGE)
         await self._play(name, None)
         places = list(self.points.met)
         self.found.places = places
         for number, place in enumerate(places):
+            every, turns = (_AT_A_WAIT, waits) if place.startswith(WAITING) else (_AT_AN_EDGE, edges)
             wanted = place.startswith(at) and place not in known
-            for _ in range(len(EVERY) if EXTENDED else wanted):
-                kind, when = next(turns)
+            for kind, when in every if EXTENDED else itertools.islice(turns, wanted):
                 await self._play(name, Fault(place, places[: number + 1].count(place), kind, when))
         await self._reckon(name)
         return self.found
@@ -85,7 +87,7 @@ class Ground:
         points.met.clear()
         script = SCRIPTS[name](caller)
         await anext(script)
-        began = len(points.lines)
+        began, asked = len(points.lines), len(self.sts.requests)
         points.is_armed = True
         task = asyncio.create_task(swept(points, self._through_the_door(anext(script, None))))
         done, _ = await asyncio.wait({task}, timeout=PATIENCE)
@@ -95,6 +97,7 @@ class Ground:
             task.cancel()
             self.found.wrong.append(f"{where}: it hangs")
         await self._judge(where, task, began)
+        self._asked_for |= {_grant_of(one): where for one in self.sts.requests[asked:] if one.tags}
 
     async def _through_the_door(self, call: Any) -> None:
         """Calls as the interceptor does: admitted, in one of the caller's places."""
@@ -142,26 +145,41 @@ class Ground:
     async def _reckon(self, name: str) -> None:
         """Two minutes later the sweeper has been: whatever STS made and nobody was given is on record as that."""
         points, caller = self.points, Caller(self.gateway, f"f{next(self._numbers)}a")
-        asked = [{"what": "sts", "child": 0, "form": dict(one.form), "time": ""} for one in self.sts.requests]
+        asked = [{"what": "sts", "child": 0, "form": _tagged(one), "time": ""} for one in self.sts.requests]
         self.judge.hear([*asked, *points.lines], snapshot(self.place))
         points.lines.clear()
         self.gateway.clock.move(seconds=120)
         await caller.sweep()
         self.judge.hear(points.lines, after := snapshot(self.place, self.judge.latest))
         self.found.wrong.extend(f"{name}: {one.rule}: {one.where}" for one in self.judge.found)
-        self.found.wrong.extend(f"{name}: {told}" for told in _unaccounted(self.sts.requests, after))
+        for grant_id, told in _unaccounted(self.sts.requests, after):
+            self.found.wrong.append(f"{self._asked_for.get(grant_id, name)}: {told}")
 
 
-def _unaccounted(requests: Sequence[Request], after: Snapshot) -> Iterator[str]:
-    """Yields the sessions that STS made and of which the ledger says that there are none."""
+def _unaccounted(requests: Sequence[Request], after: Snapshot) -> Iterator[tuple[str, str]]:
+    """Yields the grants for which STS made a session, and of which the ledger says that there is none."""
     kept = {row["access_key_id"] for row in after.tables["issuances"]}
     for request in requests:
         if request.issued is None or request.issued.access_key_id in kept:
             continue
-        grant_id = request.tags["remit:grant"].split(".")[2]
+        grant_id = _grant_of(request)
         state = after.grants[grant_id]["state"]
         if state in {GrantState.AUTHORIZED, GrantState.FAILED}:
-            yield f"STS made credentials for {grant_id}, which is {state}"
+            yield grant_id, f"STS made credentials for {grant_id}, which is {state}"
+
+
+def _tagged(request: Request) -> dict[str, str]:
+    """Returns the form of a request with its session tags, which came in a token where there is one."""
+    form = dict(request.form)
+    if "WebIdentityToken" in form:
+        for number, (key, value) in enumerate(request.tags.items(), 1):
+            form |= {f"Tags.member.{number}.Key": key, f"Tags.member.{number}.Value": value}
+    return form
+
+
+def _grant_of(request: Request) -> str:
+    """Returns the id of the grant that a request is tagged with."""
+    return request.tags["remit:grant"].split(".")[2]
 
 
 async def _anybody(_caller: Called) -> Actor:
@@ -170,18 +188,18 @@ async def _anybody(_caller: Called) -> Actor:
 
 
 @asynccontextmanager
-async def ground(place: Path, mutant: Mutant = lambda gateway: gateway) -> AsyncIterator[Ground]:
+async def ground(
+    place: Path, mutant: Mutant = lambda gateway: gateway, *, by: AssumedBy = AssumedBy.ROLE_CHAINING
+) -> AsyncIterator[Ground]:
     """Opens a gateway on an empty ledger, before a strict STS, with every await of its calls a point."""
     points = Points(out=-1)
     loop = asyncio.get_running_loop()
-    for role in ROLES:
-        LOG.configure(role.arn, Ceiling(role.ceiling.text))
+    roles = tuple(replace(role, assumed_by=by) for role in ROLES)
     async with (
-        FakeSts(tuple(FakeRole(role.arn) for role in ROLES)) as sts,
-        opened_gateway(str(place), datetime.now(UTC), "f" * 64, points) as opened,
+        asking(roles, place.parent, by) as (sts, adapter),
+        opened_gateway(str(place), datetime.now(UTC), "f" * 64, points, roles) as opened,
     ):
-        adapter = AwsSts(settings_for(sts.url), ROLES, clock=CLOCK, pause=Pauses(), jitter=lambda: 0.0)
-        gateway = mutant(_with_real_sts(opened, adapter, points))
+        gateway = mutant(_with_real_sts(opened, adapter, points, f"STS by {by}"))
         admit = Admission(
             Stepped(_anybody, "authenticate", points),
             Rejections(gateway.ledger, gateway.clock),
@@ -197,12 +215,11 @@ async def ground(place: Path, mutant: Mutant = lambda gateway: gateway) -> Async
                 yield Ground(gateway, sts, place, points, admit)
         finally:
             loop.set_task_factory(None)
-            await adapter.close()
 
 
-def _with_real_sts(gateway: Gateway, adapter: AwsSts, points: Points) -> Gateway:
+def _with_real_sts(gateway: Gateway, adapter: AssumeRole, points: Points, name: str) -> Gateway:
     """Has the use cases ask a real adapter, and identity and policy in points."""
-    asked: Any = Stepped(adapter, "STS", points)
+    asked: Any = Stepped(adapter, name, points)
     hearing = gateway.issue.hearing
     policy: Any = Stepped(hearing.policy, "policy", points)
     verify: Any = Stepped(hearing.verify, "verify", points)

@@ -13,8 +13,11 @@ from pathlib import Path
 import pytest
 from tests.failpoints.awaits import EXCUSED, awaits
 from tests.failpoints.mutants import MUTANTS
-from tests.failpoints.scripts import SCRIPTS
+from tests.failpoints.scripts import CALL_STS, SCRIPTS
 from tests.failpoints.sweep import Swept, ground
+from tests.figures import Counted
+
+from remit_server.domain.entitlement import AssumedBy
 
 pytestmark = pytest.mark.timeout(3600)  # of the extended sweep
 
@@ -23,7 +26,7 @@ pytestmark = pytest.mark.timeout(3600)  # of the extended sweep
 class All:
     """What all sweeps found."""
 
-    of: dict[str, Swept] = field(default_factory=dict)
+    of: dict[tuple[str, AssumedBy], Swept] = field(default_factory=dict)
 
     @property
     def wrong(self) -> list[str]:
@@ -36,10 +39,11 @@ class All:
 
 async def sweep_all(folder: Path, names: Iterable[str]) -> All:
     found, known = All(), set[str]()
-    for name in names:
-        async with ground(folder / f"{name}.db") as made:
-            found.of[name] = await made.sweep(name, known)
-        known |= set(found.of[name].places)
+    for by in AssumedBy:
+        for name in names if by is AssumedBy.ROLE_CHAINING else CALL_STS:
+            async with ground(folder / f"{name}-{by}.db", by=by) as made:
+                found.of[name, by] = await made.sweep(name, known)
+            known |= set(found.of[name, by].places)
     return found
 
 
@@ -49,7 +53,12 @@ def swept(tmp_path_factory: pytest.TempPathFactory) -> All:
     return asyncio.run(sweep_all(tmp_path_factory.mktemp("sweep"), SCRIPTS))
 
 
-def test_an_exception_out_of_any_await_gives_nothing_that_is_not_on_record_and_holds_nothing_back(swept: All) -> None:
+def test_an_exception_out_of_any_await_gives_nothing_that_is_not_on_record_and_holds_nothing_back(
+    swept: All, counted: Counted
+) -> None:
+    places = [place for one in swept.of.values() for place in one.places]
+    counted("swept", {"errors": sum(one.faults for one in swept.of.values()), "points": len(places)})
+
     assert swept.wrong == []
 
 
@@ -59,7 +68,9 @@ def test_without_a_fault_every_use_case_that_gives_credentials_gives_some(swept:
     for name in SCRIPTS:
         gives = name not in refusals and not name.endswith("_refuses") and not name.endswith("_refused")
         if gives and name not in {"ask_people", "ask_people_in_task", "decide", "delegate", "end_task"}:
-            assert swept.of[name].given >= 1, name
+            assert swept.of[name, AssumedBy.ROLE_CHAINING].given >= 1, name
+    for name in CALL_STS:
+        assert swept.of[name, AssumedBy.WEB_IDENTITY].given >= 1, name
 
 
 def test_every_await_of_the_use_cases_had_an_error_through_it(swept: All) -> None:
