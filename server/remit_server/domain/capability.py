@@ -18,6 +18,7 @@ from remit_server.iam import ActionPattern, Condition, ResourcePattern
 
 _PLACEHOLDER = re.compile(r"\{([a-z][a-z0-9_]*)\}")
 _NEVER = re.compile(r'[*?$\\{}"\x00-\x1f\x7f]')
+_STEPS = frozenset({".", ".."})
 MAX_VALUE = 512
 MAX_NAMED = 40
 PARTITION = "partition"
@@ -144,7 +145,7 @@ class ParameterKind(Enum):
             return f"is longer than {MAX_VALUE} characters"
         if _NEVER.search(value):
             return "is taken literally: wildcards, '$', braces, quotes, backslashes and control characters are refused"
-        if "//" in value or any(part in {".", ".."} for part in value.split("/")):
+        if "//" in value or not _STEPS.isdisjoint(value.split("/")):
             return "must not hold '//', '.' or '..' as a path step"
         if not self.grammar.fullmatch(value) or (self is ParameterKind.REGION and not _is_region(value)):
             return f"must be {self.meaning}"
@@ -204,7 +205,7 @@ def expand(capability: Capability, catalogue: Mapping[str, CapabilityTemplate], 
     if template is None:
         rule = f"no such capability; {_names_like(capability.name, catalogue)}"
         raise InvalidRequest([FieldViolation(f"{path}.name", rule)])
-    violations = list(_violations(capability, template, path))
+    violations = _violations(capability, template, path)
     if violations:
         raise InvalidRequest(violations)
     values = _with_partition(capability.parameters, template)
@@ -226,19 +227,19 @@ def _names_like(name: str, catalogue: Mapping[str, CapabilityTemplate]) -> str:
 def _violations(capability: Capability, template: CapabilityTemplate, path: str) -> list[FieldViolation]:
     """Returns every unknown, missing or ill-formed parameter."""
     found = []
-    known = ", ".join(sorted(template.parameters))
     for name, value in sorted(capability.parameters.items()):
         kind = template.parameters.get(name)
-        # NOTE: an unknown name is the caller's text, so it is not repeated.
-        rule = f"unknown parameter; {template.name} takes {known}" if kind is None else kind.broken_rule(value)
-        where = f"{path}.parameters" if kind is None else f"{path}.parameters.{name}"
-        if rule is not None:
-            found.append(FieldViolation(where, rule))
+        if kind is None:  # NOTE: an unknown name is the caller's text, so it is not repeated.
+            known = ", ".join(sorted(template.parameters))
+            found.append(FieldViolation(f"{path}.parameters", f"unknown parameter; {template.name} takes {known}"))
+        elif (rule := kind.broken_rule(value)) is not None:
+            found.append(FieldViolation(f"{path}.parameters.{name}", rule))
     missing = sorted(template.parameters.keys() - template.optional - capability.parameters.keys())
-    return found + [
+    found += [
         FieldViolation(f"{path}.parameters.{name}", f"is required: {template.parameters[name].meaning}")
         for name in missing
     ]
+    return found
 
 
 def _with_partition(values: Mapping[str, str], template: CapabilityTemplate) -> Mapping[str, str]:
@@ -250,8 +251,8 @@ def _with_partition(values: Mapping[str, str], template: CapabilityTemplate) -> 
 def _rendered(template: PermissionTemplate, parameters: Mapping[str, str]) -> Permission:
     """Fills the placeholders of one permission and parses the outcome again."""
     return Permission(
-        actions=tuple(ActionPattern.parse(action) for action in template.actions),
-        resources=tuple(ResourcePattern.parse(_filled(resource, parameters)) for resource in template.resources),
+        actions=tuple([ActionPattern.parse(action) for action in template.actions]),
+        resources=tuple([ResourcePattern.parse(_filled(resource, parameters)) for resource in template.resources]),
         conditions=tuple(
             Condition(
                 condition.operator,

@@ -210,8 +210,8 @@ def permission_of(value: Mapping[str, Any]) -> Permission:
 def permission_json(permission: Permission) -> Mapping[str, Any]:
     """Returns a permission as policies and records write it."""
     return {
-        "actions": [str(action) for action in permission.actions],
-        "resources": [str(resource) for resource in permission.resources],
+        "actions": [action.text for action in permission.actions],
+        "resources": [resource.text for resource in permission.resources],
         "conditions": [
             {"operator": condition.operator, "key": condition.key, "values": list(condition.values)}
             for condition in permission.conditions

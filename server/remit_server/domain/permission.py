@@ -37,7 +37,7 @@ class Permission:
 
 def as_document(permissions: Iterable[Permission]) -> Document:
     """Returns the permissions as one document of Allow statements, in their order."""
-    return Document(tuple(permission.statement() for permission in permissions))
+    return Document(tuple([permission.statement() for permission in permissions]))
 
 
 def as_permissions(document: Document) -> tuple[Permission, ...]:
@@ -54,14 +54,13 @@ def is_within(permissions: Iterable[Permission], *, characters: int, wildcards: 
 
     What comparing patterns costs grows with the square of them.
     """
-    texts = [text for permission in permissions for text in _texts(permission)]
-    wild = sum(text.count("*") + text.count("?") for text in texts)
-    return wild <= wildcards and sum(map(len, texts)) <= characters
+    written = "".join([_written(permission) for permission in permissions])
+    return len(written) <= characters and written.count("*") + written.count("?") <= wildcards
 
 
-def _texts(permission: Permission) -> Iterable[str]:
-    """Yields every pattern and condition value as it was written."""
-    yield from map(str, permission.actions)
-    yield from map(str, permission.resources)
-    for condition in permission.conditions:
-        yield from condition.values
+def _written(permission: Permission) -> str:
+    """Returns every pattern and condition value as it was written, one after the other."""
+    texts = [each.text for each in permission.actions]
+    texts += [each.text for each in permission.resources]
+    texts += [value for condition in permission.conditions for value in condition.values]
+    return "".join(texts)

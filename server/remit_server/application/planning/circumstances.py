@@ -2,9 +2,8 @@
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from functools import cached_property
 from typing import Any
 
 from remit_server.application.planning.above import GrantAbove, above_json, above_of
@@ -21,7 +20,7 @@ MAX_CHARACTERS, MAX_WILDCARDS = 16_384, 500
 VERSION = 1
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Circumstances:
     """What was asked for, as it was asked, and every bound on how long it may work.
 
@@ -39,6 +38,7 @@ class Circumstances:
     approval_end: datetime | None
     now: datetime
     above: tuple[GrantAbove, ...] | None = None
+    _kept: KeptText | None = field(default=None, init=False, compare=False, repr=False)
 
     def spelt_out(self, templates: Mapping[str, CapabilityTemplate]) -> tuple[Permission, ...]:
         """Returns the intent in permissions, its capabilities by this catalogue; raises InvalidRequest."""
@@ -47,7 +47,7 @@ class Circumstances:
             permissions += expand(capability, templates, path=f"intent.capabilities[{index}]")
         if not permissions:
             raise InvalidRequest([FieldViolation("intent", "needs at least one permission or capability")])
-        if sum(len(item.actions) * len(item.resources) for item in permissions) > MAX_PAIRS:
+        if sum([len(item.actions) * len(item.resources) for item in permissions]) > MAX_PAIRS:
             rule = f"stands for more than {MAX_PAIRS} pairs of an action and a resource: ask in several requests"
             raise InvalidRequest([FieldViolation("intent", rule)])
         if not is_within(permissions, characters=MAX_CHARACTERS, wildcards=MAX_WILDCARDS):
@@ -68,28 +68,31 @@ class Circumstances:
             above=self.above,
         )
 
-    @cached_property
+    @property
     def kept(self) -> KeptText:
         """The one text of these circumstances, from which `circumstances_of` makes them again."""
+        kept = self._kept
+        if kept is None:
+            kept = KeptText(self._text())
+            object.__setattr__(self, "_kept", kept)
+        return kept
+
+    def _text(self) -> str:
         task, requested = self.task, self.requested
         above = {} if self.above is None else {"above": above_json(self.above)}
-        return KeptText(
-            canonical_json(
-                {
-                    "version": VERSION,
-                    "permissions": [permission_json(permission) for permission in self.permissions],
-                    "capabilities": [
-                        {"name": one.name, "parameters": dict(one.parameters)} for one in self.capabilities
-                    ],
-                    "requested_seconds": None if requested is None else requested.total_seconds(),
-                    "narrow": self.narrowed,
-                    "task": None if task is None else [_text(task.start_time), _text(task.end_time)],
-                    "token_end": _text(self.token_end),
-                    "approval_end": _text(self.approval_end),
-                    "now": _text(self.now),
-                    **above,
-                }
-            )
+        return canonical_json(
+            {
+                "version": VERSION,
+                "permissions": [permission_json(permission) for permission in self.permissions],
+                "capabilities": [{"name": one.name, "parameters": dict(one.parameters)} for one in self.capabilities],
+                "requested_seconds": None if requested is None else requested.total_seconds(),
+                "narrow": self.narrowed,
+                "task": None if task is None else [_text(task.start_time), _text(task.end_time)],
+                "token_end": _text(self.token_end),
+                "approval_end": _text(self.approval_end),
+                "now": _text(self.now),
+                **above,
+            }
         )
 
 

@@ -68,6 +68,8 @@ def needs(entitlements: Sequence[Entitlement]) -> tuple[ApprovalNeed | None, App
 
     Where people are waited for anyway nothing is skipped: those who would review are asked before as well.
     """
+    if not any(item.approval is not None for item in entitlements):
+        return None, None
     need = joined(item.approval for item in entitlements if item.approval is not None)
     waits = any(item.approval is not None and not item.is_break_glass for item in entitlements)
     return (need, None) if waits else (None, need)

@@ -33,6 +33,7 @@ from remit_server.domain.errors import Denied
 from remit_server.domain.permission import Permission, as_document
 from remit_server.iam import (
     Budget,
+    Covering,
     Derived,
     Document,
     outlives_task,
@@ -223,14 +224,14 @@ def _plan(derived: Derived, draft: Draft, ceilings: Ceilings, life: Life, *, is_
     """Puts the plan together."""
     choice = draft.choice
     approval, review = needs(choice.entitlements)
-    reopened = tuple(str(action) for action in choice.role.reopened)
+    reopened = tuple([action.text for action in choice.role.reopened])
     return Plan(
         role=choice.role,
-        entitlements=tuple(item.entitlement_id for item in choice.entitlements),
+        entitlements=tuple([item.entitlement_id for item in choice.entitlements]),
         session_policy=derived.text,
         session_policy_digest=derived.sha256,
-        covers=tuple(_cover_lines(derived, choice.entitlements)),
-        unguarded=tuple(str(condition) for condition in derived.unguarded),
+        covers=tuple([_cover_line(cover, choice.entitlements) for cover in derived.covers]),
+        unguarded=tuple(map(str, derived.unguarded)),
         outlives_task=bool(reopened) and outlives_task(derived.document, reopened),
         ceiling_digest=ceilings.digest,
         expire_time=life.expire_time,
@@ -244,13 +245,12 @@ def _plan(derived: Derived, draft: Draft, ceilings: Ceilings, life: Life, *, is_
     )
 
 
-def _cover_lines(derived: Derived, entitlements: Sequence[Entitlement]) -> Iterable[str]:
-    """Names, per part of the intent, the statement that covers it."""
-    for cover in derived.covers:
-        by = "several entitlements together"
-        if cover.entitlement is not None:
-            by = f"{entitlements[cover.entitlement].entitlement_id}[{cover.statement}]"
-        yield f"{cover.action} on {cover.resource}: {by}"
+def _cover_line(cover: Covering, entitlements: Sequence[Entitlement]) -> str:
+    """Names, for a part of the intent, the statement that covers it."""
+    by = "several entitlements together"
+    if cover.entitlement is not None:
+        by = f"{entitlements[cover.entitlement].entitlement_id}[{cover.statement}]"
+    return f"{cover.action} on {cover.resource}: {by}"
 
 
 def _life(wish: Wish, choice: Choice) -> Life:

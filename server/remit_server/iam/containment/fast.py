@@ -6,6 +6,7 @@ a `NotAction` or `NotResource` list. Answers yes only when proven; everything el
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from remit_server.iam.containment.implication import implied
 from remit_server.iam.containment.verdict import Cover
@@ -40,8 +41,7 @@ class Atom:
         return f"all but {', '.join(resource.text for resource in self.statement.resources)}"
 
 
-@dataclass(frozen=True, slots=True)
-class Settled:
+class Settled(NamedTuple):
     """Holds the proofs of the atoms that are proven, and the atoms that are not."""
 
     covers: list[Cover]

@@ -80,7 +80,7 @@ def _renumbered(
 
 def _original(cover: Cover, written: WrittenOut) -> Cover:
     numbers = sorted({written.ceiling_numbers[number] for number in cover.covered_by})
-    return replace(cover, statement=written.issued_numbers[cover.statement], covered_by=tuple(numbers))
+    return cover._replace(statement=written.issued_numbers[cover.statement], covered_by=tuple(numbers))
 
 
 def contains_all(

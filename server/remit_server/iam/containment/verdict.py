@@ -1,6 +1,7 @@
 """What a containment proof answers, as frozen values; only a Witness lets anything be issued."""
 
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from remit_server.iam.language.automaton import Steps
 from remit_server.iam.language.document import Document
@@ -47,8 +48,7 @@ class Purse:
     evaluations: Steps
 
 
-@dataclass(frozen=True, slots=True)
-class Cover:
+class Cover(NamedTuple):
     """Says which ceiling statements, by number, hold one action and resource of an issued statement."""
 
     statement: int

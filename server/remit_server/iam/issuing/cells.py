@@ -8,7 +8,9 @@ cell (actions in no block), are exact.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import combinations
+from typing import NamedTuple
 
 from remit_server.iam.issuing.blocks import Block, overlapping, pruned
 from remit_server.iam.language.arn import ActionPattern, ResourcePattern
@@ -22,6 +24,7 @@ EVERY_ACTION = (ActionPattern.parse("*"),)
 EVERY_RESOURCE = (ResourcePattern.parse("*"),)
 _MOST_OVERLAPS = 64
 _MOST_CELLS_TO_PAIR = 12
+_MOST_REMEMBERED_ACTIONS = 16
 
 
 class TooManyOverlapsError(ValueError):
@@ -32,17 +35,17 @@ def access_guards(blocks: Sequence[Block]) -> tuple[Statement, ...]:
     """Builds the guards; raises TooManyOverlapsError instead of guarding less."""
     layout = _Layout.of(blocks)
     cells = [cell for cell in layout.cells() if not any(blocks[at].is_everywhere for at in cell)]
-    wide = {cell: layout.wide_guard(cell) for cell in cells}
-    guards = {cell: layout.guard(cell, wide[cell]) for cell in cells}
-    named = pruned(action for block in blocks for action in block.actions)
+    wide = {cell: layout.outside(cell) for cell in cells}
+    chosen = {cell: layout.shortest(cell, wide[cell]) for cell in cells}
+    named = blocks[0].actions if len(blocks) == 1 else pruned(action for block in blocks for action in block.actions)
     if named == EVERY_ACTION:
-        return tuple(guards.values())
-    nothing_else = denial(named, EVERY_RESOURCE, not_action=True)
-    if len(cells) <= _MOST_CELLS_TO_PAIR:
-        pair = _shorter_pair(guards, wide, _size(nothing_else))
+        return layout.denials(chosen)
+    nothing_else = _nothing_but(named)
+    if 1 < len(cells) <= _MOST_CELLS_TO_PAIR:
+        pair = _shorter_pair(layout, chosen, wide, len(nothing_else.text))
         if pair:
-            return tuple({**guards, **pair}.values())
-    return (nothing_else, *guards.values())
+            return layout.denials({**chosen, **pair})
+    return (nothing_else, *layout.denials(chosen))
 
 
 def denial(
@@ -54,6 +57,32 @@ def denial(
 ) -> Statement:
     """Returns a Deny of direct calls."""
     return Statement(Effect.DENY, actions, resources, (DIRECT_CALL,), not_action, not_resource)
+
+
+def _nothing_but(actions: tuple[ActionPattern, ...]) -> Statement:
+    """Returns the guard of the empty cell: a Deny of every action outside these, on everything."""
+    if len(actions) > _MOST_REMEMBERED_ACTIONS:
+        return denial(actions, EVERY_RESOURCE, not_action=True)
+    return _known_nothing_but(tuple([action.text for action in actions]))
+
+
+# A function of the texts alone, which many intents have in common.
+@lru_cache(maxsize=1024)
+def _known_nothing_but(texts: tuple[str, ...]) -> Statement:
+    return denial(tuple([ActionPattern.parse(text) for text in texts]), EVERY_RESOURCE, not_action=True)
+
+
+class _Denied(NamedTuple):
+    """The actions that a guard denies: these, or with `all_but` every action outside them."""
+
+    actions: tuple[ActionPattern, ...]
+    all_but: bool
+
+    @property
+    def size(self) -> int:
+        """How many characters of a statement they take, but for the name that both have in common."""
+        count = len(self.actions)
+        return sum([len(action.text) + 3 for action in self.actions]) + 2 * (count > 1) + 3 * self.all_but
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +106,8 @@ class _Layout:
 
     def cells(self) -> list[tuple[int, ...]]:
         """Lists the cells by the numbers of their blocks."""
+        if not any(self.shares):
+            return [(at,) for at in range(len(self.blocks))]
         cells: list[tuple[int, ...]] = []
         pending: list[tuple[tuple[int, ...], int, int]] = [
             ((at,), 1 << at, self.shares[at]) for at in reversed(range(len(self.blocks)))
@@ -94,20 +125,21 @@ class _Layout:
                 raise TooManyOverlapsError("The allowed actions overlap in too many ways: use fewer wildcards.")
         return cells
 
-    def guard(self, cell: tuple[int, ...], wide: Statement) -> Statement:
-        """Returns the wide guard, or "these actions, not these resources" where that says the same in less."""
-        mask = sum(1 << at for at in cell)
+    def shortest(self, cell: tuple[int, ...], wide: _Denied) -> _Denied:
+        """Returns what is outside, or the cell's own actions where that says the same in less."""
+        mask = sum([1 << at for at in cell])
         for at in cell:
             if not (mask & ~self.within[at] & ~(1 << at)) and not self.shares[at] & ~mask:
-                narrow = denial(self.blocks[at].actions, wide.resources, not_resource=True)
-                return min(narrow, wide, key=_size)
+                return min(_Denied(self.blocks[at].actions, all_but=False), wide, key=_size)
         return wide
 
-    def wide_guard(self, cell: tuple[int, ...]) -> Statement:
-        """Denies every action outside the other blocks on every resource outside the cell's."""
+    def outside(self, cell: tuple[int, ...]) -> _Denied:
+        """Returns every action outside the other blocks."""
+        if len(self.blocks) == 1:
+            return _Denied(EVERY_ACTION, all_but=False)
         outside = (block for at, block in enumerate(self.blocks) if at not in cell)
         others = pruned(action for block in outside for action in block.actions)
-        return denial(others or EVERY_ACTION, self.resources(cell), not_action=bool(others), not_resource=True)
+        return _Denied(others or EVERY_ACTION, all_but=bool(others))
 
     def resources(self, cell: tuple[int, ...]) -> tuple[ResourcePattern, ...]:
         """Returns what the cell's blocks are allowed on."""
@@ -115,22 +147,31 @@ class _Layout:
             return self.blocks[cell[0]].resources
         return pruned(resource for at in cell for resource in self.blocks[at].resources)
 
+    def denials(self, chosen: dict[tuple[int, ...], _Denied]) -> tuple[Statement, ...]:
+        """Denies what was chosen for each cell, on every resource outside it."""
+        return tuple(
+            [
+                denial(one.actions, self.resources(cell), not_action=one.all_but, not_resource=True)
+                for cell, one in chosen.items()
+            ]
+        )
+
 
 def _shorter_pair(
-    guards: dict[tuple[int, ...], Statement], wide: dict[tuple[int, ...], Statement], saved: int
-) -> dict[tuple[int, ...], Statement] | None:
+    layout: _Layout, chosen: dict[tuple[int, ...], _Denied], wide: dict[tuple[int, ...], _Denied], saved: int
+) -> dict[tuple[int, ...], _Denied] | None:
     """Finds two cells without a common resource whose wide guards make up for the guard of the empty cell.
 
     NOTE: every resource is outside one of the two, so their wide forms also deny the empty cell.
     `saved` is what leaving that guard out saves; the pair that saves most is taken, None where none does.
     """
-    costs = {cell: _size(wide[cell]) - _size(guard) for cell, guard in guards.items()}
-    pairs = [pair for pair in combinations(guards, 2) if costs[pair[0]] + costs[pair[1]] <= saved]
+    costs = {cell: wide[cell].size - one.size for cell, one in chosen.items()}
+    pairs = [pair for pair in combinations(chosen, 2) if costs[pair[0]] + costs[pair[1]] <= saved]
     for one, other in sorted(pairs, key=lambda pair: costs[pair[0]] + costs[pair[1]]):
-        if not overlapping(wide[one].resources, wide[other].resources):
+        if not overlapping(layout.resources(one), layout.resources(other)):
             return {one: wide[one], other: wide[other]}
     return None
 
 
-def _size(statement: Statement) -> int:
-    return len(statement.text)
+def _size(denied: _Denied) -> int:
+    return denied.size

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from remit_server.iam.containment.implication import implies
 from remit_server.iam.issuing.merging import Fact, facts_of, taken_apart
@@ -13,8 +14,7 @@ from remit_server.iam.language.index import Numbered
 from remit_server.iam.language.statement import Statement
 
 
-@dataclass(frozen=True, slots=True)
-class Covering:
+class Covering(NamedTuple):
     """Says which statement of which entitlement (both by number) covers an action on a resource of the intent.
 
     Without numbers no single statement does; containment then decides.

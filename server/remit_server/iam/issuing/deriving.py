@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from hashlib import sha256
 
-from remit_server.iam.containment.proving import contains
-from remit_server.iam.containment.verdict import Budget, Purse, Witness
+from remit_server.iam.containment.proving import DEFAULT_BUDGET, contains
+from remit_server.iam.containment.verdict import Purse, Witness
 from remit_server.iam.issuing.compaction import LIMIT, is_same, least_size_over, parted, ranked_forms_of
 from remit_server.iam.issuing.covering import Covered, Covering, asked_facts, covered
 from remit_server.iam.issuing.dense import dense
@@ -65,7 +65,7 @@ class Outline:
         bound = time_bound(end)
         text = Document(tuple(bound if each is _SOME_END else each for each in self.document.statements)).text
         document = Document.parse(text, authored=self.is_authored)
-        if bound not in document.statements:
+        if bound not in reversed(document.statements):  # where it stands last
             raise AssertionError("a session policy has an end")
         digest = sha256(text.encode()).hexdigest()
         return Derived(document, text, digest, len(text), self.unguarded, self.covers)
@@ -122,7 +122,7 @@ def outline(
     if any(one.effect is Effect.ALLOW or is_bound(one) for one in also):
         raise UnderivableIntent("Only Denies that are no bounds are taken over.")
     bounds = [*also, *_bounds(source_cidrs, vpc_ids)]
-    steps, purse = Steps(COVERING_STEPS), Budget().opened()
+    steps, purse = Steps(COVERING_STEPS), DEFAULT_BUDGET.opened()
     found = found or covered(asked_facts(intent), entitlements, steps)
     written = _written(found.facts, bounds, limit, purse)
     if isinstance(written, int):

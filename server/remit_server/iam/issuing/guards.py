@@ -10,6 +10,7 @@ import string
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import lru_cache
 
 from remit_server.iam.issuing.blocks import blocks_of, overlapping, pruned
 from remit_server.iam.issuing.cells import DIRECT_CALL, EVERY_ACTION, EVERY_RESOURCE, access_guards
@@ -41,7 +42,11 @@ def time_bound(end: datetime) -> Statement:
     """
     if end.tzinfo is None:
         raise ValueError("The end of a session policy needs a time zone.")
-    text = end.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return _ending(end.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"))
+
+
+@lru_cache(maxsize=64)  # what is asked for in the same second mostly ends in the same second
+def _ending(text: str) -> Statement:
     return _bound(Condition("DateGreaterThanEquals", "aws:CurrentTime", (text,)))
 
 

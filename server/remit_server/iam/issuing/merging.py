@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import product
 from typing import TypeVar
 
@@ -26,6 +26,7 @@ class Fact:
     action: ActionPattern
     resource: ResourcePattern
     conditions: tuple[Condition, ...]
+    _statement: Statement | None = field(default=None, compare=False, repr=False)
 
     def covers(self, other: "Fact") -> bool:
         """Says whether everything the other allows, this allows too."""
@@ -37,17 +38,22 @@ class Fact:
 
     @property
     def statement(self) -> Statement:
-        """The fact as an Allow."""
-        return Statement(Effect.ALLOW, (self.action,), (self.resource,), self.conditions)
+        """The fact as an Allow: the one that it was taken from, where that says nothing else."""
+        return self._statement or Statement(Effect.ALLOW, (self.action,), (self.resource,), self.conditions)
 
 
 def facts_of(allows: Iterable[Statement]) -> list[Fact]:
     """Takes Allows (Action and Resource only) apart into facts, in order."""
-    return [
-        Fact(action, resource, canonical(statement.conditions))
-        for statement in allows
-        for action, resource in product(statement.actions, statement.resources)
-    ]
+    facts: list[Fact] = []
+    for statement in allows:
+        actions, resources, conditions = statement.actions, statement.resources, canonical(statement.conditions)
+        if len(actions) == len(resources) == 1:
+            is_said = conditions == statement.conditions and statement.effect is Effect.ALLOW
+            is_said = is_said and not (statement.not_action or statement.not_resource)
+            facts.append(Fact(actions[0], resources[0], conditions, statement if is_said else None))
+        else:
+            facts += [Fact(action, resource, conditions) for action, resource in product(actions, resources)]
+    return facts
 
 
 def taken_apart(facts: Iterable[Fact]) -> list[Fact]:
@@ -56,6 +62,8 @@ def taken_apart(facts: Iterable[Fact]) -> list[Fact]:
     Returns the facts as they are where there would be very many pieces.
     """
     facts = list(facts)
+    if not any(fact.conditions for fact in facts):
+        return facts
     if sum(math.prod(len(one.values) for one in fact.conditions) for fact in facts) > _MOST_PIECES:
         return facts
     return [
@@ -67,7 +75,8 @@ def taken_apart(facts: Iterable[Fact]) -> list[Fact]:
 
 def in_order(facts: Iterable[Fact]) -> list[Fact]:
     """Puts facts in one order, whatever order they came in."""
-    return sorted(facts, key=_order)
+    facts = list(facts)
+    return sorted(facts, key=_order) if len(facts) > 1 else facts
 
 
 def fewest(ordered: Sequence[Fact]) -> list[Fact]:
@@ -77,9 +86,9 @@ def fewest(ordered: Sequence[Fact]) -> list[Fact]:
 
 def distinct(facts: Sequence[Fact]) -> list[Fact]:
     """Drops facts that another one covers; only equal ones where comparing all would take too many steps."""
-    facts = list(dict.fromkeys(facts))
     if len(facts) == 1:
-        return facts
+        return list(facts)
+    facts = list(dict.fromkeys(facts))
     try:
         kept = _widest(facts, Steps(_MOST_STEPS))
     except BudgetError:
@@ -106,7 +115,8 @@ def _widest(facts: Sequence[Fact], steps: Steps) -> set[Fact]:
 def groupings(facts: Sequence[Fact]) -> list[tuple[Statement, ...]]:
     """Lists the ways to write facts as Allows: grouped by action, and by resource where that is another way."""
     count = len(facts)
-    if count == len({fact.action.folded for fact in facts}) == len({fact.resource.text for fact in facts}):
+    actions, resources = {fact.action.folded for fact in facts}, {fact.resource.text for fact in facts}
+    if count == len(actions) == len(resources):
         return [tuple([fact.statement for fact in facts])]  # nothing is in common to group by
     by_action, by_resource = grouped(facts), grouped_by_resource(facts)
     return [by_action] if by_action == by_resource else [by_action, by_resource]
@@ -138,7 +148,7 @@ def _order(fact: Fact) -> tuple[str, str, list[tuple[str, str, tuple[str, ...]]]
 
 def _united(facts: Sequence[Fact]) -> list[Fact]:
     """Unites the condition values of facts that differ in nothing else."""
-    if len({(fact.action.folded, fact.resource.text) for fact in facts}) == len(facts):
+    if len(facts) == 1 or len({(fact.action.folded, fact.resource.text) for fact in facts}) == len(facts):
         return [_widened(fact) for fact in facts]
     alternatives = _gathered((fact.conditions, (fact.action, fact.resource)) for fact in facts)
     return [
@@ -150,6 +160,8 @@ def _united(facts: Sequence[Fact]) -> list[Fact]:
 
 def _widened(fact: Fact) -> Fact:
     """Drops values of conditions that others include."""
+    if not fact.conditions:
+        return fact
     conditions = widest(fact.conditions)
     return fact if conditions == fact.conditions else Fact(fact.action, fact.resource, conditions)
 

@@ -5,16 +5,18 @@ Threads may share an index: what is worked out late is put in place whole, and t
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from remit_server.iam.language.arn import ActionPattern, ResourcePattern
 from remit_server.iam.language.statement import Effect, Statement
 
 # How many answers an index remembers before it forgets them all: callers choose the actions.
 _REMEMBERED = 4096
+# So few statements are sooner looked at than filed by their services.
+_FEW = 4
 
 
-@dataclass(frozen=True, slots=True)
-class Numbered:
+class Numbered(NamedTuple):
     """Holds a statement with its number in its document; `width` is how many resource patterns it lists."""
 
     number: int
@@ -35,9 +37,11 @@ class Concerned:
 
         What holds a resource is the same text up to its first wildcard.
         """
-        by_lead = self._by_lead
+        allows, by_lead = self.allows, self._by_lead
+        if len(allows) == 1 and allows[0].width == 1:
+            return allows  # sooner held against the resource than filed
         if by_lead is None:
-            by_lead = _by_lead(self.allows)
+            by_lead = _by_lead(allows)
             object.__setattr__(self, "_by_lead", by_lead)
         text = resource.text
         found: list[Numbered] = []
@@ -62,7 +66,7 @@ def _number(each: Numbered) -> int:
 class Index:
     """Finds the statements that an action concerns, and remembers what it was asked."""
 
-    __slots__ = ("_about", "_answers", "_general", "_groups", "_services", "every")
+    __slots__ = ("_about", "_answers", "_general", "_groups", "_is_small", "_numbered", "_services", "every")
 
     def __init__(self, statements: Iterable[Statement]) -> None:
         numbered = [Numbered(number, each, len(each.resources)) for number, each in enumerate(statements)]
@@ -72,19 +76,14 @@ class Index:
         self._services: dict[str, Concerned] = {}
         self._groups: dict[tuple[tuple[int, ...], tuple[int, ...]], Concerned] = {}
         self._answers: dict[str, Concerned] = {}
-        for each in numbered:
-            services = {action.service for action in each.statement.actions}
-            if each.statement.not_action or "*" in services:
-                self._general.append(each)
-                continue
-            for service in services:
-                self._about.setdefault(service, []).append(each)
+        self._numbered: list[Numbered] | None = numbered  # until they are filed by their services
+        self._is_small = len(numbered) <= _FEW
 
     def concerned(self, action: ActionPattern) -> Concerned:
         """Returns the Allows that hold every action of the pattern and the Denies that may touch one."""
         answer = self._answers.get(action.folded)
         if answer is None:
-            among = self.about(action.service)
+            among = self.every if self._is_small else self.about(action.service)
             allows = tuple([each for each in among.allows if each.statement.holds_action(action)])
             denies = tuple([each for each in among.denies if each.statement.touches_action(action)])
             if len(self._answers) >= _REMEMBERED:
@@ -100,12 +99,27 @@ class Index:
         """Returns the statements that may be about actions of a service; `*` is every service."""
         if service == "*":
             return self.every
+        if self._numbered is not None:
+            self._file(self._numbered)
         named = service if service in self._about else ""
         about = self._services.get(named)
         if about is None:
             about = _by_effect(sorted([*self._general, *self._about.get(named, ())], key=_number))
             self._services[named] = about
         return about
+
+    def _file(self, numbered: list[Numbered]) -> None:
+        """Files the statements by the services that they are about."""
+        general: list[Numbered] = []
+        about: dict[str, list[Numbered]] = {}
+        for each in numbered:
+            services = {action.service for action in each.statement.actions}
+            if each.statement.not_action or "*" in services:
+                general.append(each)
+                continue
+            for service in services:
+                about.setdefault(service, []).append(each)
+        self._general, self._about, self._numbered = general, about, None
 
 
 def _by_effect(among: Iterable[Numbered]) -> Concerned:

@@ -27,6 +27,7 @@ _NAMES = {
     for resource in ("Resource", "NotResource")
     for condition in ((), ("Condition",))
 }
+_BLANK = " \t\n\r"  # what JSON may stand between
 _EFFECTS = {each.value: each for each in Effect}
 _OBJECT = (dict, Mapping)  # the usual one first: asking whether something is a Mapping takes long
 
@@ -75,7 +76,9 @@ def _as_printed(text: str, *, authored: bool) -> tuple[Statement, ...] | None:
 
 
 def _piece(text: str, authored: bool) -> Statement:
-    return _statement("$", _decoded(f"{{{text}}}"), authored=authored)
+    text = f"{{{text}}}"
+    _bounded_depth(text)
+    return _statement("$", _object(text), authored=authored)
 
 
 _known_piece = lru_cache(_REMEMBERED)(_piece)
@@ -89,13 +92,18 @@ def _decoded(source: str | bytes) -> Mapping[str, object]:
     except UnicodeDecodeError:
         raise MalformedPolicy("$", "a policy is UTF-8") from None
     _bounded_depth(text)
+    return _object(text.strip(_BLANK))
+
+
+def _object(text: str) -> Mapping[str, object]:
+    """Reads what is one JSON object from its first letter to its last."""
     try:
-        policy = _JSON.decode(text)
+        policy, end = _JSON.raw_decode(text)
     except MalformedPolicy:
         raise
     except (ValueError, RecursionError):
         raise MalformedPolicy("$", "a policy is one JSON object") from None
-    if not isinstance(policy, dict):
+    if end != len(text) or not isinstance(policy, dict):
         raise MalformedPolicy("$", "a policy is one JSON object")
     return policy
 
@@ -188,11 +196,13 @@ def _one_of(path: str, element: Mapping[str, object], name: str, negated: str) -
 
 def _each(path: str, name: str, value: object, parse: Callable[[str], _Parsed]) -> tuple[_Parsed, ...]:
     out: list[_Parsed] = []
-    for text in [value] if isinstance(value, str) else _strings(f"{path}.{name}", value):
-        try:
-            out.append(parse(text))
-        except MalformedPattern as error:
-            raise MalformedPolicy(f"{path}.{name}[{len(out)}]", str(error)) from None
+    try:
+        if isinstance(value, str):
+            return (parse(value),)
+        for text in _strings(f"{path}.{name}", value):
+            out.append(parse(text))  # noqa: PERF401 - the number of the text that cannot be read is told
+    except MalformedPattern as error:
+        raise MalformedPolicy(f"{path}.{name}[{len(out)}]", str(error)) from None
     return tuple(out)
 
 

@@ -69,7 +69,7 @@ class Statement:
             resource = "NotResource" if self.not_resource else "Resource"
             actions, resources = _texts(self.actions), _texts(self.resources)
             block = f',"Condition":{{{_block(self.conditions)}}}' if self.conditions else ""
-            text = f'{{"{action}":{actions}{block},"Effect":"{self.effect.value}","{resource}":{resources}}}'
+            text = f'{{"{action}":{actions}{block},"Effect":"{self.effect}","{resource}":{resources}}}'
             object.__setattr__(self, "_text", text)
         return text
 

@@ -1,6 +1,7 @@
 """What a connection says of its caller, taken from TLS and metadata; verifying it is the use case's first step."""
 
 import ssl
+from functools import lru_cache
 from typing import Any
 from urllib.parse import unquote
 
@@ -25,8 +26,14 @@ def peer_of(context: grpc.aio.ServicerContext[Any, Any]) -> str:
 def caller_of(context: grpc.aio.ServicerContext[Any, Any]) -> Caller:
     """Returns the caller as the transport knows it; raises Denied(ACTOR_REJECTED) for contradictory metadata."""
     certificates = list(context.auth_context().get("x509_pem_cert", ()))
-    certificate = ssl.PEM_cert_to_DER_cert(certificates[0].decode("ascii")) if certificates else None
+    certificate = _der(certificates[0]) if certificates else None
     return Caller(peer=peer_of(context), certificate_der=certificate, unverified_bearer=_bearer(context))
+
+
+# Agents call again and again with one certificate, and the same bytes by their identity are soon known again.
+@lru_cache(maxsize=256)
+def _der(certificate_pem: bytes) -> bytes:
+    return ssl.PEM_cert_to_DER_cert(certificate_pem.decode("ascii"))
 
 
 def _bearer(context: grpc.aio.ServicerContext[Any, Any]) -> Secret | None:
