@@ -27,6 +27,7 @@ class ActorAuthentication:
         if not len(names) == len(agents) == len(self._by_spiffe_id) + len(self._by_subject):
             raise ValueError("two agents have the same id, the same SPIFFE ID, or the same issuer and subject")
         self._spiffe = spiffe
+        self._latest: dict[str, tuple[Svid, Actor]] = {}  # of each agent's SPIFFE ID, the SVID it came with last
         self._verifier = verifier
 
     async def __call__(self, caller: Caller, /) -> Actor:
@@ -56,10 +57,15 @@ class ActorAuthentication:
     def _from_certificate(self, certificate_der: bytes) -> Actor:
         """Returns the agent that the SVID names."""
         svid = self._spiffe.verify(certificate_der)
+        latest = self._latest.get(svid.spiffe_id.text)
+        if latest is not None and latest[0] is svid:
+            return latest[1]
         agent = self._by_spiffe_id.get(svid.spiffe_id.text)
         if agent is None:
             raise TokenRefused("no [[agents]] entry has the SPIFFE ID of this certificate; have it added")
-        return workload_of(agent, svid.spiffe_id, svid)
+        actor = workload_of(agent, svid.spiffe_id, svid)
+        self._latest[svid.spiffe_id.text] = svid, actor
+        return actor
 
     def _from_token(self, verified: VerifiedToken) -> Actor:
         """Returns the agent that the token names."""

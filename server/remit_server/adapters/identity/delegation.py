@@ -1,6 +1,8 @@
 """Proves for whom an actor works: the subject's token, verified, and given to this actor."""
 
+from collections import OrderedDict
 from collections.abc import Collection, Sequence
+from typing import Final
 
 from remit_server.adapters.identity.authentication import agents_by_subject
 from remit_server.adapters.identity.binding import Bound, NotBound, bind
@@ -11,6 +13,8 @@ from remit_server.domain.errors import Denied, Reason, Refusal, Remedy
 from remit_server.domain.identity import Actor, Delegation, Principal
 from remit_server.domain.secret import Secret
 
+MAX_REMEMBERED: Final = 1024
+
 
 class DelegationVerification:
     """Verifies delegations (the port `VerifyDelegation`): two identities, both proven, neither for the other."""
@@ -18,6 +22,7 @@ class DelegationVerification:
     def __init__(self, agents: Sequence[AgentSettings], verifier: OidcVerifier) -> None:
         self._agents = agents_by_subject(agents).keys()
         self._verifier = verifier
+        self._latest: OrderedDict[str, tuple[VerifiedToken, Actor, Delegation]] = OrderedDict()
 
     async def __call__(self, unverified_subject_token: Secret, actor: Actor, /) -> Delegation:
         """Returns the delegation.
@@ -27,9 +32,7 @@ class DelegationVerification:
         """
         try:
             token = await self._verifier.verify(unverified_subject_token)
-            subject = subject_of(token, self._agents)
-            _check_one_or_two_tokens(token, actor)
-            bound = bind(token, actor)
+            return self._delegation(token, actor)
         except TokenRefused as refused:
             raise Denied(
                 Reason.SUBJECT_TOKEN_REJECTED, f"the subject token is refused: {refused.why}", Refusal(refused.remedy)
@@ -38,7 +41,23 @@ class DelegationVerification:
             raise Denied(
                 Reason.TOKEN_NOT_BOUND, f"the subject token is not this agent's to present: {refused.why}", _GIVE_UP
             ) from refused
-        return delegation_of(token, subject, actor, bound)
+
+    def _delegation(self, token: VerifiedToken, actor: Actor) -> Delegation:
+        """Returns what the token and the actor amount to; raises TokenRefused or NotBound.
+
+        NOTE: what is remembered was made of this very token and this very actor, and rests on nothing else: neither on
+        the time nor on what their names are. What was refused is looked at anew each time.
+        """
+        latest = self._latest.get(token.fingerprint)
+        if latest is not None and latest[0] is token and latest[1] is actor:
+            return latest[2]
+        subject = subject_of(token, self._agents)
+        _check_one_or_two_tokens(token, actor)
+        delegation = delegation_of(token, subject, actor, bind(token, actor))
+        self._latest[token.fingerprint] = token, actor, delegation
+        if len(self._latest) > MAX_REMEMBERED:
+            self._latest.popitem(last=False)
+        return delegation
 
     def accepts_offline(self, issuer: str) -> bool:
         """Says whether users of this issuer may still be acted for while they are not there (`AcceptsSubjects`).

@@ -88,6 +88,8 @@ def distinct(facts: Sequence[Fact]) -> list[Fact]:
     """Drops facts that another one covers; only equal ones where comparing all would take too many steps."""
     if len(facts) == 1:
         return list(facts)
+    if len({fact.action.folded for fact in facts}) == len(facts) and all(fact.action.is_literal for fact in facts):
+        return list(facts)  # none is about an action of another
     facts = list(dict.fromkeys(facts))
     try:
         kept = _widest(facts, Steps(_MOST_STEPS))
