@@ -42,6 +42,35 @@ async def test_an_agent_is_known_by_its_svid() -> None:
     assert actor.token_fingerprint is None
 
 
+async def test_an_agent_that_calls_with_another_certificate_is_known_by_that_one() -> None:
+    world = identity_world()
+    renewed = svid(COPILOT)
+
+    actors = [
+        await world.authenticate(Caller("127.0.0.1", certificate_der=certificate))
+        for certificate in (CERTIFICATE, CERTIFICATE, renewed, CERTIFICATE)
+    ]
+
+    assert [actor.certificate_thumbprint for actor in actors] == [
+        THUMBPRINT,
+        THUMBPRINT,
+        thumbprint(renewed),
+        THUMBPRINT,
+    ]
+
+
+async def test_a_token_that_one_agent_has_presented_is_still_not_anothers() -> None:
+    world = identity_world()
+    token = user_token()
+    await world.delegate(token, await world.by_certificate())
+
+    denied = await refusal(world.delegate(token, await world.by_token(robot_token())))
+    again = await world.delegate(token, await world.by_certificate())
+
+    assert denied.reason is Reason.TOKEN_NOT_BOUND
+    assert again.actor.actor_id == COPILOT
+
+
 async def test_an_agent_is_known_by_its_own_token() -> None:
     token = robot_token(team="data")
 

@@ -7,8 +7,9 @@ from remit_server.application.issuing.hearing import Case, known
 from remit_server.application.planning.ceilings import Ceilings
 from remit_server.application.planning.plan_session import Plan
 from remit_server.application.ports import Authorization, Entropy, Held, RequestKey
-from remit_server.domain.audit import AuditRecord, GrantAuthorized, TaskStarted
+from remit_server.domain.audit import AuditRecord, GrantAuthorized, TaskStarted, Who
 from remit_server.domain.credentials import SessionOrder, StsSession
+from remit_server.domain.decision import Basis
 from remit_server.domain.entitlement import MIN_STS_SECONDS
 from remit_server.domain.grant import Grant, GrantState, Issuance
 from remit_server.domain.session_names import session_tags, source_identity
@@ -33,18 +34,19 @@ def authorization_of(
         raise AssertionError("what people have to approve is authorized without them")
     task = case.task or _new_task(case, plan, TaskId(opaque_id(entropy(TASK_ID_BYTES))))
     grant = _grant(case, plan, task, grant_id, held=held, asks=asks)
+    basis, who = known(case.basis), case.who
     records: list[AuditRecord] = []
     if case.task is None:
-        records.append(TaskStarted(case.who, task.task_id, task.purpose, task.end_time))
+        records.append(TaskStarted(who, task.task_id, task.purpose, task.end_time))
     if not asks:
-        records.append(_authorized_record(case, key, plan, grant))
+        records.append(_authorized_record(basis, who, key, plan, grant))
     return Authorization(
         key=key,
         presented=case.presented,
         grant=grant,
         new_task=task if case.task is None else None,
         single_use=single_use_token(case),
-        basis=known(case.basis),
+        basis=basis,
         records=records,
         held=held,
         proven_within=plan.above.session_policy_digest if plan.above else "",
@@ -109,11 +111,10 @@ def _grant(
     )
 
 
-def _authorized_record(case: Case, key: RequestKey, plan: Plan, grant: Grant) -> GrantAuthorized:
+def _authorized_record(basis: Basis, who: Who, key: RequestKey, plan: Plan, grant: Grant) -> GrantAuthorized:
     """Returns the record without which no credentials exist."""
-    basis = known(case.basis)
     return GrantAuthorized(
-        who=case.who,
+        who=who,
         request_id=key.request_id,
         task_id=grant.task_id,
         grant_id=grant.grant_id,

@@ -8,6 +8,7 @@ from remit_server.application.issuing.requests import Ask
 from remit_server.application.planning.plan_session import Plan
 from remit_server.application.ports import Clock, Ledger
 from remit_server.domain.audit import PreviewDecided
+from remit_server.domain.decision import Basis
 from remit_server.domain.errors import Denied, PolicyChanged
 
 METHOD = "PreviewCredentials"
@@ -61,8 +62,9 @@ class PreviewCredentials:
 
     async def _recorded(self, case: Case, plan: Plan | Denied) -> None:
         """Records what was decided; raises what `check_presented` does, where what the ask comes with was revoked."""
-        record = _decided(case, plan, self.hearing.ceilings.digest)
-        await self.ledger.record(record, kept=known(case.basis).texts, presented=case.presented)
+        basis = known(case.basis)
+        record = _decided(case, basis, plan, self.hearing.ceilings.digest)
+        await self.ledger.record(record, kept=basis.texts, presented=case.presented)
 
     async def _planned(self, case: Case) -> Plan | Denied:
         """Returns the plan or the refusal as values: both are what the caller wants to know."""
@@ -77,9 +79,8 @@ def _revision(case: Case) -> str:
     return known(case.question).revision.digest
 
 
-def _decided(case: Case, plan: Plan | Denied, ceiling_digest: str) -> PreviewDecided:
+def _decided(case: Case, basis: Basis, plan: Plan | Denied, ceiling_digest: str) -> PreviewDecided:
     """Returns the record of a preview."""
-    question = known(case.question)
     issued = plan if isinstance(plan, Plan) else None
     return PreviewDecided(
         who=case.who,
@@ -87,9 +88,9 @@ def _decided(case: Case, plan: Plan | Denied, ceiling_digest: str) -> PreviewDec
         reason=plan.reason.value if isinstance(plan, Denied) else "",
         role_arn=issued.role.arn if issued else "",
         session_policy_digest=issued.session_policy_digest if issued else "",
-        input_digest=question.text.digest,
+        input_digest=basis.question.digest,
         policy_revision=_revision(case),
         ceiling_digest=ceiling_digest,
-        circumstances_digest=question.circumstances.kept.digest,
-        decision_digest=known(case.basis).decision_digest,
+        circumstances_digest=basis.circumstances.digest,
+        decision_digest=basis.decision_digest,
     )

@@ -38,8 +38,9 @@ class Concerned:
         What holds a resource is the same text up to its first wildcard.
         """
         allows, by_lead = self.allows, self._by_lead
-        if len(allows) == 1 and allows[0].width == 1:
-            return allows  # sooner held against the resource than filed
+        if len(allows) == 1 and allows[0].width == 1:  # sooner looked at than filed
+            only = allows[0].statement
+            return allows if only.not_resource or resource.text.startswith(only.resources[0].lead) else ()
         if by_lead is None:
             by_lead = _by_lead(allows)
             object.__setattr__(self, "_by_lead", by_lead)
