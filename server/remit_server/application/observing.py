@@ -1,6 +1,7 @@
 """Who looks on while calls run, and sees neither what they carry nor what they say: figures, traces, or nobody."""
 
 from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Protocol, TypeVar
 
@@ -64,3 +65,37 @@ async def observed(observer: Observer, step: Step, work: Awaitable[T]) -> T:
         raise
     observer.ends(step, begun, None)
     return outcome
+
+
+@dataclass(frozen=True, slots=True)
+class BothOfSteps:
+    """Two observers of steps as one."""
+
+    one: Observer
+    other: Observer
+
+    def begins(self, what: Step, /) -> tuple[Any, Any]:
+        """Tells both."""
+        return self.one.begins(what), self.other.begins(what)
+
+    def ends(self, what: Step, begun: tuple[Any, Any], error: BaseException | None, /) -> None:
+        """Tells both."""
+        self.one.ends(what, begun[0], error)
+        self.other.ends(what, begun[1], error)
+
+
+@dataclass(frozen=True, slots=True)
+class BothOfCalls:
+    """Two observers of calls as one."""
+
+    one: CallObserver
+    other: CallObserver
+
+    def call_begins(self, method: str, traceparent: Callable[[], str], /) -> tuple[Any, Any]:
+        """Tells both."""
+        return self.one.call_begins(method, traceparent), self.other.call_begins(method, traceparent)
+
+    def call_ends(self, method: str, begun: tuple[Any, Any], error: BaseException | None, /) -> None:
+        """Tells both."""
+        self.one.call_ends(method, begun[0], error)
+        self.other.call_ends(method, begun[1], error)

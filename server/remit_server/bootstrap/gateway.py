@@ -126,7 +126,7 @@ async def running_gateway(
     sys.setswitchinterval(THREADS_TAKE_TURNS.total_seconds())
     clock = SystemClock()
     async with AsyncExitStack() as stack:
-        telemetry = look_on(settings, seat.number, seat.cells)
+        telemetry = look_on(stack, settings, seat.number, seat.cells)
         ledger = await stack.enter_async_context(
             open_ledger(
                 settings.database_url,

@@ -1,4 +1,4 @@
-"""Wires who looks on at the gateway: its figures. Where nobody does, nothing stands between its parts."""
+"""Wires who looks on at the gateway: figures and traces. Where nobody does, nothing stands between its parts."""
 
 import asyncio
 import contextlib
@@ -12,6 +12,7 @@ from typing import Any, Final
 from remit_server.adapters.database.ledger import DatabaseLedger
 from remit_server.adapters.database.reading.own_reader import own_reader
 from remit_server.adapters.database.writing.group_commit import GroupCommit
+from remit_server.adapters.metrics import catalogue
 from remit_server.adapters.metrics.catalogue import Catalogue, Method
 from remit_server.adapters.metrics.cells import Cells
 from remit_server.adapters.metrics.figures import Figures
@@ -26,12 +27,13 @@ from remit_server.adapters.observed import (
 )
 from remit_server.adapters.policy.activation.active import ActivePolicy
 from remit_server.adapters.system_clock import SystemClock
-from remit_server.application.observing import CallObserver, Observer, RecordsObserver
+from remit_server.application.observing import BothOfCalls, BothOfSteps, CallObserver, Observer, RecordsObserver
 from remit_server.application.oversight.keep_checkpoints import Keep
 from remit_server.application.planning.ceilings import Ceilings
 from remit_server.application.planning.deliberation import Deliberation
 from remit_server.application.ports import AssumeRole, Policy, VerifyDelegation
 from remit_server.config.settings import Settings
+from remit_server.config.telemetry.settings import TracingSettings
 from remit_server.transport.grpc.methods import code_names, served_methods
 from remit_server.transport.http.metrics import metrics_routes
 from remit_server.transport.http.server import HttpServer
@@ -107,13 +109,42 @@ class Telemetry:
         return address
 
 
-def look_on(settings: Settings, worker: int, cells: Cells | None) -> Telemetry:
-    """Returns who looks on, as it is configured; `cells` are those of the whole gateway."""
-    if settings.metrics is None:
-        return Telemetry()
-    methods = [Method(name, streams) for name, streams in served_methods()]
-    figures = Figures(cells or Cells.of(1), worker, Catalogue.of(methods, code_names()))
-    return Telemetry(figures, figures.steps, figures.calls)
+def look_on(stack: AsyncExitStack, settings: Settings, worker: int, cells: Cells | None) -> Telemetry:
+    """Returns who looks on until the stack is left, as it is configured; `cells` are those of the whole gateway.
+
+    Raises RuntimeError where traces are wanted and what makes them is not installed.
+    """
+    figures = None
+    if settings.metrics is not None:
+        methods = [Method(name, streams) for name, streams in served_methods()]
+        figures = Figures(cells or Cells.of(1), worker, Catalogue.of(methods, code_names()))
+    if settings.tracing is None:
+        return Telemetry() if figures is None else Telemetry(figures, figures.steps, figures.calls)
+    tracing = _tracing(stack, settings.tracing, worker, figures)
+    if figures is None:
+        return Telemetry(None, tracing, tracing)
+    return Telemetry(figures, BothOfSteps(figures.steps, tracing), BothOfCalls(figures.calls, tracing))
+
+
+def _tracing(stack: AsyncExitStack, chosen: TracingSettings, worker: int, figures: Figures | None) -> Any:
+    """Starts to send traces until the stack is left, and returns what makes them; raises RuntimeError."""
+    try:  # an extra of its own, which takes a tenth of a second to load
+        from remit_server.adapters.tracing.outbox import Collector, Outbox  # noqa: PLC0415
+        from remit_server.adapters.tracing.tracing import Tracing  # noqa: PLC0415
+    except ImportError as missing:
+        why = "[tracing] is configured, and what makes traces is not installed"
+        raise RuntimeError(f"{why}: pip install 'remit[server,tracing]', or remove the table") from missing
+
+    def told(outcome: str, count: int) -> None:
+        if figures is not None:
+            figures.add(catalogue.SPANS, count, outcome)
+
+    collector = Collector(chosen)
+    outbox = Outbox(collector, told)
+    stack.push_async_callback(collector.close)
+    stack.push_async_callback(outbox.close)
+    _in_background(stack, outbox.keep_sending())
+    return Tracing.into(outbox, chosen, worker, code_names())
 
 
 def _in_background(stack: AsyncExitStack, work: Any) -> None:

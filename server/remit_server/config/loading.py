@@ -60,6 +60,7 @@ def _settings(path: Path, source: Source, files: Files) -> Settings | None:
     listeners = loading_serving.listeners(listen, files) if listen else ()
     http = loading_serving.http(listen.http, files) if listen else None
     metrics = telemetry.metrics(listen, files) if listen else None
+    tracing = telemetry.tracing(source, files)
     issuers = loading_identity.issuers(known_issuers, files)
     agents: tuple[AgentSettings, ...] = ()
     administrators: frozenset[str] = frozenset()
@@ -110,6 +111,7 @@ def _settings(path: Path, source: Source, files: Files) -> Settings | None:
         checkpoints=kept,
         audit_keep=audit_keep(shapes["audit"]),
         metrics=metrics,
+        tracing=tracing,
     )
 
 

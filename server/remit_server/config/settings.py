@@ -11,7 +11,7 @@ from remit_server.config.http_settings import HttpListenerSettings
 from remit_server.config.identity_settings import AgentSettings, Binding, ClaimProfile, IssuerSettings
 from remit_server.config.policy_settings import BundleServerSettings, BundleSigningSettings
 from remit_server.config.revocation_settings import RevocationSettings
-from remit_server.config.telemetry.settings import MetricsSettings
+from remit_server.config.telemetry.settings import MetricsSettings, TracingSettings
 from remit_server.domain.entitlement import Role
 from remit_server.domain.secret import Secret
 from remit_server.iam import ActionPattern
@@ -166,3 +166,4 @@ class Settings:
     checkpoints: CheckpointSettings | None = None
     audit_keep: timedelta = timedelta(days=90)
     metrics: MetricsSettings | None = None
+    tracing: TracingSettings | None = None

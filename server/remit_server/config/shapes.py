@@ -14,7 +14,7 @@ from remit_server.config.http_shapes import HttpListenerTable, OwnIssuerTable
 from remit_server.config.revocation_shapes import RevocationTable
 from remit_server.config.table_shape import Table
 from remit_server.config.table_shape import key as _key
-from remit_server.config.telemetry.shapes import MetricsListenerTable
+from remit_server.config.telemetry.shapes import MetricsListenerTable, TracingTable
 
 
 class ListenerTable(Table):
@@ -301,6 +301,7 @@ TABLES: Final[dict[str, type[Table]]] = {
     "audit": AuditTable,
     "revocation": RevocationTable,
     "checkpoints": CheckpointTable,
+    "tracing": TracingTable,
 }
 LISTS: Final[dict[str, type[Table]]] = {
     "issuers": IssuerTable,
@@ -320,6 +321,7 @@ OPTIONAL: Final = frozenset(
         "revocation",
         "checkpoints",
         "audit",
+        "tracing",
     }
     | EVENT_LISTS.keys()
 )

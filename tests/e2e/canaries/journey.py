@@ -49,6 +49,8 @@ class Journey:
     shown: list[str] = field(default_factory=list)
     printed: list[str] = field(default_factory=list)
     told: list[str] = field(default_factory=list)
+    pages: list[str] = field(default_factory=list)
+    traces: list[bytes] = field(default_factory=list)
     logged: Kept = field(default_factory=Kept)
     reasons: set[str] = field(default_factory=set)
     commands: set[str] = field(default_factory=set)

@@ -3,7 +3,7 @@
 import logging
 import shutil
 import sqlite3
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
@@ -13,7 +13,17 @@ from tests.e2e.canaries.journey import Journey, Kept
 
 # What holds a secret on purpose: keys and tokens where they were put, each in a file of its own.
 ON_PURPOSE: Final = frozenset(
-    {"aws-secret-access-key", "token", "operator", "pushed", "told-secret", "hook-secret", "ci.pem"}
+    {
+        "aws-secret-access-key",
+        "token",
+        "operator",
+        "pushed",
+        "told-secret",
+        "hook-secret",
+        "ci.pem",
+        "scraper-token",
+        "collector-token",
+    }
 )
 
 
@@ -27,6 +37,11 @@ def _files(folder: Path) -> dict[str, bytes]:
 
 def _texts(name: str, texts: list[str]) -> dict[str, bytes]:
     return {f"{name} {number}, {text[:80]}": text.encode("utf-8", "surrogatepass") for number, text in enumerate(texts)}
+
+
+def enumerated(name: str, texts: list[bytes]) -> Iterator[tuple[str, bytes]]:
+    """Yields texts with names of their own."""
+    yield from ((f"{name} {number}", text) for number, text in enumerate(texts))
 
 
 def _rows(journey: Journey) -> dict[str, bytes]:
@@ -48,6 +63,8 @@ SINKS: Final[Mapping[str, Callable[[Journey], dict[str, bytes]]]] = {
     "what commands and tools print": lambda journey: _texts("printed", journey.printed),
     "what client and commands log at DEBUG": lambda journey: _texts("logged", journey.logged.lines),
     "what receivers of notifications are told": lambda journey: _texts("told", journey.told),
+    "the gateway's page of figures, after each path": lambda journey: _texts("page", journey.pages),
+    "what a collector of traces is sent": lambda journey: dict(enumerated("trace", journey.traces)),
 }
 
 
@@ -64,6 +81,8 @@ def copied(journey: Journey, folder: Path) -> Journey:
         shown=[],
         printed=[],
         told=[],
+        pages=[],
+        traces=[],
         logged=Kept(),
     )
 
@@ -105,6 +124,8 @@ LEAKS: Final[Mapping[str, Callable[[Journey, str], None]]] = dict(
             lambda journey, text: journey.printed.append(text),
             _log,
             lambda journey, text: journey.told.append(text),
+            lambda journey, text: journey.pages.append(text),
+            lambda journey, text: journey.traces.append(text.encode()),
         ),
         strict=True,
     )

@@ -29,6 +29,8 @@ from tests.e2e.sts_relay import sts_relay
 from tests.e2e.test_approvals import receiving
 from tests.e2e.test_disabled_user import transmitter_in_background
 from tests.event_world import RECEIVER
+from tests.otlp_receiver import OtlpReceiver, otlp_receiver
+from tests.scraping import scraped
 
 from remit.cli.commands import app as remit_app
 from remit.v1 import (
@@ -113,6 +115,17 @@ def written(folder: Path, name: str, canaries: Canaries, what: str) -> tuple[str
     return value, str(file)
 
 
+def looked_on(folder: Path, canaries: Canaries, collector: OtlpReceiver) -> tuple[dict[str, Any], dict[str, str]]:
+    """Returns what has this gateway tell figures and traces, and what a scraper shows."""
+    shown, scraper = written(folder, "scraper-token", canaries, "a scraper's token")
+    _, traces = written(folder, "collector-token", canaries, "a collector's token")
+    more = {
+        "listen.metrics": {"address": "127.0.0.1:0", "token_file": scraper},
+        "tracing": {"endpoint": collector.url, "token_file": traces, "share": 1.0, "callers": "parent"},
+    }
+    return more, {"Authorization": f"Bearer {shown}"}
+
+
 def extra(sandbox: Sandbox, folder: Path, canaries: Canaries, transmitter: Any, receiver: Any) -> dict[str, Any]:
     """Returns what this gateway has besides the sandbox's: pages, pushed events, webhooks, each with a secret."""
     pair = sandbox.authority.issue_server(("127.0.0.1",))
@@ -156,7 +169,9 @@ def journey(sandbox: Sandbox, tmp_path_factory: pytest.TempPathFactory) -> Itera
         receiver = stack.enter_context(receiving(home))
         receiver.checks = False
         relay = stack.enter_context(sts_relay(sandbox.aws.endpoint_url))
-        more = extra(sandbox, folder, canaries, transmitter, receiver)
+        collector = stack.enter_context(otlp_receiver())
+        watching, shown = looked_on(folder, canaries, collector)
+        more = {**extra(sandbox, folder, canaries, transmitter, receiver), **watching}
         values = {"endpoint_url": relay.url}
         own = stack.enter_context(own_gateway(sandbox, folder, values, more, started=started))
         gateway = stack.enter_context(client(sandbox, own.mtls))
@@ -164,7 +179,9 @@ def journey(sandbox: Sandbox, tmp_path_factory: pytest.TempPathFactory) -> Itera
         made = Journey(sandbox, own, relay, mine, canaries, logged=kept, transmitter=(transmitter, loop))
         canaries.note(sandbox.account.gateway_keys.secret_access_key, "the gateway's AWS key")
         for path in PATHS:
+            made.pages.append(scraped(own.metrics, headers=shown).text)
             gone_through(made, gateway, path)
+        made.traces = collector.bodies
         made.told = [f"{headers} {body.decode()}" for headers, body in receiver.taken]
         _note_answers(made)
         yield made
