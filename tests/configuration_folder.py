@@ -91,6 +91,7 @@ class ConfigurationFolder:
             "checkpoints.key",
             "checkpoints-token",
             "metrics-token",
+            "collector-token",
         ):
             (folder / "secrets" / name).write_text(f"value-of-{name}\n")
             (folder / "secrets" / name).chmod(0o600)

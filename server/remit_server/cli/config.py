@@ -144,6 +144,8 @@ def _rows(settings: "Settings", revision: str) -> list[tuple[str, str]]:
     if settings.metrics is not None:
         whom = "whoever is on this machine" if settings.metrics.token is None else "who shows the token"
         rows.append(("figures", f"{settings.metrics.listener.address}, for {whom}"))
+    if settings.tracing is not None:
+        rows.append(("traces", f"{settings.tracing.share:.0%} of calls, to {settings.tracing.endpoint}"))
     if settings.own_issuer is not None:
         rows.append(("issues", _issuer(settings.own_issuer)))
     rows += [("trusts", f"{item.issuer} as {item.alias}, for {_use(item)}") for item in settings.issuers]
