@@ -22,12 +22,14 @@ SUPPLY_CHAIN := .venv-tools-supply_chain
 BENCHMARKS = $(wildcard benchmarks/*.py)
 
 export PATH := $(CURDIR)/.tools/bin:$(PATH)
+# The tests start some thousand processes: without kept bytecode each would compile its modules anew.
+unexport PYTHONDONTWRITEBYTECODE
 ifeq ($(REQUIRE_REAL),1)
 export REMIT_REQUIRE_REAL := 1
 endif
 
 .DELETE_ON_ERROR:
-.PHONY: fuzz mutate help setup setup-sandbox demo sandbox format lint types layers protos protos-check policies test test-extended nightly test-frameworks \
+.PHONY: checks fuzz mutate help setup setup-sandbox demo sandbox format lint types layers protos protos-check policies test test-extended nightly test-frameworks \
         frameworks tools extended-tools clients-typescript clients-go \
         postgresql faketime ci-setup speed-budgets bench audit licences sbom dist lock clean
 
@@ -218,11 +220,14 @@ protos-check: setup $(TYPESCRIPT) $(GO_TOOLS) ## Lint the protos, compare the ge
 
 BUNDLES := policies $(wildcard examples/policies/*)
 
-policies: setup .tools/opa-$(OPA_VERSION) .tools/regal-$(REGAL_VERSION) ## Check and test the policies with our own commands, and with the real OPA and Regal where they are.
-	@for bundle in $(BUNDLES); do set -ex; \
-	  $(BIN)/remit-server policy check --strict --bundle $$bundle; \
-	  $(BIN)/remit-server policy test --bundle $$bundle --threshold 100; \
-	  $(BIN)/remit-server policy mutate --bundle $$bundle --threshold 95; done
+# Each bundle is a target of its own, so that they can be checked beside each other.
+.PHONY: $(BUNDLES:%=check/%)
+$(BUNDLES:%=check/%): check/%: setup
+	$(BIN)/remit-server policy check --strict --bundle $*
+	$(BIN)/remit-server policy test --bundle $* --threshold 100
+	$(BIN)/remit-server policy mutate --bundle $* --threshold 95
+
+policies: setup .tools/opa-$(OPA_VERSION) .tools/regal-$(REGAL_VERSION) $(BUNDLES:%=check/%) ## Check and test the policies with our own commands, and with the real OPA and Regal where they are.
 	@if command -v opa >/dev/null; then for bundle in $(BUNDLES); do set -ex; \
 	  opa check --strict --schema $$bundle/schemas --bundle $$bundle; opa fmt --fail --list $$bundle; opa test --bundle $$bundle; done; \
 	elif [ "$(REQUIRE_REAL)" = 1 ]; then echo "the real opa is missing" >&2; exit 1; \
@@ -230,8 +235,15 @@ policies: setup .tools/opa-$(OPA_VERSION) .tools/regal-$(REGAL_VERSION) ## Check
 	@if command -v regal >/dev/null; then set -ex; regal lint $(BUNDLES); \
 	else echo "skipped: regal lint (there is no regal here)"; fi
 
-test: setup setup-sandbox .tools/opa-$(OPA_VERSION) lint types layers protos-check clients-typescript policies ## Run every check, then every test. REQUIRE_REAL=1: nothing real may be missing.
-	$(BIN)/pytest -n 2 --dist loadfile $(PYTEST_ARGS)
+# Twice as many as cores: most tests wait for processes of theirs (docs/decisions/setting-up.md).
+WORKERS ?= $(shell $(PYTHON) -c 'import os; print(2 * min(4, len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1))')
+AT_ONCE = $(if $(filter output-sync,$(.FEATURES)),--output-sync=target) --jobs 2
+
+checks: types lint layers protos-check clients-typescript policies ## Run every check but the tests.
+
+test: setup setup-sandbox .tools/opa-$(OPA_VERSION) ## Run every check, two at once, then every test. REQUIRE_REAL=1: nothing real may be missing.
+	@$(MAKE) --no-print-directory $(AT_ONCE) checks
+	$(BIN)/pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder $(PYTEST_ARGS)
 
 test-extended: test frameworks extended-tools faketime mutate fuzz $(SUPPLY_CHAIN)/.ready .tools/minio-$(MINIO_VERSION) ## The same, then the laws again with ROUNDS=10 other seeds, and our tokens before MinIO.
 	@for seed in $$(seq $(ROUNDS)); do REMIT_DIFFERENTIAL_SEED=$$((8 * $$seed)) $(BIN)/pytest -q -n 2 --hypothesis-seed=$$seed tests/property || exit 1; done

@@ -5,6 +5,7 @@ from dataclasses import asdict
 import pytest
 from tests.databases import another_place, empty_place, kept_database, place, postgresql  # noqa: F401 - fixtures
 from tests.figures import counted, lines  # noqa: F401 - a fixture
+from tests.longest_first import place as place_in_the_run
 from tests.reproving import Outcome, reprove_all
 from tests.sts_log import LOG
 
@@ -17,6 +18,11 @@ _NAME = "remit_reproved"
 def pytest_configure() -> None:
     """Keeps gRPC's threads out of what the tests start, as a gateway does: some of them run one in this process."""
     prepare_grpc()
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Puts the files that take longest first; the tests of a file stay as they stand there."""
+    items.sort(key=lambda item: place_in_the_run(item.nodeid))
 
 
 @pytest.fixture(scope="session", autouse=True)

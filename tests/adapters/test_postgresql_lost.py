@@ -312,7 +312,7 @@ async def test_a_replica_that_was_stopped_in_its_transaction_holds_up_the_others
 
 
 async def test_replicas_that_get_on_are_waited_for_longer_than_one_that_does_not(url: str) -> None:
-    database = open_database(url, patience=timedelta(milliseconds=400))
+    database = open_database(url, patience=timedelta(seconds=1))
     holding = connected(url)
     holding.execute("SELECT pg_advisory_xact_lock(%s)", (patience.LOCK,))
     writing = asyncio.create_task(database.write(lambda _: "written"))

@@ -176,6 +176,7 @@ async def test_a11_handing_on_races_the_end_of_the_task(gateway: IssuingWorld) -
     world = gateway.world
     above, _ = await handed_on(gateway)
     opened: list[Task] = []
+    first = asyncio.Event()
 
     async def hand_on(turn: int) -> None:
         await asyncio.sleep(turn * 0.002)
@@ -183,9 +184,10 @@ async def test_a11_handing_on_races_the_end_of_the_task(gateway: IssuingWorld) -
             opened.append(await world.delegate(world.delegation(above.task_id, "fixer")))
         except RemitError:
             return
+        first.set()
 
     handing = [asyncio.create_task(hand_on(turn)) for turn in range(20)]
-    await asyncio.sleep(0.02)
+    await first.wait()
     await world.end(world.admitted(), TaskId(above.task_id))
     await asyncio.gather(*handing)
 

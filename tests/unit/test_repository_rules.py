@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 from pytest_socket import SocketConnectBlockedError
+from tests.longest_first import FIRST
 
 ROOT = Path(__file__).resolve().parents[2]
 APACHE_2_0 = "cfc7749b96f63bd31c3c42b5c471bf756814053e847c10f3eb003417bc523d30"
@@ -157,3 +158,7 @@ def test_every_dependency_has_its_row_among_the_decisions() -> None:
     names = {re.split(r"[<>=!~\[; ]", line)[0] for line in [*declared["project"]["dependencies"], *server]}
 
     assert sorted(name for name in names if name not in table) == []
+
+
+def test_whatever_is_to_run_first_is_there() -> None:
+    assert [name for name in FIRST if not (ROOT / name).exists()] == []
