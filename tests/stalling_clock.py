@@ -32,7 +32,7 @@ class StallingClock(FakeClock):
             if self._stalls_in == 0:
                 self._stalls_in = None
                 self.reached.set()
-                self._let_go.wait(15)
+                self._let_go.wait(60)
             else:
                 self._stalls_in -= 1
         return super().now()

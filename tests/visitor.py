@@ -37,4 +37,4 @@ class Visitor:
         return {"user": self.user, "password": self.issuer.password, "answer": self.answer}
 
     def _browser(self) -> httpx.Client:
-        return httpx.Client(verify=self.authority.trust(), follow_redirects=True, trust_env=False, timeout=10)
+        return httpx.Client(verify=self.authority.trust(), follow_redirects=True, trust_env=False, timeout=60)

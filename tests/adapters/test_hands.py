@@ -48,7 +48,7 @@ async def test_what_the_work_raises_is_raised_where_it_was_asked_for(hands: Hand
 async def test_work_that_raises_stop_iteration_fails_as_a_coroutine_would(hands: Hands) -> None:
     asked = hands.do(stops)
 
-    await asyncio.wait([asked], timeout=5)
+    await asyncio.wait([asked], timeout=60)
 
     assert asked.done()
     with pytest.raises(RuntimeError, match="StopIteration"):
@@ -128,7 +128,7 @@ async def test_a_thread_that_cannot_be_started_refuses_its_work_and_no_other(mon
         with pytest.raises(RuntimeError, match="can't start"):
             hands.do(lambda: done.append("refused"))
 
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(60):
         await hands.do(lambda: done.append("done"))
     hands.rest()
     assert done == ["done"]

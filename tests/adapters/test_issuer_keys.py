@@ -204,7 +204,7 @@ async def following(folder: IssuerFolder) -> AsyncIterator[SigningKeys]:
 
 async def until(condition: Callable[[], bool]) -> None:
     """Returns when the condition holds."""
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while not condition():  # noqa: ASYNC110 - files set no event
             await asyncio.sleep(0.005)
 

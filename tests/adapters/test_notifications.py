@@ -281,7 +281,7 @@ async def test_it_runs_until_it_is_cancelled_also_through_outages(place: Place, 
             return await holds(name, holder, seconds)
 
         running = asyncio.create_task(replace(told.deliver(), hold=hold, every=timedelta(0))())
-        await asyncio.wait_for(told.receiver.told.wait(), 20)
+        await asyncio.wait_for(told.receiver.told.wait(), 60)
         running.cancel()
 
         assert len(told.receiver.taken) == 1

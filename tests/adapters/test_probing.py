@@ -187,10 +187,10 @@ def test_the_page_shows_metrics_and_nothing_else() -> None:
     text = told(metrics, Outcome.REFUSED)
 
     with metrics_page(("127.0.0.1", 0), metrics) as (host, port):
-        with urllib.request.urlopen(f"http://{host}:{port}/metrics", timeout=10) as answer:
+        with urllib.request.urlopen(f"http://{host}:{port}/metrics", timeout=60) as answer:
             page, kind = answer.read().decode(), answer.headers["Content-Type"]
         with pytest.raises(urllib.error.HTTPError, match="404") as missing:
-            urllib.request.urlopen(f"http://{host}:{port}/", timeout=10)
+            urllib.request.urlopen(f"http://{host}:{port}/", timeout=60)
         missing.value.close()
 
     assert (page, kind) == (text, "text/plain; version=0.0.4; charset=utf-8")

@@ -88,13 +88,13 @@ def test_workers_share_a_port_that_is_held_and_connections_reach_them(held: Held
     port = port_of(held.addresses[0])
     with closing(listening(port, share=True)) as one, closing(listening(port, share=True)):
         one.close()
-        with closing(socket.create_connection((HOST, port), timeout=5)) as connection:
+        with closing(socket.create_connection((HOST, port), timeout=60)) as connection:
             assert connection.getpeername() == (HOST, port)
 
 
 def test_nobody_can_connect_while_no_worker_listens(held: HeldPorts) -> None:
     with pytest.raises(ConnectionRefusedError):
-        socket.create_connection((HOST, port_of(held.addresses[0])), timeout=5)
+        socket.create_connection((HOST, port_of(held.addresses[0])), timeout=60)
 
 
 @pytest.mark.parametrize("with_a_worker", [False, True])
@@ -142,7 +142,7 @@ def test_an_address_of_another_machine_is_refused() -> None:
 def test_a_connection_of_a_gateway_that_has_just_ended_does_not_keep_the_port() -> None:
     with closing(listening(0, share=True)) as server:
         port = server.getsockname()[1]
-        client = socket.create_connection((HOST, port), timeout=5)
+        client = socket.create_connection((HOST, port), timeout=60)
         accepted, _ = server.accept()
         accepted.close()  # the side that closes first keeps the connection in TIME_WAIT
         client.close()

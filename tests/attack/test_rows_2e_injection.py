@@ -276,7 +276,7 @@ async def test_g8_what_nobody_thought_of_is_an_internal_error_and_nothing_else(
     gateway.world.policy.answer = failure
 
     with pytest.raises(grpc.aio.AioRpcError) as raised:
-        await gateway.stub.IssueCredentials(issue_message(), metadata=as_agent(), timeout=5)
+        await gateway.stub.IssueCredentials(issue_message(), metadata=as_agent(), timeout=60)
 
     assert (raised.value.code(), raised.value.details()) == (grpc.StatusCode.INTERNAL, "internal error")
     assert "secret cause" not in str(await gateway.world.events())

@@ -205,11 +205,11 @@ class Stalling:
     async def issue_too_late(self, request: IssueRequest, *, after: int, until: str) -> Outage:
         """Returns what a call is told while the transaction after so many stalls, once this is on record."""
         self.clock.stall(after=after)
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             with pytest.raises(Outage) as raised:
                 await self.world.issue(request)
         self.clock.go_on()
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             while until not in await self.world.trail():
                 pass
         return raised.value

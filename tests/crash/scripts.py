@@ -264,8 +264,8 @@ async def lease(caller: Caller) -> AsyncIterator[None]:
     issued = await caller.asked(login)
     yield
     await caller.keep(login, issued.grant.task_id)
-    for _ in range(5):
-        caller.gateway.clock.move(seconds=9)
+    for _ in range(3):  # it is there, it runs out, it is over
+        caller.gateway.clock.move(seconds=16)
         await caller.sweep()
     await caller.ask(login, task=issued.grant.task_id)
 

@@ -36,9 +36,11 @@ CONTESTED = dict(zip(CROWDS, (revoked_in_between, revoked_in_between, asked_by_b
 def test_whenever_one_of_the_gateways_is_killed_every_promise_holds_and_the_next_one_serves(
     scripts: tuple[str, ...], ground: Ground
 ) -> None:
-    ground.kill_from_outside(*scripts, rounds=ROUNDS, chance=Random(SEED))  # noqa: S311 - a test's own choice
+    chance = Random(SEED)  # noqa: S311 - a test's own choice
+
+    ground.kill_from_outside(*scripts, rounds=ROUNDS, chance=chance)
+    while ground.kills < ROUNDS // 4 or not CONTESTED[scripts](ground):  # how they meet is the machine's choice
+        ground.kill_from_outside(*scripts, rounds=ROUNDS // 4, chance=chance)
 
     assert ground.found == set()
-    assert ground.kills > 1
-    assert CONTESTED[scripts](ground) > 0
     assert isinstance(verify(ground.place), ChainIntact)

@@ -35,7 +35,7 @@ _SERVING = re.compile(
     r'"serving on (?P<mtls>[0-9.:]+)(?:, (?P<bearer>[0-9.:]++)(?! \())?(?:, (?P<http>[0-9.:]+) \(HTTP\))?'
     r"(?:, (?P<metrics>[0-9.:]+) \(metrics\))? under"
 )
-START_SECONDS = 60.0
+START_SECONDS = 100.0
 PLENTY = dict.fromkeys(("requests_per_minute", "previews_per_minute", "requests_per_minute_per_subject"), 100_000)
 Q3 = remit.Capability("s3.read_prefix", bucket="reports", prefix="2026/q3/")
 

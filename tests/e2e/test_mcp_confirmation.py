@@ -30,7 +30,7 @@ class Browser:
         self.sandbox, self.user, self.answer = sandbox, user, answer
         self.pages: list[str] = []
         self.overheard: list[httpx.Response] = []
-        self.client = httpx.Client(verify=ssl.create_default_context(cafile=sandbox.authority.bundle_path))
+        self.client = httpx.Client(verify=ssl.create_default_context(cafile=sandbox.authority.bundle_path), timeout=60)
 
     def __call__(self, url: str) -> None:
         time.sleep(1.1)  # a login's time is in whole seconds, and it has to be younger than the request
@@ -61,7 +61,7 @@ class Browser:
     def what_another_port_makes_of(self, client: httpx.Client, url: str, opened: str) -> list[httpx.Response]:
         """Opens both addresses with the cookies of this host, which the browser sends to every port of it."""
         cookies = "; ".join(f"{one.name}={one.value}" for one in client.cookies.jar if one.domain == "127.0.0.1")
-        return [httpx.get(address, headers={"Cookie": cookies}) for address in (url, opened)]
+        return [httpx.get(address, headers={"Cookie": cookies}, timeout=60) for address in (url, opened)]
 
 
 @pytest.fixture(scope="module")

@@ -48,7 +48,7 @@ class Served:
         """Sends a plain request."""
         body = {"jsonrpc": "2.0", "id": 1, "method": "tools/list"}
         accept = {"Accept": "application/json, text/event-stream"}
-        return httpx.post(self.resource, json=body, headers={**accept, **headers}, timeout=20)
+        return httpx.post(self.resource, json=body, headers={**accept, **headers}, timeout=60)
 
 
 @pytest.fixture(scope="module")
@@ -186,7 +186,7 @@ def test_any_other_token_is_nobodys(served: Served, claims: dict[str, Any]) -> N
 def test_without_a_token_a_client_is_told_where_to_get_one(served: Served, headers: dict[str, str]) -> None:
     answer = served.called(headers)
     where = answer.headers["www-authenticate"].split('resource_metadata="')[1].split('"')[0]
-    told = httpx.get(where, timeout=20).json()
+    told = httpx.get(where, timeout=60).json()
 
     assert answer.status_code == 401
     assert told["resource"].rstrip("/") == served.resource

@@ -169,7 +169,7 @@ def served_certificate(sandbox: Sandbox, address: str) -> bytes:
     context.set_alpn_protocols(["h2"])
     host, port = address.split(":")
     with (
-        socket.create_connection((host, int(port)), timeout=10) as connection,
+        socket.create_connection((host, int(port)), timeout=60) as connection,
         context.wrap_socket(connection, server_hostname="localhost") as secured,
     ):
         found = secured.getpeercert(binary_form=True)

@@ -15,7 +15,7 @@ from remit_sandbox.sandbox import Sandbox
 from remit_server.adapters.policy.bundles.bundle import read_bundle
 
 pytestmark = pytest.mark.timeout(300)
-PATIENCE, SECONDS = 90.0, 20.0
+PATIENCE, SECONDS = 90.0, 60.0
 
 
 @pytest.fixture(scope="module")

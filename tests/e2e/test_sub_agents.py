@@ -19,7 +19,7 @@ CRAWLER = AGENTS["crawler"]
 Q3 = remit.Permission("s3:GetObject", "arn:aws:s3:::reports/2026/q3/*")
 SUMMARY = remit.Permission("s3:GetObject", "arn:aws:s3:::reports/2026/q3/summary.md")
 Q2 = remit.Permission("s3:GetObject", "arn:aws:s3:::reports/2026/q2/*")
-SOON = 30.0  # seconds within which an agent hears that its task is over
+SOON = 60.0  # seconds within which an agent hears that its task is over
 
 
 @pytest.fixture

@@ -34,7 +34,7 @@ class Account:
 
     def published(self, path: str) -> bytes:
         """Returns a document as anybody fetches it."""
-        with urllib.request.urlopen(self.issuer.url + path, timeout=10, context=self.trust) as answer:  # noqa: S310
+        with urllib.request.urlopen(self.issuer.url + path, timeout=60, context=self.trust) as answer:  # noqa: S310
             content: bytes = answer.read()
             return content
 

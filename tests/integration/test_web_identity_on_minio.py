@@ -232,7 +232,7 @@ async def test_a_rotation_goes_through_without_a_failed_call(stage: Stage) -> No
 
 async def switched(keys: SigningKeys, before: str) -> str:
     """Returns the id of the key that signs, once that is another one."""
-    async with asyncio.timeout(15):
+    async with asyncio.timeout(60):
         while keys.active.key_id == before:  # noqa: ASYNC110 - files set no event
             await asyncio.sleep(0.02)
     return keys.active.key_id
@@ -240,6 +240,6 @@ async def switched(keys: SigningKeys, before: str) -> str:
 
 async def called(signed_by: list[str], key_id: str) -> None:
     """Returns once a few calls were made with that key."""
-    async with asyncio.timeout(15):
+    async with asyncio.timeout(60):
         while signed_by.count(key_id) < 6:  # noqa: ASYNC110 - a list sets no event
             await asyncio.sleep(0.02)

@@ -30,7 +30,7 @@ def asked(environ: dict[str, str], path: str | None = None, *, method: str = "GE
     """Asks as an SDK does, with other headers than it would send; an empty one is left out."""
     url = urlsplit(environ["AWS_CONTAINER_CREDENTIALS_FULL_URI"])
     usual = {"Host": url.netloc, "Authorization": environ["AWS_CONTAINER_AUTHORIZATION_TOKEN"]}
-    connection = http.client.HTTPConnection(url.netloc, timeout=10)
+    connection = http.client.HTTPConnection(url.netloc, timeout=60)
     try:
         connection.putrequest(method, path or url.path, skip_host=True)
         for name, value in {**usual, **headers}.items():

@@ -165,7 +165,7 @@ def comes_back(**changed: str | None) -> Callable[[str], None]:
         usual = {"code": "the-code", "state": asked["state"], "iss": f"https://{urlsplit(url).netloc}"}
         answer = {name: value for name, value in {**usual, **changed}.items() if value is not None}
         target = f"{asked['redirect_uri']}?{urlencode(answer)}"
-        threading.Thread(target=lambda: httpx.get(target, trust_env=False)).start()
+        threading.Thread(target=lambda: httpx.get(target, trust_env=False, timeout=60)).start()
 
     return opens
 
@@ -211,7 +211,7 @@ def test_requests_that_carry_another_state_do_not_stand_in_the_way(scripted: Scr
             [*honest.items(), ("code", "mallorys")],
             honest,
         ):
-            last = httpx.get(f"{asked['redirect_uri']}?{urlencode(query)}", trust_env=False)
+            last = httpx.get(f"{asked['redirect_uri']}?{urlencode(query)}", trust_env=False, timeout=60)
             statuses.append(last.status_code)
 
     statuses: list[int] = []
@@ -377,8 +377,8 @@ def test_a_sign_in_reads_back_as_it_was_kept(scripted: ScriptedIssuer) -> None:
 def test_a_request_that_dawdles_does_not_hold_up_the_browser() -> None:
     with CallbackServer("the-state") as server, socket.create_connection(("127.0.0.1", port_of(server))) as dawdler:
         dawdler.sendall(b"GET /callback?state=")
-        answered = httpx.get(f"{server.redirect_uri}?state=the-state&code=c", trust_env=False)
-        found = server.wait(5)
+        answered = httpx.get(f"{server.redirect_uri}?state=the-state&code=c", trust_env=False, timeout=60)
+        found = server.wait(60)
 
     assert answered.status_code == 200
     assert found == {"state": "the-state", "code": "c"}

@@ -107,10 +107,10 @@ def test_its_first_block_takes_a_lease_and_who_joins_takes_none(
     server.issue_answers.extend([handed_on(1), handed_on(2)])
 
     with begin(gateway, task_id=TASK_ID, lease=45):
-        assert server.watched.wait(10)
+        assert server.watched.wait(60)
         server.watched.clear()
         with begin(gateway, task_id=TASK_ID, lease=45):
-            assert server.watched.wait(10)
+            assert server.watched.wait(60)
 
     first, second = server.watches[:2]
     assert first.disconnect_grace.ToTimedelta() == timedelta(seconds=45)

@@ -15,7 +15,7 @@ from tests.e2e.watched import plain_environment
 ROOT = Path(__file__).resolve().parents[3]
 PROGRAMS = Path(__file__).resolve().parent / "programs"
 NODE_PACKAGE = ROOT / "clients" / "typescript"
-SECONDS = 30
+SECONDS = 60
 _FORBIDDEN = "Forbidden status code: 403"  # it asks for the head first, and that is answered without a sentence
 _UNKNOWN = "InvalidClientTokenId"
 _PROVIDER = "hashicorp/aws"
