@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from datetime import timedelta
+from functools import partial
 
 import pytest
 from tests.databases import Place
@@ -31,6 +32,7 @@ from tests.ledger_values import (
 
 from remit_server.adapters.database.ledger import DatabaseLedger, open_ledger
 from remit_server.adapters.database.trail.audit_log import verify
+from remit_server.adapters.database.writing.group_commit import GroupCommit
 from remit_server.application.ports import Ledger, Remembered
 from remit_server.domain.audit import ChainIntact
 from remit_server.domain.decision import DecisionInput
@@ -54,7 +56,8 @@ def database(place: Place) -> Place:
 
 @pytest.fixture
 async def ledger(database: Place, clock: FakeClock) -> AsyncIterator[DatabaseLedger]:
-    async with open_ledger(database, clock) as opened:
+    """A ledger by which five hundred callers at once may wait for longer than at a gateway: the machine may be busy."""
+    async with open_ledger(database, clock, commits=partial(GroupCommit, patience=timedelta(minutes=1))) as opened:
         yield opened
 
 

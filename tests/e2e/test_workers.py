@@ -280,6 +280,7 @@ def test_workers_that_end_again_and_again_end_the_gateway(sandbox: Sandbox, tmp_
                 if number == 2 and pid not in killed:
                     killed.add(pid)
                     os.kill(pid, signal.SIGKILL)
+            time.sleep(0.02)
         code = own.process.wait()
 
     assert code == 2

@@ -110,7 +110,7 @@ def back(who: Identities, sts: str, ledger: str) -> dict[str, dict[str, object]]
         "secret_access_key_file": str(write_private(who.folder / "secret", SECRET_ACCESS_KEY.encode())),
         "requests_per_second": 600.0,
         "burst": 1000,
-        "timeout_seconds": 0.5,
+        "timeout_seconds": 1.0,
     }
     tables["database"] = {"url": ledger}
     plenty = ("requests_per_minute", "previews_per_minute", "requests_per_minute_per_subject")

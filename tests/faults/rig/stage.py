@@ -120,7 +120,7 @@ def _tables(
     tables: dict[str, dict[str, object]] = {
         **front(who, {name: address for name, address in url.items() if name.startswith("issuer")}),
         **back(who, f"http://{proxies['sts'].address}", ledger),
-        "policy": {"engine": "opa", "decision_timeout_milliseconds": 500},
+        "policy": {"engine": "opa", "decision_timeout_milliseconds": 1000},
         "policy.opa": {
             "url": f"http://{proxies['opa'].address}",
             "bundle_address": opa.bundle_address,
