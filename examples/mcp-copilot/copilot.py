@@ -51,7 +51,7 @@ async def main(file: Path) -> None:
     async with Client(server(file)) as client:
         everything = {"purpose": "summarise Q3", "allow": ["read s3://reports/*"]}
         refused = await call(client, "request_aws_access", **everything)
-        print(f"\n(refused with {refused['reason']}; it would get {refused['ask_for']}, and asks for less than that)")
+        print(f"\n(refused with {refused['reason']}; it would get {refused['offer']}, and asks for less than that)")
 
         quarter = {"purpose": "summarise Q3", "allow": ["read s3://reports/2026/q3/*"]}
         access = await call(client, "request_aws_access", **quarter)

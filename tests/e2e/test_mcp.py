@@ -106,14 +106,14 @@ async def test_a_refusal_says_what_stopped_it_and_what_would_be_granted(mine: Ma
     everything = "s3:GetObject=arn:aws:s3:::reports/*"
     async with copilot(mine) as client:
         good, problem, text = await asked(client, "request_aws_access", purpose="read all", allow=[everything])
-        again, _, _ = await asked(client, "request_aws_access", purpose="read less", allow=problem["ask_for"])
+        again, _, _ = await asked(client, "request_aws_access", purpose="read less", allow=problem["offer"])
 
     assert not good
     assert (problem["status"], problem["reason"], problem["remedy"]) == ("refused", "CEILING_EXCEEDED", "NARROW")
-    assert problem["stopped"][0]["action"] == "s3:GetObject"
+    assert problem["stopped"][0].startswith("s3:GetObject on ")
     assert problem["reason"] in text
-    assert problem["what_to_do"] == "call request_aws_access with allow set to ask_for, or with narrow: true"
-    assert problem["what_to_do"] in text
+    assert problem["ways"]["narrow"] == "call request_aws_access with allow set to offer, or with narrow: true"
+    assert problem["ways"]["narrow"] in text
     assert "error.offer" not in text
     assert again
 
@@ -166,7 +166,7 @@ async def test_an_ended_task_gives_nothing_more(mine: Machine) -> None:
     assert told["ended"]
     assert not again[0]
     assert (again[1]["reason"], again[1]["remedy"]) == ("NOT_FOUND", "CORRECT")
-    assert again[1]["what_to_do"] == "whoami lists the tasks that are held"
+    assert again[1]["ways"]["correct"] == "whoami lists the tasks that are held"
     assert "ProfileNotFound" in done.stderr + done.stdout
 
 

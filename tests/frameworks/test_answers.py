@@ -43,7 +43,7 @@ def test_a_refusal_tells_what_stopped_and_offers_text_to_ask_with() -> None:
         (refused(remedy=remit.Remedy.SPLIT, split=((READ,), (READ,))), "refused", {"narrow", "give_up"}),
         (remit.Unauthenticated("no", reason="SUBJECT_TOKEN_REJECTED"), "refused", {"ask", "give_up"}),
         (remit.Unauthenticated("no", reason="ACTOR_REJECTED"), "refused", {"give_up"}),
-        (remit.NotFound("no"), "unavailable", {"give_up"}),
+        (remit.NotFound("no"), "invalid", {"correct", "give_up"}),
         (remit.Unavailable("down", retry_after=timedelta(seconds=3)), "unavailable", {"retry", "give_up"}),
         (remit.RateLimited("slower"), "unavailable", {"retry", "give_up"}),
         (remit.TaskOver("over", cause="SECURITY_EVENT"), "over", {"give_up"}),
@@ -58,7 +58,8 @@ def test_each_failure_says_where_it_stands_and_how_to_go_on(
 
     assert answer is not None
     assert (answer["status"], set(answer["ways"])) == (status, ways)
-    assert (answer["reason"], answer["message"], answer["remedy"]) == (error.reason, error.message, error.remedy.value)
+    remedy = "CORRECT" if isinstance(error, remit.NotFound) else error.remedy.value
+    assert (answer["reason"], answer["message"], answer["remedy"]) == (error.reason, error.message, remedy)
 
 
 def test_a_pending_approval_says_who_may_say_yes_and_until_when() -> None:

@@ -119,6 +119,8 @@ def test_a_whole_intent_is_read_from_json_and_from_a_file(tmp_path: Path) -> Non
         ("s3:GetObject\n=arn:aws:s3:::a/*", "holds control characters"),
         ("read s3://reports/\u202ea", "holds control characters"),
         ("s3.read_prefix bucket=reports prefix=2026/*", "taken literally, so a wildcard"),
+        ("s3.read_prefix bucket=reports prefix=2026/*", "give the prefix itself, ending with '/'"),
+        ("s3.read_prefix bucket=rep* prefix=2026/", "give the one name that is meant"),
         ("s3.read_prefix bucket=reports bucket=other", "gives a parameter twice"),
         ("s3.read_prefix bucket", "each as name=value; the form is NAME PARAMETER=VALUE"),
         ('s3.read_prefix bucket="a"b', "each as name=value"),

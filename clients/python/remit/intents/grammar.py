@@ -71,10 +71,14 @@ def check_capability(capability: Capability, path: str) -> Capability:
 def check_literal(value: str, path: str) -> None:
     """Refuses what no parameter of a capability may hold, whatever its type; says what to do for a wildcard."""
     if _NOT_LITERAL.search(value):
+        is_prefix = "prefix" in path.rpartition(".")[2]
+        meant = (
+            "the prefix itself, ending with '/', to mean all below it" if is_prefix else "the one name that is meant"
+        )
         raise wrong(
             path,
-            "is taken literally, so a wildcard, '$', a brace, a quote or a backslash is refused: give the prefix "
-            "itself, ending with '/', to mean all below it, or ask for a permission, which takes patterns",
+            "is taken literally, so a wildcard, '$', a brace, a quote or a backslash is refused: "
+            f"give {meant}, or ask for a permission, which takes patterns",
             example=f"s3.read_prefix bucket=reports prefix=2026/q3/ or {_PERMISSION_EXAMPLE}",
         )
     if not _ASCII.fullmatch(value):

@@ -1,45 +1,36 @@
 """What the tools answer a model: a profile to use, what it may do, and until when. Never a key, never a token."""
 
-from collections.abc import Iterable
 from datetime import datetime
-from typing import Any, Literal
+from typing import Literal
 
 from mcp_types import CallToolResult, TextContent
 from pydantic import BaseModel, Field
 
-from remit.errors import ApprovalPending, NotFound, Refused, Remedy, RemitError
+from remit.errors import RemitError
 from remit.grant import Identity, WouldIssue, WouldRefuse
-from remit.intent import Permission
-from remit.intents import text_of
 from remit.local.explaining import Explanation
+from remit.local.refusals import GIVE_UP, shape_of
 from remit.mcp.desk import Granted
 from remit.mcp.profiles import Profiles
-from remit.mcp.wording import advice_of
-
-MOST_STOPPED = 5
-
-
-class Stopped(BaseModel):
-    """One permission that was stopped, and by which rule."""
-
-    action: str
-    resource: str
-    rule: str
-    message: str
+from remit.mcp.wording import advice_of, way_of
 
 
 class Problem(BaseModel):
-    """Why there is no yes. `ask_for` lists texts for `allow` that would be granted; `what_to_do` is for the reader."""
+    """Why there is no yes, in the shape of docs/refusals.md; `ways` are in the terms of these tools."""
 
-    status: Literal["refused", "waiting", "failed"] = "failed"
+    status: Literal["refused", "pending", "over", "invalid", "unavailable"]
     reason: str = Field(description="Stable, such as CEILING_EXCEEDED.")
     message: str
     remedy: str = Field(description="NARROW, ASK_APPROVAL, REAUTHENTICATE, SPLIT, RETRY_LATER, CORRECT or GIVE_UP.")
-    what_to_do: str = ""
-    stopped: list[Stopped] = []
-    ask_for: list[str] = Field(default=[], description="Texts for `allow` that would be granted.")
-    ask_for_in_parts: list[list[str]] = []
+    ways: dict[str, str] = Field(description="How to go on: narrow, ask, wait, retry, correct, give_up.")
+    stopped: list[str] = Field(default=[], description="Which permission was stopped by which rule.")
+    offer: list[str] = Field(default=[], description="Texts for `allow` that would be granted.")
+    split: list[list[str]] = Field(default=[], description="Texts for `allow`, one list for each request that fits.")
+    wrong: list[str] = Field(default=[], description="Which field broke which rule, besides the message.")
     approval: str | None = Field(default=None, description="What people decide about.")
+    approvers: str | None = None
+    lapses: str | None = Field(default=None, description="When nobody can approve it any more.")
+    cause: str | None = Field(default=None, description="Why the gateway ended the task.")
     request_id: str | None = Field(default=None, description="Names this decision for explain_denial.")
     handle: str | None = Field(default=None, description="By what to come back to it.")
 
@@ -115,43 +106,22 @@ def bad(error: RemitError, *, handle: str | None = None) -> CallToolResult:
 
     `handle` is by what to come back to a request that people decide about.
     """
-    problem = problem_of(error).model_copy(update={"handle": handle})
-    text = str(error).replace(f"what to do: {error.advice}", f"what to do: {problem.what_to_do}")
-    if not error.advice and problem.what_to_do:
-        text += f"\n  what to do: {problem.what_to_do}"
+    problem, advice = problem_of(error).model_copy(update={"handle": handle}), advice_of(error)
+    text = str(error).replace(f"what to do: {error.advice}", f"what to do: {advice}")
+    if not error.advice and advice:
+        text += f"\n  what to do: {advice}"
     text += f"\n  to come back to it: handle={handle}" if handle else ""
     return CallToolResult(
         content=[TextContent(type="text", text=text)],
-        structured_content=problem.model_dump(mode="json", exclude_none=True),
+        structured_content=problem.model_dump(mode="json", exclude_defaults=True),
         is_error=True,
     )
 
 
 def problem_of(error: RemitError) -> Problem:
     """Returns what a failure says."""
-    told: dict[str, Any] = {
-        "reason": error.reason,
-        "message": error.message,
-        "remedy": (Remedy.CORRECT if isinstance(error, NotFound) else error.remedy).value,
-        "what_to_do": advice_of(error),
-        "request_id": error.request_id,
-    }
-    match error:
-        case Refused():
-            return Problem(
-                **told,
-                status="refused",
-                stopped=[
-                    Stopped(action=one.action, resource=one.resource, rule=one.rule, message=one.message)
-                    for one in error.failures[:MOST_STOPPED]
-                ],
-                ask_for=_texts(error.offer),
-                ask_for_in_parts=[_texts(part) for part in error.split],
-            )
-        case ApprovalPending():
-            return Problem(**told, status="waiting", approval=error.approval)
-        case _:
-            return Problem(**told)
+    advice = advice_of(error)
+    return Problem(**shape_of(error), ways={**({way_of(error): advice} if advice else {}), "give_up": GIVE_UP})
 
 
 def previewed(preview: WouldIssue | WouldRefuse) -> Previewed:
@@ -209,7 +179,3 @@ def caller_of(identity: Identity, gateway: str, tasks: list[Access]) -> Caller:
         policy_revision=identity.policy_revision,
         tasks=tasks,
     )
-
-
-def _texts(permissions: Iterable[Permission]) -> list[str]:
-    return [text_of(one) for one in permissions]

@@ -90,7 +90,7 @@ class Tools:
     ) -> CallToolResult | InputRequiredResult:
         """Gets AWS access for one task, and answers with an AWS profile to use: never with keys.
 
-        Ask for what the task needs and no more. A refusal says what stopped it and, in `ask_for`, what would be
+        Ask for what the task needs and no more. A refusal says what stopped it and, in `offer`, what would be
         granted. End the task with end_task when it is done.
         """
         return await _told(
@@ -233,7 +233,7 @@ def _in_words(preview: answers.Previewed) -> str:
     problem = preview.problem
     if problem is None:
         return "would be granted" + (", once people have approved it" if preview.needs_approval else "")
-    offer = f"; ask for {' and '.join(problem.ask_for)} instead" if problem.ask_for else ""
+    offer = f"; ask for {' and '.join(problem.offer)} instead" if problem.offer else ""
     return f"{problem.reason}: {problem.message}{offer}"
 
 

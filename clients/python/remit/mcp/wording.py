@@ -3,7 +3,16 @@
 from dataclasses import replace
 from typing import Final
 
-from remit.errors import ApprovalPending, NotFound, Refused, Remedy, RemitError, TaskOver
+from remit.errors import (
+    ApprovalPending,
+    InvalidRequest,
+    NotFound,
+    Refused,
+    Remedy,
+    RemitError,
+    TaskOver,
+    Unavailable,
+)
 from remit.local.errors import LoginNeeded
 from remit.local.explaining import REASONS, Explanation
 
@@ -34,9 +43,9 @@ def advice_of(error: RemitError) -> str:
     """Returns what a model can do about a failure."""
     match error:
         case Refused(offer=offer) if offer:
-            return "call request_aws_access with allow set to ask_for, or with narrow: true"
+            return "call request_aws_access with allow set to offer, or with narrow: true"
         case Refused(split=split) if split:
-            return "split: call request_aws_access once for each list of ask_for_in_parts"
+            return "split: call request_aws_access once for each list of split"
         case ApprovalPending(reason="APPROVAL_PENDING") | NotFound():
             return _BY_REASON.get(error.reason, _BY_REASON["NOT_FOUND"])
         case TaskOver(cause=str()):
@@ -47,6 +56,21 @@ def advice_of(error: RemitError) -> str:
             return _BY_REASON.get(error.reason, error.advice)
         case _:
             return _BY_REASON.get(error.reason) or _BY_REMEDY.get(error.remedy) or error.advice
+
+
+def way_of(error: RemitError) -> str:
+    """Returns which of the ways of docs/refusals.md the advice about a failure is."""
+    match error:
+        case Refused(offer=offer, split=split) if offer or split or error.remedy is Remedy.NARROW:
+            return "narrow"
+        case ApprovalPending(reason="APPROVAL_PENDING"):
+            return "wait"
+        case InvalidRequest() | NotFound():
+            return "correct"
+        case Unavailable():
+            return "retry"
+        case _:
+            return "ask"
 
 
 def advice_of_reason(reason: str) -> tuple[str, ...]:

@@ -57,9 +57,11 @@ export function checkedCapability(capability: Capability, path: string): Capabil
 /** Refuses what no parameter of a capability may hold, whatever its type; says what to do for a wildcard. */
 function checkLiteral(value: string, path: string): void {
   if (NOT_LITERAL.test(value)) {
+    const isPrefix = path.slice(path.lastIndexOf(".") + 1).includes("prefix");
+    const meant = isPrefix ? "the prefix itself, ending with '/', to mean all below it" : "the one name that is meant";
     const rule =
-      "is taken literally, so a wildcard, '$', a brace, a quote or a backslash is refused: give the prefix " +
-      "itself, ending with '/', to mean all below it, or ask for a permission, which takes patterns";
+      "is taken literally, so a wildcard, '$', a brace, a quote or a backslash is refused: " +
+      `give ${meant}, or ask for a permission, which takes patterns`;
     throw wrong(path, rule, { example: `s3.read_prefix bucket=reports prefix=2026/q3/ or ${PERMISSION_EXAMPLE}` });
   }
   if (!ASCII.test(value)) {

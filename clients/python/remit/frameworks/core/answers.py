@@ -3,31 +3,28 @@
 import functools
 import inspect
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Any, TypeVar, cast
 
 from remit.errors import (
     ApprovalPending,
-    FailedPermission,
     InvalidRequest,
+    NotFound,
     Refused,
     Remedy,
     RemitError,
-    TaskOver,
     Unauthenticated,
     Unavailable,
 )
 from remit.frameworks.core.aws_errors import Denial, denial_of
 from remit.frameworks.core.limits import BEYOND, Item, check_within
 from remit.frameworks.core.run_task import RunTask
-from remit.intents import text_of
+from remit.local.refusals import GIVE_UP, shape_of, texts_of
 
 F = TypeVar("F", bound=Callable[..., Any])
 Answer = dict[str, Any]
-MOST_SHOWN = 5
 LONGEST_MESSAGE = 1000
 ASK_TOOL = "request_aws_access"
-_GIVE_UP = "tell the user what could not be done and why"
 _BY_REMEDY = {
     Remedy.ASK_APPROVAL: ("ask", "tell the user that a person has to approve this, and who asked for what"),
     Remedy.REAUTHENTICATE: ("ask", "ask the user to sign in again"),
@@ -40,9 +37,8 @@ _NARROW = f"call {ASK_TOOL} with allow set to this offer, then do the part of th
 def answer_to(error: BaseException, run: RunTask | None = None, need: tuple[Item, ...] = ()) -> Answer | None:
     """Returns what a model is told about this error, as JSON values; None for an error that is none of ours.
 
-    `status` is refused, denied (by AWS), pending, over, unavailable, invalid. `reason`, `message`, `stopped`, `remedy`
-    and `offer` are those of the exception, `offer` as text that `request_aws_access` takes. `ways` says how to go on:
-    narrow, ask, wait, retry, correct, give_up. `need` is what the tool set as its own call's.
+    The shape is that of docs/refusals.md, the same for every framework and for MCP. `need` is what the tool set as its
+    own call's.
     """
     if isinstance(error, RemitError):
         return _short(_of_remit(error, run, need))
@@ -86,33 +82,26 @@ def tells_refusals(function: F) -> F:
 
 def _of_remit(error: RemitError, run: RunTask | None, need: tuple[Item, ...]) -> Answer:
     """Answers for what the gateway, or the run's own limit, said."""
-    told: Answer = {"status": "refused", "reason": error.reason, "message": error.message}
-    ways: dict[str, str] = {}
+    told, ways = shape_of(error), dict[str, str]()
     match error:
         case ApprovalPending():
-            told |= {"status": "pending", "approval": error.approval, **_people(error)}
             ways["wait"] = "ask for it again once it was approved; until then do other work, or tell the user"
-        case TaskOver():
-            told |= {"status": "over", **({"cause": error.cause} if error.cause else {})}
         case Refused():
             asked = need if need and may_ask_for(need, run) else ()
-            told |= _stopped(error) | _offers(error, asked)
+            told |= {"ask_for": texts_of(asked)} if asked else {}
             ways |= _ways_out(error, run, asked)
-        case InvalidRequest():
-            wrong = [str(violation) for violation in error.violations if str(violation) != error.message]
-            told |= {"status": "invalid"} | ({"wrong": wrong[:MOST_SHOWN]} if wrong else {})
+        case InvalidRequest() | NotFound():
             ways["correct"] = "correct the request and send it again"
         case Unauthenticated():
             ways |= {} if error.reason == "ACTOR_REJECTED" else {"ask": "ask the user to sign in again"}
         case Unavailable():
-            told["status"] = "unavailable"
             ways["retry"] = _when(error)
         case _:
-            told["status"] = "unavailable"
+            pass
     if error.reason == BEYOND and run is not None:
         told["may_ask_at_most"] = texts_of(run.may_ask)
         ways.setdefault("narrow", f"call {ASK_TOOL} again with what lies within may_ask_at_most")
-    return told | {"remedy": error.remedy.value, "ways": ways | {"give_up": _GIVE_UP}}
+    return told | {"ways": ways | {"give_up": GIVE_UP}}
 
 
 def _ways_out(error: Refused, run: RunTask | None, asked: tuple[Item, ...]) -> dict[str, str]:
@@ -138,9 +127,9 @@ def _of_aws(denial: Denial, run: RunTask | None, need: tuple[Item, ...]) -> Answ
         told["message"] += ": this tool itself set less for its call, which asking for more does not change"
     wanted = None if denial.is_explicit or need else denial.permission
     if wanted is None or not may_ask_for((wanted,), run):
-        return told | {"remedy": Remedy.GIVE_UP.value, "ways": {"give_up": _GIVE_UP}}
+        return told | {"remedy": Remedy.GIVE_UP.value, "ways": {"give_up": GIVE_UP}}
     told["ask_for"] = texts_of([wanted])
-    return told | {"remedy": "ASK", "ways": {"ask": _ASK, "give_up": _GIVE_UP}}
+    return told | {"remedy": "ASK", "ways": {"ask": _ASK, "give_up": GIVE_UP}}
 
 
 def may_ask_for(wanted: tuple[Item, ...], run: RunTask | None) -> bool:
@@ -152,42 +141,6 @@ def may_ask_for(wanted: tuple[Item, ...], run: RunTask | None) -> bool:
     except Refused:
         return False
     return not set(wanted) <= set(run.holds)
-
-
-def _people(error: ApprovalPending) -> Answer:
-    """Says who has to approve, and until when they can."""
-    who = [f"{error.min_approvers} of {' or '.join(error.groups)}"] if error.groups else []
-    who += ["the user in person"] if error.by_subject else []
-    until = {} if error.lapse_time is None else {"lapses": error.lapse_time.isoformat()}
-    return {"approvers": " and ".join(who), **until}
-
-
-def _stopped(error: Refused) -> Answer:
-    """Says which permissions failed by which rule, up to a few; not again what the message says."""
-    shown = list(dict.fromkeys(_failure(failure, error.message) for failure in error.failures))
-    more = [f"and {len(shown) - MOST_SHOWN} more"] if len(shown) > MOST_SHOWN else []
-    return {"stopped": shown[:MOST_SHOWN] + more} if shown else {}
-
-
-def _failure(failure: FailedPermission, message: str) -> str:
-    place = " on ".join(part for part in (failure.action, failure.resource) if part)
-    said = f": {failure.message}" if failure.message and failure.message not in message else ""
-    return f"{place} by {failure.rule}{said}"
-
-
-def _offers(error: Refused, asked: tuple[Item, ...]) -> Answer:
-    """Gives what may be had or asked for, as text to ask with."""
-    told = {
-        "offer": texts_of(error.offer),
-        "split": [texts_of(part) for part in error.split],
-        "ask_for": texts_of(asked),
-    }
-    return {name: texts for name, texts in told.items() if texts}
-
-
-def texts_of(items: Iterable[Item]) -> list[str]:
-    """Writes each as the text that `request_aws_access` takes."""
-    return [text_of(item) for item in items]
 
 
 def _how_to_ask(run: RunTask | None) -> str:

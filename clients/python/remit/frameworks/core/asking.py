@@ -1,7 +1,8 @@
 """The tool by which a model asks for more AWS access, up to what its run may ask for."""
 
-from remit.frameworks.core.answers import Answer, text_of_answer, texts_of
+from remit.frameworks.core.answers import Answer, text_of_answer
 from remit.frameworks.core.run_task import RunTask
+from remit.local.refusals import texts_of
 
 
 def request_aws_access(aws: RunTask, allow: list[str], why: str = "") -> str:
