@@ -18,6 +18,7 @@ NOON = datetime(2026, 11, 30, 12, tzinfo=UTC)
 ID = "0b5e2c1a-6f4e-4f57-9d3e-2f4f5f1c9a77"
 ERRORS = {
     "narrow": remit.Refused("no", reason="CEILING_EXCEEDED", failures=(STOPPED,), offer=(READ,), request_id=ID),
+    "misspelled": remit.Refused("no", failures=(remit.FailedPermission("s3:GetObjct", "*", "ceiling", ""),)),
     "split": remit.Refused("no", reason="INTENT_TOO_LARGE", remedy=remit.Remedy.SPLIT, split=((READ,), (READ,))),
     "give up": remit.Refused("no", reason="POLICY_DENIED", remedy=remit.Remedy.GIVE_UP),
     "wait": remit.ApprovalPending("wait", approval="approvals/x", groups=("security",), lapse_time=NOON, request_id=ID),

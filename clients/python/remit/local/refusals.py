@@ -17,6 +17,7 @@ from remit.errors import (
 from remit.intent import Capability, Permission
 from remit.intents import text_of
 from remit.local.errors import LoginNeeded
+from remit.local.explaining.spelling import spelling_hints
 
 Shape = dict[str, Any]
 MOST_SHOWN: Final = 5
@@ -65,7 +66,8 @@ def _of_kind(error: RemitError) -> Shape:
             return {"cause": error.cause}
         case Refused():
             split = [texts_of(part) for part in error.split]
-            return {"stopped": _stopped(error), "offer": texts_of(error.offer), "split": split}
+            offer, spelling = texts_of(error.offer), list(spelling_hints(one.action for one in error.failures))
+            return {"stopped": _stopped(error), "spelling": spelling, "offer": offer, "split": split}
         case InvalidRequest():
             wrong = [str(violation) for violation in error.violations if str(violation) != error.message]
             return {"wrong": wrong[:MOST_SHOWN]}

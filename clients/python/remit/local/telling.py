@@ -71,7 +71,17 @@ def told(error: BaseException) -> str:
         # NOTE: the text of an error that is not ours may hold anything, a token too; its type may not.
         return f"INTERNAL: remit failed with {type(error).__name__}, which it should have foreseen; please report it"
     here = on_a_command_line(error)
-    return f"{error}\n  on a command line: {here}" if here else str(error)
+    lines = [str(error), *(f"  spelling: {hint}" for hint in hints_of(error))]
+    return "\n".join([*lines, f"  on a command line: {here}"] if here else lines)
+
+
+def hints_of(error: RemitError) -> tuple[str, ...]:
+    """Returns what is odd about the actions that a refusal names."""
+    if not isinstance(error, Refused) or not error.failures:
+        return ()
+    from remit.local.explaining.spelling import spelling_hints  # noqa: PLC0415 - only refusals need it
+
+    return spelling_hints(failure.action for failure in error.failures)
 
 
 def as_json(error: BaseException) -> dict[str, Any]:

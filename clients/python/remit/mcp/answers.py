@@ -24,6 +24,7 @@ class Problem(BaseModel):
     remedy: str = Field(description="NARROW, ASK_APPROVAL, REAUTHENTICATE, SPLIT, RETRY_LATER, CORRECT or GIVE_UP.")
     ways: dict[str, str] = Field(description="How to go on: narrow, ask, wait, retry, correct, give_up.")
     stopped: list[str] = Field(default=[], description="Which permission was stopped by which rule.")
+    spelling: list[str] = Field(default=[], description="Actions that AWS's reference does not have, and the nearest.")
     offer: list[str] = Field(default=[], description="Texts for `allow` that would be granted.")
     split: list[list[str]] = Field(default=[], description="Texts for `allow`, one list for each request that fits.")
     wrong: list[str] = Field(default=[], description="Which field broke which rule, besides the message.")

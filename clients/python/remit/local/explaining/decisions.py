@@ -8,6 +8,7 @@ from remit.local.broker import gateway_of
 from remit.local.explaining.explanation import Explanation
 from remit.local.explaining.policies import permissions_of
 from remit.local.explaining.reasons import REASONS
+from remit.local.explaining.spelling import spelling_hints
 from remit.local.wishes import Caller
 
 
@@ -37,6 +38,7 @@ def explain_decision(decision: Decision) -> Explanation:
 def _refusal(refusal: WouldRefuse) -> Explanation:
     known = REASONS.get(refusal.reason)
     lines = [line.strip() for line in str(refusal).splitlines()[1:]]
+    lines += [f"spelling: {hint}" for hint in spelling_hints(failure.action for failure in refusal.failures)]
     return Explanation(refusal.reason, refusal.message, known.why if known else "", more=tuple(lines))
 
 
