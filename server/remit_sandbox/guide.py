@@ -156,6 +156,17 @@ def operator_commands(sandbox: Sandbox, server: str) -> list[str]:
     ]
 
 
+def probe_command(sandbox: Sandbox, server: str) -> str:
+    """Returns the line that asks the gateway for what it must refuse, as alice's copilot."""
+    pair = sandbox.agents["copilot"]
+    fetch = token_command(sandbox).removeprefix("TOKEN=$(").removesuffix(")")
+    return (
+        f"{server} probe --gateway {sandbox.mtls} --ca-file {_quoted(sandbox.authority.bundle_path)} "
+        f"--certificate {_quoted(pair.certificate_path)} --key {_quoted(pair.key_path)} "
+        f'--subject alice --subject-token "command:{fetch}"   # ends with 0: everything wrong was refused'
+    )
+
+
 def buf_curl_command(sandbox: Sandbox) -> str:
     """Returns the line that previews the same request by `buf curl`."""
     pair = sandbox.agents["copilot"]
@@ -236,6 +247,7 @@ def _chapters(sandbox: Sandbox) -> tuple[tuple[str, list[str]], ...]:
             "9. any program, as alice's copilot by the remit command (docs/cli.md)",
             client_commands(sandbox, _program("remit", "remit.cli")),
         ),
+        ("10. what this gateway must refuse, asked for (docs/probing.md)", [probe_command(sandbox, server)]),
     )
 
 

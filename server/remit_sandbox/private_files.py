@@ -27,7 +27,10 @@ def held(folder: Path) -> Iterator[None]:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
-            message = f"a sandbox is running in {folder}: end it (Ctrl-C), or name another folder with --folder"
+            message = (
+                f"a sandbox is running in {folder} already: use that one (its terminal shows how), end it there "
+                "with Ctrl-C, or start another beside it: remit-sandbox up --folder OTHER"
+            )
             raise SandboxError(message) from None
         yield
 

@@ -202,6 +202,13 @@ def test_the_security_team_sees_and_ends_what_agents_hold(guide: Guide) -> None:
     assert "no new credentials from then on" in ended.stdout
 
 
+def test_the_probe_line_finds_that_everything_wrong_is_refused(guide: Guide) -> None:
+    done = guide.pasted(*guide.lines(10))
+
+    assert done.returncode == 0, done.stderr
+    assert "all 8 wrong requests were refused, each for the right reason" in done.stdout
+
+
 def test_interrupting_it_ends_everything(guide: Guide) -> None:
     guide.program.interrupt()
     ended: Ended = guide.program.ended()

@@ -144,5 +144,8 @@ def _task(name: str) -> "Explanation":
             what = f"the task {task.task_id} is live on this machine: {task.purpose}"
             return Explanation("LIVE", what, more=may)
     raise NotFound(
-        "no task with this id is live on this machine; `remit whoami` shows those that are", reason="NOT_FOUND"
+        "no task with this id is live on this machine: it has ended (by its end, a revoke or a lost lease), or another "
+        "machine or agent holds it. `remit whoami` shows those that are live; `remit explain REQUEST_ID` says what a "
+        "request came to; how a task ended an operator sees: remit-server grants list --task TASK",
+        reason="NOT_FOUND",
     )
