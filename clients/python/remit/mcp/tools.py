@@ -145,17 +145,29 @@ class Tools:
             await self._dropped(held)
             return bad(_declined(held))
         try:
+            return await self._answered(ctx, held, seconds)
+        except BaseException as error:
+            # Nobody has the handle of what this call began; what was come back to is kept for the next time.
+            if isinstance(error, RemitError) or not known:
+                await self._dropped(held)
+            raise
+
+    async def _answered(
+        self, ctx: Context[Any, Any], held: Held, seconds: float
+    ) -> CallToolResult | InputRequiredResult:
+        """Returns what there is to use, or what people are asked; asks the user, where only the user may say yes."""
+        try:
             return self._access(await self._granted(ctx, held, seconds))
         except ApprovalPending as pending:
             question = await asked_of_the_user(self.confirmation, ctx, held, pending) if pending.by_subject else None
             if isinstance(question, InputRequiredResult):
                 return question
-            if question is True:
-                return self._access(await self._granted(ctx, held, LONGEST_WAIT))
+            if question is not True:
+                return bad(pending, handle=held.handle)
+        try:
+            return self._access(await self._granted(ctx, held, LONGEST_WAIT))
+        except ApprovalPending as pending:
             return bad(pending, handle=held.handle)
-        except RemitError:
-            await self._dropped(held)
-            raise
 
     async def _granted(self, ctx: Context[Any, Any], held: Held, seconds: float) -> Granted:
         """Asks, and while people decide asks again for so long; raises ApprovalPending after that, or RemitError."""
@@ -174,8 +186,10 @@ class Tools:
 
     async def _dropped(self, held: Held) -> None:
         """Forgets what was not granted; what may have begun goes by its lease where it cannot be ended."""
+        self.profiles.drop(held.handle)
         try:
-            await _apart(self.desk.end, held)
+            with anyio.CancelScope(shield=True):  # a call that was cancelled ends what it began
+                await _apart(self.desk.end, held)
         except RemitError as error:
             _log.info("a task that was not granted could not be ended (%s); its lease does", error.reason)
 

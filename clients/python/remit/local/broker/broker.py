@@ -118,7 +118,9 @@ class Broker:
             for _ in pool.map(_end, ending, timeout=ENDING_SECONDS):
                 pass
         pool.shutdown(wait=False, cancel_futures=True)
-        for gateway in self._gateways.values():
+        with self._lock:  # an ending that outlasts this closes what it used, too
+            gateways, self._gateways = list(self._gateways.values()), {}
+        for gateway in gateways:
             gateway.close()
 
     def __enter__(self) -> Self:
@@ -179,5 +181,5 @@ class Broker:
 
 def _end(held: Held) -> None:
     """Ends one task as well as it can be ended."""
-    with suppress(RemitError):  # its lease ends it
+    with suppress(Exception):  # its lease ends it, or another thread has, and closed the connection that it was held at
         held.end()
