@@ -66,7 +66,7 @@ class Ground:
         """Puts errors out of the points, and then looks at all that came of it.
 
         One error a point, by turns, and none out of a point that is `known` from another use case; in the extended
-        tests every error out of every point. With `at` only points whose place begins so.
+        tests every error out of every point. With `at` only out of points whose place begins so.
         """
         waits, edges = itertools.cycle(_AT_A_WAIT), itertools.cycle(_AT_AN_EDGE)
         await self._play(name, None)
@@ -74,8 +74,9 @@ class Ground:
         self.found.places = places
         for number, place in enumerate(places):
             every, turns = (_AT_A_WAIT, waits) if place.startswith(WAITING) else (_AT_AN_EDGE, edges)
-            wanted = place.startswith(at) and place not in known
-            for kind, when in every if EXTENDED else itertools.islice(turns, wanted):
+            if not place.startswith(at) or (place in known and not EXTENDED):
+                continue
+            for kind, when in every if EXTENDED else itertools.islice(turns, 1):
                 await self._play(name, Fault(place, places[: number + 1].count(place), kind, when))
         await self._reckon(name)
         return self.found
