@@ -58,3 +58,17 @@ def test_every_value_of_a_label_is_known_beforehand(family: Family) -> None:
     assert rows
     assert len(set(rows)) == len(rows)
     assert all(len(row) == len(family.labels) for row in rows)
+
+
+def test_every_method_of_the_api_has_its_place() -> None:
+    protos = (DEPLOY.parent / "protos/remit/v1").glob("*_service.proto")
+    written = [
+        (proto, re.findall(r"^\s*rpc (\w+)\(.*?\) returns \((stream )?", proto.read_text(), re.MULTILINE))
+        for proto in protos
+    ]
+    methods = {(name, bool(streams)) for _, found in written for name, streams in found}
+
+    placed = {(method.labels[1], method.streams) for method in FIGURES.methods}
+
+    assert methods
+    assert placed == methods | {("Check", False)}
