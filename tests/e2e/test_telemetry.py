@@ -1,4 +1,4 @@
-"""The figures of real gateways, scraped after known calls: alone, with two workers, and after losing one."""
+"""Figures and traces of real gateways after known calls: alone, with two workers, and with no collector."""
 
 import os
 import signal
@@ -21,6 +21,7 @@ from tests.e2e.test_workers import (
     until,
     workers_of,
 )
+from tests.otlp_receiver import OtlpReceiver, attributes_of, otlp_receiver
 from tests.scraping import scraped
 
 from remit.v1 import types_pb2
@@ -29,12 +30,23 @@ from remit_sandbox.sandbox import Sandbox
 FIGURES: dict[str, dict[str, object]] = {"listen.metrics": {"address": "127.0.0.1:0"}, "aws": {**ROOMY}}
 ISSUE = {"service": "CredentialService", "method": "IssueCredentials"}
 STRANGE = "a-name-that-nobody-chose"
+THEIRS = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+CALL = "remit.v1.CredentialService/IssueCredentials"
 
 
 @pytest.fixture(scope="module")
-def gateway(sandbox: Sandbox, tmp_path_factory: pytest.TempPathFactory) -> Iterator[OwnGateway]:
-    """A gateway that tells its figures."""
-    with own_gateway(sandbox, tmp_path_factory.mktemp("figures"), more=FIGURES) as own:
+def collector() -> Iterator[OtlpReceiver]:
+    with otlp_receiver() as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def gateway(
+    sandbox: Sandbox, collector: OtlpReceiver, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[OwnGateway]:
+    """A gateway that tells its figures, and traces every call."""
+    more: dict[str, dict[str, object]] = {**FIGURES, "tracing": {"endpoint": collector.url, "share": 1.0}}
+    with own_gateway(sandbox, tmp_path_factory.mktemp("figures"), more=more) as own:
         yield own
 
 
@@ -128,6 +140,68 @@ def call_unserved(sandbox: Sandbox, own: OwnGateway, method: str) -> None:
 def odd_metadata(number: int) -> tuple[tuple[str, str], ...]:
     """Metadata of a caller's own."""
     return (("traceparent", f"{STRANGE}{number}"), (f"x-{STRANGE}-{number}", "1"), ("baggage", f"a={STRANGE}"))
+
+
+def calls_of(collector: OtlpReceiver, traceparent: str) -> list[Any]:
+    """Returns the spans of calls whose caller named this one."""
+    linked = [
+        (span, f"00-{link.trace_id.hex()}-{link.span_id.hex()}-01") for span in collector.spans for link in span.links
+    ]
+    return [span for span, named in linked if named == traceparent]
+
+
+def test_a_call_is_seen_with_its_steps_and_with_no_word_of_its_caller(
+    collector: OtlpReceiver, stub: Any, alice_token: str
+) -> None:
+    words = (("tracestate", f"vendor={STRANGE}"), ("baggage", f"who={STRANGE}"))
+    named = [f"{THEIRS[:-4]}{number}-01" for number in (1, 2, 3)]
+    one, two, three = [(("traceparent", each), *words) for each in named]
+    issued = stub.IssueCredentials(issue_request(alice_token), timeout=SECONDS, metadata=one)
+    with pytest.raises(grpc.RpcError):
+        stub.IssueCredentials(issue_request(alice_token, intent=too_much()), timeout=SECONDS, metadata=two)
+    with pytest.raises(grpc.RpcError):
+        stub.IssueCredentials(issue_request(f"{STRANGE}.token.atall"), timeout=SECONDS, metadata=three)
+    collector.wait_for(lambda: all(calls_of(collector, each) for each in named))
+
+    (good,), (floor,), (stranger,) = [calls_of(collector, each) for each in named]
+    assert good.name == CALL
+    assert good.trace_id.hex() != THEIRS[3:35]
+    steps = [span for span in collector.spans if span.parent_span_id == good.span_id]
+    steps.sort(key=lambda span: span.start_time_unix_nano)
+    assert [step.name for step in steps] == ["verify", "decide", "plan", "record", "sts", "record"]
+    assert {step.trace_id for step in steps} == {good.trace_id}
+    assert all(good.start_time_unix_nano <= step.start_time_unix_nano for step in steps)
+    assert all(step.end_time_unix_nano <= good.end_time_unix_nano for step in steps)
+    assert attributes_of(good)["rpc.response.status_code"] == "OK"
+    assert attributes_of(floor)["remit.reason"] == "NEVER_ISSUABLE"
+    assert attributes_of(stranger)["remit.reason"] == "SUBJECT_TOKEN_REJECTED"
+    told = b"".join(collector.bodies)
+    secret = [
+        alice_token.rpartition(".")[2],
+        issued.credentials.secret_access_key,
+        issued.credentials.session_token[:40],
+    ]
+    private = [STRANGE, "summarise Q3", "alice", "reports", issued.grant.name, "arn:aws", "copilot"]
+    assert [word for word in (*secret, *private) if word.encode() in told] == []
+
+
+def test_no_call_fails_or_waits_while_the_collector_refuses_and_lost_spans_are_counted(
+    gateway: OwnGateway, collector: OtlpReceiver, stub: Any, alice_token: str
+) -> None:
+    collector.status = 503
+    try:
+        for _ in range(3):
+            answer = stub.IssueCredentials(issue_request(alice_token), timeout=SECONDS)
+            assert answer.credentials.access_key_id
+        until(lambda: scraped(gateway.metrics)("remit_spans_total", outcome="failed") > 0)
+    finally:
+        collector.status = 200
+    before = len(collector.spans)
+    stub.IssueCredentials(issue_request(alice_token), timeout=SECONDS)
+
+    collector.wait_for(lambda: len(collector.spans) > before)
+    assert scraped(gateway.metrics)("remit_calls_total", method="IssueCredentials", code="OK") >= 4
+    assert "traces cannot be sent" in gateway.log_path.read_text()
 
 
 def test_one_scrape_of_two_workers_is_the_sum_and_does_not_go_back_when_one_is_lost(
