@@ -72,9 +72,11 @@ def started(folder: Path) -> list[dict[str, Any]]:
 
 def children(pid: int) -> list[int]:
     """Returns the process ids of a process's own children."""
-    return [
-        int(child) for task in Path(f"/proc/{pid}/task").iterdir() for child in (task / "children").read_text().split()
-    ]
+    found: list[int] = []
+    for task in Path(f"/proc/{pid}/task").iterdir():
+        with suppress(OSError):  # a thread that has ended meanwhile
+            found += map(int, (task / "children").read_text().split())
+    return found
 
 
 def is_alive(pid: int) -> bool:
