@@ -42,6 +42,11 @@ class RealTime:
         return 0.0
 
 
+def patient(sender: WebhookSender) -> WebhookSender:
+    """Returns a sender that waits for longer than a gateway's: the machine may be busy."""
+    return replace(sender, fetch=replace(sender.fetch, deadline_seconds=60.0))
+
+
 @dataclass
 class Telling:
     """People who approve, and a receiver that is told of it."""
@@ -55,7 +60,7 @@ class Telling:
         store = self.people.gateway.ledger.store
         return Deliver(
             outbox=DatabaseOutbox(store),
-            receivers={one.name: Receiver(one.kinds, WebhookSender.of(one, RealTime())) for one in settings},
+            receivers={one.name: Receiver(one.kinds, patient(WebhookSender.of(one, RealTime()))) for one in settings},
             hold=DatabaseHolds(store),
             holder="this one",
             clock=self.people.gateway.clock,
