@@ -5,6 +5,7 @@ import sys
 import pytest
 from benchmarks.rig.bytecodes import Counts, counting
 from tests.speed.measuring import GROUPS, Measured, budgets_of, group_of, measured
+from tests.speed.steps import steps_of
 
 TOLERANCE = 0.05
 ON_311 = sys.implementation.name == "cpython" and sys.version_info[:2] == (3, 11)
@@ -52,6 +53,23 @@ def test_counting_the_same_work_again_gives_the_same_count() -> None:
 
     assert first == second
     assert first.calls == 51
+
+
+def test_the_steps_of_a_work_take_together_what_it_takes() -> None:
+    def work() -> None:
+        for number in range(5):
+            pow_of(number)
+
+    def pow_of(number: int) -> int:
+        return number**2
+
+    steps = steps_of(work)
+
+    with counting() as count:
+        counted = count(work)
+    ((whole, inner),) = [(step, *step.calls.values()) for step in steps.calls.values()]
+    assert steps.instructions == counted.instructions == whole.own + inner.instructions
+    assert (whole.entered, inner.entered) == (1, 5)
 
 
 def test_a_budget_is_missed_by_what_costs_a_tenth_more() -> None:

@@ -104,7 +104,7 @@ def too_large(found: TooLarge) -> Denied:
 
 def _keep_off_the_floor(derived: Derived, choice: Choice, ceilings: Ceilings) -> None:
     """Refuses what the floor forbids by name in every service: a plain check beside the proof."""
-    for statement in derived.document.statements:
+    for _, statement in derived.document.allows:
         forbidden = ceilings.forbidden(choice.role.arn, statement)
         if forbidden is not None:
             raise never_issuable(forbidden)

@@ -99,6 +99,8 @@ def _bound(*conditions: Condition) -> Statement:
 
 def condition_guards(allows: Sequence[Statement]) -> tuple[tuple[Statement, ...], tuple[Condition, ...]]:
     """Builds the guards of the conditions, and lists those that no full guard could be built for."""
+    if not any(statement.conditions for statement in allows):
+        return (), ()
     guards: dict[tuple[tuple[Condition, ...], tuple[ResourcePattern, ...]], list[ActionPattern]] = {}
     unguarded: set[Condition] = set()
     under = [frozenset(statement.conditions) for statement in allows]

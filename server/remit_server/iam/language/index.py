@@ -90,9 +90,10 @@ class Index:
             if len(self._answers) >= _REMEMBERED:
                 self._answers.clear()
                 self._groups.clear()
-            # Actions that concern the same statements share one answer, and what it has filed.
-            group = tuple([each.number for each in allows]), tuple([each.number for each in denies])
-            answer = self._groups.setdefault(group, Concerned(allows, denies))
+            answer = Concerned(allows, denies)
+            if not self._is_small:  # actions that concern the same statements share one answer, and what it has filed
+                group = tuple([each.number for each in allows]), tuple([each.number for each in denies])
+                answer = self._groups.setdefault(group, answer)
             self._answers[action.folded] = answer
         return answer
 

@@ -19,6 +19,7 @@ MAX_STATEMENTS = 1_000
 _DOCUMENT = frozenset({"Version", "Statement"})
 _STATEMENT = frozenset({"Sid", "Effect", "Action", "NotAction", "Resource", "NotResource", "Condition"})
 
+_NO_OBJECT = "an object is expected here"
 _BEGIN, _END = '{"Statement":[{', f'}}],"Version":"{VERSION}"}}'
 # What a statement calls its actions and its resources, by all of its elements in the order of the printed form.
 _NAMES = {
@@ -146,16 +147,17 @@ _JSON = json.JSONDecoder(
 
 def _known(path: str, element: object, names: frozenset[str]) -> None:
     if not isinstance(element, _OBJECT):
-        raise MalformedPolicy(path, "an object is expected here")
+        raise MalformedPolicy(path, _NO_OBJECT)
     if not names.issuperset(element):
         raise MalformedPolicy(path, f"only these elements are known: {', '.join(sorted(names))}")
 
 
 def _statement(path: str, element: object, *, authored: bool) -> Statement:
-    names = _NAMES.get(tuple(element)) if isinstance(element, _OBJECT) else None
+    if not isinstance(element, _OBJECT):
+        raise MalformedPolicy(path, _NO_OBJECT)
+    names = _NAMES.get(tuple(element))
     if names is None:
         _known_elements(path, element)
-    assert isinstance(element, _OBJECT)  # noqa: S101 - anything else has just been refused
     effect = element.get("Effect")
     if not isinstance(effect, str) or effect not in _EFFECTS:
         raise MalformedPolicy(f"{path}.Effect", "the effect is Allow or Deny")
@@ -176,9 +178,8 @@ def _statement(path: str, element: object, *, authored: bool) -> Statement:
         raise MalformedPolicy(f"{path}.{error.path}", error.rule) from None
 
 
-def _known_elements(path: str, element: object) -> None:
+def _known_elements(path: str, element: Mapping[str, object]) -> None:
     _known(path, element, _STATEMENT)
-    assert isinstance(element, Mapping)  # noqa: S101 - `_known` has just refused anything else
     if "Sid" in element and not isinstance(element["Sid"], str):
         raise MalformedPolicy(f"{path}.Sid", "a Sid is a string")
 

@@ -19,14 +19,14 @@ Factory = Callable[..., Any]
 
 def note_calls(loop: asyncio.AbstractEventLoop) -> None:
     """Makes every task that answers a call know the one that waits for the caller; the loop may have a factory."""
-    before: Factory = loop.get_task_factory() or _plain
+    before: Factory | None = loop.get_task_factory()
 
     def noting(loop: asyncio.AbstractEventLoop, coroutine: Any, **options: Any) -> Any:
         parent = asyncio.current_task(loop)
         if parent is not None and parent.get_name() == _WAITS_FOR_THE_CALLER and options.get("context") is None:
             options["context"] = copy_context()
             options["context"].run(_CALL.set, parent)
-        return before(loop, coroutine, **options)
+        return before(loop, coroutine, **options) if before else asyncio.Task(coroutine, loop=loop, **options)
 
     loop.set_task_factory(noting)
 
@@ -83,7 +83,3 @@ class Untaken:
                     del self._waiting[caller]
 
         call.add_done_callback(taken)
-
-
-def _plain(loop: asyncio.AbstractEventLoop, coroutine: Any, **options: Any) -> "asyncio.Task[Any]":
-    return asyncio.Task(coroutine, loop=loop, **options)
