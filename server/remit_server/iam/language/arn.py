@@ -16,6 +16,9 @@ _REMEMBERED_LENGTH = 256
 # Fixed expressions on bounded text, each matched whole; nothing a caller writes becomes an expression.
 _ACTION = re.compile(r"[A-Za-z0-9-]{1,64}:[A-Za-z0-9*?]{1,64}")
 _LITERAL_SEGMENT = re.compile(r"[a-z0-9-]{1,64}")
+_ARN = re.compile(
+    r"arn:([a-z0-9-]{1,64}):([a-z0-9-]{1,64}):((?:[a-z0-9-]{1,64}|\*)?):((?:[a-z0-9-]{1,64}|\*)?):([\x20-\x7e]+)"
+)
 _PRINTABLE = re.compile(r"[\x21-\x7e](?:[\x20-\x7e]*[\x21-\x7e])?")
 
 
@@ -265,12 +268,14 @@ class ResourcePattern:
         return tuple(ResourcePattern.of((partition, service, region, account), name) for name in names)
 
 
-def _segments(text: str) -> tuple[str, str, str, str, str]:
+def _broken_rule(text: str) -> str:
+    """Says which rule a printable text breaks that is no ARN pattern."""
     parts = text.split(":", _SEGMENTS - 1)
     if len(parts) != _SEGMENTS or parts[0] != "arn" or not parts[-1]:
-        raise MalformedPattern("a resource is * or an ARN of six segments")
-    _, partition, service, region, account, name = parts
-    return partition, service, region, account, name
+        return "a resource is * or an ARN of six segments"
+    if not (_LITERAL_SEGMENT.fullmatch(parts[1]) and _LITERAL_SEGMENT.fullmatch(parts[2])):
+        return "the partition and the service of an ARN are literal"
+    return "the region and the account of an ARN are literal, empty or *"
 
 
 _ANYTHING = Pattern("*")
@@ -293,12 +298,10 @@ def _resource(text: str) -> ResourcePattern:
         return _EVERY_RESOURCE
     if len(text) > MAX_RESOURCE or not _PRINTABLE.fullmatch(text):
         raise MalformedPattern("a resource is printable ASCII of bounded length without outer spaces")
-    partition, service, region, account, name = _segments(text)
-    if not (_LITERAL_SEGMENT.fullmatch(partition) and _LITERAL_SEGMENT.fullmatch(service)):
-        raise MalformedPattern("the partition and the service of an ARN are literal")
-    for segment in (region, account):
-        if segment not in ("", "*") and not _LITERAL_SEGMENT.fullmatch(segment):
-            raise MalformedPattern("the region and the account of an ARN are literal, empty or *")
+    arn = _ARN.fullmatch(text)
+    if arn is None:
+        raise MalformedPattern(_broken_rule(text))
+    partition, service, region, account, name = arn.groups()
     try:
         pattern = Pattern(name)
     except ValueError as error:
