@@ -93,7 +93,7 @@ def _covering(
         near: Sequence[Numbered] = [each for each in reach.allows if _holds_rest(statement, each.statement)]
     else:
         near = reach.allows_on(resource)
-        comparisons.take(resource.cost * (_patterns(near, denies) if denies or len(near) != 1 else near[0].width))
+        comparisons.take(resource.cost * _patterns(near, denies))
         if denies and any(each.touches_resource(resource) for each in denies):
             return None
     for each in near:

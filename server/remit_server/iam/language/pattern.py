@@ -1,6 +1,5 @@
 """Wildcard texts: `*` is any run of characters, `?` is any one character, all else stands for itself."""
 
-import re
 from dataclasses import dataclass, field
 
 from remit_server.iam.language.automaton import (
@@ -13,8 +12,6 @@ from remit_server.iam.language.automaton import (
     tokens,
 )
 
-# What a text is no longer fixed from.
-_WILD = re.compile(r"[*?]|\$\{")
 # How many patterns an intersection may have, and what it may cost.
 INTERSECTION_PATTERNS = 64
 INTERSECTION_STEPS = 20_000
@@ -49,13 +46,11 @@ class Pattern:
         has_variables = VARIABLE in text
         if has_variables:
             list(tokens(text))  # refuses an unclosed variable
-        wild = _WILD.search(text)
-        cut = wild.start() if wild else len(text)
+        cut = min(at for at in (text.find("*"), text.find(ANY), text.find(VARIABLE), len(text)) if at >= 0)
         put = object.__setattr__
         put(self, "text", text)
         put(self, "head", text[:cut])
-        last = max(text.rfind("*"), text.rfind(ANY), text.rfind("}") if has_variables else -1) if wild else -1
-        put(self, "tail", text[last + 1 :])
+        put(self, "tail", text[max(text.rfind(end) for end in ("*", ANY, "}" if has_variables else "*")) + 1 :])
         put(self, "is_literal", cut == len(text))
         put(self, "is_prefix", cut == len(text) - 1 and text[cut] == "*")
         put(self, "has_variables", has_variables)
