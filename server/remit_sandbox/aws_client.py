@@ -18,12 +18,12 @@ class AwsKeys:
 
 
 def aws_client(service: str, endpoint_url: str, region: str, keys: AwsKeys) -> Any:
-    """Returns a boto3 client that signs with these keys; a call ends in 10 s and is tried once."""
+    """Returns a boto3 client that signs with these keys; a call ends in half a minute and is tried once."""
     # The profile is named here because AWS_PROFILE may name one that the laptop does not have.
     session = botocore.session.Session(session_vars={"profile": (None, None, None, None)})
     config = Config(
-        connect_timeout=2,
-        read_timeout=10,
+        connect_timeout=10,
+        read_timeout=30,
         retries={"total_max_attempts": 1},
         proxies={},
         s3={"addressing_style": "path"},

@@ -27,7 +27,7 @@ from remit_server.adapters.child_processes import killed, started
 
 HOST = "127.0.0.1"
 SERVICES = ("dynamodb", "ec2", "iam", "kms", "s3", "secretsmanager", "sts")
-START_SECONDS = 30.0
+START_SECONDS = 90.0
 STOP_SECONDS = 10.0
 _START_ATTEMPTS = 3
 _POLL_SECONDS = 0.05
