@@ -20,7 +20,7 @@ TARGETS: Final = "remit_server.iam"
 UNIT: Final = (
     *(
         f"tests/unit/test_iam_{name}.py"
-        for name in ("pattern", "short_patterns", "containment", "edges", "implication")
+        for name in ("pattern", "short_patterns", "containment", "edges", "implication", "lifting", "sealed")
     ),
     *(f"tests/unit/test_iam_{name}.py" for name in ("document", "guards", "evaluation", "narrowing", "deriving")),
     *(f"tests/unit/test_iam_{name}.py" for name in ("condition_edges", "budgets", "compaction", "printed_form")),

@@ -4,6 +4,7 @@
 """
 
 import json
+from collections import Counter
 from dataclasses import asdict
 from functools import cache
 from hashlib import sha256
@@ -14,6 +15,7 @@ import pytest
 from benchmarks.compaction import END, Emitted, Summary, emitted
 from benchmarks.rig.intents import MOST_PERMISSIONS, corpus
 from tests.figures import Counted
+from tests.property import iam_oracle as oracle
 
 from remit_server.iam import (
     Allowed,
@@ -24,12 +26,17 @@ from remit_server.iam import (
     Policies,
     Request,
     ResourcePolicy,
+    Statement,
     Witness,
+    allows_of,
     compact,
     contains,
     derive,
     evaluate,
+    without_end,
 )
+from remit_server.iam.containment.implication import excludes
+from remit_server.iam.issuing.cells import DIRECT_CALL
 from remit_server.iam.issuing.compaction import LIMIT
 
 GOLDEN = json.loads((Path(__file__).parents[1] / "golden" / "compaction.json").read_text())
@@ -99,6 +106,44 @@ def test_what_is_emitted_fits_and_allows_what_was_asked_for_and_nothing_else_who
             assert mine == allowed(Policies(identity=(one.intent.document,)), asked)
             assert one.derived.unguarded or when_named == mine
             assert {True, False} == set(mine)
+
+
+def test_what_is_emitted_is_the_intent_for_the_slow_oracle_too_and_is_read_as_the_intent(counted: Counted) -> None:
+    found: Counter[str] = Counter()
+
+    for one in everything():
+        if one.derived is not None:
+            emitted_policy, intent = json.loads(one.derived.text), json.loads(one.intent.document.text)
+            for asked in requests(one.intent.document)[::4]:
+                context = {key: value if isinstance(value, tuple) else (value,) for key, value in asked.context.items()}
+                views = oracle.concrete(context)
+                wanted = oracle.allows(intent, asked.action, asked.resource, views)
+                found["allowed" if wanted else "refused"] += 1
+                assert oracle.allows(emitted_policy, asked.action, asked.resource, views) is wanted
+            assert is_equal(allows_of(one.derived.document), one.intent.document)
+
+    counted("Calls of the corpus asked of the slow oracle", found)
+
+
+def test_what_is_emitted_takes_nothing_away_but_by_guards_of_direct_calls() -> None:
+    """Guards of conditions are left out: containment knows of few keys that a Deny of the opposite spares them."""
+    for one in everything():
+        if one.derived is not None:
+            kept = without_end(one.derived.document).statements
+            taking_away = Document(tuple(each for each in kept if not is_spared(each, one.intent.document)))
+            assert isinstance(contains(one.intent.document, taking_away), Witness)
+
+
+def is_spared(statement: Statement, intent: Document) -> bool:
+    """Says whether a Deny is a guard of direct calls, or excluded by the conditions of what it is about."""
+    return DIRECT_CALL in statement.conditions or (
+        bool(statement.conditions)
+        and all(
+            excludes(each.conditions, statement.conditions)
+            for each in intent.statements
+            if any(map(statement.touches_action, each.actions)) and any(map(statement.touches_resource, each.resources))
+        )
+    )
 
 
 def test_every_compacted_intent_is_proven_equal() -> None:

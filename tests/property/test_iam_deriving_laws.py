@@ -33,7 +33,7 @@ from remit_server.iam import (
     narrow_all,
 )
 from remit_server.iam.issuing.compaction import MOST_PARTS, ranked_forms
-from remit_server.iam.issuing.dense import dense
+from remit_server.iam.issuing.dense.widened import widened
 from remit_server.iam.issuing.merging import facts_of
 from remit_server.iam.language.conjunction import conjoined
 
@@ -247,7 +247,7 @@ def test_guards_leave_calls_by_services_to_allows_and_resource_policies(document
 @given(documents(plain=True))
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.filter_too_much])
 def test_the_dense_form_allows_and_refuses_the_same(document: Document) -> None:
-    forms = [(form.allows, dense(form.allows)) for form in ranked_forms(document.statements, ())]
+    forms = [(form.allows, widened(form.allows)) for form in ranked_forms(document.statements, ())]
     assume(any(statements is not None for _, statements in forms))
 
     for form, statements in forms:

@@ -196,7 +196,7 @@ def test_an_intent_of_anything_but_plain_allows_is_refused(intent: Document) -> 
         derive(intent, [REPORTS], end=END)
 
 
-@pytest.mark.parametrize(("count", "is_dense"), [(1, False), (8, False), (9, True), (18, True)])
+@pytest.mark.parametrize(("count", "is_dense"), [(1, False), (8, False), (9, True), (19, True)])
 def test_this_many_prefixes_of_22_characters_fit_and_are_proven(count: int, is_dense: bool) -> None:
     intent = departments(count)
 
@@ -209,7 +209,7 @@ def test_this_many_prefixes_of_22_characters_fit_and_are_proven(count: int, is_d
 
 
 def test_one_prefix_more_is_too_large_and_the_proposal_fits() -> None:
-    intent = departments(19)
+    intent = departments(20)
 
     found = derive(intent, [REPORTS], end=END)
 
@@ -240,7 +240,7 @@ def test_a_policy_that_names_the_session_adds_nothing_to_either_form(count: int)
     assert isinstance(answer("s3:ListBucket", "partner", **inside), ExplicitDeny)
 
 
-@pytest.mark.parametrize("count", [1, 8, 9, 18])
+@pytest.mark.parametrize("count", [1, 8, 9, 18, 19])
 def test_either_form_is_read_as_the_permissions_that_were_granted(count: int) -> None:
     intent = departments(count)
 
@@ -259,15 +259,20 @@ def test_a_deny_that_no_dense_form_has_changes_no_permission() -> None:
     assert allows_of(policy(wide, other, guard)) == policy(wide)
 
 
-def test_actions_that_services_use_for_the_session_are_never_written_densely() -> None:
-    intent = Document(
-        (
-            *departments(9).statements,
-            *policy(allow("kms:Decrypt", "arn:aws:kms:eu-central-1:1:key/k")).statements,
-        )
-    )
+def test_actions_that_services_use_for_the_session_are_written_and_guarded_as_always() -> None:
+    decrypting = policy(allow("kms:Decrypt", "arn:aws:kms:eu-central-1:1:key/k")).statements
+    intent = Document((*departments(9).statements, *decrypting))
 
-    assert isinstance(derive(intent, [intent], end=END), TooLarge)
+    found = derived(intent, [intent]).document.statements
+
+    guard: dict[str, object] = {
+        "Effect": "Deny",
+        "Action": "kms:Decrypt",
+        "NotResource": "arn:aws:kms:eu-central-1:1:key/k",
+        "Condition": {"BoolIfExists": {"aws:ViaAWSService": "false"}},
+    }
+    assert {*decrypting, *policy(guard).statements} <= set(found)
+    assert not any(one.actions == decrypting[0].actions and not one.conditions for one in found[2:])
 
 
 def test_the_conditioned_intent_is_what_ceilings_must_contain() -> None:

@@ -12,6 +12,7 @@ from remit_server.domain.decision import Allow
 from remit_server.domain.entitlement import Entitlement
 from remit_server.domain.errors import Denied, Reason, Remedy
 from remit_server.domain.permission import Permission
+from remit_server.iam import Condition
 
 NOW = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
 BUCKET = "arn:aws:s3:::reports"
@@ -28,7 +29,7 @@ def refused(*permissions: Permission) -> Denied:
 
 def test_one_permission_that_is_too_long_alone_is_named_and_no_split_is_offered() -> None:
     short = permission("s3:GetObject", f"{BUCKET}/2026/*")
-    long = permission("s3:ListBucket", f"{BUCKET}/{'a' * 1000}")
+    long = permission("s3:ListBucket", f"{BUCKET}/{'a' * 1000}", Condition("StringLike", "s3:prefix", ("b" * 900,)))
 
     error = refused(short, long)
 
@@ -37,7 +38,7 @@ def test_one_permission_that_is_too_long_alone_is_named_and_no_split_is_offered(
 
 
 def test_an_intent_that_would_take_very_many_requests_is_told_so() -> None:
-    many = [permission("s3:GetObject", f"{BUCKET}/{'a' * 600}{number}") for number in range(26)]
+    many = [permission("s3:GetObject", f"{BUCKET}/{'a' * 1000}{number}") for number in range(26)]
 
     error = refused(*many)
 

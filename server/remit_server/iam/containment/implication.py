@@ -9,18 +9,18 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from remit_server.iam.containment.lifting import has_one_value, left_by, lifting
 from remit_server.iam.containment.values import Taken, lies_in, takes_nothing_empty
-from remit_server.iam.language.arn import ActionPattern, ResourcePattern
-from remit_server.iam.language.automaton import VARIABLE
+from remit_server.iam.language.automaton import VARIABLE, BudgetError, Steps
 from remit_server.iam.language.condition import Condition
-from remit_server.iam.language.conjunction import by_value, conjoined
+from remit_server.iam.language.conjunction import by_value
 from remit_server.iam.language.document import Document
 from remit_server.iam.language.negation import negated
 from remit_server.iam.language.statement import Effect, Statement
 
 _MOST_STATEMENTS = 400
 _MOST_COPIES = 20_000
-_SINGLE_VALUED = frozenset({"s3:prefix"})
+_MOST_LIFTED = 50_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,11 +37,14 @@ def written_out(issued: Document, ceiling: Document) -> WrittenOut | None:
     """Writes out what conditions imply in both documents; None when there is nothing to write out, or too much.
 
     Each side allows exactly what it allowed before: an issued Allow is replaced by its alternatives, with the
-    conditions that its own document's Denies put on it; a ceiling Allow gets copies under stronger conditions.
+    conditions that its own document's Denies put on it, on what they leave; a ceiling Allow gets copies under
+    stronger conditions.
     """
     if sum(_alternatives_of(each) for each in issued.statements) > _MOST_STATEMENTS:
         return None
-    pieces = [(number, piece) for number, each in enumerate(issued.statements) for piece in _alternatives(each, issued)]
+    pieces = _pieces(issued)
+    if pieces is None:
+        return None
     wanted = {piece.conditions for _, piece in pieces if piece.effect is Effect.ALLOW and piece.conditions}
     if len(wanted) * len(ceiling.statements) > _MOST_COPIES:
         return None
@@ -61,6 +64,19 @@ def written_out(issued: Document, ceiling: Document) -> WrittenOut | None:
 def implied(conditions: Sequence[Condition], others: Iterable[Condition]) -> bool:
     """Says whether each of the others holds wherever all the conditions do; True only when proven."""
     return all(other in conditions or any(implies(one, other) for one in conditions) for other in others)
+
+
+def excludes(conditions: Sequence[Condition], others: Iterable[Condition]) -> bool:
+    """Says whether the others never all hold where all the conditions do; True only when proven."""
+    return any(_opposes(conditions, other) for other in others)
+
+
+def _opposes(conditions: Sequence[Condition], other: Condition) -> bool:
+    # NOTE: of a key with several values AWS does not say what an operator without a qualifier leaves to its opposite.
+    if ":" not in other.operator and not has_one_value(other.folded_key):
+        return False
+    opposite = negated(other)
+    return opposite is not None and implied(conditions, opposite)
 
 
 def implies(condition: Condition, other: Condition) -> bool:
@@ -102,7 +118,7 @@ def _follows(one: _Parts, other: _Parts, key: str) -> bool:
     if one.qualifier != other.qualifier or (one.holds_without_key and not other.holds_without_key):
         return False
     # NOTE: without a qualifier one value that fits does for a positive operator; for a negative one none may fit.
-    alike = bool(one.qualifier) or one.taken.is_negative is other.taken.is_negative or key in _SINGLE_VALUED
+    alike = bool(one.qualifier) or one.taken.is_negative is other.taken.is_negative or has_one_value(key)
     return alike and lies_in(one.taken, other.taken)
 
 
@@ -127,42 +143,27 @@ def _alternatives_of(statement: Statement) -> int:
     return math.prod(len(condition.values) for condition in statement.conditions)
 
 
-def _alternatives(statement: Statement, issued: Document) -> list[Statement]:
+def _pieces(issued: Document) -> list[tuple[int, Statement]] | None:
+    """Lists the alternatives with the number of their statement; None where finding them takes too many steps."""
+    denials, steps = lifting(issued.statements), Steps(_MOST_LIFTED)
+    try:
+        return [
+            (number, piece)
+            for number, each in enumerate(issued.statements)
+            for piece in _alternatives(each, denials, steps)
+        ]
+    except BudgetError:
+        return None
+
+
+def _alternatives(statement: Statement, denials: Sequence[Statement], steps: Steps) -> list[Statement]:
     if statement.effect is Effect.DENY or statement.not_action or statement.not_resource:
         return [statement]
-    by_conditions: dict[tuple[Condition, ...], list[ActionPattern]] = {}
-    for action in statement.actions:
-        conditions = _left_by_denies(action, statement, issued)
-        by_conditions.setdefault(conditions, []).append(action)
     return [
-        Statement(Effect.ALLOW, tuple(actions), statement.resources, each)
-        for conditions, actions in by_conditions.items()
-        for each in by_value(conditions)
+        Statement(Effect.ALLOW, left.actions, left.resources, conditions)
+        for left in left_by(denials, statement, steps)
+        for conditions in by_value(left.conditions)
     ]
-
-
-def _left_by_denies(action: ActionPattern, statement: Statement, issued: Document) -> tuple[Condition, ...]:
-    conditions = statement.conditions
-    for one in issued.statements:
-        lifted = _lifted(one, action, statement.resources)
-        both = conjoined(conditions, lifted) if lifted else None
-        conditions = conditions if both is None else both
-    return conditions
-
-
-def _lifted(
-    denial: Statement, action: ActionPattern, resources: Sequence[ResourcePattern]
-) -> tuple[Condition, ...] | None:
-    """Returns the condition that a Deny of the whole action on all the resources leaves on it, if it is one."""
-    if denial.effect is Effect.ALLOW or len(denial.conditions) != 1:
-        return None
-    if not denial.holds_action(action) or not all(denial.holds_resource(each) for each in resources):
-        return None
-    # NOTE: only for keys with one value; what a Deny leaves of a key with several values is not its opposite.
-    if denial.conditions[0].folded_key not in _SINGLE_VALUED:
-        return None
-    opposite = negated(denial.conditions[0])
-    return opposite if opposite is not None and len(opposite) == 1 else None
 
 
 def _copies(statement: Statement, wanted: Iterable[tuple[Condition, ...]]) -> list[Statement]:

@@ -9,9 +9,11 @@ from remit_server.iam.containment.proving import DEFAULT_BUDGET, contains
 from remit_server.iam.containment.verdict import Purse, Witness
 from remit_server.iam.issuing.compaction import LIMIT, is_same, least_size_over, parted, ranked_forms_of
 from remit_server.iam.issuing.covering import Covered, Covering, asked_facts, covered
-from remit_server.iam.issuing.dense import dense
+from remit_server.iam.issuing.dense.equality import is_proven_equal
+from remit_server.iam.issuing.dense.sealed import SEALING_STEPS, sealed
+from remit_server.iam.issuing.dense.widened import widened
 from remit_server.iam.issuing.guards import bound_to, is_bound, time_bound
-from remit_server.iam.issuing.merging import Fact
+from remit_server.iam.issuing.merging import Fact, fewest, in_order
 from remit_server.iam.language.automaton import VARIABLE, Steps
 from remit_server.iam.language.condition import Condition
 from remit_server.iam.language.document import Document
@@ -122,12 +124,12 @@ def outline(
     if any(one.effect is Effect.ALLOW or is_bound(one) for one in also):
         raise UnderivableIntent("Only Denies that are no bounds are taken over.")
     bounds = [*also, *_bounds(source_cidrs, vpc_ids)]
-    steps, purse = Steps(COVERING_STEPS), DEFAULT_BUDGET.opened()
+    steps, spent = Steps(COVERING_STEPS), _Spent(DEFAULT_BUDGET.opened(), Steps(SEALING_STEPS))
     found = found or covered(asked_facts(intent), entitlements, steps)
-    written = _written(found.facts, bounds, limit, purse)
+    written = _written(found.facts, bounds, limit, spent)
     if isinstance(written, int):
         known = dict(zip(found.asked, found.facts, strict=True))
-        split = parted(intent, limit, _Measure(known, entitlements, steps, bounds, limit, purse))
+        split = parted(intent, limit, _Measure(known, entitlements, steps, bounds, limit, spent))
         return TooLarge(written, split.parts, split.too_long)
     document, unguarded = written
     covers = tuple(dict.fromkeys(found.coverings))
@@ -162,8 +164,16 @@ def _bounds(source_cidrs: Sequence[str], vpc_ids: Sequence[str]) -> list[Stateme
     return bounds
 
 
+@dataclass(frozen=True, slots=True)
+class _Spent:
+    """Holds what is left for one deriving, its split included: for proofs, and for writing sealed forms."""
+
+    purse: Purse
+    sealing: Steps
+
+
 def _written(
-    facts: Sequence[Fact], bounds: Sequence[Statement], limit: int, purse: Purse
+    facts: Sequence[Fact], bounds: Sequence[Statement], limit: int, spent: _Spent
 ) -> tuple[Document, tuple[Condition, ...]] | int:
     """Returns the best plain form within the limit, else a dense one, each proven; and what it leaves unguarded.
 
@@ -176,14 +186,21 @@ def _written(
     forms = ranked_forms_of(facts, bounds)
     forms = [form for form in forms if len(form.unguarded) == len(forms[0].unguarded)]
     for form in forms:
-        if len(form.document.text) <= limit and is_same(form, facts, purse):
+        if len(form.document.text) <= limit and is_same(form, facts, spent.purse):
             return form.document, form.unguarded
     for form in forms:
-        statements = dense(form.allows)
+        statements = widened(form.allows)
         document = Document((*(statements or ()), *bounds))
-        if statements is not None and len(document.text) <= limit and _is_within(statements, facts, purse):
+        if statements is not None and len(document.text) <= limit and _is_within(statements, facts, spent.purse):
             return document, form.unguarded
-    return max(len(forms[0].document.text), limit + 1)
+    least = len(forms[0].document.text)
+    densest = sealed(fewest(in_order(facts)), spent.sealing)
+    if densest is not None and set(densest.unguarded) <= set(forms[0].unguarded):
+        document = Document((*densest.statements, *bounds))
+        if len(document.text) <= limit and is_proven_equal(densest, facts, spent.purse):
+            return document, densest.unguarded
+        least = min(least, len(document.text))
+    return max(least, limit + 1)
 
 
 def _is_within(statements: Sequence[Statement], facts: Sequence[Fact], purse: Purse) -> bool:
@@ -200,11 +217,11 @@ class _Measure:
     steps: Steps
     bounds: Sequence[Statement]
     limit: int
-    purse: Purse
+    spent: _Spent
 
     def __call__(self, part: Document) -> int:
         """Returns how many characters the session policy of a part has, or one size over the limit."""
-        written = _written([self._conditioned(fact) for fact in asked_facts(part)], self.bounds, self.limit, self.purse)
+        written = _written([self._conditioned(fact) for fact in asked_facts(part)], self.bounds, self.limit, self.spent)
         return written if isinstance(written, int) else len(written[0].text)
 
     def _conditioned(self, fact: Fact) -> Fact:

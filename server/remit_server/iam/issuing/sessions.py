@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from remit_server.iam.containment.proving import DEFAULT_BUDGET, contains
 from remit_server.iam.containment.verdict import Budget, Counterexample, Purse, Undecided, Witness
 from remit_server.iam.issuing.cells import DIRECT_CALL
-from remit_server.iam.issuing.dense import listed
+from remit_server.iam.issuing.dense.reading import listed
 from remit_server.iam.issuing.guards import is_bound, is_end, without_end
 from remit_server.iam.language.document import Document
 from remit_server.iam.language.statement import Effect, Statement

@@ -13,15 +13,15 @@ from remit_server.iam.issuing.blocks import overlapping, pruned
 from remit_server.iam.issuing.cells import DIRECT_CALL, EVERY_RESOURCE
 from remit_server.iam.issuing.guards import guarded
 from remit_server.iam.language.arn import ResourcePattern
-from remit_server.iam.language.condition import Condition
 from remit_server.iam.language.negation import negated
 from remit_server.iam.language.statement import Effect, Statement
 
 _TAKEN_BACK = frozenset({("StringLike", "s3:prefix"), ("StringEquals", "s3:prefix")})
-_CALLED_BY_SERVICES = frozenset({"*", "kms"})
+CALLED_BY_SERVICES = frozenset({"*", "kms"})
+"""Services that others call on the session's behalf under resource policies of their own, and `*`."""
 
 
-def dense(allows: Sequence[Statement]) -> tuple[Statement, ...] | None:
+def widened(allows: Sequence[Statement]) -> tuple[Statement, ...] | None:
     """Writes the Allows and their guards densely; None where the form does not apply.
 
     It applies when no action is in two Allows, and none is one that services use on the session's behalf
@@ -29,7 +29,7 @@ def dense(allows: Sequence[Statement]) -> tuple[Statement, ...] | None:
     """
     if any(overlapping(one.actions, other.actions) for one, other in combinations(allows, 2)):
         return None
-    if any(action.service in _CALLED_BY_SERVICES for statement in allows for action in statement.actions):
+    if any(action.service in CALLED_BY_SERVICES for statement in allows for action in statement.actions):
         return None
     named = pruned(action for statement in allows for action in statement.actions)
     nothing_else = Statement(Effect.DENY, named, EVERY_RESOURCE, (DIRECT_CALL,), not_action=True)
@@ -38,43 +38,6 @@ def dense(allows: Sequence[Statement]) -> tuple[Statement, ...] | None:
         nothing_else,
         *(denial for statement in allows for denial in _taking_back(statement)),
     )
-
-
-def listed(statements: Sequence[Statement]) -> tuple[Statement, ...]:
-    """Returns the Allows of a session policy as they were before they were written densely; others as they stand.
-
-    For direct calls these are what the policy allows, so that whoever reads them reads what was granted, and not what
-    the granted resources have in common.
-    """
-    denials = [each for each in statements if each.effect is Effect.DENY and not each.not_action]
-    return tuple(_listed(each, denials) for each in statements if each.effect is Effect.ALLOW)
-
-
-def _listed(allow: Statement, denials: Sequence[Statement]) -> Statement:
-    """Reads an Allow together with the Denies that take back what it widened."""
-    mine = [each for each in denials if set(each.actions) == set(allow.actions)]
-    listings = [each.resources for each in mine if each.not_resource and not each.conditions]
-    resources = listings[0] if len(listings) == 1 and _are_within(listings[0], allow.resources) else allow.resources
-    taken = [each for each in mine if not each.not_resource and each.resources == EVERY_RESOURCE]
-    conditions = [one for each in taken if (one := _taken_back(each)) is not None]
-    found = (conditions[0],) if len(conditions) == 1 and not allow.conditions else allow.conditions
-    return Statement(Effect.ALLOW, allow.actions, resources, found)
-
-
-def _are_within(resources: Sequence[ResourcePattern], others: Sequence[ResourcePattern]) -> bool:
-    return all(any(other.includes(one) for other in others) for one in resources)
-
-
-def _taken_back(denial: Statement) -> Condition | None:
-    """Returns the condition that a Deny of its opposite stands for; None for any other Deny."""
-    if len(denial.conditions) != 1:
-        return None
-    (opposite,) = denial.conditions
-    for operator, key in _TAKEN_BACK:
-        condition = Condition(operator, opposite.key, opposite.values)
-        if condition.folded_key == key and negated(condition) == denial.conditions:
-            return condition
-    return None
 
 
 def _widened(statement: Statement) -> Statement:
