@@ -2,7 +2,7 @@
 
 import asyncio
 import ssl
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -105,9 +105,11 @@ class BundleWeb:
 
 
 @asynccontextmanager
-async def bundle_web(authority: Authority | None = None) -> AsyncIterator[BundleWeb]:
+async def bundle_web(
+    authority: Authority | None = None, *, make: Callable[[], BundleWeb] = BundleWeb
+) -> AsyncIterator[BundleWeb]:
     """Runs the server: by TLS with a certificate of the authority, or by plain HTTP."""
-    server = BundleWeb()
+    server = make()
     context = None
     if authority is not None:
         pair = authority.issue_server(("127.0.0.1",))

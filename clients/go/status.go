@@ -2,6 +2,7 @@ package remit
 
 import (
 	"fmt"
+	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -24,8 +25,16 @@ const (
 // What gRPC and TLS say when the other side ends a connection that was being made.
 var hungUp = []string{"EOF", "connection reset", "broken pipe", "remote error: tls"}
 
-// failureOf returns the error for a call that failed; it holds what the gateway said, and nothing of the request.
+// What the gateway takes as a request's id.
+var requestIDs = regexp.MustCompile(`^[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}$`)
+
+// failureOf returns the error for a call that failed; it holds what the gateway said, and the request's id.
+//
+// Of the request it holds nothing else, and no id that is none: a token may have been given in its place.
 func failureOf(failed *status.Status, target, requestID string) Error {
+	if !requestIDs.MatchString(requestID) {
+		requestID = ""
+	}
 	info := infoOf(failed)
 	refusal := detail(failed, &remitv1.Refusal{})
 	failure := Failure{

@@ -9,6 +9,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from tests.e2e.canaries.abroad.showing import Shown, golang, shown_by
+from tests.e2e.canaries.table.kinds import KINDS
 from tests.e2e.gateways import own_gateway
 from tests.e2e.go_tools import CLIENT, GoTests, go, go_test
 from tests.e2e.told_by_python import platform_cases, printed_errors
@@ -76,6 +78,13 @@ def proven(sandbox: Sandbox, tmp_path_factory: pytest.TempPathFactory) -> Iterat
         yield go_test(CLIENT / "behaviours", {"REMIT_LIVE": str(live), "SPIFFE_ENDPOINT_SOCKET": api.address})
 
 
+@pytest.fixture(scope="module")
+def shown(sandbox: Sandbox, tmp_path_factory: pytest.TempPathFactory) -> Shown:
+    """A program shows all that it has, and crashes."""
+    folder = tmp_path_factory.mktemp("shown")
+    return shown_by(golang(folder), sandbox, folder)
+
+
 @pytest.mark.parametrize("row", ROWS)
 def test_the_go_client_proves(row: str, proven: GoTests) -> None:
     assert proven.outcomes.get(f"TestBehaviour/{row}") == "pass", proven.output
@@ -91,6 +100,16 @@ def test_the_go_clients_own_tests_pass() -> None:
 
     assert done.code == 0, done.output
     assert set(done.outcomes.values()) == {"pass"}, done.output
+
+
+def test_whatever_is_shown_logged_or_panics_shows_no_secret(shown: Shown) -> None:
+    assert all(shown.texts.values())
+    assert shown.canaries.found_in(shown.texts) == []
+
+
+def test_a_secret_that_is_shown_would_be_found(shown: Shown) -> None:
+    assert shown.not_found() == set()
+    assert shown.canaries.kinds == {kind.name for kind in KINDS if kind.abroad}
 
 
 def test_the_go_quickstart_prints_the_object(sandbox: Sandbox, alice_token: str, tmp_path: Path) -> None:

@@ -14,6 +14,8 @@ import httpx2
 import pytest
 from mcp import Client
 from mcp.client.streamable_http import streamable_http_client
+from tests.e2e.canaries.loudly.recording import loud_environment, recorded
+from tests.e2e.canaries.traces import Canaries
 from tests.e2e.machines import BIN, PROFILES, Machine, machine
 from tests.e2e.test_mcp import REPORTS, asked, tool_of_aws
 
@@ -29,6 +31,7 @@ class Served:
     sandbox: Sandbox
     machine: Machine
     resource: str
+    canaries: Canaries
 
     def token(self, user: str = "alice", **claims: Any) -> str:
         """Returns an access token for this server (RFC 9068)."""
@@ -66,11 +69,18 @@ def served(sandbox: Sandbox, tmp_path_factory: pytest.TempPathFactory) -> Iterat
         'client_secret_file = "secret"\naudience = "remit"\n'
     )
     mine = machine(sandbox, folder, "nobody's", profiles=PROFILES + tables)
+    mine.environ.update(loud_environment(mine.environ, folder / "debug.log"))
     command = [str(BIN / "remit-mcp"), "--http", "--name", "http"]
-    with subprocess.Popen(command, env=mine.environ, cwd=folder, stderr=subprocess.PIPE) as process:  # noqa: S603 - ours
+    canaries = Canaries()
+    canaries.note(sandbox.issuer.password, "a client's secret")
+    with (
+        recorded(sandbox.issuer, canaries),
+        (folder / "said").open("wb") as said,
+        subprocess.Popen(command, env=mine.environ, cwd=folder, stdout=said, stderr=said) as process,  # noqa: S603 - ours
+    ):
         try:
             wait_until_it_listens(listen)
-            yield Served(sandbox, mine, f"http://{listen}/mcp")
+            yield Served(sandbox, mine, f"http://{listen}/mcp", canaries)
         finally:
             process.terminate()
             process.wait(timeout=30)
@@ -198,6 +208,17 @@ def test_a_page_of_another_site_does_not_reach_it(served: Served, header: dict[s
     answer = served.called({"Authorization": f"Bearer {served.token()}", **header})
 
     assert answer.status_code in {403, 421}
+
+
+def test_what_it_says_and_logs_at_debug_holds_none_of_these_tokens(served: Served) -> None:
+    answer = served.called({"Authorization": f"Bearer {served.token()}"})
+    texts = {name: (served.machine.folder / name).read_bytes() for name in ("debug.log", "said")}
+    leaked = {"debug.log": texts["debug.log"] + f"Authorization: Bearer {served.token()}".encode()}
+
+    assert answer.status_code == 200
+    assert texts["debug.log"]
+    assert served.canaries.found_in(texts) == []
+    assert served.canaries.found_in(leaked) != []
 
 
 def test_half_a_set_up_is_told_before_anything_listens(sandbox: Sandbox, tmp_path: Path, alice_token: str) -> None:

@@ -10,6 +10,8 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
+from tests.e2e.canaries.abroad.showing import Shown, shown_by, typescript
+from tests.e2e.canaries.table.kinds import KINDS
 from tests.e2e.client_world import client_world, rows
 from tests.e2e.told_by_python import intent_cases, platform_cases, printed_errors
 from tests.e2e.watched import plain_environment
@@ -69,6 +71,24 @@ def npm_test(sandbox: Sandbox, folder: Path, told: Mapping[str, object]) -> subp
             timeout=360,
             check=False,
         )
+
+
+@pytest.fixture(scope="module")
+def shown(proven: dict[str, list[str]], sandbox: Sandbox, tmp_path_factory: pytest.TempPathFactory) -> Shown:
+    """A program shows all that it has by the package that `npm test` compiled, and crashes."""
+    assert proven
+    folder = tmp_path_factory.mktemp("shown")
+    return shown_by(typescript(folder), sandbox, folder)
+
+
+def test_whatever_is_shown_logged_or_crashes_shows_no_secret(shown: Shown) -> None:
+    assert all(shown.texts.values())
+    assert shown.canaries.found_in(shown.texts) == []
+
+
+def test_a_secret_that_is_shown_would_be_found(shown: Shown) -> None:
+    assert shown.not_found() == set()
+    assert shown.canaries.kinds == {kind.name for kind in KINDS if kind.abroad}
 
 
 @pytest.mark.parametrize("row", sorted(ROWS))

@@ -328,6 +328,19 @@ def test_a_token_that_is_none_is_refused_without_repeating_it(token: str, gatewa
     assert token not in repr(str(error))
 
 
+def test_a_token_in_the_place_of_a_request_id_is_not_repeated(gateway: remit.Gateway, server: ScriptedGateway) -> None:
+    server.issue_answers.append(too_wide())
+    block = gateway.task("summarise Q3", subject_token=SUBJECT_TOKEN, allow=REPORTS, request_id=SUBJECT_TOKEN)
+
+    with pytest.raises(remit.Refused) as raised, block:
+        pytest.fail("the block ran")
+
+    error = raised.value
+    assert server.issues[0].request_id == SUBJECT_TOKEN
+    assert error.request_id is None
+    assert SUBJECT_TOKEN not in f"{error} {error!r} {error.__dict__}"
+
+
 @pytest.mark.parametrize("name", ["id", "grant", "credentials", "boto3_session", "end", "forget"])
 def test_whoever_forgets_to_enter_a_task_is_told_to(name: str, gateway: remit.Gateway) -> None:
     block = gateway.task("summarise Q3", subject_token=SUBJECT_TOKEN, allow=REPORTS)

@@ -5,7 +5,7 @@ from typing import Any
 
 import grpc
 from tests.e2e.canaries.journey import CANARY, Journey
-from tests.e2e.canaries.loud import INJECTED
+from tests.e2e.canaries.loudly.loud import INJECTED
 from tests.e2e.gateways import Q3, client, issue_request, raw_stub
 
 import remit
@@ -112,9 +112,17 @@ def rejected(journey: Journey, _: remit.Gateway) -> None:
             journey.shows(gateway)
 
 
-def misplaced(journey: Journey, _: remit.Gateway) -> None:
+def misplaced(journey: Journey, gateway: remit.Gateway) -> None:
     """Tokens stand where no token belongs, and messages are none."""
     token = journey.token()
+    ask = partial(gateway.task, "x", subject_token=token)
+    for block in (
+        ask(allow=Q3, request_id=token),
+        ask(allow=Q3, task_id=token),
+        ask(allow=Q3, labels={token[:60]: "x"}),
+    ):
+        journey.fails(block.__enter__, misused=True)
+    journey.fails(partial(gateway.explain, token), misused=True)
     values = {"bucket": token[:500], "prefix": token[:500]}
     wrong: list[dict[str, Any]] = [
         {"request_id": token},

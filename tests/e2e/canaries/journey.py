@@ -1,6 +1,7 @@
 """One gateway's life as the canary test goes through it: what is secret, and what everybody shows on the way."""
 
 import logging
+import os
 import time
 import traceback
 from collections.abc import Callable, Iterator
@@ -11,8 +12,8 @@ from typing import Any
 
 import grpc
 import pytest
-from tests.e2e.canaries.traces import Canaries
-from tests.e2e.gateways import OwnGateway
+from tests.e2e.canaries.traces import Canaries, private_part
+from tests.e2e.gateways import OwnGateway, Started
 from tests.e2e.machines import Machine
 from tests.e2e.sts_relay import StsRelay
 from tests.e2e.test_attacks_on_operators import reason_of
@@ -22,7 +23,10 @@ import remit
 from remit_sandbox.sandbox import Sandbox
 from remit_server.cli.main import app
 
+EXTENDED = os.environ.get("REMIT_EXTENDED") == "1"
+_HELD = ("botocore", "urllib3", "boto3", "grpc", "asyncio", "mcp", "httpx", "httpcore")
 CANARY = "canary-0123456789-abcdefghijklmnopqrstuvwxyz-9876543210"
+_ROOT = Path(__file__).parents[3]
 OURS = str(Path(remit.__file__).parent)
 
 
@@ -57,6 +61,7 @@ class Journey:
     failed: list[str] = field(default_factory=list)
     ended: list[tuple[str, float]] = field(default_factory=list)
     transmitter: Any = None
+    collected: dict[str, dict[str, bytes]] = field(default_factory=dict)
 
     def token(self, user: str = "alice", client_id: str = "copilot", **more: Any) -> str:
         """Returns a fresh user token, noted as a secret."""
@@ -69,6 +74,12 @@ class Journey:
     def operator(self, user: str = "bob") -> str:
         """Returns a fresh operator's token."""
         return self.secret(self.sandbox.issuer.operator_token(user), "an operator's token")
+
+    def knows(self) -> None:
+        """Notes what lies in the sandbox's files for every gateway: its keys and those of the agents."""
+        self.secret(self.sandbox.account.gateway_keys.secret_access_key, "the gateway's AWS key")
+        for pair in self.sandbox.agents.values():
+            self.secret(private_part(pair.key_path.read_text()), "an agent's key")
 
     def secret(self, value: str, what: str) -> str:
         """Notes a secret and returns it."""
@@ -98,9 +109,7 @@ class Journey:
         self.shown += [str(error), repr(error)]
         if misused:
             return
-        told = traceback.TracebackException.from_exception(error, capture_locals=True)
-        kept = [frame for frame in told.stack if frame.filename.startswith(OURS)]
-        self.shown += traceback.StackSummary.from_list(kept).format()
+        self.shown += [text for cause in _chain(error) for text in _our_frames(cause)]
 
     def remit_server(self, *words: str, token: str | None = None, answer: str = "") -> int:
         """Runs a command of the gateway's, as an operator where a token is given; returns its exit code."""
@@ -127,6 +136,19 @@ class Journey:
         return done.returncode
 
 
+def _chain(error: BaseException | None) -> Iterator[BaseException]:
+    """Yields an error and what it came of."""
+    while error is not None:
+        yield error
+        error = error.__cause__ or error.__context__
+
+
+def _our_frames(error: BaseException) -> list[str]:
+    """Returns the client's own frames with their variables: those of others may be large, a journey's above all."""
+    ours = [one for one in traceback.walk_tb(error.__traceback__) if one[0].f_code.co_filename.startswith(OURS)]
+    return traceback.StackSummary.extract(iter(ours), capture_locals=True).format()
+
+
 def _command(words: tuple[str, ...]) -> str:
     """Returns the names of the command: the words before its first option or argument."""
     groups = {"policy", "audit", "grants", "aws", "approvals", "events", "database", "issuer", "config"}
@@ -145,12 +167,34 @@ def gone_through(journey: Journey, gateway: remit.Gateway, path: Callable[[Journ
         journey.failed.append(f"{path.__module__}.{path.__name__}: {traceback.format_exc()[-1500:]}")
 
 
+def note_answers(journey: Journey) -> None:
+    """Notes what STS has given, heard of or not."""
+    for answer in journey.relay.answers:
+        for name, what in ((b"SecretAccessKey", "a secret access key"), (b"SessionToken", "a session token")):
+            _, begins, rest = answer.partition(b"<%s>" % name)
+            if begins:
+                journey.secret(rest.partition(b"</")[0].decode(), what)
+
+
+def loud_gateway(folder: Path) -> Started:
+    """Returns how a gateway is started that logs at DEBUG, and dumps its stacks when it crashes."""
+    (folder / "tmp").mkdir()
+    environ = {"TMPDIR": str(folder / "tmp"), "PYTHONPATH": str(_ROOT), "PYTHONFAULTHANDLER": "1"}
+    return Started("tests.e2e.canaries.loudly.loud", environ, folder / "stdout")
+
+
 @contextmanager
 def everything_logged(kept: Kept) -> Iterator[None]:
-    """Has every logger of this process say all it has to say, but those that the gateway and the client hold down."""
+    """Has every logger of this process say all it has to say, but those that the gateway and the client hold down.
+
+    httpx is held down too: it is a person's browser here. In the processes of the machines it is as loud as the rest.
+    """
     root = logging.getLogger()
     before = root.level
-    held = {name: logging.getLogger(name).level for name in ("botocore", "urllib3", "boto3", "grpc", "asyncio", "mcp")}
+    held = {
+        name: logging.getLogger(name).level
+        for name in ("botocore", "urllib3", "boto3", "grpc", "asyncio", "mcp", "httpx", "httpcore")
+    }
     root.addHandler(kept)
     root.setLevel(logging.DEBUG)
     for name in held:

@@ -1,105 +1,65 @@
 """Where a secret could come out: every place is a sink with a name, whose texts are collected when all is over."""
 
 import logging
-import shutil
 import sqlite3
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from contextlib import closing
-from dataclasses import replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from tests.e2e.canaries.journey import Journey, Kept
+from tests.e2e.canaries.journey import Journey
 
-# What holds a secret on purpose: keys and tokens where they were put, each in a file of its own.
+Texts = dict[str, bytes]
+LEFT: Final = "left-by-the-canaries"
+# What holds a secret on purpose: keys and tokens where they were put, each in a file of its own, or all in a folder.
 ON_PURPOSE: Final = frozenset(
-    {
-        "aws-secret-access-key",
-        "token",
-        "operator",
-        "pushed",
-        "told-secret",
-        "hook-secret",
-        "ci.pem",
-        "scraper-token",
-        "collector-token",
-    }
+    {"aws-secret-access-key", "token", "operator", "ci.pem", "remit.pem", "active.pem", "next.pem", "previous.pem"}
+    | {"bundle-token", "secrets"}
 )
 
 
-def _files(folder: Path) -> dict[str, bytes]:
+@dataclass(frozen=True)
+class Sink:
+    """A place where a secret could come out: what is in it, and how a leak would come into it, there where it is."""
+
+    texts: Callable[[Journey], Texts]
+    leak: Callable[[Journey, str], None]
+
+
+def files_of(folder: Path) -> Texts:
+    """Returns every file of a folder but those that hold a secret on purpose."""
     return {
         f"{folder.name}/{path.relative_to(folder)}": path.read_bytes()
         for path in folder.rglob("*")
-        if path.is_file() and path.suffix != ".key" and path.name not in ON_PURPOSE
+        if path.is_file() and path.suffix != ".key" and ON_PURPOSE.isdisjoint(path.relative_to(folder).parts)
     }
 
 
-def _texts(name: str, texts: list[str]) -> dict[str, bytes]:
+def _texts(name: str, texts: list[str]) -> Texts:
     return {f"{name} {number}, {text[:80]}": text.encode("utf-8", "surrogatepass") for number, text in enumerate(texts)}
 
 
-def enumerated(name: str, texts: list[bytes]) -> Iterator[tuple[str, bytes]]:
-    """Yields texts with names of their own."""
-    yield from ((f"{name} {number}", text) for number, text in enumerate(texts))
+def enumerated(name: str, texts: list[bytes]) -> Texts:
+    """Returns texts with names of their own."""
+    return {f"{name} {number}": text for number, text in enumerate(texts)}
 
 
-def _rows(journey: Journey) -> dict[str, bytes]:
+def _rows(journey: Journey) -> Texts:
     """Returns the ledger as a dump has it: what is compressed or split over pages in its file is whole here."""
     with closing(sqlite3.connect(journey.own.log_path.with_name("ledger.sqlite3"))) as ledger:
         return {"dump": "\n".join(ledger.iterdump()).encode("utf-8", "surrogatepass")}
 
 
-SINKS: Final[Mapping[str, Callable[[Journey], dict[str, bytes]]]] = {
-    "the gateway's log, and its stacks at a crash": lambda journey: {"stderr": journey.own.log_path.read_bytes()},
-    "the gateway's standard output": lambda journey: {"stdout": journey.own.log_path.with_name("stdout").read_bytes()},
-    "every file of the gateway, its ledger with the write-ahead log": lambda journey: _files(
-        journey.own.log_path.parent
-    ),
-    "the ledger as a dump": _rows,
-    "every file of the sandbox": lambda journey: _files(journey.sandbox.folder),
-    "every file of the agent's machine": lambda journey: _files(journey.machine.folder),
-    "exceptions and objects of the client, with variables": lambda journey: _texts("shown", journey.shown),
-    "what commands and tools print": lambda journey: _texts("printed", journey.printed),
-    "what client and commands log at DEBUG": lambda journey: _texts("logged", journey.logged.lines),
-    "what receivers of notifications are told": lambda journey: _texts("told", journey.told),
-    "the gateway's page of figures, after each path": lambda journey: _texts("page", journey.pages),
-    "what a collector of traces is sent": lambda journey: dict(enumerated("trace", journey.traces)),
-}
-
-
-def copied(journey: Journey, folder: Path) -> Journey:
-    """Returns the journey with places of its own, so that something can be planted there."""
-    for name, place in (("own", journey.own.log_path.parent), ("sandbox", journey.sandbox.folder)):
-        shutil.copytree(place, folder / name, ignore=_sockets)
-    shutil.copytree(journey.machine.folder, folder / "machine", ignore=_sockets)
-    return replace(
-        journey,
-        own=replace(journey.own, log_path=folder / "own" / journey.own.log_path.name),
-        sandbox=replace(journey.sandbox, folder=folder / "sandbox"),
-        machine=replace(journey.machine, folder=folder / "machine"),
-        shown=[],
-        printed=[],
-        told=[],
-        pages=[],
-        traces=[],
-        logged=Kept(),
-    )
-
-
-def _sockets(folder: str, names: list[str]) -> list[str]:
-    """Returns what cannot be copied."""
-    return [name for name in names if not (Path(folder) / name).is_file() and not (Path(folder) / name).is_dir()]
-
-
 def _in_the_ledger(journey: Journey, text: str) -> None:
     with closing(sqlite3.connect(journey.own.log_path.with_name("ledger.sqlite3"))) as ledger:
-        ledger.execute("CREATE TABLE planted (text TEXT)")
+        ledger.execute("CREATE TABLE IF NOT EXISTS planted (text TEXT)")
         ledger.execute("INSERT INTO planted VALUES (?)", (text,))
         ledger.commit()
 
 
-def _append(file: Path, text: str) -> None:
+def append(file: Path, text: str) -> None:
+    """Writes a text to the end of a file."""
     with file.open("a") as opened:
         opened.write(text)
 
@@ -109,24 +69,55 @@ def _log(journey: Journey, text: str) -> None:
     journey.logged.emit(record)
 
 
-# How a leak comes into each sink, at the place that it is collected from.
-LEAKS: Final[Mapping[str, Callable[[Journey, str], None]]] = dict(
-    zip(
-        SINKS,
-        (
-            lambda journey, text: _append(journey.own.log_path, text),
-            lambda journey, text: _append(journey.own.log_path.with_name("stdout"), text),
-            lambda journey, text: _append(journey.own.log_path.with_name("tmp") / "left", text),
-            _in_the_ledger,
-            lambda journey, text: _append(journey.sandbox.folder / "left", text),
-            lambda journey, text: _append(journey.machine.folder / "left", text),
-            lambda journey, text: journey.shows(ValueError(text)),
-            lambda journey, text: journey.printed.append(text),
-            _log,
-            lambda journey, text: journey.told.append(text),
-            lambda journey, text: journey.pages.append(text),
-            lambda journey, text: journey.traces.append(text.encode()),
-        ),
-        strict=True,
+def _folder(of: Callable[[Journey], Path], within: str = "") -> Sink:
+    """Returns the sink of every file in a folder."""
+    return Sink(lambda journey: files_of(of(journey)), lambda journey, text: append(of(journey) / within / LEFT, text))
+
+
+def _file(of: Callable[[Journey], Path]) -> Sink:
+    return Sink(
+        lambda journey: {of(journey).name: of(journey).read_bytes()}, lambda journey, text: append(of(journey), text)
     )
-)
+
+
+# What every gateway has, wherever its ledger is.
+USUAL: Final[Mapping[str, Sink]] = {
+    "the gateway's log, and its stacks at a crash": _file(lambda journey: journey.own.log_path),
+    "the gateway's standard output": _file(lambda journey: journey.own.log_path.with_name("stdout")),
+    "every file of the gateway": _folder(lambda journey: journey.own.log_path.parent, "tmp"),
+    "every file of the sandbox": _folder(lambda journey: journey.sandbox.folder),
+    "every file of the agent's machine": _folder(lambda journey: journey.machine.folder),
+    "exceptions and objects of the Python client, with variables": Sink(
+        lambda journey: _texts("shown", journey.shown), lambda journey, text: journey.shows(ValueError(text))
+    ),
+    "what commands and tools print": Sink(
+        lambda journey: _texts("printed", journey.printed), lambda journey, text: journey.printed.append(text)
+    ),
+    "what client and commands log at DEBUG": Sink(lambda journey: _texts("logged", journey.logged.lines), _log),
+    "what others are told over HTTP": Sink(
+        lambda journey: _texts("told", journey.told), lambda journey, text: journey.told.append(text)
+    ),
+}
+SINKS: Final[Mapping[str, Sink]] = {
+    **USUAL,
+    "the gateway's page of figures, after each path": Sink(
+        lambda journey: _texts("page", journey.pages), lambda journey, text: journey.pages.append(text)
+    ),
+    "what a collector of traces is sent": Sink(
+        lambda journey: enumerated("trace", journey.traces), lambda journey, text: journey.traces.append(text.encode())
+    ),
+    "the ledger in SQLite, as a dump": Sink(_rows, _in_the_ledger),
+}
+SILENT: Final = frozenset({"the gateway's standard output"})  # where nothing at all is said
+
+
+def kinds_not_found(journey: Journey, sink: Sink) -> set[str]:
+    """Plants one secret of each kind in a sink, there where it is, and returns which kinds are not found in it."""
+    canaries = journey.canaries
+    sink.leak(journey, " ".join(canaries.of_kind(kind) for kind in sorted(canaries.kinds)))
+    try:
+        found = canaries.found_in(sink.texts(journey))
+    finally:
+        for file in journey.sandbox.folder.rglob(LEFT):  # other tests use the sandbox too
+            file.unlink()
+    return {kind for kind in canaries.kinds if not any(f": {kind}, after" in one for one in found)}

@@ -6,24 +6,33 @@ programs and by faults; then every sink is searched for every secret that was us
 
 import base64
 import json
-import os
 import pprint
 import secrets
 import textwrap
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import quote
 
 import pytest
 import typer
-from tests.e2e.canaries import agents, faults, people, programs
-from tests.e2e.canaries.journey import Journey, Kept, everything_logged, gone_through
-from tests.e2e.canaries.loud import CALLED
-from tests.e2e.canaries.sinks import LEAKS, SINKS, copied
-from tests.e2e.canaries.traces import Canaries, private_part
-from tests.e2e.gateways import Started, client, own_gateway
+from tests.e2e.canaries import agents, faults, people, programs, signed
+from tests.e2e.canaries.journey import (
+    EXTENDED,
+    Journey,
+    Kept,
+    everything_logged,
+    gone_through,
+    loud_gateway,
+    note_answers,
+)
+from tests.e2e.canaries.loudly.loud import CALLED
+from tests.e2e.canaries.sinks import SILENT, SINKS, kinds_not_found
+from tests.e2e.canaries.table.kinds import KINDS, is_due
+from tests.e2e.canaries.traces import Canaries, private_part, put_secret
+from tests.e2e.gateways import client, own_gateway
 from tests.e2e.machines import machine
 from tests.e2e.sts_relay import sts_relay
 from tests.e2e.test_approvals import receiving
@@ -48,10 +57,17 @@ pytestmark = [
     # Commands are run in this process, and leave what a process closes at its end.
     pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
 ]
-ROOT = Path(__file__).parents[3]
-EXTENDED: Final = os.environ.get("REMIT_EXTENDED") == "1"
 # What takes long, because every step of it is a process of its own or examines a bundle: in the extended tests only.
-LONG: Final = (people.kept_policies, people.set_up, programs.commands, programs.copilots)
+LONG: Final = (
+    people.kept_policies,
+    people.set_up,
+    programs.commands,
+    programs.copilots,
+    signed.signed_in,
+    signed.contained,
+    signed.copilots_over_http,
+    signed.confirmed,
+)
 PATHS: Final = (
     agents.issued_and_used,
     agents.renewed,
@@ -106,32 +122,22 @@ REASONS: Final = {
 }
 
 
-def written(folder: Path, name: str, canaries: Canaries, what: str) -> tuple[str, str]:
-    """Makes a secret up and writes it to a file; returns both."""
-    value = canaries.note(secrets.token_urlsafe(30), what)
-    file = folder / name
-    file.write_text(value)
-    file.chmod(0o600)
-    return value, str(file)
-
-
 def looked_on(folder: Path, canaries: Canaries, collector: OtlpReceiver) -> tuple[dict[str, Any], dict[str, str]]:
     """Returns what has this gateway tell figures and traces, and what a scraper shows."""
-    shown, scraper = written(folder, "scraper-token", canaries, "a scraper's token")
-    _, traces = written(folder, "collector-token", canaries, "a collector's token")
+    scraper = put_secret(folder, canaries, "a scraper's token")
+    traces = put_secret(folder, canaries, "a collector's token")
     more = {
         "listen.metrics": {"address": "127.0.0.1:0", "token_file": scraper},
         "tracing": {"endpoint": collector.url, "token_file": traces, "share": 1.0, "callers": "parent"},
     }
+    shown = canaries.of_kind("a scraper's token")
     return more, {"Authorization": f"Bearer {shown}"}
 
 
 def extra(sandbox: Sandbox, folder: Path, canaries: Canaries, transmitter: Any, receiver: Any) -> dict[str, Any]:
     """Returns what this gateway has besides the sandbox's: pages, pushed events, webhooks, each with a secret."""
     pair = sandbox.authority.issue_server(("127.0.0.1",))
-    _, pushed = written(folder, "pushed", canaries, "a transmitter's authorization")
-    _, told = written(folder, "told-secret", canaries, "a webhook's secret")
-    _, hook = written(folder, "hook-secret", canaries, "a sender's secret")
+    written = partial(put_secret, folder, canaries)
     files = {"certificate_file": str(pair.certificate_path), "key_file": str(pair.key_path)}
     canaries.note(private_part(pair.key_path.read_text()), "a server's key")
     return {
@@ -143,15 +149,16 @@ def extra(sandbox: Sandbox, folder: Path, canaries: Canaries, transmitter: Any, 
             "algorithms": ["RS256"],
             "users_of": "sandbox",
             "ca_file": str(sandbox.authority.bundle_path),
-            "authorization_files": [pushed],
+            "authorization_files": [written("a transmitter's authorization")],
         },
-        "[webhooks]": {"name": "hr", "secret_files": [hook], "users_of": ["sandbox"]},
+        "[webhooks]": {"name": "hr", "secret_files": [written("a sender's secret")], "users_of": ["sandbox"]},
         "[notifications]": {
             "name": "approvers",
             "url": f"https://127.0.0.1:{receiver.port}/told",
-            "secret_file": told,
+            "secret_file": written("a webhook's secret"),
             "ca_file": str(receiver.authority.bundle_path),
         },
+        "[roles]": {"external_id_file": written("an external id")},
     }
 
 
@@ -160,9 +167,7 @@ def journey(sandbox: Sandbox, tmp_path_factory: pytest.TempPathFactory) -> Itera
     """Everything gone through; the gateway was aborted at last, so that its write-ahead log is there."""
     folder, home = tmp_path_factory.mktemp("gateway"), tmp_path_factory.mktemp("machine")
     canaries, kept = Canaries(), Kept()
-    (folder / "tmp").mkdir()
-    environ = {"TMPDIR": str(folder / "tmp"), "PYTHONPATH": f"{ROOT}", "PYTHONFAULTHANDLER": "1"}
-    started = Started("tests.e2e.canaries.loud", environ, folder / "stdout")
+    started = loud_gateway(folder)
     with ExitStack() as stack:
         stack.enter_context(everything_logged(kept))
         transmitter, loop = stack.enter_context(transmitter_in_background(sandbox))
@@ -177,41 +182,28 @@ def journey(sandbox: Sandbox, tmp_path_factory: pytest.TempPathFactory) -> Itera
         gateway = stack.enter_context(client(sandbox, own.mtls))
         mine = machine(sandbox, home, "", target=own.mtls)
         made = Journey(sandbox, own, relay, mine, canaries, logged=kept, transmitter=(transmitter, loop))
-        canaries.note(sandbox.account.gateway_keys.secret_access_key, "the gateway's AWS key")
+        made.knows()
         for path in PATHS:
             made.pages.append(scraped(own.metrics, headers=shown).text)
             gone_through(made, gateway, path)
         made.traces = collector.bodies
-        made.told = [f"{headers} {body.decode()}" for headers, body in receiver.taken]
-        _note_answers(made)
+        made.told += [f"{headers} {body.decode()}" for headers, body in receiver.taken]
+        note_answers(made)
+        made.collected = {name: sink.texts(made) for name, sink in SINKS.items()}
         yield made
-
-
-def _note_answers(journey: Journey) -> None:
-    """Notes what STS has given, heard of or not."""
-    for answer in journey.relay.answers:
-        for name, what in ((b"SecretAccessKey", "a secret access key"), (b"SessionToken", "a session token")):
-            _, begins, rest = answer.partition(b"<%s>" % name)
-            if begins:
-                journey.secret(rest.partition(b"</")[0].decode(), what)
 
 
 @pytest.mark.parametrize("sink", SINKS)
 def test_no_secret_is_in(sink: str, journey: Journey) -> None:
-    texts = SINKS[sink](journey)
+    texts = journey.collected[sink]
 
-    assert any(texts.values()) or sink == "the gateway's standard output"
+    assert any(texts.values()) or sink in SILENT
     assert journey.canaries.found_in(texts) == []
 
 
 @pytest.mark.parametrize("sink", SINKS)
-def test_a_leak_of_any_kind_of_secret_would_be_found_in(sink: str, journey: Journey, tmp_path: Path) -> None:
-    there = copied(journey, tmp_path)
-
-    LEAKS[sink](there, " ".join(there.canaries.of_kind(kind) for kind in sorted(there.canaries.kinds)))
-
-    found = there.canaries.found_in(SINKS[sink](there))
-    assert {kind for kind in there.canaries.kinds if not any(f": {kind}, after" in one for one in found)} == set()
+def test_a_leak_of_any_kind_of_secret_would_be_found_in(sink: str, journey: Journey) -> None:
+    assert kinds_not_found(journey, SINKS[sink]) == set()
 
 
 FORMS: Final[dict[str, Callable[[str], bytes]]] = {
@@ -227,6 +219,11 @@ FORMS: Final[dict[str, Callable[[str], bytes]]] = {
     "wrapped at 60 characters": lambda text: "\n".join(textwrap.wrap(text, 60)).encode(),
     "as Python wraps it": lambda text: pprint.pformat({"a": f"{text} {text}"}, width=60).encode(),
     "as JSON in JSON": lambda text: json.dumps(json.dumps({"a": text})).encode(),
+    "wrapped, and then as JSON": lambda text: json.dumps("\n".join(textwrap.wrap(text, 60))).encode(),
+    "for a URL in base64": lambda text: base64.b64encode(quote(text, safe="").encode()),
+    "behind a name in base64, as for HTTP Basic": lambda text: base64.b64encode(f"copilot:{text}".encode()),
+    "with two bytes a letter": lambda text: text.encode("utf-16"),
+    "as Python shows bytes": lambda text: repr({"a": text.encode()}).encode(),
     "backwards": lambda text: text[::-1].encode(),
 }
 
@@ -264,6 +261,10 @@ def commands(command: Any, *names: str) -> Iterator[str]:
         return
     for name, one in below.items():
         yield from commands(one, *names, name)
+
+
+def test_the_table_says_which_kinds_of_secrets_there_were(journey: Journey) -> None:
+    assert journey.canaries.kinds == {kind.name for kind in KINDS if is_due(kind.first, is_extended=EXTENDED)}
 
 
 def test_every_path_was_gone_through_without_a_surprise(journey: Journey) -> None:

@@ -1,5 +1,6 @@
 """gRPC statuses to the client's exceptions; what a newer gateway may add is passed over, never tripped over."""
 
+import re
 from datetime import timedelta
 from typing import Any, TypeVar
 
@@ -40,10 +41,14 @@ _KINDS: dict[grpc.StatusCode, type[RemitError]] = {
     grpc.StatusCode.DEADLINE_EXCEEDED: Unavailable,
 }
 _OVER = "GRANT_NOT_LIVE"
+_REQUEST_ID = re.compile(r"[0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}")
 
 
 def failure_of(call: grpc.Call, *, way: Way, request_id: str | None) -> RemitError:
-    """Returns the exception for a call that failed; it holds what the gateway said, and nothing of the request."""
+    """Returns the exception for a call that failed; it holds what the gateway said, and the request's id.
+
+    NOTE: of the request it holds nothing else, and no id that is none: a token may have been given in its place.
+    """
     status = _status(call)
     info = _info(status)
     refusal = _detail(status, types_pb2.Refusal())
@@ -54,7 +59,7 @@ def failure_of(call: grpc.Call, *, way: Way, request_id: str | None) -> RemitErr
     told: dict[str, Any] = {
         "reason": info.reason or code.name,
         "remedy": remedy(refusal.remedy) if refusal.remedy else _remedy_in(info),
-        "request_id": request_id,
+        "request_id": request_id if request_id and _REQUEST_ID.fullmatch(request_id) else None,
     }
     if lost is not None:
         told["todo"] = lost.todo

@@ -21,6 +21,7 @@ import { refusalParts, remedy, secondsOf } from "./reading.js";
 
 const DOMAIN = "remit.dev";
 const OVER = "GRANT_NOT_LIVE";
+const REQUEST_ID = /^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i;
 const HUNG_UP = /ECONNRESET|EPIPE|socket hang up|socket disconnected|alert (certificate|unknown|bad)|Stream closed/i;
 
 /** What a failed call says: its gRPC status as `UNAVAILABLE` is written, and what came with it. */
@@ -29,7 +30,11 @@ export interface Failure {
   readonly error: RemitError;
 }
 
-/** Returns the failure of a call; its error holds what the gateway said, and nothing of the request. */
+/**
+ * Returns the failure of a call; its error holds what the gateway said, and the request's id.
+ *
+ * Of the request it holds nothing else, and no id that is none: a token may have been given in its place.
+ */
 export function failureOf(cause: unknown, target: string, requestId: string | undefined): Failure {
   const connectError = ConnectError.from(cause);
   const code = codeOf(connectError);
@@ -39,7 +44,7 @@ export function failureOf(cause: unknown, target: string, requestId: string | un
   const told = {
     reason: isOurs ? info.reason : code,
     remedy: refusal?.remedy ? remedy(refusal.remedy) : remedyIn(isOurs ? info.metadata.remedy : undefined),
-    requestId,
+    requestId: requestId !== undefined && REQUEST_ID.test(requestId) ? requestId : undefined,
   };
   const sentence = isOurs
     ? connectError.rawMessage || "the gateway gave no reason"
