@@ -11,7 +11,7 @@ const given = [];
 const { user, crawler, agent, tampered, canary, broken } = world.tokens;
 // After all is said: what a leak would look like, for whoever looks for leaks to prove that they would find it.
 process.on("exit", () => {
-  const held = [...given, ...Object.values(world.tokens)];
+  const held = [...given, ...Object.values(world.tokens), readFileSync(world.key, "utf8")];
   console.log(`\n${world.leaks}\n${inspect(held, { maxStringLength: null, breakLength: 80 })}`);
 });
 

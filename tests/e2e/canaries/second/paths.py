@@ -1,13 +1,15 @@
 """What is gone through with the other gateway, beside the paths of the first that need nothing of its own."""
 
 import time
+import urllib.error
+import urllib.request
 from contextlib import suppress
 from functools import partial
 
 from tests.e2e.canaries.agents import AN_ANSWER, EVERYTHING
-from tests.e2e.canaries.journey import Journey
+from tests.e2e.canaries.journey import CANARY, Journey
 from tests.e2e.canaries.second.repeating import repeating
-from tests.e2e.canaries.second.world import ROLE, SecondJourney
+from tests.e2e.canaries.second.world import FOR_FIGURES, ROLE, SecondJourney
 from tests.e2e.gateways import Q3, raw_stub
 from tests.e2e.test_approvals import publishing
 
@@ -46,6 +48,22 @@ def told(journey: Journey, _: remit.Gateway) -> None:
             assert others.was_asked("chat", number)
     assert others.was_asked("checkpoints", 2)
     journey.told += others.told
+
+
+def figured(journey: Journey, _: remit.Gateway) -> None:
+    """The page of figures is asked for with its token, with others, and with none."""
+    journey, trust = second(journey), journey.sandbox.authority.trust()
+    right = journey.canaries.of_kind(FOR_FIGURES)
+    for path in ("/metrics", f"/{right}"):
+        for token in (right, journey.secret(CANARY, "a canary"), journey.token(), ""):
+            request = urllib.request.Request(f"https://{journey.metrics}{path}")
+            request.add_header("Authorization", f"Bearer {token}")
+            try:
+                with urllib.request.urlopen(request, timeout=30, context=trust) as answer:  # noqa: S310 - the same
+                    journey.told.append(f"{answer.headers} {answer.read().decode()}")
+            except urllib.error.HTTPError as error:
+                journey.told.append(f"{error.headers} {error.read().decode()}")
+    assert any("remit_calls_total" in text for text in journey.told)
 
 
 def heard(journey: Journey, gateway: remit.Gateway) -> None:
@@ -112,7 +130,7 @@ def _until_it_goes(journey: Journey, gateway: remit.Gateway) -> None:
 
 
 def read(journey: Journey, _: remit.Gateway) -> None:
-    """The audit trail is read and the tables migrated: with the password, another one, and one where none belongs."""
+    """The audit trail is read, tables are migrated, the configuration is checked: with each secret, and wrong ones."""
     journey = second(journey)
     password = journey.canaries.of_kind("a database's password")
     wrong = journey.own.log_path.parent / "secrets" / "another-password"
@@ -128,11 +146,24 @@ def read(journey: Journey, _: remit.Gateway) -> None:
         journey.remit_server("audit", "list", *ledger)
         journey.remit_server("audit", "verify", *ledger)
         journey.remit_server("database", "migrate", *ledger)
+    for command in (("config", "check"), ("issuer", "keys"), ("issuer", "export")):
+        journey.remit_server(*command, "--config", str(journey.own.log_path.with_name("remit.toml")))
+    _checked(journey, f"{ROLE}@", f"{ROLE}:{password}@")
+    broken = wrong.with_name("broken")
+    broken.write_text(f"{password}\n{journey.secret(CANARY, 'a canary')}")
+    broken.chmod(0o600)
+    for file in [*wrong.parent.glob("*"), *wrong.parent.parent.glob("*.pem"), *wrong.parent.parent.glob("keys/*.pem")]:
+        _checked(journey, f'"{file}"', f'"{broken}"')
+
+
+def _checked(journey: SecondJourney, before: str, after: str) -> None:
+    """Has the configuration be checked with something else in it, which is wrong."""
     config = journey.own.log_path.with_name("remit.toml")
+    text = config.read_text()
+    if before not in text:
+        return
     other = config.with_name("wrong.toml")
-    other.write_text(config.read_text().replace(f"{ROLE}@", f"{ROLE}:{password}@"))
+    other.write_text(text.replace(before, after))
     other.chmod(0o600)
-    for file in (config, other):
-        for command in (("config", "check"), ("issuer", "keys"), ("issuer", "export")):
-            journey.remit_server(*command, "--config", str(file))
+    journey.remit_server("config", "check", "--config", str(other))
     other.unlink()

@@ -56,6 +56,7 @@ LONG: Final = (
 PATHS: Final = (
     paths.issued,
     paths.told,
+    paths.figured,
     agents.rejected,
     agents.failed_inside,
     *(LONG if EXTENDED else ()),
@@ -87,6 +88,7 @@ def journey(
             bundles=parts.bundles,
             others=parts.others,
             signals=parts.signals,
+            metrics=parts.metrics,
         )
         made.knows()
         for path in PATHS:

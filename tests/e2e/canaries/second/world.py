@@ -29,7 +29,7 @@ from tests.e2e.test_bundle_server import packed
 from tests.e2e.test_disabled_user import transmitter_in_background
 from tests.e2e.test_web_identity import Account, account
 from tests.event_world import RECEIVER
-from tests.opa_server import OpaProcess, opa_server
+from tests.opa_server import OpaProcess, free_port, opa_server
 from tests.real_postgresql import PostgresqlServer
 from tests.signing_key_files import fresh_key, put_key
 from tests.transmitter import Transmitter
@@ -38,6 +38,7 @@ from remit_sandbox.configuration import sample_policies
 from remit_sandbox.sandbox import Sandbox
 
 ROLE = "remit_canaries"
+FOR_FIGURES = "a token for the page of figures"
 TO_BUNDLES = "a token shown to the bundle server"
 LOUD = ("--log-level=debug", "--log-format=text", "--set=decision_logs.console=true")
 
@@ -52,6 +53,7 @@ class SecondJourney(Journey):
     bundles: BundleWeb
     others: Repeating
     signals: Transmitter
+    metrics: str
 
     @property
     def ledger(self) -> tuple[str, ...]:
@@ -96,6 +98,7 @@ class Parts:
     key: BundleKey
     for_opa: BundleKey
     files: dict[str, str] = field(default_factory=dict)
+    metrics: str = field(default_factory=lambda: f"127.0.0.1:{free_port()}")
 
     def put(self, what: str, value: str | None = None) -> str:
         """Puts a secret into a file and returns its path."""
@@ -132,6 +135,12 @@ class Parts:
                 "previous_signing_key_file": str(issuer.previous),
             },
             "database": {"password_file": self.files["password"]},
+            "listen.metrics": {
+                "address": self.metrics,
+                "certificate_file": str(pair.certificate_path),
+                "key_file": str(pair.key_path),
+                "token_file": self.put(FOR_FIGURES),
+            },
             "aws": {"session_token_file": self.put("a session token of the gateway's own")},
         }
 
