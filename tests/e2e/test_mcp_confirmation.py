@@ -71,13 +71,17 @@ class Browser:
 def gateway(sandbox: Sandbox, tmp_path_factory: pytest.TempPathFactory) -> Iterator[OwnGateway]:
     """A gateway whose policy lets the user confirm in person what people of security approve otherwise."""
     folder = tmp_path_factory.mktemp("confirming")
+    with own_gateway(sandbox, folder, {"bundle": str(policies_in_person(folder))}) as own:
+        yield own
+
+
+def policies_in_person(folder: Path) -> Path:
+    """Writes the sample policy, by which the user confirms in person what others approve otherwise."""
     text = (sample_policies() / CATALOGUE).read_text()
     said = "approval: {groups: [security], by: others, min_approvers: 1, valid_seconds: 600}"
     assert said in text
     inperson = text.replace(said, "approval: {groups: [], by: subject, min_approvers: 1, valid_seconds: 600}")
-    policies = sample_with(folder / "policies", "confirmed in person", {CATALOGUE: inperson})
-    with own_gateway(sandbox, folder, {"bundle": str(policies)}) as own:
-        yield own
+    return sample_with(folder / "policies", "confirmed in person", {CATALOGUE: inperson})
 
 
 @pytest.fixture

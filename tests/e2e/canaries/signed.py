@@ -17,12 +17,14 @@ import httpx
 import httpx2
 from mcp import Client
 from mcp.client.streamable_http import streamable_http_client
-from tests.e2e.canaries.journey import CANARY, Journey
+from mcp.shared.exceptions import MCPError
+from tests.e2e.canaries.journey import CANARY, Journey, loud_gateway
 from tests.e2e.canaries.loudly.recording import loud_environment, recorded
 from tests.e2e.canaries.programs import READ, WIDE
+from tests.e2e.gateways import OwnGateway, own_gateway
 from tests.e2e.machines import BIN, PROFILES, Machine, machine
 from tests.e2e.test_mcp import copilot
-from tests.e2e.test_mcp_confirmation import PUBLISH, Browser, answering
+from tests.e2e.test_mcp_confirmation import PUBLISH, Browser, answering, policies_in_person
 from tests.e2e.test_mcp_over_http import wait_until_it_listens
 from tests.opa_server import free_port
 from tests.visitor import Visitor
@@ -41,11 +43,13 @@ json.dump([token, given["SecretAccessKey"], given["Token"]], open(sys.argv[1], "
 """
 
 
-def loud_machine(journey: Journey, name: str, tables: str = "", *, token: str = "") -> Machine:
+def loud_machine(
+    journey: Journey, name: str, tables: str = "", *, token: str = "", target: str | None = None
+) -> Machine:
     """Returns a machine whose processes log at DEBUG into a file of its own; `tables` may say how to sign in."""
     folder = journey.machine.folder / name
     folder.mkdir(mode=0o700)
-    made = machine(journey.sandbox, folder, token, target=journey.own.mtls, profiles=PROFILES + tables)
+    made = machine(journey.sandbox, folder, token, target=target or journey.own.mtls, profiles=PROFILES + tables)
     if "[login]" in tables:
         file = folder / "client.toml"
         file.write_text(re.sub(r"\[subject\]\ntoken = .*\n", "", file.read_text()))
@@ -237,27 +241,38 @@ def _uses(journey: Journey, mine: Machine, asked: Any) -> None:
 
 
 def confirmed(journey: Journey, _: remit.Gateway) -> None:
-    """A person is asked by way of an MCP client, signs in anew, and decides on a page."""
-    issuer = journey.sandbox.issuer
-    tables = (
-        f'[mcp.confirm]\ngateway = "{journey.own.bearer}"\n'
-        f'[mcp.confirm.login]\nissuer = "{issuer.url}"\nclient_id = "remit-operators"\n'
-        f'ca_file = "{journey.sandbox.authority.bundle_path}"\n'
-    )
-    mine = loud_machine(journey, "desk", tables, token=journey.token())
-    with recorded(issuer, journey.canaries):
-        for user, answer in (("bob", "yes"), ("bob", "no"), ("mallory", "yes")):
+    """Somebody is asked by way of an MCP client, signs in anew, and decides on a page, as policy lets them here."""
+    folder = journey.own.log_path.with_name("confirming")
+    folder.mkdir()
+    values = {"bundle": str(policies_in_person(folder))}
+    with (
+        own_gateway(journey.sandbox, folder, values, started=loud_gateway(folder)) as own,
+        recorded(journey.sandbox.issuer, journey.canaries),
+    ):
+        mine = loud_machine(journey, "desk", _confirming(journey, own), token=journey.token(), target=own.mtls)
+        for user, answer in (("alice", "yes"), ("alice", "no"), ("mallory", "yes")):
             browser = Browser(journey.sandbox, user, answer)
-            with suppress(Exception):  # nobody decides at the last one, and it goes on waiting
-                asyncio.run(_asked_for(journey, mine, browser))
+            asyncio.run(_asked_for(journey, mine, browser))
             for page in browser.pages:
                 if found := re.search(r'name="form" value="([^"]+)"', page):
                     journey.secret(found[1], "a confirmation's form token")
             journey.told += browser.pages[1:] + [f"{one.headers} {one.text}" for one in browser.overheard]
 
 
+def _confirming(journey: Journey, own: OwnGateway) -> str:
+    """Returns the settings by which people confirm at a gateway."""
+    return (
+        f'[mcp.confirm]\ngateway = "{own.bearer}"\n'
+        f'[mcp.confirm.login]\nissuer = "{journey.sandbox.issuer.url}"\nclient_id = "remit-operators"\n'
+        f'ca_file = "{journey.sandbox.authority.bundle_path}"\n'
+    )
+
+
 async def _asked_for(journey: Journey, mine: Machine, browser: Browser) -> None:
-    options = {"elicitation_callback": answering(browser, []), "read_timeout_seconds": 15}
+    """Asks for what somebody has to confirm; where a stranger comes to the page, it goes on waiting."""
+    waits = 8 if browser.user == "mallory" else _PATIENCE
+    options = {"elicitation_callback": answering(browser, []), "read_timeout_seconds": waits}
     async with copilot(mine, **options) as client:
-        asked = await client.call_tool("request_aws_access", {"purpose": "publish Q3", "allow": [PUBLISH]})
-        journey.printed.append(repr(asked))
+        with suppress(*([MCPError] if browser.user == "mallory" else [])):
+            asked = await client.call_tool("request_aws_access", {"purpose": "publish Q3", "allow": [PUBLISH]})
+            journey.printed.append(repr(asked))
