@@ -8,6 +8,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
+from aiohttp import web
+from tests.bundle_web import BundleWeb
+
 from remit_sandbox.certificates import Authority
 
 _PATIENCE = 60.0
@@ -37,6 +40,20 @@ class Repeating:
         """Waits until a path was asked for so often, and says whether it was."""
         with self._heard:
             return self._heard.wait_for(lambda: self._asked[place] >= count, timeout=_PATIENCE)
+
+
+@dataclass
+class RepeatingBundles(BundleWeb):
+    """A bundle server that can repeat what it was shown."""
+
+    repeats: bool = False
+
+    async def answer(self, request: web.Request) -> web.StreamResponse:
+        """Answers as the usual one, but where it repeats."""
+        if not self.repeats:
+            return await super().answer(request)
+        self.asked.append(request)
+        return web.Response(status=403, text=str(request.headers), headers={"ETag": request.headers["Authorization"]})
 
 
 @contextmanager

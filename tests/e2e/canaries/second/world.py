@@ -21,7 +21,7 @@ from tests.background_loop import Background
 from tests.bundle_keys import BundleKey, bundle_key
 from tests.bundle_web import BundleWeb, bundle_web
 from tests.e2e.canaries.journey import Journey
-from tests.e2e.canaries.second.repeating import Repeating, repeating
+from tests.e2e.canaries.second.repeating import Repeating, RepeatingBundles, repeating
 from tests.e2e.canaries.traces import Canaries, private_part, put_secret
 from tests.e2e.gateways import OwnGateway, Started, own_gateway
 from tests.e2e.sts_relay import StsRelay, sts_relay
@@ -38,7 +38,7 @@ from remit_sandbox.configuration import sample_policies
 from remit_sandbox.sandbox import Sandbox
 
 ROLE = "remit_canaries"
-FOR_FIGURES = "a token for the page of figures"
+FOR_FIGURES = "a scraper's token"
 TO_BUNDLES = "a token shown to the bundle server"
 LOUD = ("--log-level=debug", "--log-format=text", "--set=decision_logs.console=true")
 
@@ -60,20 +60,6 @@ class SecondJourney(Journey):
         """The options by which commands reach the ledger."""
         files = self.own.log_path.parent / "secrets"
         return "--database", url_of(self.server, self.database), "--password-file", str(files / "a-database-s-password")
-
-
-@dataclass
-class RepeatingBundles(BundleWeb):
-    """A bundle server that can repeat what it was shown."""
-
-    repeats: bool = False
-
-    async def answer(self, request: web.Request) -> web.StreamResponse:
-        """Answers as the usual one, but where it repeats."""
-        if not self.repeats:
-            return await super().answer(request)
-        self.asked.append(request)
-        return web.Response(status=403, text=str(request.headers), headers={"ETag": request.headers["Authorization"]})
 
 
 def url_of(server: PostgresqlServer, database: str) -> str:
