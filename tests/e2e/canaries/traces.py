@@ -25,7 +25,8 @@ def traces_of(secret: str) -> set[bytes]:
     A window may begin anywhere: a text that was cut, or wrapped at any length of line, still has one of them. A token's
     header is no secret, and neither is what its payload says: its spelling is.
     """
-    return {trace for piece in _pieces(secret) for window in _windows(piece) for trace in _spelt(window)}
+    spelt = {trace for piece in _pieces(secret) for window in _windows(piece) for trace in _spelt(window)}
+    return spelt | {trace.translate(None, _BETWEEN) for trace in spelt}  # as they are in a text that is joined again
 
 
 def _pieces(secret: str) -> Iterator[bytes]:
