@@ -174,5 +174,5 @@ async def test_a_client_that_cannot_open_addresses_is_told_how_else(mine: Machin
         good, problem, _ = await asked(client, "request_aws_access", purpose="publish Q3", allow=[PUBLISH])
 
     assert not good
-    assert (problem["status"], problem["reason"]) == ("waiting", "APPROVAL_PENDING")
+    assert (problem["status"], problem["reason"]) == ("pending", "APPROVAL_PENDING")
     assert problem["handle"]
