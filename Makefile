@@ -247,7 +247,7 @@ test: setup setup-sandbox .tools/opa-$(OPA_VERSION) ## Run every check, two at o
 
 test-extended: test frameworks extended-tools faketime mutate fuzz $(SUPPLY_CHAIN)/.ready .tools/minio-$(MINIO_VERSION) ## The same, then the laws again with ROUNDS=10 other seeds, and our tokens before MinIO.
 	@for seed in $$(seq $(ROUNDS)); do REMIT_DIFFERENTIAL_SEED=$$((8 * $$seed)) $(BIN)/pytest -q -n 2 --hypothesis-seed=$$seed tests/property || exit 1; done
-	REMIT_EXTENDED=1 $(BIN)/pytest -q tests/attack/test_rows_2e_places.py tests/integration/test_web_identity_on_minio.py tests/e2e/test_web_identity_on_minio.py
+	REMIT_EXTENDED=1 $(BIN)/pytest -q tests/attack/test_rows_2e_places.py tests/attack/test_rows_2e_streams.py tests/integration/test_web_identity_on_minio.py tests/e2e/test_web_identity_on_minio.py
 	REMIT_EXTENDED=1 $(BIN)/pytest -q -n 2 --dist loadfile tests/crash tests/failpoints tests/e2e/canaries
 	REMIT_EXTENDED=1 $(BIN)/pytest -q tests/faults
 	REMIT_EXTENDED=1 $(BIN)/pytest -q tests/e2e/unmodified tests/supply_chain
