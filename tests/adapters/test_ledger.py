@@ -36,7 +36,7 @@ from remit_server.adapters.database.writing.group_commit import GroupCommit
 from remit_server.application.ports import Ledger, Remembered
 from remit_server.domain.audit import ChainIntact
 from remit_server.domain.decision import DecisionInput
-from remit_server.domain.errors import Denied, FailedPermission, Outage, Reason, Refusal, Remedy
+from remit_server.domain.errors import Denied, FailedPermission, Outage, Reason, Refusal, Remedy, RequestKnown
 from remit_server.domain.grant import GrantState
 from remit_server.domain.permission import Permission
 from remit_server.domain.revocation import RevokeCause
@@ -624,7 +624,7 @@ async def test_one_request_raced_fifty_ways_has_one_grant(ledger: DatabaseLedger
 
     outcomes = await asyncio.gather(*map(ledger.authorize, racing), return_exceptions=True)
 
-    assert Counter(type(outcome) for outcome in outcomes) == {type(None): 1, Outage: 49}
+    assert Counter(type(outcome) for outcome in outcomes) == {type(None): 1, RequestKnown: 49}
     assert asked(database, "SELECT count(*) FROM grants UNION ALL SELECT count(*) FROM tasks") == [(1,), (1,)]
     assert kinds(database) == ["task_started", "grant_authorized"]
 
@@ -651,7 +651,7 @@ async def test_two_gateways_on_one_file_keep_one_chain_and_one_grant_for_a_reque
 
         outcomes = await asyncio.gather(*racing, return_exceptions=True)
 
-    assert Counter(type(outcome) for outcome in outcomes) == {type(None): 20, Outage: 20}
+    assert Counter(type(outcome) for outcome in outcomes) == {type(None): 20, RequestKnown: 20}
     assert asked(database, "SELECT count(*) FROM grants") == [(21,)]
     assert isinstance(verify(database), ChainIntact)
 

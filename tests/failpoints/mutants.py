@@ -84,6 +84,6 @@ def _calls_it_failed(gateway: Gateway) -> Gateway:
 # Each with the points at which it shows, and what is then told.
 MUTANTS: Final[Mapping[str, tuple[Callable[[Gateway], Gateway], str, str]]] = {
     "replies in finally": (_replies_in_finally, "before ledger.issue", "credentials left without a record"),
-    "keeps its flights": (_keeps_flights, "before ledger.remembered", "a flight of issue is still held"),
+    "keeps its flights": (_keeps_flights, "before ledger.authorize", "a flight of issue is still held"),
     "calls it failed": (_calls_it_failed, "before ledger.issue", "STS made credentials for"),
 }

@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import suppress
+from dataclasses import replace
 from typing import Any, Final, TypeAlias
 
 from tests.crash.caller import Caller
@@ -10,6 +11,7 @@ from tests.fake_sts import FakeSts, answering, refusing
 
 from remit_server.application.approvals.decide_approval import DecideApproval, Decision
 from remit_server.application.approvals.show_approvals import ShowApprovals
+from remit_server.application.planning.recent import Recent
 from remit_server.domain.errors import RemitError
 from remit_server.domain.operator import Operator, OperatorKind
 
@@ -35,6 +37,15 @@ async def repeat(caller: Caller) -> AsyncIterator[None]:
     """Repeats a request that was answered."""
     login, request_id = caller.login(single_use=True), caller.request_id()
     await caller.asked(login, request_id=request_id)
+    yield
+    await caller.ask(login, request_id=request_id)
+
+
+async def repeat_elsewhere(caller: Caller) -> AsyncIterator[None]:
+    """Repeats a request at a process that has not seen it."""
+    login, request_id = caller.login(single_use=True), caller.request_id()
+    await caller.asked(login, request_id=request_id)
+    caller.gateway.issue = replace(caller.gateway.issue, seen=Recent(1))
     yield
     await caller.ask(login, request_id=request_id)
 
@@ -243,6 +254,7 @@ SCRIPTS: Final[dict[str, Script]] = {
         issue,
         in_task,
         repeat,
+        repeat_elsewhere,
         decided_anew,
         ask_people,
         collect,

@@ -255,7 +255,7 @@ class Ledger(Protocol):
         Outage(RATE_LIMITED) when too many live that were attenuated from it,
         what `check_presented` raises, Denied(TOKEN_REPLAYED) when the single-use token is tied to another
         task or actor, Denied(APPROVAL_LAPSED) when the approval that is held is not there to be used for this digest,
-        Outage(LEDGER_UNAVAILABLE, RETRY_LATER) when the request is tied already, say by another process meanwhile.
+        RequestKnown when the request is tied already, say by another process meanwhile: that is looked at before all.
         """
         ...
 

@@ -148,6 +148,14 @@ class PolicyChanged(Outage):
         self.activation = activation
 
 
+class RequestKnown(Outage):
+    """The request has an answer already, or another process is about to give it one: nothing was done."""
+
+    def __init__(self) -> None:
+        message = "The same request is being answered elsewhere: repeat it in a moment."
+        super().__init__(Reason.LEDGER_UNAVAILABLE, message, retry_after=timedelta(seconds=1))
+
+
 def told_of(error: BaseException) -> RemitError:
     """Returns what the caller and the record are told of a failure; what nobody thought of is an internal error."""
     return error if isinstance(error, RemitError) else Outage(Reason.INTERNAL, "internal error")

@@ -4,7 +4,6 @@ Every state change is a compare-and-set on the states that `TRANSITIONS` allows.
 """
 
 from collections.abc import Sequence
-from datetime import timedelta
 from typing import Any
 
 from sqlalchemy import Update, bindparam, exists, literal, select, update
@@ -30,11 +29,9 @@ from remit_server.adapters.database.writing.prepared import Prepared, Row
 from remit_server.application.ports import Authorization, Presented, RequestKey
 from remit_server.domain.audit import AuditRecord
 from remit_server.domain.decision import KeptText
-from remit_server.domain.errors import Denied, Outage, Reason, Refusal, Remedy, RemitError
+from remit_server.domain.errors import Denied, Outage, Reason, Refusal, Remedy, RemitError, RequestKnown
 from remit_server.domain.grant import GrantState, Issuance, sources_of
 from remit_server.domain.task import GrantId, TaskId, TaskState
-
-_RETRY_AFTER = timedelta(seconds=1)
 
 _REQUEST = Prepared(
     select(
@@ -101,7 +98,7 @@ def authorize(batch: Batch, authorization: Authorization) -> RemitError | None:
     """Writes everything of an AUTHORIZED transaction, or nothing of it."""
     known = _request(batch, authorization.key)
     if known is not None and not _may_be_tried_again(known, authorization):
-        return _written_meanwhile()
+        return RequestKnown()
     if lost := _lost(batch, authorization, known):
         return lost
     grant, token = authorization.grant, authorization.single_use
@@ -258,14 +255,6 @@ def _request_row(
         "refusal": refusal,
         "write_time": batch.now,
     }
-
-
-def _written_meanwhile() -> Outage:
-    return Outage(
-        Reason.LEDGER_UNAVAILABLE,
-        "The same request is being answered elsewhere: repeat it in a moment.",
-        retry_after=_RETRY_AFTER,
-    )
 
 
 def not_live() -> Denied:
