@@ -8,9 +8,15 @@ package remit.lib.patterns
 # METADATA
 # description: >-
 #   Says whether some IAM pattern may match something that begins with one of these literal texts. What stands before a
-#   pattern's first wildcard or policy variable must begin the same way for that.
+#   pattern's first wildcard or policy variable must begin the same way for that. Each answer has a name, because an
+#   engine takes ten times as long to reach into one that has none.
 any_meets(patterns, texts) if {
-	beginnings := [split(split(split(pattern, "*")[0], "?")[0], "$")[0] | some pattern in patterns]
+	beginnings := [literal[0] |
+		some pattern in patterns
+		starless := split(pattern, "*")
+		unquestioned := split(starless[0], "?")
+		literal := split(unquestioned[0], "$")
+	]
 	any_begin_alike(beginnings, texts)
 }
 

@@ -7,8 +7,10 @@ import hashlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from itertools import repeat
 from typing import Any, ClassVar
 
+from remit_server.domain.canonical import canonical_by, quoted
 from remit_server.domain.decision import canonical_json
 
 GENESIS = "0" * 64
@@ -35,8 +37,13 @@ class AuditRecord:
 
     def body(self) -> Mapping[str, Any]:
         """Returns the record as JSON values."""
-        names: tuple[str, ...] = self.__match_args__  # its fields, in their order
-        return {name: _json(getattr(self, name)) for name in names}
+        return {name: _json(value) for name, value in _fields(self).items()}
+
+    def text(self) -> str:
+        """Returns `body` as canonical JSON."""
+        text = _canonical(_fields(self))
+        # NOTE: what is short as a whole holds nothing long; else each text in it is bounded by itself.
+        return text if len(text) <= MAX_TEXT else canonical_json(self.body())
 
 
 @dataclass(frozen=True, slots=True)
@@ -229,7 +236,7 @@ def chained(record: AuditRecord, *, sequence: int, time: datetime, previous_hash
     """Returns the record as the next event of a chain; raises ValueError for a time that is not UTC."""
     if time.utcoffset() != timedelta(0):
         raise ValueError("the time of a record is UTC")
-    body_text = canonical_json(record.body())
+    body_text = record.text()
     event_hash = _event_hash(sequence, time, record.kind, body_text, previous_hash)
     return ChainedEvent(sequence, time, record.kind, body_text, previous_hash, event_hash)
 
@@ -301,25 +308,44 @@ def _wrong_with(event: ChainedEvent, place: int, previous: str) -> str | None:
 
 def _event_hash(sequence: int, time: datetime, kind: str, body_text: str, previous_hash: str) -> str:
     """SHA-256 over the canonical JSON list of everything the event says."""
-    text = canonical_json([sequence, time.isoformat(timespec="microseconds"), kind, body_text, previous_hash])
+    words = (time.isoformat(timespec="microseconds"), kind, body_text, previous_hash)
+    text = f"[{sequence},{','.join(map(quoted, words))}]"
     return hashlib.sha256(text.encode()).hexdigest()
 
 
+def _fields(value: "AuditRecord | Who") -> dict[str, Any]:
+    """Returns the fields of a record by their names, in their order."""
+    names: tuple[str, ...] = value.__match_args__
+    return dict(zip(names, map(getattr, repeat(value), names), strict=True))
+
+
 def _json(value: Any) -> Any:
-    """Turns the few types that records hold into JSON values."""
-    if isinstance(value, str):
-        return value if len(value) <= MAX_TEXT else bounded(value)
-    if value is None or isinstance(value, int):
-        return value
+    """Turns the few types that records hold into JSON values, with every text bounded."""
     match value:
+        case str():
+            return bounded(value)
+        case None | int():
+            return value
         case tuple() | list():
             return [_json(item) for item in value]
+        case Who():
+            return {name: _json(part) for name, part in _fields(value).items()}
+        case _:
+            return _told(value)
+
+
+def _told(value: object) -> Any:
+    """Turns what records hold beside JSON values into one; raises TypeError for any other type."""
+    match value:
         case datetime():
             return value.isoformat(timespec="microseconds")
         case Who():
-            return {name: _json(getattr(value, name)) for name in Who.__match_args__}
+            return _fields(value)
         case _:
             raise TypeError(f"a record holds no {type(value).__name__}")
+
+
+_canonical = canonical_by(_told)
 
 
 def bounded(text: str) -> str:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
+from remit_server.domain.canonical import canonical_by
 from remit_server.domain.entitlement import Entitlement
 from remit_server.domain.errors import Remedy
 from remit_server.domain.identity import Delegation
@@ -135,10 +136,10 @@ class ParentTask:
 
 def canonical_json(value: Any) -> str:
     """Returns the one JSON text of a value: sorted keys, no spaces, ASCII; NaN and infinities raise ValueError."""
-    return _CANONICAL.encode(value)
+    return _canonical(value)
 
 
-_CANONICAL = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False)
+_canonical = canonical_by(json.JSONEncoder().default)
 
 
 def decision_input(

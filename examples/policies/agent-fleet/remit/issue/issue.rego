@@ -180,7 +180,10 @@ is_about(permissions) if {
 	patterns.any_meets(asked.resources, beginnings(offered.resources))
 }
 
-beginnings(texts) := [split(text, "*")[0] | some text in texts]
+beginnings(texts) := [parts[0] |
+	some text in texts
+	parts := split(text, "*")
+]
 
 usable_of[catalogue.entitlements[id].role_arn] contains id if some id in usable
 

@@ -11,9 +11,11 @@ package remit.lib.patterns
 #   pattern's first wildcard or policy variable must begin the same way for that.
 any_meets(patterns, texts) if {
 	some pattern in patterns
-	beginning := split(split(split(pattern, "*")[0], "?")[0], "$")[0]
+	starless := split(pattern, "*")
+	unquestioned := split(starless[0], "?")
+	literal := split(unquestioned[0], "$")
 	some text in texts
-	begins_alike(beginning, text)
+	begins_alike(literal[0], text)
 }
 
 begins_alike(one, other) if startswith(one, other)
