@@ -88,9 +88,18 @@ def _parts(found: Inspector, table: str) -> set[tuple[object, ...]]:
             ("key", *one["constrained_columns"], one["referred_table"], *one["referred_columns"])
             for one in found.get_foreign_keys(table)
         ),
-        *(("index", one["name"], one["unique"], *one["column_names"]) for one in found.get_indexes(table)),
+        *(
+            ("index", one["name"], one["unique"], *one["column_names"], _rows_of(one))
+            for one in found.get_indexes(table)
+        ),
         *(("check", one["name"], one["sqltext"]) for one in found.get_check_constraints(table)),
     }
+
+
+def _rows_of(index: Any) -> str:
+    """Returns of which rows an index is; nothing where it is of all."""
+    options = index.get("dialect_options", {})
+    return "".join(str(value) for name, value in options.items() if name.endswith("_where"))
 
 
 def migrated_to(place: Place, revision: str) -> None:

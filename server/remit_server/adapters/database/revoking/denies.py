@@ -54,7 +54,7 @@ _EARLIEST_ISSUED: Final = (
 _EARLIEST_AUTHORIZED: Final = select(func.min(grants.c.state_time)).where(
     *_LIVE, grants.c.state == GrantState.AUTHORIZED.value
 )
-_EARLIEST_RENEWING: Final = select(func.min(grants.c.renewing_time)).where(*_LIVE)
+_EARLIEST_RENEWING: Final = select(func.min(grants.c.renewing_time)).where(*_LIVE, grants.c.renewing_time.is_not(None))
 _EARLIEST: Final = (_EARLIEST_ISSUED, _EARLIEST_AUTHORIZED, _EARLIEST_RENEWING)
 _WRITTEN: Final = (
     update(denies)

@@ -23,6 +23,7 @@ from sqlalchemy import (
     Text,
     TypeDecorator,
     false,
+    text,
 )
 
 metadata = MetaData(
@@ -81,6 +82,15 @@ def utc_time(text: str) -> datetime:
     return time
 
 
+def index_of_few(*columns: str) -> Index:
+    """Returns an index of the rows that have a value in the first of these columns, where most rows have none.
+
+    A row without one costs it nothing: no page of it is written with that row.
+    """
+    there = text(f"{columns[0]} IS NOT NULL")
+    return Index(None, *columns, sqlite_where=there, postgresql_where=there)
+
+
 tasks = Table(
     "tasks",
     metadata,
@@ -105,8 +115,8 @@ tasks = Table(
     # The task under which it was handed on to another agent, and how many tasks there are above it.
     Column("parent_task_id", Text),
     Column("depth", Integer, nullable=False, server_default="0"),
-    Index(None, "lease_until"),
-    Index(None, "parent_task_id"),
+    index_of_few("lease_until"),
+    index_of_few("parent_task_id"),
     CheckConstraint("(state = 'ENDED') = (ended_time IS NOT NULL)", name="ended"),
 )
 
@@ -163,10 +173,10 @@ grants = Table(
     Index(None, "policy_revision", "expire_time"),
     Index(None, "source_identity", "subject_issuer"),
     Index(None, "issue_time", "grant_id"),
-    Index(None, "revocation_id"),
-    Index(None, "approval_id"),
-    Index(None, "parent_grant_id", "expire_time"),
-    Index(None, "renewing_time"),
+    index_of_few("revocation_id"),
+    index_of_few("approval_id"),
+    index_of_few("parent_grant_id", "expire_time"),
+    index_of_few("renewing_time"),
 )
 
 issuances = Table(
