@@ -2,7 +2,7 @@ import asyncio
 import sqlite3
 import threading
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from datetime import timedelta
 from typing import Any
 
@@ -116,6 +116,25 @@ async def test_what_waits_is_committed_at_once_in_its_order(
     assert len(commits) == 2
     messages = asked(path, "SELECT json_extract(body, '$.message') FROM audit_events ORDER BY sequence")
     assert [message for (message,) in messages] == ["blocked", *answers[1:]]
+
+
+async def test_an_onlooker_that_fails_keeps_nobody_from_an_answer(
+    database: Database, path: Place, caplog: pytest.LogCaptureFixture
+) -> None:
+    def onlooker(_records: Sequence[AuditRecord], _seconds: float) -> None:
+        raise ZeroDivisionError("a word of somebody's")
+
+    commit = GroupCommit(database, FakeClock(), observer=onlooker)
+    commit.start()
+
+    answers = [await commit(Writes("a")), await commit(Writes("b"))]
+    await commit.close()
+
+    assert answers == ["a", "b"]
+    assert kinds(path) == ["request_refused", "request_refused"]
+    assert [record.getMessage() for record in caplog.records] == [
+        "who looks on at records failed: ZeroDivisionError"
+    ] * 2
 
 
 async def test_a_loser_fails_alone(commit: GroupCommit, path: Place) -> None:

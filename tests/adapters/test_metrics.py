@@ -27,8 +27,9 @@ from tests.ledger_values import (
 )
 from tests.metrics_world import CATALOGUE, figures_of, page_of
 
+from remit_server.adapters.database.engine import Work
 from remit_server.adapters.database.ledger import open_ledger
-from remit_server.adapters.database.reading.own_reader import own_reader
+from remit_server.adapters.database.reading.own_reader import Reads, own_reader
 from remit_server.adapters.database.schema.revocation_tables import denies
 from remit_server.adapters.metrics import catalogue
 from remit_server.adapters.metrics.catalogue import Backlog
@@ -356,6 +357,73 @@ async def test_a_ledger_that_cannot_be_read_leaves_its_figures_as_they_were(tmp_
 
     assert page_of(figures)("remit_live_grants") == 7
     assert page_of(figures)("remit_ledger_looked_timestamp_seconds") == 0
+
+
+async def test_whatever_goes_wrong_with_a_look_at_the_ledger_it_is_looked_at_again(
+    place: Place, caplog: pytest.LogCaptureFixture
+) -> None:
+    (figures,), looked = figures_of(), asyncio.Event()
+
+    class FailsOnce:
+        """A reader whose first look finds what nobody foresaw."""
+
+        def __init__(self, reads: Reads) -> None:
+            self.reads, self.failed = reads, False
+
+        async def read(self, work: Work[Any]) -> Any:
+            if not self.failed:
+                self.failed = True
+                raise ZeroDivisionError("a word of somebody's")
+            found = await self.reads.read(work)
+            looked.set()
+            return found
+
+    async def at_once(_seconds: float) -> None:
+        await asyncio.sleep(0)
+
+    async with open_ledger(place, FakeClock()), own_reader(place) as reads:
+        looking = asyncio.create_task(LedgerFigures(FailsOnce(reads), figures, FakeClock(), at_once)())
+        await asyncio.wait({looking, asyncio.create_task(looked.wait())}, return_when=asyncio.FIRST_COMPLETED)
+        is_over = looking.done()
+        looking.cancel()
+        await asyncio.gather(looking, return_exceptions=True)
+
+    assert not is_over
+    assert caplog.messages == ["the figures of the ledger could not be read: ZeroDivisionError"]
+
+
+async def test_a_worker_that_cannot_say_what_it_is_at_goes_on_looking(caplog: pytest.LogCaptureFixture) -> None:
+    (figures,), asked, fails = figures_of(), asyncio.Event(), iter([True])
+
+    def waiting() -> int:
+        if next(fails, False):
+            raise ZeroDivisionError("a word of somebody's")
+        asked.set()
+        return 3
+
+    async def at_once(_seconds: float) -> None:
+        await asyncio.sleep(0)
+
+    figures.waiting = waiting
+    looking = asyncio.create_task(figures.keep_looking(at_once))
+    await asyncio.wait({looking, asyncio.create_task(asked.wait())}, return_when=asyncio.FIRST_COMPLETED)
+    is_over = looking.done()
+    looking.cancel()
+    await asyncio.gather(looking, return_exceptions=True)
+
+    assert not is_over
+    assert page_of(figures)("remit_ledger_waiting_operations") == 3
+    assert caplog.messages == ["a worker could not say what it is at: ZeroDivisionError"]
+
+
+@pytest.mark.parametrize("version", ["abc", "1.x"])
+def test_a_scraper_that_asks_for_what_cannot_be_read_gets_text(version: str) -> None:
+    (figures,), accept = figures_of(), f"application/openmetrics-text;version={version}"
+
+    body, content_type = Telling(figures.cells, figures.catalogue)(accept)
+
+    assert content_type.startswith("text/plain; version=0.0.4")
+    assert b"remit_build_info{" in body
 
 
 async def test_checkpoints_are_counted_by_what_came_of_them() -> None:

@@ -1,10 +1,11 @@
 """One worker's figures as a whole: what counts in them, and what it tells of itself every few seconds."""
 
 import asyncio
+import logging
 import os
 import time
 from bisect import bisect_left
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
@@ -17,6 +18,7 @@ from remit_server.adapters.metrics.families import Family
 
 LOOK_EVERY: Final = 5.0  # seconds
 _STATM: Final = Path("/proc/self/statm")
+_log: Final = logging.getLogger(__name__)
 
 
 @dataclass(slots=True)
@@ -70,12 +72,15 @@ class Figures:
         if self.part.text != revision:
             self.part.put_text(revision)
 
-    async def keep_looking(self) -> None:
-        """Looks until it is cancelled."""
+    async def keep_looking(self, sleep: Callable[[float], Awaitable[None]] = asyncio.sleep) -> None:
+        """Looks until it is cancelled, `sleep`ing in between."""
         while True:
-            self.look()
+            try:
+                self.look()
+            except Exception as error:  # noqa: BLE001 - whatever it is: it must not end the looking
+                _log.error("a worker could not say what it is at: %s", type(error).__name__)
             before = time.monotonic()
-            await asyncio.sleep(LOOK_EVERY)
+            await sleep(LOOK_EVERY)
             self.put(catalogue.LATE, max(0.0, time.monotonic() - before - LOOK_EVERY))
 
 

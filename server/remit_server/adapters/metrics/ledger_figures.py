@@ -83,6 +83,8 @@ class LedgerFigures:
                 await self.look()
             except Outage:
                 _log.debug("the figures of the ledger could not be read")
+            except Exception as error:  # noqa: BLE001 - whatever it is: it must not end the looking
+                _log.error("the figures of the ledger could not be read: %s", type(error).__name__)
             await self.sleep(EVERY)
 
     async def look(self) -> None:

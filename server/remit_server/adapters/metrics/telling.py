@@ -1,7 +1,7 @@
 """Tells the figures of all workers as one, in the formats that Prometheus reads."""
 
 import platform
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from itertools import accumulate
@@ -36,7 +36,7 @@ class Telling:
         """Returns the page in the format that is asked for, and its content type. Takes some milliseconds."""
         registry = CollectorRegistry(auto_describe=False)
         registry.register(_Collected(self))
-        encode, content_type = choose_encoder(accept)
+        encode, content_type = _encoder(accept)
         return encode(registry), content_type
 
     def metrics(self) -> Iterator[Metric]:
@@ -90,6 +90,14 @@ class _Collected(Collector):
     def collect(self) -> Iterator[Metric]:
         """Yields every figure as it is now."""
         return self.telling.metrics()
+
+
+def _encoder(accept: str) -> tuple[Callable[[CollectorRegistry], bytes], str]:
+    """Returns what writes the format that is asked for; the plain one where what is asked cannot be read."""
+    try:
+        return choose_encoder(accept)
+    except Exception:  # noqa: BLE001 - the library compares versions of whatever kind they are
+        return choose_encoder("")
 
 
 def _sums(columns: Sequence[Sequence[float]], place: int, width: int) -> list[float]:

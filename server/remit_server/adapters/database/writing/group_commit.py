@@ -193,9 +193,13 @@ class GroupCommit:
             self._answer(batch, written.results)
 
     def _tell(self, records: list[AuditRecord], seconds: float) -> None:
-        """Tells whoever looks on what is on disk."""
-        if self._observer is not None:
+        """Tells whoever looks on what is on disk. What fails there is its own: those who wait are answered."""
+        if self._observer is None:
+            return
+        try:
             self._observer(records, seconds)
+        except Exception as error:  # noqa: BLE001 - whatever it is: it must not end the writer
+            _log.error("who looks on at records failed: %s", type(error).__name__)
 
     def _answer(self, batch: list[_Waiting], results: list[Any]) -> None:
         """Gives the callers of what is on disk their results; what follows from one that is gone is owed."""
