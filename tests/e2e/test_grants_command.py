@@ -271,11 +271,19 @@ def test_an_agents_certificate_opens_nothing(sandbox: Sandbox) -> None:
         (["--gateway", "127.0.0.1:1", "--token-file", "MISSING"], "cannot be read as a token"),
         (["--gateway", "127.0.0.1:1", "--certificate", "TOKEN"], "belong together"),
         (["--gateway", "127.0.0.1:1", "--token-file", "TOKEN", "--ca-file", "TOKEN"], "is not what it must be in PEM"),
+        (
+            ["--gateway", "g.example:1", "--token-file", "TOKEN", "--ca-file", "VOID"],
+            "VOID is not what it must be in PEM",
+        ),
+        (["--gateway", "g.example:1", "--token-file", "TOKEN", "--ca-file", "BINARY"], "BINARY is not what it must"),
+        (["--gateway", "g.example:1", "--certificate", "VOID", "--key", "VOID"], "holds no certificate in PEM"),
     ],
 )
 def test_what_keeps_a_command_from_calling_is_told(tmp_path: Path, options: list[str], said: str) -> None:
     (tmp_path / "TOKEN").write_text("x.y.z")
     (tmp_path / "EMPTY").write_text("\n")
+    (tmp_path / "VOID").write_bytes(b"")
+    (tmp_path / "BINARY").write_bytes(b"\xff\xfe\xfd")
     given = [str(tmp_path / one) if one.isupper() else one for one in options]
 
     outcome = CliRunner().invoke(app, ["grants", "list", *given], env={"REMIT_OPERATOR_TOKEN": ""})

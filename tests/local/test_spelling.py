@@ -1,6 +1,7 @@
 """A misspelled action is told with the one that was meant, and nothing else ever is."""
 
 import sys
+from collections.abc import Iterator
 
 import pytest
 
@@ -30,6 +31,19 @@ def test_an_action_that_aws_does_not_have_is_told_with_the_nearest(action: str, 
 @pytest.mark.parametrize("action", ["s3:GetObject", "s3:getobject", "s3:GetObjct*", "s3:Get?bjct", "*", "", "s3:"])
 def test_nothing_is_said_of_what_there_is_nor_of_patterns(action: str) -> None:
     assert spelling_hints([action]) == ()
+
+
+def test_no_more_actions_are_looked_up_than_are_told_of() -> None:
+    looked_up = 0
+
+    def actions() -> Iterator[str]:
+        nonlocal looked_up
+        for number in range(50):
+            looked_up += 1
+            yield f"s3:GetObjct{number}"
+
+    assert len(spelling_hints(actions())) == 3
+    assert looked_up == 3
 
 
 def test_where_there_is_no_reference_nothing_is_said(monkeypatch: pytest.MonkeyPatch) -> None:

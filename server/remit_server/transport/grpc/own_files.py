@@ -59,7 +59,7 @@ def _content(option: str, file: Path) -> bytes:
 def _roots(file: Path) -> bytes:
     """Returns the certificates of authorities in a file."""
     roots = _content("--ca-file", file)
-    if not _loads(lambda context: context.load_verify_locations(cadata=roots.decode("ascii", "ignore"))):
+    if not _takes(roots):
         raise ValueError(
             f"--ca-file {file} is not what it must be in PEM, or is damaged: it holds the certificate of the "
             "authority that signed the gateway's."
@@ -69,8 +69,7 @@ def _roots(file: Path) -> bytes:
 
 def _check_pair(own: OwnCertificate) -> None:
     """Raises ValueError for a certificate or key that is none, and for a key of another certificate."""
-    chain = own.certificate_file.read_bytes().decode("ascii", "ignore")
-    if not _loads(lambda context: context.load_verify_locations(cadata=chain)):
+    if not _takes(own.certificate_file.read_bytes()):
         raise ValueError(f"--certificate {own.certificate_file} holds no certificate in PEM, or is damaged.")
 
     def no_password() -> str:
@@ -92,3 +91,9 @@ def _loads(load: Callable[[ssl.SSLContext], Any]) -> bool:
     except ssl.SSLError:
         return False
     return True
+
+
+def _takes(pem: bytes) -> bool:
+    """Says whether OpenSSL takes it as certificates, of which there is one at least."""
+    text = pem.decode("ascii", "ignore")
+    return bool(text) and _loads(lambda context: context.load_verify_locations(cadata=text))

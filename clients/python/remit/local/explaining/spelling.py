@@ -8,6 +8,7 @@ for who wrote them to know, and no hint ever names more than one action for one.
 import difflib
 from collections.abc import Iterable, Iterator
 from functools import cache
+from itertools import islice
 from typing import Any
 
 _ALIKE = 0.8
@@ -16,16 +17,18 @@ _MOST = 3
 
 def spelling_hints(actions: Iterable[str]) -> tuple[str, ...]:
     """Returns a sentence for each action that AWS's reference does not have, a few at most."""
-    return tuple(_hints(dict.fromkeys(actions)))[:_MOST]
+    return tuple(islice(_hints(actions), _MOST))
 
 
 def _hints(actions: Iterable[str]) -> Iterator[str]:
     reference = _reference()
     if reference is None:
         return
+    seen = set[str]()
     for action in actions:
         service, colon, name = action.partition(":")
-        if colon and name and "*" not in action and "?" not in action:
+        if colon and name and "*" not in action and "?" not in action and action not in seen:
+            seen.add(action)
             yield from _hint(reference, service.lower(), name)
 
 
