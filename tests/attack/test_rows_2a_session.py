@@ -256,6 +256,7 @@ def test_a8_two_subjects_never_share_a_source_identity(first: str, second: str) 
     assert shared is (first == second)
 
 
+@pytest.mark.timeout(1200)  # of two million
 def test_a8_subjects_in_masses_have_as_many_source_identities() -> None:
     chance = random.Random(8)  # noqa: S311 - reproducible draws, not secrets
     near = "aAbB=|%7Ch20 .@_-\u00e9\u0301\u212a\u017f\U0001f600"
