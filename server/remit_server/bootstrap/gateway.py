@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
 from datetime import timedelta
+from functools import partial
 from importlib.metadata import version
 
 from aiohttp import web
@@ -57,6 +58,7 @@ from remit_server.bootstrap.policies import let_authors_publish
 from remit_server.bootstrap.policy import PolicyParts, follow_policy
 from remit_server.bootstrap.revocation import write_revocations
 from remit_server.bootstrap.shadow import decide_in_shadow
+from remit_server.bootstrap.starting import on_record
 from remit_server.bootstrap.sts import follow_own_issuer, reach_sts
 from remit_server.bootstrap.tasks import REVOKING, sweep_of, watch_tasks
 from remit_server.bootstrap.telemetry import Telemetry, look_on
@@ -178,7 +180,8 @@ async def running_gateway(
         stack.push_async_callback(service.issue.to_the_end.settled)
         stack.push_async_callback(server.stop, GRACE)
         addresses = tuple(server.listen(listener) for listener in settings.listeners)
-        await ledger.record(_started(settings, policy.active.active, seat), kept=[_kept_ceilings(settings)])
+        started, kept = _started(settings, policy.active.active, seat), [_kept_ceilings(settings)]
+        await on_record(partial(ledger.record, started, kept=kept))
         await server.start()
         routes = [
             *await hear_events(stack, settings.events, ledger, clock, wake=wake),
