@@ -21,7 +21,7 @@ REASONS: Final = {
     "c": "These clients have no sign-in, no endpoint, no MCP server and no command for operators.",
     "d": "The records and questions of both gateways are made by the same code before a ledger or an engine is chosen: "
     "the other gateway's ledger, searched for it, has the same rows; an engine is asked what policies may read.",
-    "e": "As d, the other way round: SQLite's rows are PostgreSQL's.",
+    "e": "As d, the other way round: SQLite's rows are PostgreSQL's, and figures and spans are told by the same code.",
     "f": "A command's, on the machine of whoever signs; no gateway has it.",
 }
 
