@@ -59,11 +59,13 @@ OVERLAPPING = policy(
     allow("s3:*Object", "arn:aws:s3:::reports/2026/q3/*"), allow("s3:GetObject", "arn:aws:s3:::reports/2026/q2/*")
 )
 MANY_PREFIXES = policy(*reading("2026/q3/", *(f"2026/q3-department-{at:02}/" for at in range(11))))
+STILL_MORE_PREFIXES = policy(*reading("2026/q3/", *(f"2026/q3-department-{at:02}/" for at in range(19))))
 INTENTS = {
     "one prefix": ONE_PREFIX,
     "read one, write another": READ_ONE_WRITE_OTHER,
     "overlapping actions": OVERLAPPING,
-    "many prefixes, written densely": MANY_PREFIXES,
+    "many prefixes, widened in the Allows": MANY_PREFIXES,
+    "still more prefixes, on everything in the Allow": STILL_MORE_PREFIXES,
 }
 
 
@@ -159,7 +161,7 @@ def test_a_bucket_policy_that_names_the_session_adds_to_allows_alone(opened: Cal
     assert [name for name, leak in LEAKS.items() if session.is_let_through(leak)] == list(LEAKS)
 
 
-@pytest.mark.parametrize("intent", [ONE_PREFIX, MANY_PREFIXES], ids=["plain", "dense"])
+@pytest.mark.parametrize("intent", [ONE_PREFIX, MANY_PREFIXES, STILL_MORE_PREFIXES], ids=["plain", "widened", "sealed"])
 def test_it_adds_nothing_to_a_guarded_session_policy(opened: Callable[[Document], Session], intent: Document) -> None:
     session = opened(derived(intent))
 
