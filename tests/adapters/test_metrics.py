@@ -341,6 +341,25 @@ async def test_live_grants_and_backlogs_are_read_from_the_ledger(place: Place) -
     assert page("remit_ledger_looked_timestamp_seconds") == clock.now().timestamp()
 
 
+async def test_a_deny_counts_once_though_it_is_on_record_later_than_it_was_obeyed(place: Place) -> None:
+    (figures,), clock = figures_of(), FakeClock()
+
+    async with open_ledger(place, clock, denying=True) as ledger, own_reader(place) as reads:
+        commit = ledger.store.commit
+        await commit(lambda batch: batch.connection.execute(insert(denies), [a_deny(0)]))  # before this process began
+        look = LedgerFigures(reads, figures, clock).look
+        clock.advance(seconds=15)
+        await look()
+        await commit(lambda batch: batch.connection.execute(insert(denies), [a_deny(10)]))
+        for _ in range(2):
+            clock.advance(seconds=15)
+            await look()
+
+    page = page_of(figures)
+    assert page("remit_revocation_effective_seconds_count") == 1
+    assert page("remit_revocation_effective_seconds_sum") == 10
+
+
 async def test_a_ledger_that_cannot_be_read_leaves_its_figures_as_they_were(tmp_path: Path) -> None:
     (figures,), slept = figures_of(), asyncio.Event()
     figures.put(catalogue.LIVE, 7)

@@ -97,7 +97,7 @@ def test_a_scrape_tells_what_was_called_and_what_came_of_it(gateway: OwnGateway,
     assert now("remit_calls_running") == 0
     assert now("remit_outages_total") == 0
     assert now("remit_workers") == 1
-    assert now("remit_ledger_looked_timestamp_seconds") > 0
+    until(lambda: scraped(gateway.metrics)("remit_ledger_looked_timestamp_seconds") > 0)
     assert now("process_resident_memory_bytes", worker="1") > 10_000_000
     assert now("process_cpu_seconds_total", worker="1") > 0
 

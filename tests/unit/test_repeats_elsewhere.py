@@ -7,8 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.approval_world import LEA, approving
+from tests.databases import Place
 from tests.fakes import World, entitlement, given, permission, world
 
+from remit_server.application.approvals.ask_approval import Pending
 from remit_server.application.issuing.flights import Flights
 from remit_server.application.issuing.issue_credentials import IssueCredentials
 from remit_server.application.planning.recent import Recent
@@ -135,3 +138,30 @@ async def test_a_repeat_that_this_process_has_seen_is_not_decided_again(gateway:
     await gateway.issue(request)
 
     assert len(gateway.policy.questions) == asked
+
+
+@pytest.mark.parametrize("now", NOW.values(), ids=NOW)
+async def test_what_waits_for_people_waits_on_whatever_is_decided_now(place: Place, now: Any) -> None:
+    async with approving(place) as people:
+        request = people.gateway.request()
+        first = await people.asked(request)
+        people.gateway.policy.answer = now
+
+        again = await elsewhere(people.gateway)(request)
+
+        assert isinstance(again, Pending)
+        assert (again.grant.name, again.approval) == (first.grant.name, first.approval)
+        assert await people.gateway.trail() == ["task_started", "approval_asked"]
+        assert people.gateway.sts.orders == []
+
+
+async def test_what_people_said_yes_to_is_collected_under_the_same_grant_wherever_it_is_asked_for(place: Place) -> None:
+    async with approving(place) as people:
+        request = people.gateway.request()
+        pending = await people.asked(request)
+        await people.says(LEA, pending.approval)
+
+        issued = [given(await elsewhere(people.gateway)(request)) for _ in range(2)]
+
+        assert [one.grant.grant_id for one in issued] == [pending.grant.grant_id] * 2
+        assert (await people.gateway.trail()).count("grant_authorized") == 1

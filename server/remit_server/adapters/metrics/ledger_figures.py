@@ -2,9 +2,9 @@
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import partial
 from typing import Final
 
@@ -25,7 +25,8 @@ from remit_server.domain.errors import Outage
 from remit_server.domain.grant import GrantState
 
 EVERY: Final = 15.0  # seconds
-MOST_DENIED: Final = 1000  # of a look
+MOST_DENIED: Final = 10_000  # that were obeyed within `LATE`
+LATE: Final = timedelta(minutes=5)  # how long after AWS obeyed a deny that is on record at the latest
 _log: Final = logging.getLogger(__name__)
 _BACKLOGS: Final = {
     Backlog.DENIES: select(func.count(), func.min(denies.c.revoke_time)).where(
@@ -39,8 +40,9 @@ _BACKLOGS: Final = {
     ),
 }
 _DENIED: Final = (
-    select(denies.c.revoke_time, denies.c.effective_time)
+    select(denies.c.number, denies.c.revoke_time, denies.c.effective_time)
     .where(denies.c.effective_time > bindparam("since"), denies.c.effective_time <= bindparam("now"))
+    .order_by(denies.c.number)
     .limit(MOST_DENIED)
 )
 _LENGTH: Final = select(audit_head.c.sequence).where(audit_head.c.id == 1)
@@ -51,30 +53,35 @@ class _Seen:
     live: int
     length: int
     backlogs: tuple[tuple[Backlog, int, datetime | None], ...]
-    denied: tuple[float, ...]
+    denied: tuple[tuple[int, datetime, datetime], ...]
 
 
-def _seen(since: datetime, now: datetime, connection: Connection) -> _Seen:
+def _seen(now: datetime, connection: Connection) -> _Seen:
     """Reads everything in one state of the ledger."""
     live = select(func.count()).where(grants.c.state == GrantState.ISSUED.value, grants.c.expire_time > now)
     waiting = tuple((what, *connection.execute(query, {"now": now}).one()) for what, query in _BACKLOGS.items())
-    rows = connection.execute(_DENIED, {"since": since, "now": now}).all()
-    denied = tuple(max(0.0, (effective - revoked).total_seconds()) for revoked, effective in rows)
+    rows = connection.execute(_DENIED, {"since": now - LATE, "now": now}).all()
+    denied = tuple((number, revoked, effective) for number, revoked, effective in rows)
     return _Seen(connection.execute(live).scalar_one(), connection.execute(_LENGTH).scalar_one(), waiting, denied)
 
 
 @dataclass(slots=True)
 class LedgerFigures:
-    """Reads them every few seconds, `sleep`ing in between."""
+    """Reads them every few seconds, `sleep`ing in between.
+
+    NOTE: when AWS obeyed a deny is put on record after that, so each is counted by its number and not by the last look;
+    those of before the start are another process's.
+    """
 
     reads: Reads
     figures: Figures
     clock: Clock
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
-    _since: datetime = field(init=False)
+    _start: datetime = field(init=False)
+    _counted: frozenset[int] = field(default=frozenset(), init=False)
 
     def __post_init__(self) -> None:
-        self._since = self.clock.now()
+        self._start = self.clock.now()
 
     async def __call__(self) -> None:
         """Reads until it is cancelled; while the ledger cannot be read the figures stay, and so does their time."""
@@ -90,17 +97,22 @@ class LedgerFigures:
     async def look(self) -> None:
         """Reads them once; raises Outage."""
         now = self.clock.now()
-        seen = await self.reads.read(partial(_seen, self._since, now))
-        self._since = now
+        seen = await self.reads.read(partial(_seen, now))
         put = self.figures.put
         put(catalogue.LIVE, seen.live)
         put(catalogue.LENGTH, seen.length)
         for what, count, since in seen.backlogs:
             put(catalogue.BACKLOG, count, what)
             put(catalogue.BACKLOG_AGE, 0.0 if since is None else max(0.0, (now - since).total_seconds()), what)
-        for seconds in seen.denied:
-            self.figures.observe(catalogue.DENIED_SECONDS, seconds)
+        self._count(seen.denied)
         put(catalogue.LOOKED, now.timestamp())
+
+    def _count(self, denied: Sequence[tuple[int, datetime, datetime]]) -> None:
+        """Counts the denies that were obeyed since the start, each once."""
+        for number, revoked, effective in denied:
+            if number not in self._counted and effective > self._start:
+                self.figures.observe(catalogue.DENIED_SECONDS, max(0.0, (effective - revoked).total_seconds()))
+        self._counted = frozenset(number for number, _, _ in denied)
 
 
 @dataclass(frozen=True, slots=True)
