@@ -4,7 +4,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from itertools import product
 
-from hypothesis import HealthCheck, assume, given, settings
+from hypothesis import HealthCheck, assume, example, given, settings
 from hypothesis import strategies as st
 
 from remit_server.iam import (
@@ -174,7 +174,17 @@ def test_nothing_larger_that_two_allows_can_say_is_inside_both(
                 assert isinstance(contains(part, narrowed), Witness), part.text
 
 
+def of_prefixes(**conditions: dict[str, object]) -> Document:
+    """Returns an Allow of listing one bucket, under these conditions."""
+    listing = {"Effect": "Allow", "Action": "s3:ListBucket", "Resource": "arn:aws:s3:::reports"}
+    return Document.parse({"Version": "2012-10-17", "Statement": [{**listing, "Condition": conditions}]})
+
+
+ONE_OF_TWO = of_prefixes(StringEquals={"s3:prefix": "a/1"}, StringLike={"s3:prefix": ["a/b/*", "c/*"]})
+
+
 @given(documents(plain=True), documents(plain=False))
+@example(ONE_OF_TWO, of_prefixes(StringLike={"s3:prefix": "a/*"}))  # one of both is inside by itself
 @settings(max_examples=60, deadline=None)
 def test_every_part_of_an_intent_that_is_inside_is_kept_whole(intent: Document, ceiling: Document) -> None:
     narrowed = narrow(intent, ceiling)

@@ -49,9 +49,14 @@ CASES: dict[str, tuple[list[dict[str, object]], list[dict[str, object]], list[di
         [allow("s3:ListBucket", "arn:aws:s3:::reports", **prefix("2026/*"))],
         [],
     ),
-    "an ordering of another size leaves nothing": (
+    "an ordering inside the ceiling's is kept": (
         [allow("s3:GetObject", "*", Condition={"NumericLessThan": {"s3:signatureAge": "5"}})],
         [allow("s3:GetObject", "*", Condition={"NumericLessThan": {"s3:signatureAge": "9"}})],
+        [allow("s3:GetObject", "*", Condition={"NumericLessThan": {"s3:signatureAge": "5"}})],
+    ),
+    "an ordering that reaches past the ceiling's leaves nothing": (
+        [allow("s3:GetObject", "*", Condition={"NumericLessThan": {"s3:signatureAge": "9"}})],
+        [allow("s3:GetObject", "*", Condition={"NumericLessThan": {"s3:signatureAge": "5"}})],
         [],
     ),
     "different operators on one key stand side by side": (

@@ -78,10 +78,15 @@ class _Narrowing:
         parts = self._spared(common, (each.statement for each in about.denies))
         if fact in parts:
             return [fact]
-        together = len(about.allows) > 1 and self.proofs.evaluations.left > 0 and self.proofs.states.left > 0
-        if together and isinstance(contains(Document((fact.statement,)), self.ceiling, budget=self.proofs), Witness):
-            return [fact]
-        return parts
+        # Several Allows may hold it together, and one Allow a fact under conditions that say more than its own.
+        may_lie = len(about.allows) > 1 or (about.allows and fact.conditions)
+        return [fact] if may_lie and self._lies_inside(fact) else parts
+
+    def _lies_inside(self, fact: Fact) -> bool:
+        """Says whether the fact as a whole is proven to lie inside the ceiling, as long as proofs may be made."""
+        if not (self.proofs.evaluations.left > 0 and self.proofs.states.left > 0):
+            return False
+        return isinstance(contains(Document((fact.statement,)), self.ceiling, budget=self.proofs), Witness)
 
     def _near(self, fact: Fact) -> list[tuple[Numbered, list[ResourcePattern]]]:
         """Returns the Allows that share resources with a fact, each with what they share."""
