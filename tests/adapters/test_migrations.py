@@ -2,9 +2,11 @@ import sqlite3
 import stat
 import subprocess
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
+from datetime import timedelta
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -154,6 +156,21 @@ def test_gateways_that_start_at_once_migrate_once(empty_place: Place) -> None:
         list(threads.map(upgrade, [empty_place] * 4))
 
     assert asked(empty_place, "SELECT id, sequence, hash FROM audit_head") == [(1, 0, "0" * 64)]
+
+
+def test_a_file_that_another_is_about_to_close_is_waited_for(path: Path) -> None:
+    upgrade(path)
+    with closing(sqlite3.connect(path, isolation_level=None, check_same_thread=False)) as closing_it:
+        closing_it.execute("PRAGMA locking_mode=EXCLUSIVE")
+        closing_it.execute("BEGIN IMMEDIATE")
+        closing_it.execute("COMMIT")  # the lock stays until the file is closed
+        let_go = threading.Timer(0.2, closing_it.close)
+        let_go.start()
+
+        database = open_database(path, patience=timedelta(milliseconds=10))
+
+    database.close_now()
+    let_go.join()
 
 
 LOADS_BEFORE_ITS_TURN = """

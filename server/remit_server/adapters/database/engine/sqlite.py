@@ -2,6 +2,8 @@
 
 import os
 import sqlite3
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -63,9 +65,9 @@ def open_sqlite(url: str | Path, *, patience: timedelta = PATIENCE) -> Database:
     )
     try:
         # In its turn: of two that open a new database at once, one would find it locked while the other sets it up.
-        with turns.taken(START_PATIENCE.total_seconds()), writer.connect() as connection:
-            mode = connection.exec_driver_sql("PRAGMA journal_mode").scalar_one()
-    except (DBAPIError, TurnNotGot) as error:
+        with turns.taken(START_PATIENCE.total_seconds()), _kept_open(path) as mode, writer.connect():
+            pass
+    except (DBAPIError, sqlite3.Error, TurnNotGot) as error:
         writer.dispose()
         turns.close()
         why = error.orig if isinstance(error, DBAPIError) else error
@@ -97,6 +99,16 @@ def open_sqlite_for_reading(url: str | Path) -> Database:
     engine = _engine(location, "BEGIN", _COMMON, size=1, patience=PATIENCE)
     event.listen(engine, "connect", _read_any_text)
     return Database(engine)
+
+
+@contextmanager
+def _kept_open(path: Path) -> Iterator[str]:
+    """Holds the file open while the block runs, with a log written ahead where its file system has that; yields which.
+
+    NOTE: who closes a file last writes its log back, and whoever opens it meanwhile finds it locked.
+    """
+    with closing(sqlite3.connect(path, timeout=START_PATIENCE.total_seconds())) as connection:
+        yield connection.execute("PRAGMA journal_mode=WAL").fetchone()[0]
 
 
 def _engine(url: URL, begin: str, pragmas: tuple[str, ...], *, size: int, patience: timedelta) -> Engine:
