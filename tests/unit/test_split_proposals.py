@@ -4,9 +4,12 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 from tests.fakes import ROLES, permission
+from tests.ledger_values import COPILOT
 
 from remit_server.application.planning.ceilings import Ceilings
-from remit_server.application.planning.choosing import EXACT
+from remit_server.application.planning.choosing import EXACT, FAST
+from remit_server.application.planning.deliberation import Deliberation, is_small
+from remit_server.application.planning.drafting import Undetermined
 from remit_server.application.planning.plan_session import Wish, plan_session
 from remit_server.domain.decision import Allow
 from remit_server.domain.entitlement import Entitlement
@@ -18,13 +21,49 @@ NOW = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
 BUCKET = "arn:aws:s3:::reports"
 
 
+CEILINGS = Ceilings.of(ROLES, (), "c" * 64)
+READER = Entitlement(
+    "reader",
+    ROLES[0].arn,
+    (permission(["s3:GetObject*", "s3:ListBucket"], [BUCKET, f"{BUCKET}/*"]),),
+    timedelta(hours=1),
+    timedelta(hours=8),
+)
+# Little to read and much to write: the actions overlap, so each resource stands in an Allow and in a guard.
+SMALL = tuple(
+    permission(("s3:GetObject", "s3:GetObject*")[number % 2], f"{BUCKET}/{number}{'ab' * 12}/*") for number in range(24)
+)
+
+
+def wish_for(*permissions: Permission) -> Wish:
+    return Wish(permissions, None, narrowed=False, task=None, token_end=None, now=NOW)
+
+
 def refused(*permissions: Permission) -> Denied:
-    everything = permission(["s3:GetObject", "s3:ListBucket"], [BUCKET, f"{BUCKET}/*"])
-    reader = Entitlement("reader", ROLES[0].arn, (everything,), timedelta(hours=1), timedelta(hours=8))
-    wish = Wish(permissions, None, narrowed=False, task=None, token_end=None, now=NOW)
     with pytest.raises(Denied) as raised:
-        plan_session(wish, Allow((reader,)), Ceilings.of(ROLES, (), "c" * 64), EXACT)
+        plan_session(wish_for(*permissions), Allow((READER,)), CEILINGS, EXACT)
     return raised.value
+
+
+def test_a_split_is_not_looked_for_where_calls_wait_for_it() -> None:
+    with pytest.raises(Undetermined):
+        plan_session(wish_for(*SMALL), Allow((READER,)), CEILINGS, FAST)
+
+
+async def test_what_is_small_and_does_not_fit_is_refused_with_a_split_all_the_same() -> None:
+    deliberate = Deliberation(CEILINGS)
+    try:
+        with pytest.raises(Denied) as raised:
+            await deliberate(wish_for(*SMALL), Allow((READER,)), COPILOT)
+    finally:
+        deliberate.close()
+
+    refusal = raised.value.refusal
+    assert is_small(SMALL)
+    assert (raised.value.reason, refusal.remedy) == (Reason.INTENT_TOO_LARGE, Remedy.SPLIT)
+    assert {one for part in refusal.split for each in part for one in each.resources} == {
+        one for each in SMALL for one in each.resources
+    }
 
 
 def test_one_permission_that_is_too_long_alone_is_named_and_no_split_is_offered() -> None:

@@ -42,9 +42,10 @@ class Draft:
     within: tuple[Document, ...]
 
 
-def draftings(intent: Document, choice: Choice, ceilings: Ceilings) -> Iterator[Draft]:
+def draftings(intent: Document, choice: Choice, ceilings: Ceilings, budget: Budget) -> Iterator[Draft]:
     """Yields what may be drafted for an intent, one after the other; raises Denied(INTENT_TOO_LARGE).
 
+    With the fast budget it raises Undetermined for what does not fit: a split of it is looked for on the exact path.
     Within a grant above its own guards are tried first. Where the conditions of that grant are others, its guards of
     them are taken over: they deny nothing that this may allow.
     """
@@ -52,7 +53,7 @@ def draftings(intent: Document, choice: Choice, ceilings: Ceilings) -> Iterator[
     asked = intent if above is None else conditioned(intent, [above.allows])
     within = (intent, union(choice.entitlements), *ceilings.documents(choice.role.arn))
     for also in ((),) if above is None else dict.fromkeys(((), above.guards_on(intent))):
-        yield Draft(choice, _outline(asked, choice, also), within)
+        yield Draft(choice, _outline(asked, choice, also, budget), within)
 
 
 def first_proven(drafts: Iterable[Draft], end: datetime, ceilings: Ceilings, budget: Budget) -> tuple[Draft, Derived]:
@@ -70,14 +71,20 @@ def first_proven(drafts: Iterable[Draft], end: datetime, ceilings: Ceilings, bud
     raise unproven or Denied(Reason.CEILING_EXCEEDED, "nothing could be derived for the intent")
 
 
-def _outline(intent: Document, choice: Choice, also: Sequence[Statement]) -> Outline:
-    """Derives the session policy but for its end; raises Denied(INTENT_TOO_LARGE) with a split that fits."""
+def _outline(intent: Document, choice: Choice, also: Sequence[Statement], budget: Budget) -> Outline:
+    """Derives the session policy but for its end; raises what `draftings` does, with a split that fits."""
     binds = [*(item.bind for item in choice.entitlements), choice.above.bind if choice.above else None]
     bind = joined([one for one in binds if one is not None])
     documents = [item.document() for item in choice.entitlements]
     try:
         written = outline(
-            intent, documents, source_cidrs=bind.source_cidrs, vpc_ids=bind.vpc_ids, also=also, found=choice.covered
+            intent,
+            documents,
+            source_cidrs=bind.source_cidrs,
+            vpc_ids=bind.vpc_ids,
+            also=also,
+            found=choice.covered,
+            splits=budget is not FAST,
         )
     except (TooManyOverlapsError, UnderivableIntent, PatternTooComplex) as error:
         raise Denied(
@@ -86,7 +93,7 @@ def _outline(intent: Document, choice: Choice, also: Sequence[Statement]) -> Out
             Refusal(remedy=Remedy.SPLIT),
         ) from error
     if isinstance(written, TooLarge):
-        raise too_large(written)
+        raise Undetermined if budget is FAST else too_large(written)
     return written
 
 

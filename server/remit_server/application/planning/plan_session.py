@@ -153,9 +153,9 @@ class Planner:
         choice = evident(intent, offer.candidates) if budget is FAST else None
         if choice is not None:
             with suppress(Denied, Undetermined):
-                return self._planned(wish, choice, draftings(intent, choice, self.ceilings), budget)
+                return self._planned(wish, choice, draftings(intent, choice, self.ceilings, budget), budget)
         choice = _choice(intent, offer, wish, budget)
-        return self._planned(wish, choice, draftings(intent, choice, self.ceilings), budget)
+        return self._planned(wish, choice, draftings(intent, choice, self.ceilings, budget), budget)
 
     def _planned(self, wish: Wish, choice: Choice, drafts: Iterable[Draft], budget: Budget) -> tuple[Draft, Plan]:
         """Returns the plan on the first draft that is proven."""

@@ -114,11 +114,12 @@ def outline(
     also: Sequence[Statement] = (),
     limit: int = LIMIT,
     found: Covered | None = None,
+    splits: bool = True,
 ) -> Outline | TooLarge:
     """Does everything of `derive` that does not depend on the end; raises the same.
 
     `also` are Denies that the policy takes over as they are. They are no bounds and no ends. `found` is what covers
-    the intent, where that is known.
+    the intent, where that is known. Without `splits` nothing is proposed of what does not fit, which takes long.
     """
     _check(intent)
     if any(one.effect is Effect.ALLOW or is_bound(one) for one in also):
@@ -127,6 +128,8 @@ def outline(
     steps, spent = Steps(COVERING_STEPS), _Spent(DEFAULT_BUDGET.opened(), Steps(SEALING_STEPS))
     found = found or covered(asked_facts(intent), entitlements, steps)
     written = _written(found.facts, bounds, limit, spent)
+    if isinstance(written, int) and not splits:
+        return TooLarge(written, ())
     if isinstance(written, int):
         known = dict(zip(found.asked, found.facts, strict=True))
         split = parted(intent, limit, _Measure(known, entitlements, steps, bounds, limit, spent))
