@@ -1,11 +1,13 @@
 """What a caller is told when an intent does not fit a session policy."""
 
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 from tests.fakes import ROLES, permission
 from tests.ledger_values import COPILOT
 
+from remit_server.application.planning import drafting
 from remit_server.application.planning.ceilings import Ceilings
 from remit_server.application.planning.choosing import EXACT, FAST
 from remit_server.application.planning.deliberation import Deliberation, is_small
@@ -15,7 +17,7 @@ from remit_server.domain.decision import Allow
 from remit_server.domain.entitlement import Entitlement
 from remit_server.domain.errors import Denied, Reason, Remedy
 from remit_server.domain.permission import Permission
-from remit_server.iam import Condition
+from remit_server.iam import Condition, outline
 
 NOW = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
 BUCKET = "arn:aws:s3:::reports"
@@ -45,9 +47,21 @@ def refused(*permissions: Permission) -> Denied:
     return raised.value
 
 
-def test_a_split_is_not_looked_for_where_calls_wait_for_it() -> None:
+def test_what_does_not_fit_is_written_once_and_no_split_looked_for_where_calls_wait_for_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    written: list[bool] = []
+
+    def watched(*values: Any, splits: bool, **named: Any) -> Any:
+        written.append(splits)
+        return outline(*values, splits=splits, **named)
+
+    monkeypatch.setattr(drafting, "outline", watched)
+
     with pytest.raises(Undetermined):
         plan_session(wish_for(*SMALL), Allow((READER,)), CEILINGS, FAST)
+
+    assert written == [False]
 
 
 async def test_what_is_small_and_does_not_fit_is_refused_with_a_split_all_the_same() -> None:

@@ -33,6 +33,10 @@ class Undetermined(Exception):  # noqa: N818 - a question for the exact path, ne
     """The fast path could not say yes."""
 
 
+class DoesNotFit(Undetermined):
+    """What the fast path chose does not fit a session policy, and it would choose the same again."""
+
+
 @dataclass(frozen=True, slots=True)
 class Draft:
     """What a session policy is derived from again for another end: the choice, its outline, what it must lie within."""
@@ -93,7 +97,7 @@ def _outline(intent: Document, choice: Choice, also: Sequence[Statement], budget
             Refusal(remedy=Remedy.SPLIT),
         ) from error
     if isinstance(written, TooLarge):
-        raise Undetermined if budget is FAST else too_large(written)
+        raise DoesNotFit if budget is FAST else too_large(written)
     return written
 
 

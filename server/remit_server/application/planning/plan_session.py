@@ -5,7 +5,6 @@ The role and entitlements it rests on, its lifetime, and the exact policy, prove
 
 import operator
 from collections.abc import Hashable, Iterable, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
@@ -22,7 +21,7 @@ from remit_server.application.planning.choosing import (
     evident,
     largest_part,
 )
-from remit_server.application.planning.drafting import Draft, Undetermined, draftings, first_proven
+from remit_server.application.planning.drafting import DoesNotFit, Draft, Undetermined, draftings, first_proven
 from remit_server.application.planning.explaining import nothing_above, refusal
 from remit_server.application.planning.lifetimes import Life, TaskSpan, lifetime, needs
 from remit_server.application.planning.recent import Recent
@@ -152,8 +151,12 @@ class Planner:
         """
         choice = evident(intent, offer.candidates) if budget is FAST else None
         if choice is not None:
-            with suppress(Denied, Undetermined):
+            try:
                 return self._planned(wish, choice, draftings(intent, choice, self.ceilings, budget), budget)
+            except DoesNotFit:
+                raise
+            except (Denied, Undetermined):
+                pass
         choice = _choice(intent, offer, wish, budget)
         return self._planned(wish, choice, draftings(intent, choice, self.ceilings, budget), budget)
 
