@@ -1,6 +1,7 @@
 """The policy author's guide, run: a folder with a configuration, the default policy and some history, and every line.
 
-`python -m tests.policy_guide` writes what the commands say today into the page. The test of the page runs them again.
+`python -m tests.policy_guide FOLDER` makes the folder, for a reader. Without one it writes what the commands say today
+into the page. The test of the page runs them again.
 """
 
 import asyncio
@@ -162,5 +163,10 @@ def refreshed(page: str, folder: Path) -> str:
 
 
 if __name__ == "__main__":
+    if sys.argv[1:]:
+        place = Path(sys.argv[1])
+        place.mkdir(parents=True)
+        prepared(place)
+        sys.exit()
     with tempfile.TemporaryDirectory() as made:
         PAGE.write_text(refreshed(PAGE.read_text(), prepared(Path(made))))
