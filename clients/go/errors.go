@@ -172,6 +172,8 @@ func (e *Refused) advice() string {
 		return "ask with Allow: refused.Offer, which is " + e.Offer.String()
 	case len(e.Split) > 0:
 		return fmt.Sprintf("ask in %d requests, one with each part of refused.Split", len(e.Split))
+	case e.Reason == "POLICY_DENIED" && e.Remedy == RemedyGiveUp:
+		return advice[RemedyGiveUp] + ": ask the security team for an entitlement; the request id leads them to the decision"
 	default:
 		return advice[e.Remedy]
 	}
@@ -211,7 +213,11 @@ type Unauthenticated struct{ Failure }
 
 func (e *Unauthenticated) Error() string {
 	if e.Reason == "ACTOR_REJECTED" {
-		return e.told("check this agent's certificate and key files, or its bearer token")
+		return e.told("check this agent's certificate and key files, or its bearer token, and that the gateway's port is the " +
+			"one for it: certificates have one port, bearer tokens another")
+	}
+	if e.Reason == "SUBJECT_TOKEN_REJECTED" && e.Remedy == RemedyGiveUp {
+		return e.told(advice[RemedyGiveUp] + ": what the sentence names has to change first, such as the token's audience")
 	}
 	if known := advice[e.Remedy]; known != "" {
 		return e.told(known)

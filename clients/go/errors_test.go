@@ -27,7 +27,8 @@ func TestAnErrorSaysWhatFailedWhyAndWhatToDo(t *testing.T) {
 		},
 		{
 			&Refused{Failure: Failure{"POLICY_DENIED", "no", RemedyGiveUp, ""}},
-			"POLICY_DENIED: no\n  what to do: asking again in the same way will not help",
+			"POLICY_DENIED: no\n  what to do: asking again in the same way will not help: ask the security team for an entitlement; " +
+				"the request id leads them to the decision",
 		},
 		{
 			&Refused{Failure: Failure{"INTENT_TOO_LARGE", "no", RemedySplit, ""}, Split: []Permissions{offer, offer}},
@@ -55,7 +56,8 @@ func TestAnErrorSaysWhatFailedWhyAndWhatToDo(t *testing.T) {
 		},
 		{
 			&Unauthenticated{Failure{"ACTOR_REJECTED", "no", RemedyUnknown, ""}},
-			"ACTOR_REJECTED: no\n  what to do: check this agent's certificate and key files, or its bearer token",
+			"ACTOR_REJECTED: no\n  what to do: check this agent's certificate and key files, or its bearer token, " +
+				"and that the gateway's port is the one for it: certificates have one port, bearer tokens another",
 		},
 		{
 			&Unauthenticated{Failure{"SUBJECT_TOKEN_REJECTED", "no", RemedyUnknown, ""}},

@@ -141,6 +141,7 @@ async def test_nobody_is_refused_with_what_to_bring(door: Door) -> None:
     denied = await refusal(door.authenticate(Caller(PEER)))
 
     assert "no bearer token came" in denied.message
+    assert "or show a certificate at the port for certificates (mutual TLS)" in denied.message
 
 
 async def test_an_expired_token_asks_for_a_new_sign_in(door: Door) -> None:

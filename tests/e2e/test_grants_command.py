@@ -137,6 +137,14 @@ def test_nobody_is_told_of_names_that_they_may_not_see(sandbox: Sandbox, task: r
     assert "alice" not in listed.output
 
 
+def test_what_the_configuration_calls_an_agent_leads_to_its_name_in_grants(bob: Operator, task: remit.Task) -> None:
+    assert task.grant.subject.id == "alice"
+
+    listed = bob.run("list", "--actor", "copilot")
+
+    assert "is of agent copilot. Did you mean spiffe://remit.sandbox/agent/copilot?" in listed.stderr
+
+
 def test_a_name_that_nobody_can_have_is_neither_revoked_nor_blocked(bob: Operator, sandbox: Sandbox) -> None:
     agent = bob.run("revoke", "--actor", "copilot", "--block", "--why", "stolen", "--yes")
     issuer = bob.run("revoke", "--user", "alice", "--issuer", "https://nope", "--block", "--why", "stolen", "--yes")

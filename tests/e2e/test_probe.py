@@ -222,6 +222,31 @@ def test_a_gateway_that_is_away_is_no_refusal(sandbox: Sandbox, tmp_path: Path) 
     assert "\nremit_probe_conclusive 0\n" in (tmp_path / "remit.prom").read_text()
 
 
+def test_why_a_gateway_is_away_is_told_once(sandbox: Sandbox, tmp_path: Path) -> None:
+    prober = prober_of(sandbox, tmp_path, with_certificate=True, target="127.0.0.1:1")
+
+    done = prober.run()
+
+    first, *checks, verdict = done.stdout.splitlines()
+    assert first.startswith(
+        "unclear  the right identity is not taken, so that no refusal proves anything: UNAVAILABLE: "
+    )
+    assert "; what to do: " in first
+    assert all(line.startswith("skipped ") or line.endswith("no answer, for the reason above") for line in checks)
+    assert verdict.startswith("inconclusive: ")
+
+
+def test_a_certificate_at_the_port_for_bearer_tokens_is_told_the_other_port(sandbox: Sandbox, tmp_path: Path) -> None:
+    prober = prober_of(sandbox, tmp_path, with_certificate=True, target=sandbox.bearer)
+
+    done = prober.run()
+
+    assert "ACTOR_REJECTED: the agent is not authenticated: no bearer token came" in done.stdout.splitlines()[0]
+    assert (
+        "what to do: check --certificate and --key, or --bearer, and that --gateway is the port for it" in done.stdout
+    )
+
+
 @pytest.mark.parametrize(
     ("options", "said"),
     [

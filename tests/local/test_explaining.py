@@ -198,6 +198,20 @@ def test_without_a_live_task_the_exact_text_to_ask_with_is_said_all_the_same() -
     assert "--allow 's3:PutObject=arn:aws:s3:::a/b'" in found.todo[0]
 
 
+@pytest.mark.parametrize("task_id", [None, "b" * 26])
+def test_a_deny_that_no_task_is_there_for_is_said_to_be_uncompared(task_id: str | None) -> None:
+    denial = Denial(Because.IDENTITY_DENY, "s3:PutObject", "arn:aws:s3:::a/b", task_id)
+
+    found = explain_denial(denial, [LIVE] if task_id else [])
+
+    assert found.reason == "AWS_DENIED"
+    assert found.why.endswith(", so it cannot be compared with what a task may do")
+    assert "either the task was revoked" in found.todo[0]
+    assert found.todo[1].startswith(
+        "or a guard of the task's session policy denies it: ask for it when the task begins"
+    )
+
+
 @given(st.text("ab*?", max_size=8), st.text("ab", max_size=8))
 def test_patterns_match_as_expressions_do(pattern: str, text: str) -> None:
     expression = "".join({"*": ".*", "?": "."}.get(character, character) for character in pattern)

@@ -317,6 +317,16 @@ def test_a_missing_file_is_named_at_once(tmp_path: Path) -> None:
         remit.Gateway("gateway.test:8443", bearer_token=BEARER, ca_file=tmp_path / "ca.pem")
 
 
+@pytest.mark.parametrize("argument", ["ca_file", "certificate_file", "key_file"])
+def test_a_file_that_is_missing_is_told_with_the_argument_that_names_it(
+    argument: str, server: ScriptedGateway, tmp_path: Path
+) -> None:
+    with pytest.raises(FileNotFoundError) as raised:
+        server.connect(**{argument: tmp_path / "gone.pem"})
+
+    assert str(raised.value) == f"[Errno 2] No such file or directory (the {argument}): '{tmp_path / 'gone.pem'}'"
+
+
 def test_files_that_no_connection_can_be_made_with_are_named_at_once(server: ScriptedGateway, tmp_path: Path) -> None:
     pair, other = server.authority.issue_client(AGENT), server.authority.issue_client(f"{AGENT}/other")
     garbage = tmp_path / "garbage.pem"

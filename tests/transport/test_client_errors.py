@@ -160,16 +160,29 @@ def test_an_invalid_request_names_its_fields(gateway: remit.Gateway, server: Scr
     ]
 
 
-@pytest.mark.parametrize("reason", [Reason.SUBJECT_TOKEN_REJECTED, Reason.TOKEN_NOT_BOUND, Reason.POLICY_DENIED])
+@pytest.mark.parametrize(
+    ("reason", "more"),
+    [
+        (
+            Reason.SUBJECT_TOKEN_REJECTED,
+            ": what the sentence names has to change first, such as the token's audience",
+        ),
+        (Reason.TOKEN_NOT_BOUND, ""),
+        (
+            Reason.POLICY_DENIED,
+            ": ask the security team for an entitlement; the request id leads them to the decision",
+        ),
+    ],
+)
 def test_advice_to_give_up_leaves_room_for_what_the_sentence_says(
-    reason: Reason, gateway: remit.Gateway, server: ScriptedGateway
+    reason: Reason, more: str, gateway: remit.Gateway, server: ScriptedGateway
 ) -> None:
     server.issue_answers.append(Denied(reason, "it is the agent's own token; send the user's token"))
 
     error = failing(gateway)
 
     assert error.remedy is remit.Remedy.GIVE_UP
-    assert str(error).splitlines()[1] == "  what to do: asking again in the same way will not help"
+    assert str(error).splitlines()[1] == f"  what to do: asking again in the same way will not help{more}"
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any
 
+from remit.advising import ENTITLEMENT, NOT_REACHED, OTHERWISE, OWN_PROOF
 from remit.intent import Permission
 
 MOST_SHOWN = 5
@@ -171,6 +172,8 @@ class Refused(RemitError):  # noqa: N818 - named for what it says
             return f"ask with allow=error.offer, which is {'; '.join(str(permission) for permission in self.offer)}"
         if self.split:
             return f"ask in {len(self.split)} requests, one with each part of error.split"
+        if self.reason == "POLICY_DENIED" and self.remedy is Remedy.GIVE_UP:
+            return f"{_ADVICE[Remedy.GIVE_UP]}: {ENTITLEMENT}"
         return super()._advice()
 
 
@@ -220,7 +223,9 @@ class Unauthenticated(RemitError):  # noqa: N818 - named for what it says
 
     def _advice(self) -> str:
         if self.reason == "ACTOR_REJECTED":
-            return "check this agent's certificate_file and key_file, or its bearer_token"
+            return OWN_PROOF
+        if self.reason == "SUBJECT_TOKEN_REJECTED" and self.remedy is Remedy.GIVE_UP:
+            return f"{_ADVICE[Remedy.GIVE_UP]}: {OTHERWISE}"
         return super()._advice() or _ADVICE[Remedy.REAUTHENTICATE]
 
 
@@ -276,11 +281,7 @@ class Unavailable(RemitError):  # noqa: N818 - named for what it says
         if self.todo:
             return self.todo
         if self.reason == "UNAVAILABLE":
-            return (
-                "check that the gateway runs at this address, that ca_file vouches for it, that this agent's own "
-                "certificate is not over, and that the port is the one for how this agent says who it is: gateways "
-                "listen for certificates at one port, for bearer tokens at another"
-            )
+            return NOT_REACHED
         if self.retry_after is not None:
             return f"nothing is wrong with the request: try again in {self.retry_after.total_seconds():.3g} s"
         return _ADVICE[Remedy.RETRY_LATER]

@@ -146,7 +146,7 @@ export class Refused extends RemitError {
 
   constructor(sentence: string, told: Told & RefusalParts = {}) {
     const { failures = [], offer = [], split = [] } = told;
-    super(sentence, told, refusalAdvice(offer, split), stopped(sentence, failures));
+    super(sentence, told, refusalAdvice(offer, split) ?? policyAdvice(told), stopped(sentence, failures));
     this.failures = failures;
     this.offer = offer;
     this.split = split;
@@ -212,9 +212,7 @@ export class Unauthenticated extends RemitError {
   }
 
   constructor(sentence: string, told: Told = {}) {
-    const own = "check this agent's certificateFile and keyFile, or its bearerToken";
-    const advice = told.reason === "ACTOR_REJECTED" ? own : ADVICE[told.remedy ?? "UNKNOWN"] || ADVICE.REAUTHENTICATE;
-    super(sentence, told, advice);
+    super(sentence, told, identityAdvice(told));
   }
 }
 
@@ -293,6 +291,25 @@ function refusalAdvice(offer: readonly Permission[], split: RefusalParts["split"
     return `ask with allow: error.offer, which is ${offer.join("; ")}`;
   }
   return split?.length ? `ask in ${split.length} requests, one with each part of error.split` : undefined;
+}
+
+function policyAdvice({ reason, remedy }: Told): string | undefined {
+  return reason === "POLICY_DENIED" && remedy === Remedy.GIVE_UP
+    ? `${ADVICE.GIVE_UP}: ask the security team for an entitlement; the request id leads them to the decision`
+    : undefined;
+}
+
+function identityAdvice({ reason, remedy }: Told): string {
+  if (reason === "ACTOR_REJECTED") {
+    return (
+      "check this agent's certificateFile and keyFile, or its bearerToken, and that the gateway's port is the one for " +
+      "it: certificates have one port, bearer tokens another"
+    );
+  }
+  if (reason === "SUBJECT_TOKEN_REJECTED" && remedy === Remedy.GIVE_UP) {
+    return `${ADVICE.GIVE_UP}: what the sentence names has to change first, such as the token's audience`;
+  }
+  return ADVICE[remedy ?? "UNKNOWN"] || ADVICE.REAUTHENTICATE;
 }
 
 function stopped(sentence: string, failures: readonly FailedPermission[]): string[] {

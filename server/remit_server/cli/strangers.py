@@ -4,7 +4,8 @@ What is known is what the caller may list: the same call, under the same policy,
 """
 
 import difflib
-from collections.abc import Iterator
+import re
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Final
 
 from remit_server.cli.audit_words import plain
@@ -31,7 +32,15 @@ def told_stranger(client: "OperatorClient", *, user: str = "", actor: str = "") 
     names = {grant.subject.id if user else grant.actor for grant in grants}
     if name in names:
         return
-    near = difflib.get_close_matches(name, sorted(names), _MOST_NAMED)
+    near = _near(name, sorted(names))
     meant = f" Did you mean {' or '.join(plain(one) for one in near)}?" if near else " Check it letter by letter."
     newest = f"the newest {_LOOKED_AT} grants" if len(grants) == _LOOKED_AT else "the grants"
     yield f"None of {newest} that you may see is of {kind} {plain(name)}.{meant}"
+
+
+def _near(name: str, names: Sequence[str]) -> list[str]:
+    """Returns the names that are like this one, or whose last part is: `copilot` of `spiffe://.../agent/copilot`."""
+    last = {one: re.split("[/:]", one)[-1] for one in names}
+    close = difflib.get_close_matches(name, names, _MOST_NAMED)
+    parts = difflib.get_close_matches(name, sorted(set(last.values())), _MOST_NAMED)
+    return list(dict.fromkeys([*close, *(one for part in parts for one in names if last[one] == part)]))[:_MOST_NAMED]

@@ -2,8 +2,10 @@
 
 import ssl
 import threading
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TypeVar
 
 import grpc
 
@@ -12,6 +14,7 @@ from remit.calling.unreachable import Way
 from remit.v1.credential_service_pb2_grpc import CredentialServiceStub
 from remit.workload.spiffe import SpiffeX509
 
+T = TypeVar("T")
 MAX_METADATA = 24 * 1024
 _OPTIONS = (
     ("grpc.primary_user_agent", f"remit-python/{__version__}"),
@@ -47,8 +50,8 @@ class Tls:
 
         Raises OSError, and NoWorkloadIdentity once the certificate in memory is over.
         """
-        files = (self.ca_file, self.certificate_file, self.key_file)
-        found = [file.stat() for file in files if file is not None]
+        files = {"ca_file": self.ca_file, "certificate_file": self.certificate_file, "key_file": self.key_file}
+        found = [_of(file, name, Path.stat) for name, file in files.items() if file is not None]
         versions = () if self.svid is None else ((self.svid.current().version, 0),)
         return (*((stat.st_mtime_ns, stat.st_size) for stat in found), *versions)
 
@@ -68,19 +71,18 @@ class Tls:
 
         gRPC itself finds that out at the first call, and tells it to its own log.
         """
-        roots = self.ca_file.read_bytes() if self.ca_file else self.root_certificates
+        roots = _of(self.ca_file, "ca_file", Path.read_bytes) if self.ca_file else self.root_certificates
         if roots is not None:
             _check_certificates(roots, f"ca_file {self.ca_file}" if self.ca_file else "root_certificates")
         if self.svid is not None:
             return self._from_memory(self.svid, roots)
         if self.certificate_file is None or self.key_file is None:
             return grpc.ssl_channel_credentials(root_certificates=roots)
-        chain = self.certificate_file.read_bytes()
+        chain = _of(self.certificate_file, "certificate_file", Path.read_bytes)
+        key = _of(self.key_file, "key_file", Path.read_bytes)
         _check_certificates(chain, f"certificate_file {self.certificate_file}")
         _check_key(self.certificate_file, self.key_file)
-        return grpc.ssl_channel_credentials(
-            root_certificates=roots, private_key=self.key_file.read_bytes(), certificate_chain=chain
-        )
+        return grpc.ssl_channel_credentials(root_certificates=roots, private_key=key, certificate_chain=chain)
 
     @staticmethod
     def _from_memory(source: SpiffeX509, roots: bytes | None) -> grpc.ChannelCredentials:
@@ -91,6 +93,14 @@ class Tls:
             private_key=svid.key.reveal(),
             certificate_chain=svid.chain,
         )
+
+
+def _of(file: Path, name: str, look: Callable[[Path], T]) -> T:
+    """Returns what a look at a file gives; the OSError of one that fails says which argument names the file."""
+    try:
+        return look(file)
+    except OSError as error:
+        raise OSError(error.errno, f"{error.strerror} (the {name})", str(file)) from None
 
 
 def _context() -> ssl.SSLContext:

@@ -1,6 +1,7 @@
 """Proves who calls: by the SVID of a mutual TLS connection, or by the agent's own bearer token."""
 
 from collections.abc import Mapping, Sequence
+from typing import Final
 
 from remit_server.adapters.identity.oidc import OidcVerifier, VerifiedToken
 from remit_server.adapters.identity.spiffe import SpiffeVerifier, Svid
@@ -11,6 +12,11 @@ from remit_server.domain.errors import Denied, Reason, Refusal, Remedy
 from remit_server.domain.identity import Actor, ActorKind, Caller
 from remit_server.domain.secret import Secret
 from remit_server.domain.spiffe_id import SpiffeId
+
+NO_BEARER: Final = (
+    "no bearer token came, which is what this port takes: send one, or show a certificate at the port for certificates "
+    "(mutual TLS), which is another"
+)
 
 
 class ActorAuthentication:
@@ -50,7 +56,7 @@ class ActorAuthentication:
             case Caller(certificate_der=None, unverified_bearer=Secret() as unverified_bearer):
                 return self._from_token(await self._verifier.verify(unverified_bearer))
             case Caller(certificate_der=None, unverified_bearer=None):
-                raise TokenRefused("no bearer token came, which is what this port takes; certificates are for another")
+                raise TokenRefused(NO_BEARER)
             case _:
                 raise TokenRefused("send either a client certificate or one bearer token, and not both")
 

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import replace
 
+from remit_server.adapters.identity.authentication import NO_BEARER
 from remit_server.adapters.identity.oidc import OidcVerifier, TrustedIssuer, VerifiedToken
 from remit_server.adapters.identity.spiffe import SpiffeVerifier
 from remit_server.adapters.identity.token_parsing import TokenRefused
@@ -70,7 +71,7 @@ class OperatorAuthentication:
             case Caller(certificate_der=None, unverified_bearer=Secret() as unverified_bearer):
                 return self._from_token(await self._verifier.verify(unverified_bearer), caller.peer)
             case Caller(certificate_der=None, unverified_bearer=None):
-                raise TokenRefused("no bearer token came, which is what this port takes; certificates are for another")
+                raise TokenRefused(NO_BEARER)
             case _:
                 raise TokenRefused("send either a client certificate or one bearer token, and not both")
 

@@ -26,16 +26,25 @@ def exit_code(found: Round) -> int:
 
 def lines(found: Round) -> Iterator[str]:
     """Yields a round's lines: alarms say all there is to say, a right no says its reason."""
+    if found.control:
+        yield f"unclear  the right identity is not taken, so that no refusal proves anything: {visible(found.control)}"
+    heard = found.control
     for finding in found.findings:
-        said = finding.reason or finding.told
+        said = finding.reason or _told_once(finding, heard)
+        heard += finding.told
         yield f"{_WORDS[finding.outcome]:8} {finding.check.name:17} {visible(said)}"
         if finding.outcome.is_alarm or (finding.reason and finding.outcome is Outcome.UNCLEAR):
             yield f"         asked for: {finding.check.told}"
             yield f"         {visible(finding.told)}"
             yield f"         its records: remit-server audit explain {finding.request_id}"
-    if found.control:
-        yield f"unclear  the right identity is not taken, so that no refusal proves anything: {visible(found.control)}"
     yield verdict(found)
+
+
+def _told_once(finding: Finding, heard: str) -> str:
+    """Returns what came of a check; why nobody answered it is not told again."""
+    if finding.outcome is Outcome.UNCLEAR and finding.told in heard:
+        return "no answer, for the reason above"
+    return finding.told
 
 
 def verdict(found: Round) -> str:

@@ -31,6 +31,7 @@ from remit_server.application.probing.values import (
     Refused,
     TurnedAway,
 )
+from remit_server.domain.errors import Reason
 from remit_server.domain.secret import Secret
 from remit_server.transport.grpc.knocking import NOBODY, Shown, turned_away
 from remit_server.transport.grpc.operator_client import CallFailed, failure_of
@@ -43,6 +44,13 @@ _OPTIONS: Final = (
     ("grpc.service_config_disable_resolution", 1),
 )
 _NOT_REACHED: Final = "UNAVAILABLE"
+# What to do where the right identity is not taken.
+_OWN: Final[dict[str, str]] = {
+    Reason.ACTOR_REJECTED: "check --certificate and --key, or --bearer, and that --gateway is the port for it: "
+    "certificates have one port, bearer tokens another",
+    Reason.SUBJECT_TOKEN_REJECTED: "check what --subject-token gives",
+    Reason.TOKEN_NOT_BOUND: "have --subject-token give a token of this agent's own client (client_ids)",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +78,8 @@ class ProbeCalls:
             with self._stub(OwnProof()) as (stub, metadata):
                 self._call(stub.GetCallerIdentity, request, metadata, OwnProof())
         except CallFailed as failed:
-            return f"{failed}; what to do: {failed.remedy}" if failed.reason == _NOT_REACHED else str(failed)
+            todo = failed.remedy if failed.reason == _NOT_REACHED else _OWN.get(failed.reason)
+            return f"{failed}; what to do: {todo}" if todo else str(failed)
         return ""
 
     def ask(self, exchange: Exchange) -> Answer:

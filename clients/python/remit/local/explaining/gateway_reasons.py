@@ -31,7 +31,8 @@ GATEWAY_REASONS: dict[str, Known] = {
     ),
     "ACTOR_REJECTED": Known(
         "the agent's own identity was not accepted",
-        "its certificate or token is over, is not from an authority that the gateway trusts, or it was blocked",
+        "its certificate or token is over, is not from an authority that the gateway trusts, or it was blocked; "
+        "or it came to the port for the other kind of proof",
         Unauthenticated,
     ),
     "TOKEN_NOT_BOUND": Known(
@@ -52,7 +53,6 @@ GATEWAY_REASONS: dict[str, Known] = {
         "no entitlement lets this user delegate this to this agent, or a rule of the security team denies it",
         Refused,
         Remedy.GIVE_UP,
-        "ask the security team for an entitlement; the request id leads them to the decision",
     ),
     "CEILING_EXCEEDED": Known(
         "more was asked for than may be issued",

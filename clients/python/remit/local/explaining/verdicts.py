@@ -80,9 +80,23 @@ def _of_another_policy(denial: Denial, what: str, tasks: Sequence[LiveTask]) -> 
     """Returns what to do about a policy that is named; it may be the task's where the resource is not told."""
     action = denial.action if denial.resource is None else None
     held = [f"the task {task.task_id} may: {line}" for task in tasks for line in _lines(_allowing(task, action))]
+    if denial.because is Because.IDENTITY_DENY and not tasks:
+        return _of_unknown_deny(denial, what)
     compare = ("compare the resource, which the text does not name, with what the task may do",) if held else ()
     todo = (*compare, f"if it is within: {_TODO[denial.because]}" if held else _TODO[denial.because])
     return Explanation("AWS_DENIED", what, denial.because.value, todo, tuple(held[:_MOST_SHOWN]))
+
+
+def _of_unknown_deny(denial: Denial, what: str) -> Explanation:
+    """Returns what a deny may be that no task is there to be compared with: local AWSs call a guard's by this name."""
+    why = f"{denial.because.value}; {_gone(denial)}, so it cannot be compared with what a task may do"
+    guard = "or a guard of the task's session policy denies it"
+    asked = f"{guard}: {_ask(denial.action, denial.resource)}" if denial.action else guard
+    return Explanation("AWS_DENIED", what, why, (_TODO[denial.because], asked))
+
+
+def _gone(denial: Denial) -> str:
+    return f"no task of this machine is named {denial.task_id}" if denial.task_id else "no task is live on this machine"
 
 
 def _allowing(task: LiveTask, action: str | None) -> Sequence[Permission]:
@@ -104,11 +118,10 @@ def _of_unknown_action(what: str, tasks: Sequence[LiveTask]) -> Explanation:
 
 
 def _without_task(denial: Denial, action: str, what: str) -> Explanation:
-    gone = f"no task of this machine is named {denial.task_id}" if denial.task_id else "no task is live on this machine"
     return Explanation(
         "NOT_ALLOWED",
         what,
-        f"{denial.because.value}; {gone}, so it cannot be compared with what a task may do",
+        f"{denial.because.value}; {_gone(denial)}, so it cannot be compared with what a task may do",
         (_ask(action, denial.resource),),
     )
 
