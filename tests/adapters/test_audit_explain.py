@@ -121,6 +121,7 @@ async def test_both_databases_explain_alike(place: Place) -> None:
     ("what", "code", "said"),
     [
         ("ASIANOBODYKNOWSTHIS0", 1, "knows nothing of ASIANOBODYKNOWSTHIS0"),
+        ("#99999", 1, "knows nothing of #99999: it has no record of that number, or this is another ledger."),
         ("a" * 26, 1, "knows nothing"),
         ("f" * 64, 1, "knows nothing"),
         ("*", 2, "none of what can be explained: give an access key id"),

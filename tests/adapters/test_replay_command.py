@@ -178,6 +178,7 @@ def test_a_report_goes_into_a_file_and_progress_to_standard_error(ledger: Path, 
 
     assert loud.stdout == ""
     assert "100% of the records" in loud.stderr
+    assert f"written to {target}: 0 findings\n" in loud.stderr
     assert quiet.stderr == ""
     assert target.read_text(encoding="utf-8").startswith("<!doctype html>")
 

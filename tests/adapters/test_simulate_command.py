@@ -237,6 +237,13 @@ def test_an_agent_that_nobody_knows_cannot_be_supposed(desk: Desk) -> None:
 
     assert outcome.exit_code == 2
     assert "agent: is no agent of this configuration" in outcome.stderr
+    assert "; there are " in outcome.stderr
+
+
+def test_a_misspelled_agent_is_told_the_one_that_was_meant(desk: Desk) -> None:
+    outcome = desk.simulate(ALICE, READS, agent="copliot")
+
+    assert "; did you mean copilot?" in outcome.stderr
 
 
 def test_a_role_that_the_configuration_lacks_is_named(tmp_path: Path) -> None:

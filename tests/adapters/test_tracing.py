@@ -264,3 +264,17 @@ async def test_a_gateway_without_the_packages_says_what_to_install(
     async with AsyncExitStack() as stack:
         with pytest.raises(RuntimeError, match=r"pip install 'remit\[server,tracing\]'"):
             look_on(stack, settings, 1, None)
+
+
+async def test_a_collector_that_is_away_is_named_with_why_and_what_to_check(caplog: pytest.LogCaptureFixture) -> None:
+    made = Sending(TracingSettings("http://127.0.0.1:1", share=1.0))
+
+    await made.call()
+    await made.flushed()
+
+    (told,) = caplog.messages
+    assert told == (
+        "traces cannot be sent: the collector at http://127.0.0.1:1/v1/traces is not reached: Connection refused; "
+        "check tracing.endpoint, ca_file and token_file, and that the collector takes OTLP over HTTP there; "
+        "calls go on without"
+    )

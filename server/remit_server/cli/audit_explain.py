@@ -50,7 +50,8 @@ def explain(
         complain(str(error))
         raise typer.Exit(CANNOT_START) from error
     if not found:
-        complain(f"The ledger knows nothing of {plain(what)}: this gateway did not issue it, or not with this ledger.")
+        why = "it has no record of that number" if what.startswith("#") else "this gateway did not issue it"
+        complain(f"The ledger knows nothing of {plain(what)}: {why}, or this is another ledger.")
         raise typer.Exit(WRONG)
     archives = _given(bundle or [])
     told = _told(found, archives, again=again)

@@ -113,6 +113,8 @@ def on_a_gateway(given: dict[str, Any], act: "Callable[[OperatorClient], None]")
             act(client)
     except CallFailed as failed:
         raise told(failed) from None
+    except BrokenPipeError:  # who reads has gone: nothing is wrong, and typer ends the command quietly
+        raise
     except (OSError, ValueError) as wrong:
         raise failure(str(wrong)) from None
     except KeyboardInterrupt:

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
+from difflib import get_close_matches
 from typing import Any, Final
 
 from remit_server.adapters.identity.authentication import agents_by_subject, bearer_of, workload_of
@@ -25,6 +26,7 @@ from remit_server.domain.errors import Denied, FieldViolation, InvalidRequest, R
 from remit_server.domain.identity import Actor, ActorKind
 from remit_server.domain.spiffe_id import spiffe_id_of
 
+_MOST_NAMED: Final = 5
 _TOKEN: Final = re.compile(r"\s*[\"']?(?:[Bb]earer\s+)?[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]*[\"']?\s*")
 
 
@@ -58,7 +60,8 @@ class SupposedDelegations:
         """Returns what verifying a token with these claims would give; times that it lacks are supposed."""
         settings = self._issuers.get(plain_claim(claims, "iss"))
         if settings is None:
-            raise TokenRefused("the token's issuer is not one that this gateway is configured to trust")
+            known = f"there are {', '.join(sorted(self._issuers))}"
+            raise TokenRefused(f"the token's issuer is not one that this gateway is configured to trust: {known}")
         if "aud" in claims and one_audience(claims) != settings.audience:
             raise TokenRefused("the token was made for another audience; ask its issuer for one for this gateway")
         longest = settings.max_lifetime.total_seconds()
@@ -86,7 +89,7 @@ class SupposedDelegations:
         found = next((actor for actor in actors if name in {actor.agent, actor.actor_id}), None)
         if found is None:
             rule = "is no agent of this configuration: give an id under [[agents]], or the name that policies know"
-            raise InvalidRequest([FieldViolation("agent", rule)])
+            raise InvalidRequest([FieldViolation("agent", f"{rule}; {_meant(name, self._agents)}")])
         return found
 
     def _known(self, agent: AgentSettings) -> Actor:
@@ -102,6 +105,14 @@ class SupposedDelegations:
             agent=agent.agent,
             client_ids=agent.client_ids,
         )
+
+
+def _meant(name: str, agents: Sequence[AgentSettings]) -> str:
+    """Returns the id that may have been meant, or some that there are."""
+    known = sorted(agent.agent for agent in agents)
+    near = get_close_matches(name, known, n=1)
+    more = f" and {len(known) - _MOST_NAMED} more" if len(known) > _MOST_NAMED else ""
+    return f"did you mean {near[0]}?" if near else f"there are {', '.join(known[:_MOST_NAMED])}{more}"
 
 
 def _claims_in(text: str) -> Mapping[str, Any]:

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import os
 import ssl
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
@@ -27,6 +28,8 @@ _log: Final = logging.getLogger(__name__)
 
 Told = Callable[[str, int], None]
 
+_TODO: Final = "check tracing.endpoint, ca_file and token_file, and that the collector takes OTLP over HTTP there"
+
 
 class Unsent(Exception):  # noqa: N818 - named for what it says
     """The collector did not take the spans, and why."""
@@ -49,9 +52,9 @@ class Collector:
         try:
             async with self._session().post(url, data=body, headers=headers, allow_redirects=False) as answer:
                 if answer.status not in _TAKEN:
-                    raise Unsent(f"it answered {answer.status}")
+                    raise Unsent(f"the collector at {url} answered {answer.status}")
         except (aiohttp.ClientError, OSError, TimeoutError, ValueError) as error:
-            raise Unsent(type(error).__name__) from None
+            raise Unsent(f"the collector at {url} {_words(error)}") from None
 
     async def close(self) -> None:
         """Ends the connections."""
@@ -151,7 +154,7 @@ class Outbox(SpanProcessor):
             self._told("failed", len(batch))
             if not self._failed:  # once, and not at every batch
                 why = error if isinstance(error, Unsent) else type(error).__name__
-                _log.warning("traces cannot be sent: %s; calls go on without", why)
+                _log.warning("traces cannot be sent: %s; %s; calls go on without", why, _TODO)
             self._failed += 1
             return False
         self._told("sent", len(batch))
@@ -159,3 +162,20 @@ class Outbox(SpanProcessor):
             _log.info("traces are sent again")
         self._failed = 0
         return True
+
+
+def _words(error: Exception) -> str:
+    """Returns how a request failed, without a word of what was sent or answered."""
+    match error:
+        case aiohttp.ClientConnectorDNSError():
+            return "is not reached: its name is not known"
+        case aiohttp.ClientConnectorCertificateError():
+            return "is not trusted: its certificate is not one that ca_file vouches for"
+        case aiohttp.ClientSSLError():
+            return "is not reached: TLS failed"
+        case aiohttp.ClientConnectorError(os_error=OSError(errno=int(number))):
+            return f"is not reached: {os.strerror(number)}"
+        case TimeoutError():
+            return f"did not answer in {DEADLINE_SECONDS:g} s"
+        case _:
+            return f"is not reached ({type(error).__name__})"

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from remit_server.cli.audit_words import counted
 from remit_server.cli.output import CANNOT_START, WRONG, complain
 from remit_server.cli.policy.app import app
 from remit_server.cli.policy.replaying.rendering import Format, since_of
@@ -68,6 +69,10 @@ def replay_policy(
             typer.echo(text, nl=False)
         else:
             output.write_text(text, encoding="utf-8")
+            if not quiet:
+                complain(f"written to {output}: {counted(len(report.groups), 'finding')}")
+    except BrokenPipeError:
+        raise
     except (RemitError, ValueError, OSError) as failed:
         complain(f"It could not be replayed: {failed}")
         raise typer.Exit(CANNOT_START) from failed
