@@ -33,6 +33,7 @@ from remit_server.adapters.system_clock import SystemClock
 from remit_server.domain.audit import ChainIntact
 
 pytestmark = pytest.mark.timeout(300)
+ON_A_BUSY_MACHINE = frozenset({"LEDGER_UNAVAILABLE"})  # refused, and not decided by a revision before
 CALLERS = 4
 ACTIVATIONS = 12
 IN_BETWEEN = 4 * CALLERS  # calls that are given credentials: some of them were under way at the activation
@@ -127,7 +128,7 @@ def test_whatever_is_authorized_was_decided_by_the_last_activation_before_it(
     errors = [outcome for outcome in gateways.outcomes if isinstance(outcome, grpc.RpcError)]
     assert wrong == []
     assert len(by) == 2
-    assert {reason_of(error) for error in errors} <= {"POLICY_UNAVAILABLE"}
+    assert {reason_of(error) for error in errors} <= {"POLICY_UNAVAILABLE", *ON_A_BUSY_MACHINE}
     assert gateways.issued() >= ACTIVATIONS * IN_BETWEEN
     assert isinstance(verify(empty_place), ChainIntact)
 

@@ -140,7 +140,7 @@ def unreachable(world: World) -> None:
 
     assert (raised.value.reason, raised.value.remedy) == ("UNAVAILABLE", remit.Remedy.RETRY_LATER)
     assert "127.0.0.1:1" in raised.value.message
-    assert "check that the gateway runs at this address" in str(raised.value)
+    assert "check that the gateway runs, and the port" in str(raised.value)
     assert 1 <= len(asked) < 10
 
 

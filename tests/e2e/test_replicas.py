@@ -179,13 +179,15 @@ def test_who_watches_a_task_at_one_replica_hears_what_happens_at_the_other(
         raw_stub(sandbox, replicas.one.mtls, copilot) as one,
         raw_stub(sandbox, replicas.other.mtls, copilot) as other,
     ):
-        task_id = one.IssueCredentials(issue_request(alice_token), timeout=SECONDS).grant.name.split("/")[1]
+        before = one.IssueCredentials(issue_request(alice_token), timeout=SECONDS).grant.name
+        task_id = before.split("/")[1]
         events = one.WatchTask(messages.WatchTaskRequest(task_id=task_id), timeout=SECONDS)
         first = next(events)
 
         again = other.IssueCredentials(issue_request(alice_token, task_id=task_id), timeout=SECONDS)
         other.EndTask(messages.EndTaskRequest(task_id=task_id), timeout=SECONDS)
         told = [event for event in events if event.kind != messages.TASK_EVENT_KIND_HEARTBEAT]
+        told = [event for event in told if list(event.grants) != [before]]  # a busy replica may hear of it only now
 
     assert first.kind == messages.TASK_EVENT_KIND_HEARTBEAT
     assert (told[0].kind, list(told[0].grants)) == (messages.TASK_EVENT_KIND_ISSUED, [again.grant.name])
