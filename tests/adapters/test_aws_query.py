@@ -113,6 +113,7 @@ async def test_an_error_has_awss_own_code(endpoint: Endpoint, calls: QueryCalls,
         ("<a><b></a>", 200),
         ('<!DOCTYPE a [<!ENTITY b "c">]><a>&b;</a>', 200),
         ("<a>" * 20 + "</a>" * 20, 200),
+        ("<\0a\0/\0>\0", 200),  # well-formed UTF-16
         ("<a>" + "<b/>" * 5000 + "</a>", 200),
         ("Bad Gateway", 502),
         ("<ErrorResponse><Error><Code>no code &#10; at all</Code></Error></ErrorResponse>", 500),

@@ -25,7 +25,7 @@ from tests.fake_sts import (
 from tests.sts_orders import CLOCK, REPORTS_ARN, an_order, calling
 
 from remit_sandbox.certificates import Authority
-from remit_server.adapters.aws.sts_protocol import MAX_ANSWER_BYTES, MalformedAnswer, read_xml
+from remit_server.adapters.aws.sts_protocol import MAX_ANSWER_BYTES, MalformedAnswer, error_code, read_xml
 from remit_server.domain.errors import Outage, Reason
 
 
@@ -263,6 +263,14 @@ async def test_rubbish_with_a_200_is_an_outage(body: bytes) -> None:
             await call()
 
     assert raised.value.credentials_may_exist is True
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-16-be"])
+def test_an_answer_in_another_encoding_is_not_read_however_well_formed_it_is(encoding: str) -> None:
+    answer = "<ErrorResponse><Error><Code>AccessDenied</Code></Error></ErrorResponse>"
+
+    assert error_code(answer.encode()) == "AccessDenied"
+    assert error_code(answer.encode(encoding)) is None
 
 
 @pytest.mark.parametrize("status", [201, 301, 307, 400, 403, 404, 418])

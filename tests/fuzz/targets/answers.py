@@ -33,6 +33,8 @@ def _sts(data: bytes) -> None:
         texts = read_xml(data)
     except MalformedAnswer:
         return
+    if any(":" in place for place in texts):
+        return  # the second reader takes what stands before a colon for a namespace that is declared
     # A second reader of the same bytes finds the same texts: no entity, no comment and no namespace changed one.
     same(dict(_elements(ET.fromstring(data, ET.XMLParser(encoding="utf-8")), "")), texts, "the answer")  # noqa: S314
 

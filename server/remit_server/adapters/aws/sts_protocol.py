@@ -145,6 +145,8 @@ def read_xml(body: bytes) -> dict[str, str]:
     """
     if len(body) > MAX_ANSWER_BYTES:
         raise MalformedAnswer("too long")
+    if b"\0" in body:  # NOTE: expat takes it for UTF-16, whatever encoding it is told
+        raise MalformedAnswer("a byte that no XML in UTF-8 has")
     texts: dict[str, str] = {}
     inside = [""]  # the path below each open element
 

@@ -202,6 +202,8 @@ def _refuse_doctype(*_: object) -> None:
 
 def _read(body: bytes) -> Answer | None:
     """Returns the elements of plain, well-formed UTF-8 XML; None for anything else."""
+    if b"\0" in body:  # NOTE: expat takes it for UTF-16, whatever encoding it is told
+        return None
     reader = _Reader()
     parser = expat.ParserCreate("utf-8")
     parser.StartElementHandler = reader.start
