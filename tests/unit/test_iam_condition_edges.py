@@ -69,6 +69,7 @@ LONG = [f"{number:016}" for number in range(101)]
         pytest.param("StringLike", ["a*"], "StringNotEqualsIgnoreCase", ["AB"], False, id="capitals, any spelling"),
         pytest.param("StringEqualsIgnoreCase", ["Ss"], "StringLike", ["??"], False, id="two letters may be one"),
         pytest.param("StringEqualsIgnoreCase", ["ss"], "StringLike", ["*"], True, id="one letter or two"),
+        pytest.param("StringEqualsIgnoreCase", ["ss"], "StringLike", ["*~"], False, id="what no spelling ends with"),
         pytest.param("StringEqualsIgnoreCase", ["A"], "StringNotEquals", ["a"], False, id="a spelling is refused"),
         pytest.param("StringEqualsIgnoreCase", ["a"], "StringNotEquals", ["B"], True, id="no spelling is refused"),
         pytest.param("StringEqualsIgnoreCase", ["a"], "StringNotEquals", ["\xe9"], False, id="refused outside ASCII"),
