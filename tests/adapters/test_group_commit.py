@@ -20,6 +20,7 @@ from remit_server.adapters.database.writing.batch import Batch, Operation
 from remit_server.adapters.database.writing.group_commit import GroupCommit
 from remit_server.adapters.database.writing.store import Store
 from remit_server.domain.audit import AuditRecord, ChainIntact
+from remit_server.domain.decision import canonical_json
 from remit_server.domain.errors import Denied, Outage, Reason, RemitError
 
 
@@ -83,8 +84,8 @@ def adds_what_the_database_refuses(batch: Batch) -> None:
 class Unwritable(AuditRecord):
     """A record that cannot be made into text."""
 
-    def body(self) -> dict[str, object]:
-        return {"value": float("nan")}
+    def text(self) -> str:
+        return canonical_json({"value": float("nan")})
 
 
 def appends_the_unwritable(batch: Batch) -> None:
