@@ -1,5 +1,7 @@
 """Every parser keeps its contract on the seeds, on every input that once broke one, and on mutations of both."""
 
+import gc
+
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
@@ -8,6 +10,12 @@ from tests.fuzz.targets.every import EVERY
 
 NAMES = sorted(EVERY)
 MUTATIONS = 150
+
+
+@pytest.fixture(autouse=True)
+def nothing_is_left_of_others() -> None:
+    """Ends what other tests left: its end in the depth of a nested input would meet the bound on recursion."""
+    gc.collect()
 
 
 @pytest.mark.parametrize("name", NAMES)
