@@ -28,7 +28,7 @@ _log: Final = logging.getLogger(__name__)
 
 Told = Callable[[str, int], None]
 
-_TODO: Final = "check tracing.endpoint, ca_file and token_file, and that the collector takes OTLP over HTTP there"
+_WHAT_TO_DO: Final = "check tracing.endpoint, ca_file and token_file, and that the collector takes OTLP over HTTP there"
 
 
 class Unsent(Exception):  # noqa: N818 - named for what it says
@@ -154,7 +154,7 @@ class Outbox(SpanProcessor):
             self._told("failed", len(batch))
             if not self._failed:  # once, and not at every batch
                 why = error if isinstance(error, Unsent) else type(error).__name__
-                _log.warning("traces cannot be sent: %s; %s; calls go on without", why, _TODO)
+                _log.warning("traces cannot be sent: %s; %s; calls go on without", why, _WHAT_TO_DO)
             self._failed += 1
             return False
         self._told("sent", len(batch))

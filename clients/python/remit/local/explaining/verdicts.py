@@ -16,7 +16,7 @@ _ELSEWHERE = (
     "the role's own policy, the resource's policy or key, or a rule of the organisation: "
     "asking for more here is no help"
 )
-_TODO = {
+_WHAT_TO_DO = {
     Because.IDENTITY_POLICY: "the role itself may not do this: ask whoever runs the gateway, more cannot be issued",
     Because.IDENTITY_DENY: (
         "either the task was revoked (`remit whoami` says whether it is live), or the role's own policy denies this: "
@@ -56,7 +56,7 @@ def explain_denial(denial: Denial, tasks: Sequence[LiveTask]) -> Explanation:
         )
     concerned = [task for task in tasks if denial.task_id in {None, task.task_id}]
     # What the task does not hold is asked for, whichever policy was the first to say no.
-    if denial.because in _TODO and (not concerned or _hold(concerned, denial)):
+    if denial.because in _WHAT_TO_DO and (not concerned or _hold(concerned, denial)):
         return _of_another_policy(denial, what, concerned)
     if denial.action is None:
         return _of_unknown_action(what, concerned)
@@ -83,7 +83,7 @@ def _of_another_policy(denial: Denial, what: str, tasks: Sequence[LiveTask]) -> 
     if denial.because is Because.IDENTITY_DENY and not tasks:
         return _of_unknown_deny(denial, what)
     compare = ("compare the resource, which the text does not name, with what the task may do",) if held else ()
-    todo = (*compare, f"if it is within: {_TODO[denial.because]}" if held else _TODO[denial.because])
+    todo = (*compare, f"if it is within: {_WHAT_TO_DO[denial.because]}" if held else _WHAT_TO_DO[denial.because])
     return Explanation("AWS_DENIED", what, denial.because.value, todo, tuple(held[:_MOST_SHOWN]))
 
 
@@ -92,7 +92,7 @@ def _of_unknown_deny(denial: Denial, what: str) -> Explanation:
     why = f"{denial.because.value}; {_gone(denial)}, so it cannot be compared with what a task may do"
     guard = "or a guard of the task's session policy denies it"
     asked = f"{guard}: {_ask(denial.action, denial.resource)}" if denial.action else guard
-    return Explanation("AWS_DENIED", what, why, (_TODO[denial.because], asked))
+    return Explanation("AWS_DENIED", what, why, (_WHAT_TO_DO[denial.because], asked))
 
 
 def _gone(denial: Denial) -> str:
