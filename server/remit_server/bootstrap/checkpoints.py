@@ -1,7 +1,6 @@
 """Wires what keeps checkpoints of the audit chain elsewhere."""
 
 import asyncio
-import contextlib
 from collections.abc import Callable
 from contextlib import AsyncExitStack
 
@@ -11,6 +10,7 @@ from remit_server.adapters.database.trail.trail import tip_of
 from remit_server.adapters.database.writing.store import Store
 from remit_server.adapters.system_clock import SystemClock, system_entropy
 from remit_server.application.oversight.keep_checkpoints import Keep, KeepCheckpoints
+from remit_server.bootstrap.background import in_background
 from remit_server.config.checkpoint_settings import CheckpointSettings
 
 
@@ -40,11 +40,4 @@ async def keep_checkpoints(
     work = KeepCheckpoints(
         tip, counted(keep), DatabaseHolds(store), holder, clock, settings.every, settings.every_records
     )
-    task = asyncio.create_task(work(), name="checkpoints")
-
-    async def stop() -> None:
-        task.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await task
-
-    stack.push_async_callback(stop)
+    in_background(stack, work(), "checkpoints")

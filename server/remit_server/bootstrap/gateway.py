@@ -1,7 +1,5 @@
 """Builds a whole gateway out of its settings, by hand, and starts and stops its parts in order."""
 
-import asyncio
-import contextlib
 import logging
 import sys
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
@@ -49,6 +47,7 @@ from remit_server.application.planning.ceilings import Ceilings, kept_ceilings
 from remit_server.application.ports import AssumeRole, Revision
 from remit_server.application.sweep import Sweep
 from remit_server.bootstrap.approvals import let_people_decide
+from remit_server.bootstrap.background import in_background
 from remit_server.bootstrap.checkpoints import keep_checkpoints
 from remit_server.bootstrap.delegating import let_agents_delegate
 from remit_server.bootstrap.events import hear_events
@@ -167,7 +166,7 @@ async def running_gateway(
         await keep_checkpoints(stack, settings.checkpoints, ledger.store, clock, counted=telemetry.checkpoints)
         await tell_people(stack, settings.notifications, ledger.store, clock)
         erasing = DatabaseErasing(ledger.store, settings.audit_keep, _kept_ceilings(settings))
-        await _sweeping(stack, sweep_of(ledger, rejections, clock, erasing))
+        _sweeping(stack, sweep_of(ledger, rejections, clock, erasing))
         server = GrpcServer(
             [service.offered, *overseen],
             concurrent_calls=settings.limits.concurrent_calls,
@@ -300,17 +299,14 @@ def _wakes(wake: Callable[[], None], policy: ActivePolicy) -> Mapping[str, Calla
     return {**dict.fromkeys(REVOKING, wake), **policies}
 
 
-async def _sweeping(stack: AsyncExitStack, sweep: Sweep) -> None:
+def _sweeping(stack: AsyncExitStack, sweep: Sweep) -> None:
     """Sweeps in the background until the gateway stops, then writes what was counted."""
-    task = asyncio.create_task(sweep())
 
-    async def stop() -> None:
-        task.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await task
+    async def write() -> None:
         try:
             await sweep.rejections.write()
         except RemitError:
             _log.exception("callers that were rejected lately could not be recorded")
 
-    stack.push_async_callback(stop)
+    stack.push_async_callback(write)  # once nothing sweeps any more
+    in_background(stack, sweep(), "sweep")

@@ -1,7 +1,5 @@
 """Wires what tells people: the outbox, and a sender for each receiver."""
 
-import asyncio
-import contextlib
 import secrets
 from contextlib import AsyncExitStack
 
@@ -11,6 +9,7 @@ from remit_server.adapters.database.writing.store import Store
 from remit_server.adapters.system_clock import SystemClock, system_entropy
 from remit_server.adapters.webhooks.sending import WebhookSender
 from remit_server.application.notifications.deliver import Deliver, Receiver
+from remit_server.bootstrap.background import in_background
 from remit_server.config.approval_settings import NotificationSettings
 
 _RANDOM = secrets.SystemRandom()
@@ -28,11 +27,4 @@ async def tell_people(
         clock=clock,
         jitter=_RANDOM.random,
     )
-    task = asyncio.create_task(deliver())
-
-    async def stop() -> None:
-        task.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await task
-
-    stack.push_async_callback(stop)
+    in_background(stack, deliver(), "notifications")

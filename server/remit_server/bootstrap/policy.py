@@ -1,7 +1,6 @@
 """Wires the policy: what the configured source offers is adopted, and every process decides by the last activation."""
 
 import asyncio
-import contextlib
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
@@ -21,6 +20,7 @@ from remit_server.adapters.system_clock import SystemClock
 from remit_server.application.oversight.ports import WholePolicy
 from remit_server.application.policy.following.follow_source import FollowSource
 from remit_server.application.policy.following.freshness import Freshness, WhilePolicyIsFresh
+from remit_server.bootstrap.background import in_background
 from remit_server.config.settings import PolicySettings, Settings
 from remit_server.domain.errors import Denied
 from remit_server.domain.policy_revision import Activation
@@ -85,11 +85,11 @@ async def follow_policy(
     except Denied as denied:
         raise denied.__cause__ or denied from denied
     bundles.at_hand.clear()
-    await _in_background(stack, policy.keep_up)
+    in_background(stack, policy.keep_up(), "policy")
     if chosen.keep_warm:
-        await _in_background(stack, policy.make_ready)
+        in_background(stack, policy.make_ready(), "policies kept warm")
     if chosen.server is not None or chosen.follow is not None:
-        await _in_background(stack, follow)
+        in_background(stack, follow(), "policy source")
     judges = RegoJudges(revisions, limits, warm=engines.warm)
     return PolicyParts(WhilePolicyIsFresh(policy, freshness), policy, revisions, judges)
 
@@ -139,19 +139,3 @@ def _engines(
         return await OpaServer.start(bundle, opa, bounds, nonce=nonce, share_port=True)
 
     return OpaTurns(bundles, open_server, limits, keep=chosen.keep_warm)
-
-
-async def _in_background(stack: AsyncExitStack, work: Callable[[], Awaitable[None]]) -> None:
-    """Works until the stack is left."""
-
-    async def run() -> None:
-        await work()
-
-    task = asyncio.create_task(run())
-
-    async def stop() -> None:
-        task.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await task
-
-    stack.push_async_callback(stop)

@@ -1,7 +1,6 @@
 """Wires the writer of revocations: the outbox on one side, IAM and the canaries on the other."""
 
 import asyncio
-import contextlib
 import random
 from collections.abc import Callable
 from contextlib import AsyncExitStack
@@ -16,6 +15,7 @@ from remit_server.application.revocation.account_writer import Parts
 from remit_server.application.revocation.canaries import Canaries
 from remit_server.application.revocation.ports import DenyOutbox
 from remit_server.application.revocation.write_denies import WriteDenies
+from remit_server.bootstrap.background import in_background
 from remit_server.config.settings import Settings
 from remit_server.domain.entitlement import Role
 
@@ -61,12 +61,5 @@ async def write_revocations(
         unsettled_for=clock.unsettled_for,
     )
     wake = asyncio.Event()
-    writing = asyncio.create_task(WriteDenies(parts, wake, random.SystemRandom().random)(), name="revocations")
-
-    async def stop() -> None:
-        writing.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await writing
-
-    stack.push_async_callback(stop)
+    in_background(stack, WriteDenies(parts, wake, random.SystemRandom().random)(), "revocations")
     return wake.set

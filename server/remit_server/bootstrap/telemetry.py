@@ -1,7 +1,5 @@
 """Wires who looks on at the gateway: figures and traces. Where nobody does, nothing stands between its parts."""
 
-import asyncio
-import contextlib
 from collections.abc import Callable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
@@ -32,6 +30,7 @@ from remit_server.application.oversight.keep_checkpoints import Keep
 from remit_server.application.planning.ceilings import Ceilings
 from remit_server.application.planning.deliberation import Deliberation
 from remit_server.application.ports import AssumeRole, Policy, VerifyDelegation
+from remit_server.bootstrap.background import in_background
 from remit_server.config.settings import Settings
 from remit_server.config.telemetry.settings import TracingSettings
 from remit_server.transport.grpc.methods import code_names, served_methods
@@ -100,8 +99,8 @@ class Telemetry:
         if figures.worker == _READS_THE_LEDGER:
             password_file = settings.database_password_file
             reads = await stack.enter_async_context(own_reader(settings.database_url, password_file=password_file))
-            _in_background(stack, LedgerFigures(reads, figures, clock)())
-        _in_background(stack, figures.keep_looking())
+            in_background(stack, LedgerFigures(reads, figures, clock)(), "figures of the ledger")
+        in_background(stack, figures.keep_looking(), "figures")
         routes = metrics_routes(Telling(figures.cells, figures.catalogue), figures.look, chosen.token)
         http = HttpServer(chosen.listener, routes)
         address = await http.start()
@@ -143,17 +142,5 @@ def _tracing(stack: AsyncExitStack, chosen: TracingSettings, worker: int, figure
     outbox = Outbox(collector, told)
     stack.push_async_callback(collector.close)
     stack.push_async_callback(outbox.close)
-    _in_background(stack, outbox.keep_sending())
+    in_background(stack, outbox.keep_sending(), "traces")
     return Tracing.into(outbox, chosen, worker, code_names())
-
-
-def _in_background(stack: AsyncExitStack, work: Any) -> None:
-    """Works until the stack is left."""
-    task = asyncio.create_task(work)
-
-    async def stop() -> None:
-        task.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await task
-
-    stack.push_async_callback(stop)
