@@ -30,7 +30,6 @@ from remit_server.domain.delegation_records import TaskDelegated
 from remit_server.domain.errors import Outage, Reason, RemitError
 from remit_server.domain.lifecycle_records import ApprovalAsked, CredentialsRenewed, GrantsRevoked, RenewalAuthorized
 
-Numbers = "memoryview[float]"
 _SUM: Final = len(SECONDS) + 1
 _HUNG_UP: Final = (asyncio.CancelledError, GeneratorExit)
 _OUTAGES: Final = {Reason.RATE_LIMITED: Outcome.RATE_LIMITED, Reason.OVERLOADED: Outcome.OVERLOADED}

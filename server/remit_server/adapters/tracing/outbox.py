@@ -50,7 +50,8 @@ class Collector:
             headers["Authorization"] = f"Bearer {self.settings.token.reveal()}"
         url = f"{self.settings.endpoint}{_PATH}"
         try:
-            async with self._session().post(url, data=body, headers=headers, allow_redirects=False) as answer:
+            session = await self._session()
+            async with session.post(url, data=body, headers=headers, allow_redirects=False) as answer:
                 if answer.status not in _TAKEN:
                     raise Unsent(f"the collector at {url} answered {answer.status}")
         except (aiohttp.ClientError, OSError, TimeoutError, ValueError) as error:
@@ -62,11 +63,12 @@ class Collector:
             await session.close()
         self._sessions.clear()
 
-    def _session(self) -> aiohttp.ClientSession:
+    async def _session(self) -> aiohttp.ClientSession:
         """Returns the HTTP client. NOTE: it takes nothing from the environment: no proxy, no credentials."""
         if not self._sessions:
             ca_file = self.settings.ca_file
-            context = ssl.create_default_context(cafile=None if ca_file is None else str(ca_file))
+            cafile = None if ca_file is None else str(ca_file)
+            context = await asyncio.to_thread(ssl.create_default_context, cafile=cafile)
             self._sessions.append(
                 aiohttp.ClientSession(
                     connector=aiohttp.TCPConnector(limit=1, ssl=context),
