@@ -79,16 +79,12 @@ def _no_way(_: Way, __: str) -> Unreachable:
 
 def _untrusted(way: Way, said: str) -> Unreachable:
     cause = said.partition("CERTIFICATE_VERIFY_FAILED: ")[2].removesuffix(": OK") or "not trusted"
+    signer = "the authority (PEM) that signed the gateway's certificate"
     if way.trusts:
-        todo = f"give the authority (PEM) that signed the gateway's certificate as {way.names_roots}"
+        why, todo = f"{way.trusts} does not vouch", f"give {signer} as {way.names_roots}"
     else:
-        todo = f"name the authority (PEM) that signed the gateway's certificate by {way.names_roots}"
-    return Unreachable(
-        f"{way.trusts or PUBLIC_ROOTS} does not vouch for its certificate ({cause})".replace(
-            f"{PUBLIC_ROOTS} does", f"{PUBLIC_ROOTS} do"
-        ),
-        todo,
-    )
+        why, todo = f"{PUBLIC_ROOTS} do not vouch", f"name {signer} by {way.names_roots}"
+    return Unreachable(f"{why} for its certificate ({cause})", todo)
 
 
 def _expired(_: Way, said: str) -> Unreachable:
